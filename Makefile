@@ -1,0 +1,62 @@
+# `make help` lists what there is. Each target sets up what it needs; `make run` and `make test` want
+# nothing but Python 3.11 and make.
+
+PYTHON ?= python3.11
+PORT ?= 8000
+VENV := .venv
+BIN := $(VENV)/bin
+SITE := http://localhost:$(PORT)
+
+.DEFAULT_GOAL := help
+.PHONY: help run test test-sqlite test-postgresql lint format clean
+
+help: ## List the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
+
+$(VENV)/ready: requirements.txt constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "Lori Books needs Python 3.11 as $(PYTHON); name another by PYTHON=..."; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
+	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+.env:
+	@umask 077 && printf '%s\n' \
+	    "# Settings of the shop on this machine; README.md lists them all." \
+	    "SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
+	    "SITE_URL=$(SITE)" \
+	    "ALLOWED_HOSTS=localhost,127.0.0.1" \
+	    "DATABASE_URL=sqlite:///var/shop.sqlite3" \
+	    "EMAIL_URL=consolemail://" > .env
+
+run: $(VENV)/ready .env ## Set up and serve the shop with demo data at port 8000 (PORT=...)
+	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate
+	@$(BIN)/python manage.py load_demo --if-empty
+	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"
+	@PATH="$(CURDIR)/$(BIN):$$PATH" BIND=127.0.0.1 PORT=$(PORT) ./entrypoint.sh serve
+
+test: test-sqlite test-postgresql ## Run all tests on SQLite and on PostgreSQL, with coverage
+
+test-sqlite: $(VENV)/ready
+	@echo "== Tests on SQLite"
+	@$(BIN)/python manage.py test --parallel auto --with-coverage
+
+test-postgresql: $(VENV)/ready
+	@echo "== Tests on PostgreSQL"
+	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --with-coverage
+
+lint: $(VENV)/ready-dev ## Check style, types and migrations
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy .
+	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
+
+format: $(VENV)/ready-dev ## Put the code into its format
+	$(BIN)/ruff check --fix-only .
+	$(BIN)/ruff format .
+
+clean: ## Remove what the other targets made, the demo shop included
+	rm -rf $(VENV) .env var

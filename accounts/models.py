@@ -1,0 +1,89 @@
+"""Who you are: one kind of account for members, staff (`is_staff`) and superusers."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
+from django.core.validators import RegexValidator
+from django.db import models
+from django.db.models.functions import Upper
+from django.utils.translation import gettext_lazy as _
+
+USERNAME_TAKEN = _("An account with this username exists already.")
+EMAIL_TAKEN = _("An account with this e-mail address exists already.")
+
+# No @: a username that looks like another member's e-mail address would make signing in ambiguous.
+username_validators = [
+    RegexValidator(
+        r"\A[\w.+-]+\Z",
+        _("A username has letters, digits and the signs . + - _ only."),
+        code="invalid_username",
+    )
+]
+
+
+class AccountManager(UserManager["User"]):
+    # Migrations import no code of ours.
+    use_in_migrations = False
+
+    def get_by_natural_key(self, username: str | None) -> User:
+        return self.get(username__iexact=username)
+
+    @classmethod
+    def normalize_email(cls, email: str | None) -> str:
+        """In lower case: allauth looks for an address by that spelling only."""
+        return (email or "").lower()
+
+    def for_user(self, user: User | AnonymousUser) -> models.QuerySet[User]:
+        """The accounts that `user` may see: staff all, members their own."""
+        return self.all() if user.is_staff else self.filter(pk=user.pk)  # type: ignore[misc]  # a visitor's is None
+
+
+class User(AbstractUser):
+    # Whoever signs in types these in any case, so two accounts must not differ by case alone.
+    username = models.CharField(
+        _("username"),
+        max_length=150,
+        unique=True,
+        validators=username_validators,
+        error_messages={"unique": USERNAME_TAKEN},
+    )
+    email = models.EmailField(_("e-mail address"), blank=True)
+    name = models.CharField(_("name"), max_length=200, blank=True)
+    phone = models.CharField(_("phone"), max_length=50, blank=True)
+    address = models.TextField(_("address"), max_length=500, blank=True)
+    first_name = None  # type: ignore[assignment]  # people have one name here, written as they write it
+    last_name = None  # type: ignore[assignment]  # as above
+
+    objects: ClassVar[AccountManager] = AccountManager()
+
+    class Meta(AbstractUser.Meta):
+        verbose_name = _("account")  # type: ignore[assignment]  # the stubs say str
+        verbose_name_plural = _("accounts")  # type: ignore[assignment]  # as above
+        constraints = [
+            # UPPER, because that is what Django's iexact asks PostgreSQL for: the index serves both.
+            models.UniqueConstraint(
+                Upper("username"),
+                name="account_username_unique_in_any_case",
+                violation_error_message=USERNAME_TAKEN,
+            ),
+            models.UniqueConstraint(
+                Upper("email"),
+                condition=~models.Q(email=""),
+                name="account_email_unique_in_any_case",
+                violation_error_message=EMAIL_TAKEN,
+            ),
+        ]
+
+    def change_profile(self, **fields: str) -> None:
+        """Write `name`, `phone` and `address`, those that are given."""
+        for field, value in fields.items():
+            setattr(self, field, value)
+        self.save(update_fields=fields.keys())
+
+    def get_full_name(self) -> str:
+        return self.name
+
+    def get_short_name(self) -> str:
+        return self.name or self.username

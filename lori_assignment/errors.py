@@ -1,0 +1,32 @@
+"""Refusals: how a rule of the shop says no. A leaf that imports nothing of ours."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from django.utils.functional import Promise
+
+
+class Refusal(Exception):
+    """A rule says no to something well-formed and permitted; the API answers 409.
+
+    Programs branch on `code`, which never changes once released; people read `message`.
+    `reasons` holds every refusal when several rules say no, else only this one.
+    """
+
+    code = "refused"
+    message: str | Promise = "This cannot be done."
+
+    def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
+        self.message = str(message if message is not None else self.message)
+        self.code = code or self.code
+        self.reasons: tuple[Refusal, ...] = (self,)
+        super().__init__(self.message)
+
+
+def refuse(reasons: Sequence[Refusal]) -> None:
+    """Raise the first of `reasons`, carrying them all; return when there is none."""
+    if reasons:
+        first = reasons[0]
+        first.reasons = tuple(reasons)
+        raise first

@@ -1,0 +1,16 @@
+"""How gunicorn serves the shop. `entrypoint.sh serve` and `make run` use this file."""
+
+import os
+
+# In a container the outside is the only way in; `make run` binds 127.0.0.1.
+bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
+workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+# Threads, so that a slow client holds up one of them and not a whole worker.
+worker_class = "gthread"
+threads = 4
+# Settings that are missing or unsafe stop the start once, not each worker again and again.
+preload_app = True
+timeout = 30
+graceful_timeout = 20
+keepalive = 5
+accesslog = "-"

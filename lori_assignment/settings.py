@@ -1,0 +1,327 @@
+"""Settings, read from the environment (and from `.env` beside manage.py, which `make` writes).
+
+README.md lists the variables. A production start (DEBUG off) with a missing or unsafe value stops
+with one sentence that names the variable.
+"""
+
+from datetime import timedelta
+from pathlib import Path
+from urllib.parse import urlsplit
+from zoneinfo import available_timezones
+
+import environ
+from django.core.exceptions import ImproperlyConfigured
+
+BASE_DIR = Path(__file__).resolve().parent.parent
+
+env = environ.Env()
+env.read_env(BASE_DIR / ".env")
+
+
+def _demand(condition: bool, sentence: str) -> None:
+    if not condition:
+        raise ImproperlyConfigured(sentence)
+
+
+# ---------------------------------------------------------------- what must be given in production
+
+DEBUG = env.bool("DEBUG", default=False)
+
+SECRET_KEY = env.str("SECRET_KEY", default="only-for-development-" * 3 if DEBUG else "")
+_demand(bool(SECRET_KEY), "SECRET_KEY is not set; give it at least 50 random characters.")
+_demand(
+    DEBUG or (len(SECRET_KEY) >= 50 and len(set(SECRET_KEY)) >= 5),
+    "SECRET_KEY is too weak; give it at least 50 random characters.",
+)
+
+# Where members find the shop. Its scheme decides whether cookies and links insist on https.
+SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
+_site = urlsplit(SITE_URL)
+_demand(
+    _site.scheme in {"http", "https"} and bool(_site.hostname) and not _site.path,
+    "SITE_URL is not set to the shop's address, such as https://shop.example.",
+)
+SITE_IS_LOCAL = _site.hostname in {"localhost", "127.0.0.1", "::1"}
+_demand(
+    DEBUG or _site.scheme == "https" or SITE_IS_LOCAL,
+    "SITE_URL is not https; passwords and tokens would travel in the clear.",
+)
+
+ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"] if DEBUG else [])
+_demand(bool(ALLOWED_HOSTS), "ALLOWED_HOSTS is not set; list the host names that the shop answers to.")
+_demand(DEBUG or "*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must name hosts; * would accept any Host header.")
+CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[SITE_URL])
+
+TIME_ZONE = env.str("TIME_ZONE", default="UTC")
+_demand(
+    TIME_ZONE in available_timezones(), f"TIME_ZONE {TIME_ZONE!r} is not a zone name such as Europe/Rome."
+)
+
+CURRENCY = env.str("CURRENCY", default="USD")
+_demand(
+    len(CURRENCY) == 3 and CURRENCY.isascii() and CURRENCY.isalpha() and CURRENCY.isupper(),
+    "CURRENCY must be an ISO 4217 code such as USD.",
+)
+
+# `off` is for load tests only; health of the shop's sign-in depends on it being on.
+RATE_LIMITS = env.str("RATE_LIMITS", default="on")
+_demand(RATE_LIMITS in {"on", "off"}, "RATE_LIMITS must be on or off.")
+
+# How many proxies stand in front: the client's address is read that far from the right end of
+# X-Forwarded-For, and nothing further left is believed.
+TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+
+# ---------------------------------------------------------------- applications
+
+INSTALLED_APPS = [
+    "whitenoise.runserver_nostatic",
+    "django.contrib.admin",
+    "django.contrib.auth",
+    "django.contrib.contenttypes",
+    "django.contrib.sessions",
+    "django.contrib.messages",
+    "django.contrib.staticfiles",
+    "rest_framework",
+    "rest_framework_simplejwt.token_blacklist",
+    "dj_rest_auth",
+    "allauth",
+    "allauth.account",
+    # dj_rest_auth.registration refuses to load without it; no social provider is set up.
+    "allauth.socialaccount",
+    "allauth.mfa",
+    "dj_rest_auth.registration",
+    "django_filters",
+    "drf_yasg",
+    "accounts",
+    "books",
+    "rentals",
+]
+
+MIDDLEWARE = [
+    "django.middleware.security.SecurityMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "allauth.account.middleware.AccountMiddleware",
+]
+
+ROOT_URLCONF = "lori_assignment.urls"
+WSGI_APPLICATION = "lori_assignment.wsgi.application"
+TEST_RUNNER = "lori_assignment.test_runner.LoriTestRunner"
+DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
+
+TEMPLATES = [
+    {
+        "BACKEND": "django.template.backends.django.DjangoTemplates",
+        "DIRS": [BASE_DIR / "templates"],
+        "APP_DIRS": True,
+        "OPTIONS": {
+            "context_processors": [
+                "django.template.context_processors.request",
+                "django.contrib.auth.context_processors.auth",
+                "django.contrib.messages.context_processors.messages",
+            ],
+        },
+    },
+]
+
+USE_I18N = True
+USE_TZ = True
+LANGUAGE_CODE = "en"
+
+# ---------------------------------------------------------------- database and cache
+
+_demand(
+    DEBUG or "DATABASE_URL" in env.ENVIRON,
+    "DATABASE_URL is not set; give it as postgres://user:password@host/name.",
+)
+DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'shop.sqlite3'}")}
+_database = DATABASES["default"]
+if _database["ENGINE"] == "django.db.backends.sqlite3":
+    # Writers queue up at BEGIN instead of failing half-way: a deferred transaction that wants to
+    # write after it has read is refused at once when another has written in between.
+    _database["OPTIONS"] = {
+        "transaction_mode": "IMMEDIATE",
+        "timeout": 20,
+        "init_command": "PRAGMA journal_mode=WAL;",
+    }
+    # Threads of a race test share a file; they could not share a database in memory.
+    _database["TEST"] = {"NAME": env.str("SQLITE_TEST_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))}
+    for _file in (_database["NAME"], _database["TEST"]["NAME"]):
+        Path(_file).parent.mkdir(parents=True, exist_ok=True)
+else:
+    _database["CONN_MAX_AGE"] = 600
+    _database["CONN_HEALTH_CHECKS"] = True
+
+# In the database, because every worker must count the same failed sign-ins.
+CACHES = {
+    "default": {
+        "BACKEND": "django.core.cache.backends.db.DatabaseCache",
+        "LOCATION": "cache",
+    }
+}
+
+# ---------------------------------------------------------------- files
+
+STATIC_URL = "/static/"
+STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
+STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+STATICFILES_DIRS = [BASE_DIR / "static"]
+WHITENOISE_USE_FINDERS = True
+MEDIA_URL = env.str("MEDIA_URL", default="/media/")
+MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
+
+# ---------------------------------------------------------------- mail
+
+_demand(
+    DEBUG or "EMAIL_URL" in env.ENVIRON,
+    "EMAIL_URL is not set; password resets go by mail. Give it as smtp+tls://user:password@host:587.",
+)
+_email = env.email_url("EMAIL_URL", default="consolemail://")
+EMAIL_BACKEND = _email["EMAIL_BACKEND"]
+EMAIL_HOST = _email.get("EMAIL_HOST", "")
+EMAIL_PORT = _email.get("EMAIL_PORT", 25)
+EMAIL_HOST_USER = _email.get("EMAIL_HOST_USER", "")
+EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD", "")
+EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
+EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
+EMAIL_TIMEOUT = 10
+DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
+
+# ---------------------------------------------------------------- safe transport
+
+_https = _site.scheme == "https"
+SECURE_SSL_REDIRECT = _https
+SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
+SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
+SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
+SECURE_HSTS_PRELOAD = _https
+SESSION_COOKIE_SECURE = _https
+CSRF_COOKIE_SECURE = _https
+
+# ---------------------------------------------------------------- who you are
+
+AUTH_USER_MODEL = "accounts.User"
+AUTHENTICATION_BACKENDS = [
+    "django.contrib.auth.backends.ModelBackend",
+    "allauth.account.auth_backends.AuthenticationBackend",
+]
+PASSWORD_HASHERS = [
+    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+]
+AUTH_PASSWORD_VALIDATORS = [
+    {
+        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "OPTIONS": {"user_attributes": ["username", "email", "name"]},
+    },
+    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
+    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+]
+
+SITE_NAME = "Lori Books"
+LOGIN_URL = "account_login"
+LOGIN_REDIRECT_URL = "/"
+ACCOUNT_LOGOUT_REDIRECT_URL = "/"
+ACCOUNT_LOGIN_METHODS = {"username", "email"}
+ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
+ACCOUNT_EMAIL_VERIFICATION = "optional"
+ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
+ACCOUNT_USERNAME_VALIDATORS = "accounts.models.username_validators"
+ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
+MFA_TOTP_ISSUER = SITE_NAME
+# Failed sign-ins are counted for a name and for a client's address, over all doors together.
+SIGN_IN_LOCK_SECONDS = 300
+ACCOUNT_RATE_LIMITS = (
+    {"login_failed": f"10/m/ip,5/{SIGN_IN_LOCK_SECONDS}s/key"} if RATE_LIMITS == "on" else False
+)
+ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
+
+SIMPLE_JWT = {
+    "AUTH_HEADER_TYPES": ("JWT", "Bearer"),
+    "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
+    "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
+    "ROTATE_REFRESH_TOKENS": True,
+    "BLACKLIST_AFTER_ROTATION": True,
+    # A changed password ends the tokens that were given out under the old one.
+    "CHECK_REVOKE_TOKEN": True,
+    "UPDATE_LAST_LOGIN": True,
+}
+
+REST_AUTH = {
+    "USE_JWT": True,
+    "SESSION_LOGIN": False,
+    "TOKEN_MODEL": None,
+    "JWT_AUTH_HTTPONLY": False,
+    "LOGIN_SERIALIZER": "accounts.api.serializers.auth.LoginIn",
+    "JWT_SERIALIZER": "accounts.api.serializers.auth.SignedIn",
+    "REGISTER_SERIALIZER": "accounts.api.serializers.auth.RegisterIn",
+    "USER_DETAILS_SERIALIZER": "accounts.api.serializers.auth.Profile",
+    "PASSWORD_CHANGE_SERIALIZER": "accounts.api.serializers.auth.PasswordChangeIn",
+    "PASSWORD_RESET_SERIALIZER": "accounts.api.serializers.auth.PasswordResetIn",
+    "PASSWORD_RESET_CONFIRM_SERIALIZER": "accounts.api.serializers.auth.PasswordResetConfirmIn",
+}
+
+# ---------------------------------------------------------------- API
+
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
+    "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.URLPathVersioning",
+    "ALLOWED_VERSIONS": ["v1", "v2", "v3"],
+    "DEFAULT_VERSION": "v3",
+    "DEFAULT_PARSER_CLASSES": [
+        "lori_assignment.api_parsing.StrictJSONParser",
+        "rest_framework.parsers.FormParser",
+        "rest_framework.parsers.MultiPartParser",
+    ],
+    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.AlwaysJSON",
+    "DEFAULT_METADATA_CLASS": None,
+    "DEFAULT_PAGINATION_CLASS": "lori_assignment.api_paging.VersionedPagination",
+    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
+    if RATE_LIMITS == "on"
+    else [],
+    # dj_rest_auth is the scope that its views carry; ours for tokens share the budget.
+    "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
+    "EXCEPTION_HANDLER": "lori_assignment.api_errors.answer_exception",
+    "NUM_PROXIES": TRUSTED_PROXIES,
+    "COERCE_DECIMAL_TO_STRING": True,
+    "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SWAGGER_USE_COMPAT_RENDERERS = False
+SWAGGER_SETTINGS = {
+    "DEFAULT_AUTO_SCHEMA_CLASS": "lori_assignment.api_docs.OperationDocs",
+    "DEFAULT_GENERATOR_CLASS": "lori_assignment.api_docs.DocumentGenerator",
+    "USE_SESSION_AUTH": False,
+    "SECURITY_DEFINITIONS": {
+        "JWT": {
+            "type": "apiKey",
+            "in": "header",
+            "name": "Authorization",
+            "description": "The word JWT, a space, and the token that /api-token-auth/ answered.",
+        }
+    },
+}
+
+# ---------------------------------------------------------------- log
+
+LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
+_demand(
+    LOG_LEVEL in {"DEBUG", "INFO", "WARNING", "ERROR"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."
+)
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
+    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+}

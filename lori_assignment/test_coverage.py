@@ -1,0 +1,29 @@
+"""Coverage for `manage.py test --with-coverage`, also when the tests run in parallel processes."""
+
+import coverage
+
+_measurement: coverage.Coverage | None = None
+
+
+def start_coverage() -> None:
+    """Start to measure. pyproject.toml says what is measured and how much is enough."""
+    global _measurement
+    _measurement = coverage.Coverage()
+    _measurement.erase()
+    _measurement.start()
+
+
+def report_coverage() -> bool:
+    """Stop, combine what the parallel processes measured, print the report; True when it is enough.
+
+    The bar is `fail_under` in pyproject.toml, on lines and branches together.
+    """
+    if _measurement is None:
+        raise RuntimeError("Coverage starts in manage.py, before Django does: run manage.py test.")
+    _measurement.stop()
+    _measurement.save()
+    _measurement.combine()
+    _measurement.save()
+    figure = _measurement.report(skip_covered=True, show_missing=True)
+    bar = float(_measurement.get_option("report:fail_under") or 0)  # type: ignore[arg-type]  # its type covers all options
+    return figure >= bar
