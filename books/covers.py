@@ -1,0 +1,43 @@
+"""Cover images: what is accepted, and how it is kept.
+
+An upload is decoded and written anew, so that nothing but the picture itself is kept: no metadata
+such as a camera's position, no file that is a picture to one program and a script to another.
+"""
+
+from __future__ import annotations
+
+import uuid
+from io import BytesIO
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile, File
+from django.utils.translation import gettext_lazy as _
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+FORMATS = ("JPEG", "PNG", "WEBP")
+MOST_BYTES = 5 * 1024 * 1024
+MOST_PIXELS = 20_000_000
+# Enough for a full-page view on a dense screen.
+LONGEST_SIDE = 1600
+
+
+def clean_cover(upload: File) -> ContentFile[bytes]:
+    """The picture in `upload`, upright, at most LONGEST_SIDE pixels long, as WebP without metadata.
+
+    Raises ValidationError when it is over MOST_BYTES or MOST_PIXELS, or not one of FORMATS by its
+    content. Size and pixels are checked before anything is decoded.
+    """
+    if upload.size > MOST_BYTES:
+        raise ValidationError(_("A cover may have at most 5 MB."))
+    try:
+        with Image.open(upload, formats=FORMATS) as picture:
+            if picture.width * picture.height > MOST_PIXELS:
+                raise ValidationError(_("A cover may have at most 20 megapixels."))
+            upright = ImageOps.exif_transpose(picture)
+            upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            kept = BytesIO()
+            upright.convert("RGB").save(kept, "WEBP", quality=82)
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+        raise ValidationError(_("A cover is a JPEG, PNG or WebP picture; this file is not.")) from error
+    # A name that tells nothing of the uploader's file and never repeats.
+    return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")

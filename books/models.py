@@ -1,0 +1,169 @@
+"""What can be rented: books (titles in the catalogue) and their copies (the things on the shelf)."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Self
+
+from django.core.exceptions import ValidationError
+from django.core.validators import MaxValueValidator, MinValueValidator
+from django.db import models
+from django.db.models.functions import Length
+from django.utils.translation import gettext_lazy as _
+
+from books.isbn import isbn_of, validate_isbn
+
+EARLIEST_YEAR = -5000
+LATEST_YEAR = 2200
+
+ISBN_TAKEN = _("Another book has this ISBN.")
+BARCODE_TAKEN = _("Another copy has this barcode.")
+
+
+class Kind(models.IntegerChoices):
+    """Decides the price of a book. The numbers are the API's `book_type`."""
+
+    REGULAR = 1, _("regular")
+    FICTION = 2, _("fiction")
+    NOVEL = 3, _("novel")
+
+
+class BookQuerySet(models.QuerySet["Book"]):
+    def search(self, text: str) -> Self:
+        """Books in which every word of `text` occurs in the name, the authors or the ISBN.
+
+        An ISBN is found with or without hyphens, as ISBN-10 or ISBN-13.
+        """
+        if isbn := isbn_of(text):
+            return self.filter(isbn=isbn)
+        found = self
+        for word in text.split():
+            found = found.filter(
+                models.Q(name__icontains=word)
+                | models.Q(author__icontains=word)
+                | models.Q(isbn__startswith=word.replace("-", "") or word)
+            )
+        return found
+
+
+class Book(models.Model):
+    name = models.CharField(_("name"), max_length=300)
+    author = models.CharField(_("author"), max_length=1000, blank=True)
+    isbn = models.CharField(
+        _("ISBN"),
+        max_length=13,
+        blank=True,
+        help_text=_("Thirteen digits, or empty."),
+    )
+    description = models.TextField(_("description"), max_length=10_000, blank=True)
+    kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind, default=Kind.REGULAR)
+    published = models.SmallIntegerField(
+        _("published"),
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(EARLIEST_YEAR), MaxValueValidator(LATEST_YEAR)],
+        help_text=_("Year of first publication; negative before the common era."),
+    )
+    language = models.CharField(
+        _("language"),
+        max_length=8,
+        blank=True,
+        help_text=_("Language code, such as en or fr."),
+    )
+    cover = models.ImageField(_("cover"), upload_to="covers/", blank=True)
+    added_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    objects = BookQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("book")
+        verbose_name_plural = _("books")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["isbn"],
+                condition=~models.Q(isbn=""),
+                name="book_isbn_unique_when_present",
+                violation_error_message=ISBN_TAKEN,
+            ),
+            models.CheckConstraint(
+                condition=models.Q(isbn="") | models.lookups.Exact(Length("isbn"), 13),  # type: ignore[arg-type]  # the stubs know no lookup beside Q
+                name="book_isbn_is_empty_or_13_digits",
+            ),
+            models.CheckConstraint(condition=~models.Q(name=""), name="book_has_a_name"),
+            models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="book_kind_is_known"),
+        ]
+
+    def __str__(self) -> str:
+        return self.name
+
+    def clean(self) -> None:
+        if self.isbn:
+            try:
+                validate_isbn(self.isbn)
+            except ValidationError as error:
+                raise ValidationError({"isbn": error}) from error
+
+
+class CopyQuerySet(models.QuerySet["Copy"]):
+    def in_service(self) -> Self:
+        return self.filter(status=Copy.Status.IN_SERVICE)
+
+
+class Copy(models.Model):
+    class Status(models.TextChoices):
+        IN_SERVICE = "in_service", _("in service")
+        IN_REPAIR = "in_repair", _("in repair")
+        LOST = "lost", _("lost")
+        WITHDRAWN = "withdrawn", _("withdrawn")
+
+    class Condition(models.TextChoices):
+        NEW = "new", _("new")
+        GOOD = "good", _("good")
+        WORN = "worn", _("worn")
+        DAMAGED = "damaged", _("damaged")
+
+    book = models.ForeignKey(Book, models.CASCADE, related_name="copies", verbose_name=_("book"))
+    barcode = models.CharField(
+        _("barcode"),
+        max_length=40,
+        unique=True,
+        error_messages={"unique": BARCODE_TAKEN},
+    )
+    condition = models.CharField(_("condition"), max_length=10, choices=Condition, default=Condition.GOOD)
+    status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.IN_SERVICE)
+    replacement_price = models.DecimalField(
+        _("replacement price"),
+        max_digits=8,
+        decimal_places=2,
+        null=True,
+        blank=True,
+        validators=[MinValueValidator(Decimal("0.01"))],
+        help_text=_("Rent and late fee of one rental never exceed it. Empty: no limit."),
+    )
+    added_at = models.DateTimeField(_("added"), auto_now_add=True)
+
+    objects = CopyQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("copy")
+        verbose_name_plural = _("copies")
+        ordering = ["id"]
+        constraints = [
+            models.CheckConstraint(condition=~models.Q(barcode=""), name="copy_has_a_barcode"),
+            models.CheckConstraint(
+                condition=models.Q(status__in=["in_service", "in_repair", "lost", "withdrawn"]),
+                name="copy_status_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(condition__in=["new", "good", "worn", "damaged"]),
+                name="copy_condition_is_known",
+            ),
+            models.CheckConstraint(
+                condition=models.Q(replacement_price=None) | models.Q(replacement_price__gt=0),
+                name="copy_replacement_price_above_zero",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.barcode

@@ -1,0 +1,116 @@
+"""The shop's stock: books and copies coming in, changing and going, and the copies' barcodes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import IntegrityError, transaction
+from django.db.models import ProtectedError
+
+from books import errors
+from books.locks import lock_book, lock_copy
+from books.models import Book, Copy
+
+# One slip of the keyboard must not fill the shelves.
+MOST_COPIES_AT_ONCE = 1000
+
+
+def barcode_of(book: Book, number: int) -> str:
+    """The barcode of the nth copy of a book, where the shop has no labels of its own: `1042-3`."""
+    return f"{book.pk}-{number}"
+
+
+@transaction.atomic
+def add_book(*, copies: int = 1, **fields: Any) -> Book:
+    """A new book with its first copies. Raises IsbnTaken when another book got the ISBN just now."""
+    try:
+        with transaction.atomic():
+            book = Book.objects.create(**fields)
+    except IntegrityError:
+        raise errors.IsbnTaken from None
+    Copy.objects.bulk_create(first_copies([book], count=copies))
+    return book
+
+
+@transaction.atomic
+def change_book(*, book: Book, **changes: Any) -> Book:
+    """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
+    book = lock_book(book)
+    old_cover = book.cover.name if "cover" in changes else ""
+    for field, value in changes.items():
+        setattr(book, field, value)
+    try:
+        with transaction.atomic():
+            book.save(update_fields=list(changes))
+    except IntegrityError:
+        raise errors.IsbnTaken from None
+    if old_cover:
+        transaction.on_commit(lambda: book.cover.storage.delete(old_cover))
+    return book
+
+
+@transaction.atomic
+def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
+    """Put one new copy of `book` into service; without a barcode it gets the next one of the book.
+
+    Raises BarcodeTaken when another copy got the barcode just now.
+    """
+    # Locked, so that two who add copies at once don't take the same barcode.
+    lock_book(book)
+    try:
+        with transaction.atomic():
+            return Copy.objects.create(book=book, barcode=barcode or _next_barcode(book), **fields)
+    except IntegrityError:
+        raise errors.BarcodeTaken from None
+
+
+def _next_barcode(book: Book) -> str:
+    taken = set(Copy.objects.filter(barcode__startswith=f"{book.pk}-").values_list("barcode", flat=True))
+    number = Copy.objects.filter(book=book).count() + 1
+    while barcode_of(book, number) in taken:
+        number += 1
+    return barcode_of(book, number)
+
+
+def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
+    """`count` copies of each of `books`, which are new and have none yet; not yet in the database."""
+    return [
+        Copy(book=book, barcode=barcode_of(book, number)) for book in books for number in range(1, count + 1)
+    ]
+
+
+@transaction.atomic
+def change_copy(*, copy: Copy, **changes: Any) -> Copy:
+    """Change the given fields of a copy and no other. Raises BarcodeTaken as `add_copy` does."""
+    # The book's lock comes first: under it nobody is given this copy meanwhile.
+    lock_book(copy.book)
+    copy = lock_copy(copy)
+    for field, value in changes.items():
+        setattr(copy, field, value)
+    try:
+        with transaction.atomic():
+            copy.save(update_fields=list(changes))
+    except IntegrityError:
+        raise errors.BarcodeTaken from None
+    return copy
+
+
+@transaction.atomic
+def delete_book(*, book: Book) -> None:
+    """Delete a book that was never rented, with its copies. Raises BookHasRentals."""
+    book = lock_book(book)
+    try:
+        book.delete()
+    except ProtectedError:
+        raise errors.BookHasRentals from None
+
+
+@transaction.atomic
+def delete_copy(*, copy: Copy) -> None:
+    """Delete a copy that was never rented. Raises CopyHasRentals."""
+    lock_book(copy.book)
+    try:
+        lock_copy(copy).delete()
+    except ProtectedError:
+        raise errors.CopyHasRentals from None
