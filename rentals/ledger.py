@@ -1,0 +1,161 @@
+"""The ledger: the only writer of LedgerEntry, and the one address of what a member owes.
+
+Entries of one member are numbered and each carries the balance with it, so a balance costs the same
+after ten entries as after ten thousand. The member's lock keeps the numbers without a gap; where it
+were missing, the unique constraint on the number would refuse the second of two writers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from rentals import errors
+from rentals.locks import lock_member
+from rentals.models import ZERO, LedgerEntry, Rental
+
+CENT = Decimal("0.01")
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """What a member owes: `posted` is the sum of the ledger, `running` the cost of what is out."""
+
+    posted: Decimal
+    running: Decimal
+    open_rentals: tuple[Rental, ...]
+
+    @property
+    def total(self) -> Decimal:
+        """Positive: the member owes. Negative: the shop does."""
+        return self.posted + self.running
+
+
+def posted_balance(member: User) -> Decimal:
+    """The sum of the member's ledger entries."""
+    last = (
+        LedgerEntry.objects.filter(user=member).order_by("-number").values_list("balance", flat=True).first()
+    )
+    return last if last is not None else ZERO
+
+
+def balance(member: User, *, at: datetime) -> Balance:
+    """What the member owes at `at`, with what the open rentals would cost if they came back then."""
+    out = tuple(Rental.objects.open().filter(user=member).with_terms().order_by("due_at", "ref"))
+    return Balance(
+        posted=posted_balance(member),
+        running=sum((rental.running_price(at).total for rental in out), ZERO),
+        open_rentals=out,
+    )
+
+
+def post(
+    *, member: User, kind: LedgerEntry.Kind, amount: Decimal, actor: User, at: datetime, **facts: Any
+) -> LedgerEntry:
+    """Write the next entry of a member whose lock the caller holds.
+
+    `amount` is rounded half up to two places, here and nowhere else; a charge is positive, a credit
+    negative. `facts` are the entry's other fields.
+    """
+    amount = amount.quantize(CENT, ROUND_HALF_UP)
+    last = LedgerEntry.objects.filter(user=member).order_by("-number").only("number", "balance").first()
+    return LedgerEntry.objects.create(
+        user=member,
+        number=last.number + 1 if last else 1,
+        kind=kind,
+        amount=amount,
+        balance=(last.balance if last else ZERO) + amount,
+        actor=actor,
+        posted_at=at,
+        **facts,
+    )
+
+
+def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> LedgerEntry:
+    """Charge a rental that comes back at `until`, with the working that says why it costs that."""
+    charged = rental.running_price(until)
+    working = {
+        "price_list": rental.price_list.name,
+        "kind": rental.rate.get_kind_display(),
+        "rented_at": rental.rented_at.isoformat(),
+        "returned_at": until.isoformat(),
+        **charged.as_json(),
+    }
+    return post(
+        member=rental.user,
+        kind=LedgerEntry.Kind.RENT,
+        amount=charged.total,
+        actor=actor,
+        at=at,
+        rental=rental,
+        working=working,
+    )
+
+
+def refuse_more_than_owed(member: User, amount: Decimal, *, at: datetime) -> None:
+    """Raises Overpayment when the member owes less than `amount` at `at`."""
+    owed = balance(member, at=at).total
+    if amount > owed:
+        raise errors.Overpayment(
+            _("The member owes %(owed)s %(currency)s, less than %(amount)s.")
+            % {"owed": max(owed, ZERO), "amount": amount, "currency": settings.CURRENCY}
+        )
+
+
+@transaction.atomic
+def take_payment(
+    *, member: User, amount: Decimal, method: LedgerEntry.Method, actor: User, at: datetime, note: str = ""
+) -> LedgerEntry:
+    """Take `amount`, above zero, from the member.
+
+    The running cost of open rentals may be paid ahead. Raises Overpayment above what is owed.
+    """
+    member = lock_member(member)
+    refuse_more_than_owed(member, amount, at=at)
+    return post(
+        member=member,
+        kind=LedgerEntry.Kind.PAYMENT,
+        amount=-amount,
+        method=method,
+        note=note,
+        actor=actor,
+        at=at,
+    )
+
+
+@transaction.atomic
+def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
+    """Let the member off `amount`, above zero. Raises Overpayment above what is owed."""
+    member = lock_member(member)
+    refuse_more_than_owed(member, amount, at=at)
+    return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
+
+
+@transaction.atomic
+def reverse(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
+    """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
+
+    Raises AlreadyReversed, and NotReversible for a reversal itself.
+    """
+    member = lock_member(entry.user)
+    if entry.kind == LedgerEntry.Kind.REVERSAL:
+        raise errors.NotReversible
+    if LedgerEntry.objects.filter(reverses=entry).exists():
+        raise errors.AlreadyReversed
+    return post(
+        member=member,
+        kind=LedgerEntry.Kind.REVERSAL,
+        amount=-entry.amount,
+        reverses=entry,
+        rental=entry.rental,
+        note=reason,
+        actor=actor,
+        at=at,
+    )

@@ -1,0 +1,379 @@
+"""Who has what, since when, for how much; and the constraints that hold it true."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from decimal import Decimal
+from typing import Any, Self
+
+from django.conf import settings
+from django.core.validators import MinValueValidator
+from django.db import models
+from django.db.models import F, Q
+from django.utils import timezone
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+from books.models import Book, Copy, Kind
+from rentals.pricing import Price, price, started_days
+
+ZERO = Decimal("0.00")
+
+
+def _amount(label: Any, **options: Any) -> models.DecimalField:
+    """A non-negative amount of money; its check constraint stands in the model's Meta."""
+    return models.DecimalField(
+        label, max_digits=8, decimal_places=2, validators=[MinValueValidator(ZERO)], **options
+    )
+
+
+class Policy(models.Model):
+    """The limits that staff can change without a deploy: one row, made by the first migration."""
+
+    rental_days = models.PositiveSmallIntegerField(
+        _("rental period"), default=14, validators=[MinValueValidator(1)], help_text=_("In days.")
+    )
+    max_renewals = models.PositiveSmallIntegerField(_("renewals per rental"), default=2)
+    max_open_rentals = models.PositiveSmallIntegerField(
+        _("open rentals per member"), default=10, validators=[MinValueValidator(1)]
+    )
+    debt_limit = _amount(
+        _("debt limit"),
+        default=Decimal("50.00"),
+        help_text=_("A member who owes more than this rents nothing more."),
+    )
+
+    class Meta:
+        verbose_name = _("policy")
+        verbose_name_plural = _("policy")
+        constraints = [
+            models.CheckConstraint(condition=Q(id=1), name="policy_is_one_row"),
+            models.CheckConstraint(
+                condition=Q(rental_days__gte=1, max_open_rentals__gte=1, debt_limit__gte=0),
+                name="policy_is_sensible",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return str(_("Policy of the shop"))
+
+    @classmethod
+    def current(cls) -> Policy:
+        return cls.objects.get(pk=1)
+
+
+class PriceListQuerySet(models.QuerySet["PriceList"]):
+    def in_force(self, at: datetime) -> PriceList | None:
+        """The price list in force at `at`; None before the first one."""
+        return self.filter(in_force_from__lte=at).order_by("-in_force_from").first()
+
+    def used(self) -> Self:
+        """The lists that some rental, void ones included, was priced by: they never change again."""
+        return self.filter(models.Exists(Rental.objects.filter(rate__price_list=models.OuterRef("pk"))))
+
+
+class PriceList(models.Model):
+    name = models.CharField(
+        _("name"),
+        max_length=100,
+        unique=True,
+        error_messages={"unique": _("Another price list has this name.")},
+    )
+    in_force_from = models.DateTimeField(
+        _("in force from"),
+        unique=True,
+        default=timezone.now,
+        error_messages={"unique": _("Another price list comes into force at this very time.")},
+    )
+
+    objects = PriceListQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("price list")
+        verbose_name_plural = _("price lists")
+        ordering = ["in_force_from"]
+
+    def __str__(self) -> str:
+        return self.name
+
+
+class Rate(models.Model):
+    """What one kind costs under one price list; `rentals.pricing.Terms`."""
+
+    price_list = models.ForeignKey(
+        PriceList, models.CASCADE, related_name="rates", verbose_name=_("price list")
+    )
+    kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind)
+    first_days = models.PositiveSmallIntegerField(
+        _("first days"), default=0, help_text=_("How many days have a rate of their own; 0 for none.")
+    )
+    first_days_rate = _amount(_("rate in the first days"), default=ZERO)
+    daily_rate = _amount(_("daily rate after"))
+    minimum = _amount(_("minimum"), default=ZERO)
+    late_fee = _amount(_("late fee a day"), default=ZERO)
+
+    class Meta:
+        verbose_name = _("rate")
+        verbose_name_plural = _("rates")
+        ordering = ["kind"]
+        constraints = [
+            models.UniqueConstraint(fields=["price_list", "kind"], name="rate_one_per_kind"),
+            models.CheckConstraint(condition=Q(kind__in=Kind.values), name="rate_kind_is_known"),
+            models.CheckConstraint(
+                condition=Q(first_days_rate__gte=0, daily_rate__gte=0, minimum__gte=0, late_fee__gte=0),
+                name="rate_amounts_not_negative",
+            ),
+            # A ledger entry is not zero, and every returned rental has one.
+            models.CheckConstraint(
+                condition=Q(minimum__gt=0)
+                | Q(first_days=0, daily_rate__gt=0)
+                | Q(first_days__gt=0, first_days_rate__gt=0),
+                name="rate_first_day_costs_something",
+                violation_error_message=_("The first day must cost something."),
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.price_list}: {self.get_kind_display()}"
+
+
+class RentalQuerySet(models.QuerySet["Rental"]):
+    def standing(self) -> Self:
+        """Rentals that count: those that were made by mistake are void, kept for the audit only."""
+        return self.filter(voided_at=None)
+
+    def open(self) -> Self:
+        return self.standing().filter(returned_at=None)
+
+    def overdue(self, at: datetime) -> Self:
+        return self.open().filter(due_at__lt=at)
+
+    def for_user(self, user: User) -> Self:
+        """The rentals that `user` may see: staff all, members their own."""
+        return self if user.is_staff else self.filter(user=user)
+
+    def with_terms(self) -> Self:
+        """With all that `Rental.running_price` and `Rental.charge` read."""
+        return self.select_related("copy__book", "rate__price_list", "rent_entry")
+
+
+class Rental(models.Model):
+    ref = models.BigAutoField(_("reference number"), primary_key=True)
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="rentals", verbose_name=_("member")
+    )
+    copy = models.ForeignKey(Copy, models.PROTECT, related_name="rentals", verbose_name=_("copy"))
+    # The rate, not only its price list: a book whose kind is corrected does not change the price of
+    # the rentals that began before.
+    rate = models.ForeignKey(Rate, models.PROTECT, related_name="rentals", verbose_name=_("rate"))
+    replacement_price = _amount(
+        _("replacement price"), null=True, blank=True, help_text=_("Of the copy, when it was rented.")
+    )
+    rented_at = models.DateTimeField(_("rented"))
+    due_at = models.DateTimeField(_("due"))
+    returned_at = models.DateTimeField(_("returned"), null=True, blank=True)
+    renewals = models.PositiveSmallIntegerField(_("renewals"), default=0)
+    late_days_before = models.PositiveSmallIntegerField(
+        _("late days before renewals"),
+        default=0,
+        help_text=_("Days that were late already when a renewal moved the due date."),
+    )
+    rent_entry = models.OneToOneField(
+        "LedgerEntry",
+        models.PROTECT,
+        related_name="charged_rental",
+        null=True,
+        blank=True,
+        verbose_name=_("rent entry"),
+    )
+    voided_at = models.DateTimeField(_("voided"), null=True, blank=True)
+    voided_by = models.ForeignKey(
+        settings.AUTH_USER_MODEL,
+        models.PROTECT,
+        related_name="+",
+        null=True,
+        blank=True,
+        verbose_name=_("voided by"),
+    )
+
+    objects = RentalQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("rental")
+        verbose_name_plural = _("rentals")
+        ordering = ["-ref"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["copy"],
+                condition=Q(returned_at=None, voided_at=None),
+                name="rental_one_open_per_copy",
+            ),
+            models.CheckConstraint(
+                condition=Q(due_at__gte=F("rented_at")), name="rental_due_not_before_rented"
+            ),
+            models.CheckConstraint(
+                condition=Q(returned_at=None) | Q(returned_at__gte=F("rented_at")),
+                name="rental_returned_not_before_rented",
+            ),
+            # At least one rent entry; the ledger's own constraint says at most one.
+            models.CheckConstraint(
+                condition=Q(returned_at=None, rent_entry=None)
+                | Q(returned_at__isnull=False, rent_entry__isnull=False),
+                name="rental_returned_has_its_rent_entry",
+            ),
+            models.CheckConstraint(
+                condition=Q(voided_at=None, voided_by=None)
+                | Q(voided_at__isnull=False, voided_by__isnull=False),
+                name="rental_void_says_by_whom",
+            ),
+        ]
+        indexes = [
+            models.Index(
+                fields=["user"],
+                condition=Q(returned_at=None, voided_at=None),
+                name="rental_open_by_user",
+            ),
+            models.Index(
+                fields=["due_at"],
+                condition=Q(returned_at=None, voided_at=None),
+                name="rental_open_by_due_date",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"#{self.ref}"
+
+    @property
+    def book(self) -> Book:
+        return self.copy.book
+
+    @property
+    def price_list(self) -> PriceList:
+        return self.rate.price_list
+
+    @property
+    def is_open(self) -> bool:
+        return self.returned_at is None and self.voided_at is None
+
+    @property
+    def charge(self) -> Decimal | None:
+        """What the return charged; None while the book is out."""
+        return self.rent_entry.amount if self.rent_entry else None
+
+    def is_overdue(self, at: datetime) -> bool:
+        return self.is_open and self.due_at < at
+
+    def late_days(self, at: datetime) -> int:
+        """The started days past the due date at `at`, with those that renewals left behind."""
+        return self.late_days_before + started_days(self.due_at, at)
+
+    def running_price(self, at: datetime) -> Price:
+        """What the rental costs if it comes back at `at`, by the terms that it began under."""
+        return price(
+            self.rate,
+            rented_at=self.rented_at,
+            due_at=self.due_at,
+            until=at,
+            late_days_before=self.late_days_before,
+            cap=self.replacement_price,
+        )
+
+
+class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
+    def payments(self) -> Self:
+        return self.filter(kind=LedgerEntry.Kind.PAYMENT)
+
+    def for_user(self, user: User) -> Self:
+        """The entries that `user` may see: staff all, members their own."""
+        return self if user.is_staff else self.filter(user=user)
+
+
+class LedgerEntry(models.Model):
+    """One line of a member's account. Written by `rentals.ledger` only, and final: see the trigger."""
+
+    class Kind(models.TextChoices):
+        RENT = "rent", _("rent")
+        LOST_BOOK = "lost_book", _("lost book")
+        PAYMENT = "payment", _("payment")
+        WAIVER = "waiver", _("waiver")
+        REFUND = "refund", _("refund")
+        REVERSAL = "reversal", _("reversal")
+
+    class Method(models.TextChoices):
+        CASH = "cash", _("cash")
+        CARD = "card", _("card")
+        TRANSFER = "transfer", _("bank transfer")
+        OTHER = "other", _("other")
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="ledger_entries", verbose_name=_("member")
+    )
+    number = models.PositiveIntegerField(
+        _("number"), help_text=_("Counts the entries of one member from 1, without a gap.")
+    )
+    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    amount = models.DecimalField(
+        _("amount"), max_digits=10, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
+    )
+    balance = models.DecimalField(
+        _("balance"), max_digits=12, decimal_places=2, help_text=_("The member's, with this entry.")
+    )
+    rental = models.ForeignKey(
+        Rental,
+        models.PROTECT,
+        related_name="ledger_entries",
+        null=True,
+        blank=True,
+        verbose_name=_("rental"),
+    )
+    reverses = models.OneToOneField(
+        "self",
+        models.PROTECT,
+        related_name="reversed_by",
+        null=True,
+        blank=True,
+        verbose_name=_("reverses"),
+    )
+    method = models.CharField(_("method"), max_length=10, choices=Method, blank=True)
+    note = models.CharField(_("note"), max_length=500, blank=True)
+    working = models.JSONField(_("working"), null=True, blank=True)
+    actor = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("posted by")
+    )
+    posted_at = models.DateTimeField(_("posted"))
+
+    objects = LedgerEntryQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("ledger entry")
+        verbose_name_plural = _("ledger entries")
+        ordering = ["user", "number"]
+        constraints = [
+            models.UniqueConstraint(fields=["user", "number"], name="ledger_numbers_follow_on"),
+            models.UniqueConstraint(
+                fields=["rental"], condition=Q(kind="rent"), name="ledger_one_rent_entry_per_rental"
+            ),
+            models.CheckConstraint(condition=~Q(amount=0), name="ledger_amount_not_zero"),
+            models.CheckConstraint(
+                condition=Q(kind__in=["rent", "lost_book", "refund"], amount__gt=0)
+                | Q(kind__in=["payment", "waiver"], amount__lt=0)
+                | Q(kind="reversal"),
+                name="ledger_kind_decides_the_sign",
+            ),
+            models.CheckConstraint(
+                condition=Q(kind="reversal", reverses__isnull=False)
+                | (~Q(kind="reversal") & Q(reverses=None)),
+                name="ledger_reversal_names_its_entry",
+            ),
+            models.CheckConstraint(
+                condition=~Q(kind="rent") | Q(rental__isnull=False), name="ledger_rent_names_its_rental"
+            ),
+            models.CheckConstraint(
+                condition=(Q(kind__in=["payment", "refund"]) & ~Q(method=""))
+                | (~Q(kind__in=["payment", "refund"]) & Q(method="")),
+                name="ledger_method_where_money_moves",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} {self.amount}"

@@ -1,0 +1,84 @@
+"""Price lists: which is in force, what it says, and how one is made, changed while unused, deleted."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from books.models import Book
+from rentals import errors
+from rentals.models import Policy, PriceList, Rate
+from rentals.pricing import Price, price_of_days
+
+
+def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
+    """The rate of the book's kind in the price list in force at `at`; None before the first list."""
+    price_list = PriceList.objects.in_force(at)
+    return price_list.rates.filter(kind=book.kind).first() if price_list else None
+
+
+def quote(book: Book, *, days: int, at: datetime) -> tuple[Rate, Price]:
+    """What `days` days cost for whoever rents the book at `at` and does not renew.
+
+    The limit that a copy's replacement price sets is left out: it differs from copy to copy.
+    Raises NoPriceInForce.
+    """
+    rate = rate_in_force(book, at=at)
+    if rate is None:
+        raise errors.NoPriceInForce
+    return rate, price_of_days(rate, days, late_days=max(0, days - Policy.current().rental_days))
+
+
+@transaction.atomic
+def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[str, Any]]) -> PriceList:
+    """A new price list; `rates` holds the fields of one rate for each kind.
+
+    Raises PriceListTaken when another list got the name or the time just now.
+    """
+    try:
+        with transaction.atomic():
+            price_list = PriceList.objects.create(name=name, in_force_from=in_force_from)
+    except IntegrityError:
+        raise errors.PriceListTaken from None
+    Rate.objects.bulk_create(Rate(price_list=price_list, **rate) for rate in rates)
+    return price_list
+
+
+@transaction.atomic
+def change_price_list(
+    *, price_list: PriceList, rates: Sequence[dict[str, Any]] | None = None, **changes: Any
+) -> PriceList:
+    """Change the name, the date or all the rates. Raises PriceListUsed once a rental refers to it,
+    PriceListTaken as `make_price_list` does.
+    """
+    price_list = _locked_unused(price_list)
+    for field, value in changes.items():
+        setattr(price_list, field, value)
+    try:
+        with transaction.atomic():
+            price_list.save(update_fields=list(changes))
+    except IntegrityError:
+        raise errors.PriceListTaken from None
+    if rates is not None:
+        price_list.rates.all().delete()
+        Rate.objects.bulk_create(Rate(price_list=price_list, **rate) for rate in rates)
+    return price_list
+
+
+@transaction.atomic
+def delete_price_list(*, price_list: PriceList) -> None:
+    """Raises PriceListUsed once a rental refers to it."""
+    _locked_unused(price_list).delete()
+
+
+def _locked_unused(price_list: PriceList) -> PriceList:
+    # FOR UPDATE on the rates: a rental that is being made holds a key-share lock on its rate until
+    # it commits, and one that comes later waits for us. Then the look below sees every rental.
+    price_list = PriceList.objects.select_for_update().get(pk=price_list.pk)
+    list(price_list.rates.select_for_update())
+    if PriceList.objects.used().filter(pk=price_list.pk).exists():
+        raise errors.PriceListUsed
+    return price_list

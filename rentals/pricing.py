@@ -1,0 +1,124 @@
+"""What a rental costs: pure arithmetic, without database, clock or settings.
+
+Guarantees, each held by a property test:
+
+- Elapsed time counts, in started periods of 24 hours, at least one. The same two instants cost the
+  same in every time zone, and a change of the clocks changes nothing.
+- A longer rental never costs less, and the cost rises only where a new period starts.
+- The lines add up to the total, and every amount is exact: rates have two places and are multiplied
+  by whole days, so nothing is rounded here.
+- Rent and late fee together never exceed the replacement price, where there is one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any, Protocol
+
+DAY = timedelta(days=1)
+NOTHING = Decimal("0.00")
+
+
+class Terms(Protocol):
+    """What one kind of book costs; the model Rate is one. Amounts have two places."""
+
+    first_days: int
+    first_days_rate: Decimal
+    daily_rate: Decimal
+    minimum: Decimal
+    late_fee: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One step of the working. `what` is first_days, daily, minimum, late_fee or cap."""
+
+    what: str
+    amount: Decimal
+    days: int | None = None
+    rate: Decimal | None = None
+
+    def as_json(self) -> dict[str, Any]:
+        """The line as it is kept in the ledger and shown by the API; amounts are strings."""
+        shown: dict[str, Any] = {"what": self.what}
+        if self.days is not None:
+            shown |= {"days": self.days, "rate": str(self.rate)}
+        return shown | {"amount": str(self.amount)}
+
+
+@dataclass(frozen=True, slots=True)
+class Price:
+    """A total and how it came about: the lines add up to it."""
+
+    days: int
+    late_days: int
+    lines: tuple[Line, ...]
+
+    @property
+    def total(self) -> Decimal:
+        return sum((line.amount for line in self.lines), NOTHING)
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "days": self.days,
+            "late_days": self.late_days,
+            "lines": [line.as_json() for line in self.lines],
+        }
+
+
+def started_days(start: datetime, end: datetime) -> int:
+    """How many periods of 24 hours have started between two aware instants; 0 when none has.
+
+    Exactly 24 hours is one, a microsecond more is two.
+    """
+    # Python subtracts two times of one zone by their wall clocks, which is wrong by an hour across
+    # a clock change; in UTC there is none.
+    elapsed = end.astimezone(UTC) - start.astimezone(UTC)
+    return max(0, -(-elapsed // DAY))
+
+
+def price_of_days(terms: Terms, days: int, *, late_days: int = 0, cap: Decimal | None = None) -> Price:
+    """The price of `days` started days, `late_days` of them past the due date.
+
+    `cap` is the replacement price of the copy; None where none is set.
+    """
+    first = min(days, terms.first_days)
+    after = days - first
+    lines = []
+    if first:
+        lines.append(Line("first_days", first * terms.first_days_rate, first, terms.first_days_rate))
+    if after:
+        lines.append(Line("daily", after * terms.daily_rate, after, terms.daily_rate))
+    rent = sum((line.amount for line in lines), NOTHING)
+    if rent < terms.minimum:
+        lines.append(Line("minimum", terms.minimum - rent))
+    if late_days and terms.late_fee:
+        lines.append(Line("late_fee", late_days * terms.late_fee, late_days, terms.late_fee))
+    total = sum((line.amount for line in lines), NOTHING)
+    if cap is not None and total > cap:
+        lines.append(Line("cap", cap - total))
+    return Price(days=days, late_days=late_days, lines=tuple(lines))
+
+
+def price(
+    terms: Terms,
+    *,
+    rented_at: datetime,
+    due_at: datetime,
+    until: datetime,
+    late_days_before: int = 0,
+    cap: Decimal | None = None,
+) -> Price:
+    """The price of a rental from `rented_at` until `until`; all three times are aware.
+
+    `late_days_before` are the late days that a renewal has left behind: it moves the due date, but
+    does not undo them.
+    """
+    return price_of_days(
+        terms,
+        max(1, started_days(rented_at, until)),
+        late_days=late_days_before + started_days(due_at, until),
+        cap=cap,
+    )

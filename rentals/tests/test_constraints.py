@@ -1,0 +1,197 @@
+"""What the database itself refuses, whatever the code does."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.db import IntegrityError, connection, transaction
+from django.db.models import ProtectedError
+
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.models import LedgerEntry, Policy, PriceList, Rate, Rental
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class ConstraintTestCase(CastTestCase):
+    book: Book
+    copy: Copy
+    rate: Rate
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Emma", kind=3)
+        cls.copy = cls.book.copies.get()
+        cls.rate = Rate.objects.get(price_list__name="Tiered", kind=3)
+
+    def rental(self, **facts: Any) -> Rental:
+        given = {
+            "user": self.alice,
+            "copy": self.copy,
+            "rate": self.rate,
+            "rented_at": MONDAY,
+            "due_at": MONDAY + 14 * DAY,
+        }
+        return Rental.objects.create(**given | facts)
+
+    def entry(self, **facts: Any) -> LedgerEntry:
+        given = {
+            "user": self.alice,
+            "number": 1,
+            "kind": "payment",
+            "method": "cash",
+            "amount": Decimal("-1.00"),
+            "balance": Decimal("-1.00"),
+            "actor": self.carol,
+            "posted_at": MONDAY,
+        }
+        return LedgerEntry.objects.create(**given | facts)
+
+    def assert_refused(self, constraint: str, call: Any, **facts: Any) -> None:
+        with self.assertRaises(IntegrityError) as caught, transaction.atomic():
+            call(**facts)
+        # SQLite names the columns of a unique index, not the index.
+        if constraint in str(caught.exception) or "UNIQUE constraint failed" in str(caught.exception):
+            return
+        self.fail(f"{constraint} did not refuse it, but: {caught.exception}")
+
+
+class RentalConstraintTest(ConstraintTestCase):
+    def test_a_copy_has_one_open_rental(self) -> None:
+        first = self.rental()
+        self.assert_refused("rental_one_open_per_copy", self.rental, user=self.bob)
+        Rental.objects.filter(pk=first.pk).update(voided_at=MONDAY, voided_by=self.carol)
+        self.rental(user=self.bob)
+
+    def test_the_due_date_is_not_before_the_rental(self) -> None:
+        self.assert_refused(
+            "rental_due_not_before_rented", self.rental, due_at=MONDAY - timedelta(microseconds=1)
+        )
+        self.rental(due_at=MONDAY)
+
+    def test_a_returned_rental_has_its_rent_entry_and_is_not_returned_before_it_began(self) -> None:
+        rental = self.rental()
+        rent = self.entry(kind="rent", method="", amount=Decimal(1), balance=Decimal(1), rental=rental)
+
+        def bring_back(**facts: Any) -> None:
+            Rental.objects.filter(pk=rental.pk).update(**facts)
+
+        self.assert_refused("rental_returned_has_its_rent_entry", bring_back, returned_at=MONDAY)
+        self.assert_refused("rental_returned_has_its_rent_entry", bring_back, rent_entry=rent)
+        self.assert_refused(
+            "rental_returned_not_before_rented", bring_back, returned_at=MONDAY - DAY, rent_entry=rent
+        )
+        bring_back(returned_at=MONDAY, rent_entry=rent)
+
+    def test_a_void_rental_says_by_whom(self) -> None:
+        rental = self.rental()
+
+        def void(**facts: Any) -> None:
+            Rental.objects.filter(pk=rental.pk).update(**facts)
+
+        self.assert_refused("rental_void_says_by_whom", void, voided_at=MONDAY)
+        void(voided_at=MONDAY, voided_by=self.carol)
+
+    def test_what_a_rental_refers_to_cannot_be_deleted(self) -> None:
+        self.rental()
+        for row in (self.alice, self.copy, self.book, self.rate, self.rate.price_list):
+            with self.subTest(row=row), self.assertRaises(ProtectedError):
+                row.delete()
+        add_book(name="Persuasion", kind=3).delete()
+
+    def test_the_database_refuses_it_too(self) -> None:
+        self.rental()
+        with self.assertRaises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
+            cursor.execute("DELETE FROM books_copy WHERE id = %s", [self.copy.pk])
+            cursor.execute("DELETE FROM books_book WHERE id = %s", [self.book.pk])
+            connection.check_constraints()
+
+
+class LedgerConstraintTest(ConstraintTestCase):
+    def test_an_entry_is_final(self) -> None:
+        entry = self.entry()
+        for change in (
+            lambda: LedgerEntry.objects.filter(pk=entry.pk).update(note="other"),
+            lambda: LedgerEntry.objects.filter(pk=entry.pk).delete(),
+        ):
+            with self.assertRaisesMessage(IntegrityError, "final"), transaction.atomic():
+                change()
+        self.assertEqual(LedgerEntry.objects.get().note, "")
+
+    def test_an_entry_is_not_zero(self) -> None:
+        self.assert_refused(
+            "ledger_amount_not_zero", self.entry, kind="reversal", method="", amount=0, reverses=self.entry()
+        )
+
+    def test_the_kind_decides_the_sign(self) -> None:
+        self.assert_refused("ledger_kind_decides_the_sign", self.entry, amount=Decimal(1))
+        self.assert_refused("ledger_kind_decides_the_sign", self.entry, kind="refund")
+        self.assert_refused("ledger_kind_decides_the_sign", self.entry, kind="gift", method="")
+        self.entry(kind="refund", amount=Decimal(1))
+
+    def test_numbers_of_a_member_do_not_repeat(self) -> None:
+        self.entry()
+        self.assert_refused("ledger_numbers_follow_on", self.entry)
+        self.entry(number=2)
+        self.entry(user=self.bob)
+
+    def test_a_rental_is_charged_once(self) -> None:
+        rent = {"kind": "rent", "method": "", "amount": Decimal(1), "rental": self.rental()}
+        self.entry(**rent)
+        self.assert_refused("ledger_one_rent_entry_per_rental", self.entry, number=2, **rent)
+
+    def test_a_rent_entry_names_its_rental(self) -> None:
+        self.assert_refused(
+            "ledger_rent_names_its_rental", self.entry, kind="rent", method="", amount=Decimal(1)
+        )
+
+    def test_only_a_reversal_reverses_and_an_entry_is_reversed_once(self) -> None:
+        entry = self.entry()
+        reversal = {"kind": "reversal", "method": "", "amount": Decimal(1)}
+        self.assert_refused("ledger_reversal_names_its_entry", self.entry, number=2, **reversal)
+        self.assert_refused("ledger_reversal_names_its_entry", self.entry, number=2, reverses=entry)
+        self.entry(number=2, reverses=entry, **reversal)
+        self.assert_refused("reverses", self.entry, number=3, reverses=entry, **reversal)
+
+    def test_money_that_moves_says_how(self) -> None:
+        self.assert_refused("ledger_method_where_money_moves", self.entry, method="")
+        self.assert_refused("ledger_method_where_money_moves", self.entry, kind="waiver")
+
+
+class PriceConstraintTest(ConstraintTestCase):
+    def rate_of(self, **facts: Any) -> Rate:
+        price_list, _ = PriceList.objects.get_or_create(name="Winter", in_force_from=MONDAY)
+        return Rate.objects.create(**{"price_list": price_list, "kind": 1, "daily_rate": Decimal(1)} | facts)
+
+    def test_the_first_day_costs_something(self) -> None:
+        name = "rate_first_day_costs_something"
+        self.assert_refused(name, self.rate_of, daily_rate=Decimal(0))
+        self.assert_refused(name, self.rate_of, first_days=2)
+        self.rate_of(first_days=2, minimum=Decimal("0.50"))
+
+    def test_amounts_are_not_negative(self) -> None:
+        for field in ("first_days_rate", "daily_rate", "minimum", "late_fee"):
+            with self.subTest(field=field):
+                facts = {"minimum": Decimal(1)} | {field: Decimal("-0.01")}
+                self.assert_refused("rate_", self.rate_of, **facts)
+
+    def test_a_kind_has_one_rate(self) -> None:
+        self.rate_of()
+        self.assert_refused("rate_one_per_kind", self.rate_of)
+        self.assert_refused("rate_kind_is_known", self.rate_of, kind=4)
+
+    def test_names_and_times_of_price_lists_do_not_repeat(self) -> None:
+        self.assert_refused("name", PriceList.objects.create, name="Tiered", in_force_from=MONDAY)
+        taken = PriceList.objects.get(name="Tiered").in_force_from
+        self.assert_refused("in_force", PriceList.objects.create, name="Other", in_force_from=taken)
+
+    def test_there_is_one_policy_and_it_is_sensible(self) -> None:
+        self.assert_refused("policy_is_one_row", Policy.objects.create, pk=2)
+        self.assert_refused("policy_is_sensible", Policy.objects.update, rental_days=0)
+        self.assert_refused("policy_is_sensible", Policy.objects.update, debt_limit=-1)

@@ -1,0 +1,214 @@
+"""The ledger: balances, payments, waivers, reversals; and renewals that must not make it cheaper."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import errors, ledger, services
+from rentals.models import LedgerEntry, PriceList, Rate, Rental
+from rentals.price_lists import make_price_list
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+class LedgerTestCase(CastTestCase):
+    novel: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.novel = add_book(name="Emma", kind=3)
+
+    def rent(self, at: datetime = MONDAY, book: Book | None = None) -> Rental:
+        return services.rent_book(member=self.alice, book=book or self.novel, at=at, now=at)
+
+    def give_back(self, rental: Rental, at: datetime) -> Rental:
+        return services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+
+    def pay(self, amount: str, at: datetime) -> LedgerEntry:
+        return ledger.take_payment(
+            member=self.alice,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=at,
+        )
+
+    def owed(self, at: datetime) -> Decimal:
+        return ledger.balance(self.alice, at=at).total
+
+
+class BalanceTest(LedgerTestCase):
+    def test_it_is_the_ledger_and_the_running_cost(self) -> None:
+        self.give_back(self.rent(), MONDAY + 4 * DAY)
+        self.rent(MONDAY + 5 * DAY)
+        self.pay("2.50", MONDAY + 5 * DAY)
+        balance = ledger.balance(self.alice, at=MONDAY + 10 * DAY)
+        self.assertEqual((balance.posted, balance.running), (Decimal("3.50"), Decimal("7.50")))
+        self.assertEqual(balance.total, Decimal("11.00"))
+        self.assertEqual(len(balance.open_rentals), 1)
+
+    def test_a_new_member_owes_nothing(self) -> None:
+        self.assertEqual(self.owed(MONDAY), 0)
+
+    def test_every_entry_carries_the_balance_with_it(self) -> None:
+        self.give_back(self.rent(), MONDAY + 4 * DAY)
+        self.pay("1.00", MONDAY + 4 * DAY)
+        self.pay("2.00", MONDAY + 5 * DAY)
+        entries = LedgerEntry.objects.filter(user=self.alice)
+        self.assertEqual([entry.number for entry in entries], [1, 2, 3])
+        self.assertEqual([str(entry.balance) for entry in entries], ["6.00", "5.00", "3.00"])
+
+    def test_it_costs_two_queries_however_long_the_history(self) -> None:
+        for day in range(5):
+            self.give_back(self.rent(MONDAY + day * DAY), MONDAY + day * DAY + HOUR)
+        with self.assertNumQueries(2):
+            self.owed(MONDAY + 9 * DAY)
+
+    def test_a_charge_is_the_same_whatever_is_looked_up_later(self) -> None:
+        rental = self.give_back(self.rent(), MONDAY + DAY)
+        Rate.objects.filter(pk=rental.rate.pk).update(daily_rate=Decimal(99))
+        rental.refresh_from_db()
+        self.assertEqual(rental.charge, Decimal("4.50"))
+
+    def test_a_correction_of_the_kind_does_not_change_the_price_of_what_is_out(self) -> None:
+        rental = self.rent()
+        Book.objects.filter(pk=self.novel.pk).update(kind=2)
+        self.assertEqual(self.give_back(rental, MONDAY + DAY).charge, Decimal("4.50"))
+
+    def test_a_rental_keeps_its_price_list_when_another_comes_into_force(self) -> None:
+        rental = self.rent()
+        make_price_list(
+            name="Winter",
+            in_force_from=MONDAY + HOUR,
+            rates=[{"kind": kind, "daily_rate": Decimal(9)} for kind in (1, 2, 3)],
+        )
+        self.assertEqual(self.give_back(rental, MONDAY + DAY).charge, Decimal("4.50"))
+        self.assertEqual(self.rent(MONDAY + 2 * DAY).price_list.name, "Winter")
+
+    def test_rent_and_late_fee_stop_at_the_replacement_price_of_when_it_was_rented(self) -> None:
+        copy = self.novel.copies.get()
+        copy.replacement_price = Decimal("12.00")
+        copy.save()
+        rental = self.rent()
+        copy.replacement_price = Decimal("40.00")
+        copy.save()
+        rental = self.give_back(rental, MONDAY + 30 * DAY)
+        self.assertEqual(rental.charge, Decimal("12.00"))
+        assert rental.rent_entry is not None
+        self.assertEqual(rental.rent_entry.working["lines"][-1], {"what": "cap", "amount": "-33.00"})
+
+
+class LateTest(LedgerTestCase):
+    def setUp(self) -> None:
+        make_price_list(
+            name="With late fee",
+            in_force_from=MONDAY,
+            rates=[
+                {"kind": kind, "daily_rate": Decimal(1), "late_fee": Decimal("0.50")} for kind in (1, 2, 3)
+            ],
+        )
+
+    def test_a_renewal_before_the_due_date_moves_it_on_from_there(self) -> None:
+        rental = services.renew_rental(rental=self.rent(), at=MONDAY + DAY)
+        self.assertEqual(rental.due_at, MONDAY + 28 * DAY)
+
+    def test_a_renewal_past_the_due_date_counts_from_now_and_keeps_the_late_days(self) -> None:
+        rental = self.rent()
+        late = MONDAY + 16 * DAY
+        before = self.owed(late)
+        rental = services.renew_rental(rental=rental, at=late)
+        self.assertEqual(rental.due_at, late + 14 * DAY)
+        self.assertEqual(self.owed(late), before)
+        self.assertEqual(before, Decimal("17.00"))
+
+    def test_late_days_of_every_renewal_add_up(self) -> None:
+        rental = services.renew_rental(rental=self.rent(), at=MONDAY + 16 * DAY)
+        rental = services.renew_rental(rental=rental, at=MONDAY + 33 * DAY)
+        rental = self.give_back(rental, MONDAY + 49 * DAY)
+        assert rental.rent_entry is not None
+        # 2, then 3, then 2 late days.
+        self.assertEqual(rental.rent_entry.working["late_days"], 7)
+        self.assertEqual(rental.charge, Decimal("49.00") + 7 * Decimal("0.50"))
+
+
+class PaymentTest(LedgerTestCase):
+    def test_what_runs_can_be_paid_ahead_and_no_more(self) -> None:
+        self.rent()
+        with self.assertRaises(errors.Overpayment):
+            self.pay("4.51", MONDAY)
+        self.pay("4.50", MONDAY)
+        self.assertEqual(self.owed(MONDAY), 0)
+
+    def test_a_refused_payment_leaves_no_trace(self) -> None:
+        with self.assertRaisesMessage(errors.Overpayment, "The member owes 0.00 USD, less than 0.01."):
+            self.pay("0.01", MONDAY)
+        self.assertFalse(LedgerEntry.objects.exists())
+
+    def test_a_waiver_is_a_credit_with_a_reason_up_to_what_is_owed(self) -> None:
+        self.give_back(self.rent(), MONDAY + DAY)
+        facts = {"member": self.alice, "reason": "Pages missing.", "actor": self.carol, "at": MONDAY + DAY}
+        with self.assertRaises(errors.Overpayment):
+            ledger.waive(amount=Decimal("4.51"), **facts)  # type: ignore[arg-type]  # mixed values
+        waiver = ledger.waive(amount=Decimal("4.50"), **facts)  # type: ignore[arg-type]  # as above
+        self.assertEqual((waiver.amount, waiver.note), (Decimal("-4.50"), "Pages missing."))
+        self.assertEqual(self.owed(MONDAY + DAY), 0)
+
+
+class ReversalTest(LedgerTestCase):
+    def reverse(self, entry: LedgerEntry) -> LedgerEntry:
+        return ledger.reverse(entry=entry, reason="Typed twice.", actor=self.carol, at=MONDAY + 2 * DAY)
+
+    def test_it_undoes_an_entry_and_says_which(self) -> None:
+        self.give_back(self.rent(), MONDAY + DAY)
+        payment = self.pay("4.50", MONDAY + DAY)
+        reversal = self.reverse(payment)
+        self.assertEqual((reversal.reverses, reversal.amount), (payment, Decimal("4.50")))
+        self.assertEqual(self.owed(MONDAY + 2 * DAY), Decimal("4.50"))
+
+    def test_an_entry_is_reversed_once_and_a_reversal_never(self) -> None:
+        self.give_back(self.rent(), MONDAY + DAY)
+        payment = self.pay("4.50", MONDAY + DAY)
+        reversal = self.reverse(payment)
+        with self.assertRaises(errors.AlreadyReversed):
+            self.reverse(payment)
+        with self.assertRaises(errors.NotReversible):
+            self.reverse(reversal)
+        self.assertEqual(LedgerEntry.objects.count(), 3)
+
+    def test_a_void_rental_whose_charge_was_reversed_before_is_not_credited_twice(self) -> None:
+        rental = self.give_back(self.rent(), MONDAY + DAY)
+        assert rental.rent_entry is not None
+        self.reverse(rental.rent_entry)
+        services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol, reason="Mistake.")
+        self.assertEqual(ledger.posted_balance(self.alice), 0)
+
+    def test_a_rental_is_made_void_once(self) -> None:
+        rental = self.rent()
+        services.void_rental(rental=rental, at=MONDAY, actor=self.carol, reason="Mistake.")
+        for change in (
+            lambda: services.void_rental(rental=rental, at=MONDAY, actor=self.carol, reason="Again."),
+            lambda: self.give_back(rental, MONDAY),
+            lambda: services.renew_rental(rental=rental, at=MONDAY),
+        ):
+            with self.assertRaises(errors.AlreadyVoid):
+                change()
+
+
+class PriceListTest(CastTestCase):
+    def test_before_the_first_list_none_is_in_force(self) -> None:
+        self.assertIsNone(PriceList.objects.in_force(datetime(1999, 12, 31, tzinfo=UTC)))
+
+    def test_a_list_is_in_force_from_its_very_instant(self) -> None:
+        start = PriceList.objects.get(name="By kind").in_force_from
+        in_force = PriceList.objects.in_force
+        before, then = in_force(start - timedelta(microseconds=1)), in_force(start)
+        assert before is not None
+        assert then is not None
+        self.assertEqual((before.name, then.name), ("Flat", "By kind"))

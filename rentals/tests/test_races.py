@@ -1,0 +1,216 @@
+"""What happens when many do the same thing at once, with the locks and without.
+
+Without a lock the constraints still hold what must never be false, but somebody gets an error
+instead of an answer; each twin shows that, so that the test with the lock is known to test it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from typing import Any
+from unittest import mock, skipUnless
+
+from django.db import IntegrityError, OperationalError, connection, connections
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import RaceTestCase
+from lori_assignment.errors import Refusal
+from rentals import ledger, services
+from rentals.models import LedgerEntry, Policy, PriceList, Rental
+from rentals.price_lists import delete_price_list
+
+# SQLite has one writer at a time from BEGIN on, whether we lock or not: there is no twin to show.
+has_row_locks = skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
+
+
+def outcome(result: Any) -> str:
+    if isinstance(result, Refusal):
+        return result.code
+    return "error" if isinstance(result, Exception) else "done"
+
+
+@contextmanager
+def without_lock(*names: str, after: str, meeting: int) -> Iterator[None]:
+    """Replace lock functions of the services by plain reads, and let `meeting` threads meet.
+
+    They meet when the check `after` has let them through: all have looked before any writes, so the
+    race happens every time.
+    """
+    line = threading.Barrier(meeting)
+    check = getattr(services, after)
+
+    def check_and_meet(subject: Any) -> None:
+        check(subject)
+        line.wait(timeout=10)
+
+    def reader(model: type[Any]) -> Callable[[Any], Any]:
+        return lambda row: model.objects.get(pk=row.pk)
+
+    models = {"lock_member": User, "lock_book": Book, "lock_copy": Copy}
+    patches = {name: reader(models[name]) for name in names} | {after: check_and_meet}
+    with mock.patch.multiple(services, **patches):
+        yield
+
+
+class RaceTest(RaceTestCase):
+    def members(self, count: int) -> list[User]:
+        return User.objects.bulk_create(
+            User(username=f"m{number}", email=f"m{number}@example.org") for number in range(count)
+        )
+
+    def rent(self, member: User, book: Book) -> Callable[[], Rental]:
+        def call() -> Rental:
+            now = timezone.now()
+            return services.rent_book(member=member, book=book, at=now, now=now)
+
+        return call
+
+    def give_back(self, rental: Rental) -> Callable[[], Rental]:
+        def call() -> Rental:
+            now = timezone.now()
+            return services.return_rental(rental=rental, at=now, actor=self.carol, now=now)
+
+        return call
+
+    def test_the_last_copy_goes_to_one_of_fifty(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        calls = [self.rent(member, book) for member in self.members(50)]
+        outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        self.assertEqual(outcomes, {"done": 1, "book_unavailable": 49})
+
+    @has_row_locks
+    def test_without_the_books_lock_the_constraint_gives_the_others_an_error(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        calls = [self.rent(member, book) for member in self.members(5)]
+        with without_lock("lock_book", "lock_copy", after="refuse", meeting=5):
+            outcomes = self.all_at_once(*calls)
+        self.assertEqual(Counter(map(outcome, outcomes)), {"done": 1, "error": 4})
+        self.assertEqual(sum(isinstance(result, IntegrityError) for result in outcomes), 4)
+        self.assertEqual(Rental.objects.count(), 1)
+
+    @skipUnless(connection.vendor == "sqlite", "About SQLite's transactions.")
+    def test_without_immediate_transactions_sqlite_gives_the_others_an_error(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        calls = [self.rent(member, book) for member in self.members(5)]
+        deferred = mock.patch.dict(connections.settings["default"]["OPTIONS"], {"transaction_mode": None})
+        with deferred, without_lock(after="refuse", meeting=5):
+            outcomes = self.all_at_once(*calls)
+        self.assertEqual(Counter(map(outcome, outcomes)), {"done": 1, "error": 4})
+        self.assertEqual(sum(isinstance(result, OperationalError) for result in outcomes), 4)
+
+    def test_one_member_gets_one_of_many_copies(self) -> None:
+        book = add_book(name="Emma", kind=3, copies=5)
+        outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 5)))
+        self.assertEqual(outcomes, {"done": 1, "already_rented": 4})
+
+    @has_row_locks
+    def test_without_the_locks_one_member_asks_for_the_same_copy_and_gets_errors(self) -> None:
+        book = add_book(name="Emma", kind=3, copies=3)
+        with without_lock("lock_member", "lock_book", "lock_copy", after="refuse", meeting=3):
+            outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 3)))
+        self.assertEqual(outcomes, {"done": 1, "error": 2})
+
+    def test_the_limit_on_books_at_a_time_holds_across_books(self) -> None:
+        Policy.objects.update(max_open_rentals=2)
+        books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
+        outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book) for book in books])))
+        self.assertEqual(outcomes, {"done": 2, "rental_limit": 4})
+
+    @has_row_locks
+    def test_without_the_members_lock_the_limit_does_not_hold(self) -> None:
+        Policy.objects.update(max_open_rentals=2)
+        books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
+        calls = [self.rent(self.alice, book) for book in books]
+        with without_lock("lock_member", after="refuse", meeting=6):
+            outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        self.assertEqual(outcomes, {"done": 6})
+
+    def test_ten_returns_at_once_make_one_charge(self) -> None:
+        rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
+        outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 10)))
+        self.assertEqual(outcomes, {"done": 1, "already_returned": 9})
+        self.assertEqual(LedgerEntry.objects.get().amount, Decimal("4.50"))
+
+    @has_row_locks
+    def test_without_the_members_lock_the_constraint_stops_the_second_charge_by_an_error(self) -> None:
+        rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
+        with without_lock("lock_member", after="refuse_unless_open", meeting=4):
+            outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 4)))
+        self.assertEqual(outcomes, {"done": 1, "error": 3})
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_renewals_at_once_stop_at_the_limit(self) -> None:
+        rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
+        calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 8
+        outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        self.assertEqual(outcomes, {"done": 2, "renewal_limit": 6})
+        rental.refresh_from_db()
+        self.assertEqual(rental.renewals, 2)
+
+    @has_row_locks
+    def test_without_the_members_lock_renewals_are_lost(self) -> None:
+        rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
+        calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 4
+        with without_lock("lock_member", after="refuse_unless_open", meeting=4):
+            outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        rental.refresh_from_db()
+        self.assertEqual((outcomes, rental.renewals), ({"done": 4}, 1))
+
+    def _owe(self, amount_in_novels: int) -> None:
+        for number in range(amount_in_novels):
+            self.give_back(self.rent(self.alice, add_book(name=f"Volume {number}", kind=3))())()
+
+    def pay(self, amount: str) -> Callable[[], LedgerEntry]:
+        def call() -> LedgerEntry:
+            return ledger.take_payment(
+                member=self.alice,
+                amount=Decimal(amount),
+                method=LedgerEntry.Method.CASH,
+                actor=self.carol,
+                at=timezone.now(),
+            )
+
+        return call
+
+    def test_payments_at_once_never_exceed_what_is_owed(self) -> None:
+        self._owe(2)  # 9.00
+        outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("4.00")] * 6)))
+        self.assertEqual(outcomes, {"done": 2, "overpayment": 4})
+        self.assertEqual(ledger.posted_balance(self.alice), Decimal("1.00"))
+
+    @has_row_locks
+    def test_without_the_members_lock_the_entrys_number_stops_the_second_payment_by_an_error(self) -> None:
+        self._owe(2)
+        line = threading.Barrier(3)
+
+        def look(member: User) -> User:
+            return User.objects.get(pk=member.pk)
+
+        post = ledger.post
+
+        def post_together(**facts: Any) -> LedgerEntry:
+            line.wait(timeout=10)
+            return post(**facts)
+
+        with mock.patch.multiple(ledger, lock_member=look, post=post_together):
+            outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("9.00")] * 3)))
+        self.assertEqual(outcomes["error"], 2)
+        self.assertEqual(ledger.posted_balance(self.alice), 0)
+
+    def test_a_rental_and_the_withdrawal_of_its_price_list_do_not_both_happen(self) -> None:
+        tiered = PriceList.objects.get(name="Tiered")
+        book = add_book(name="Emma", kind=3)
+        outcomes = self.all_at_once(self.rent(self.alice, book), lambda: delete_price_list(price_list=tiered))
+        self.assertEqual([outcome(result) for result in outcomes].count("error"), 0)
+        rental = Rental.objects.first()
+        if PriceList.objects.filter(pk=tiered.pk).exists():
+            self.assertEqual(outcome(outcomes[1]), "price_list_used")
+        elif rental is not None:
+            self.assertEqual(rental.price_list.name, "By kind")
