@@ -1,0 +1,58 @@
+"""What allauth does differently here. Both doors, the pages and the API, go through it."""
+
+from __future__ import annotations
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from allauth.account.adapter import DefaultAccountAdapter
+from django.conf import settings
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.http import HttpRequest
+
+from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+
+logger = logging.getLogger(__name__)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_taken": EMAIL_TAKEN,
+        "username_taken": USERNAME_TAKEN,
+    }
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """Links lead to SITE_URL, whatever Host the request named."""
+        links = {key: _at_site(value) for key, value in context.items() if key.endswith("_url")}
+        site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
+        try:
+            super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
+        except OSError:
+            # The account is made, or the answer must not tell whether there is one: go on either way.
+            logger.exception("A mail (%s) could not be sent.", template_prefix)
+
+    def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        # The API shows no messages; they would wait in a cookie for an unrelated page.
+        if not request.path.startswith("/api/"):
+            super().add_message(request, *args, **kwargs)
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        user.set_password(password)
+        # Only this: another request may have changed the profile since.
+        user.save(update_fields=["password"])
+
+    def forget_failures(self, request: HttpRequest, user: User) -> None:
+        """Whoever has proved to own the mailbox need not wait for the lock."""
+        for login in filter(None, (user.username, user.email)):
+            self._delete_login_attempts_cached_email(request, email=login)
+
+    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
+        # Without the Host, which allauth puts in: each host name of the shop would allow five more.
+        return credentials.get("email", credentials.get("username", "")).lower()
+
+
+def _at_site(url: str) -> str:
+    return urljoin(settings.SITE_URL, urlsplit(url)._replace(scheme="", netloc="").geturl())

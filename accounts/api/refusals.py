@@ -1,0 +1,23 @@
+"""How the API answers what the domain refuses about signing in and tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rest_framework.exceptions import AuthenticationFailed, Throttled
+
+from accounts.sign_in import SignInRefused, TooMany
+from accounts.tokens import TokenError
+
+
+@contextmanager
+def refusals_answered() -> Iterator[None]:
+    try:
+        yield
+    except TooMany as refusal:
+        raise Throttled(wait=refusal.seconds, detail=str(refusal.message)) from refusal
+    except SignInRefused as refusal:
+        raise AuthenticationFailed(refusal.message, code=refusal.code) from refusal
+    except TokenError as error:
+        raise AuthenticationFailed(str(error), code="token_not_valid") from error

@@ -1,0 +1,224 @@
+"""What the sign-in calls read and answer; they have no version.
+
+Imports no view of dj_rest_auth: its views read the names of these classes from REST_AUTH while they are
+imported themselves.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.adapter import get_adapter
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError as DjangoValidationError
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from accounts.api.doors import inner
+from accounts.api.refusals import refusals_answered
+from accounts.api.serializers.tokens import EXAMPLE_TOKEN, Code, Password
+from accounts.models import User
+from accounts.passwords import account_of_link, reset_password, send_reset_mail
+from accounts.sign_in import check_password
+from accounts.sign_up import open_account
+
+EXAMPLE_PROFILE = {
+    "id": 4,
+    "username": "alice",
+    "email": "alice@example.org",
+    "name": "Alice Moss",
+    "phone": "+39 06 555 0142",
+    "address": "Via Appia 7, Roma",
+    "is_staff": False,
+}
+MISMATCH = _("The two passwords are not the same.")
+
+
+class LoginIn(serializers.Serializer[Any]):
+    username = serializers.CharField(max_length=254, required=False, help_text="Or the e-mail address.")
+    email = serializers.CharField(max_length=254, required=False, help_text="Instead of the username.")
+    password = Password()
+    otp = Code()
+
+    class Meta:
+        ref_name = "LoginIn"
+        swagger_schema_fields = {"example": {"username": "alice", "password": "the-fourth-chapter"}}
+
+    def validate(self, given: dict[str, str]) -> dict[str, str]:
+        login = given.get("username") or given.get("email")
+        if not login:
+            raise serializers.ValidationError(
+                {"username": [_("A username or an e-mail address is required.")]}
+            )
+        return given | {"login": login}
+
+
+class ProfileIn(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["name", "phone", "address"]
+        ref_name = "ProfileIn"
+        swagger_schema_fields = {
+            "example": {key: EXAMPLE_PROFILE[key] for key in ("name", "phone", "address")}
+        }
+
+
+class Profile(serializers.ModelSerializer[User]):
+    class Meta:
+        model = User
+        fields = ["id", "username", "email", "name", "phone", "address", "is_staff"]
+        ref_name = "Profile"
+        swagger_schema_fields = {"example": EXAMPLE_PROFILE}
+
+
+class SignedIn(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+    user = Profile()
+
+    class Meta:
+        ref_name = "SignedIn"
+        swagger_schema_fields = {
+            "example": {"access": EXAMPLE_TOKEN, "refresh": EXAMPLE_TOKEN, "user": EXAMPLE_PROFILE}
+        }
+
+
+class RegisterIn(serializers.ModelSerializer[User]):
+    # Unique in any case, which open_account sees to; REST framework's own check compares the spelling.
+    username = serializers.CharField(max_length=150, help_text="Letters, digits and . + - _")
+    email = serializers.EmailField(max_length=254)
+    password1 = Password()
+    password2 = Password(help_text="The same again.")
+
+    class Meta:
+        model = User
+        fields = ["username", "email", "password1", "password2", "name", "phone", "address"]
+        ref_name = "RegisterIn"
+        swagger_schema_fields = {
+            "example": {
+                "username": "alice",
+                "email": "alice@example.org",
+                "password1": "the-fourth-chapter",
+                "password2": "the-fourth-chapter",
+                "name": "Alice Moss",
+            }
+        }
+
+    def validate(self, given: dict[str, str]) -> dict[str, str]:
+        if given["password1"] != given["password2"]:
+            raise serializers.ValidationError({"password2": [MISMATCH]})
+        return given
+
+    def save(self, request: Any) -> User:  # type: ignore[override]  # dj_rest_auth passes the request
+        given = dict(self.validated_data)
+        del given["password2"]
+        try:
+            return open_account(password=given.pop("password1"), **given)
+        except DjangoValidationError as error:
+            named = {"password": "password1"}
+            raise serializers.ValidationError(
+                {named.get(field, field): messages for field, messages in error.message_dict.items()}
+            ) from error
+
+
+class NewPassword(serializers.Serializer[Any]):
+    new_password1 = Password()
+    new_password2 = Password(help_text="The same again.")
+
+    def check_new(self, given: dict[str, str], user: User) -> None:
+        if given["new_password1"] != given["new_password2"]:
+            raise serializers.ValidationError({"new_password2": [MISMATCH]})
+        try:
+            validate_password(given["new_password1"], user)
+        except DjangoValidationError as error:
+            raise serializers.ValidationError({"new_password1": error.messages}) from error
+
+
+class PasswordChangeIn(NewPassword):
+    old_password = Password()
+
+    class Meta:
+        ref_name = "PasswordChangeIn"
+        swagger_schema_fields = {
+            "example": {
+                "old_password": "the-fourth-chapter",
+                "new_password1": "a-fifth-and-better-one",
+                "new_password2": "a-fifth-and-better-one",
+            }
+        }
+
+    def validate(self, given: dict[str, str]) -> dict[str, str]:
+        request = self.context["request"]
+        self.check_new(given, request.user)
+        # Counted like a sign-in: a stolen access token must not help to guess the password.
+        with refusals_answered():
+            owner = check_password(
+                inner(request), login=request.user.username, password=given["old_password"]
+            )
+        if owner != request.user:
+            raise serializers.ValidationError({"old_password": [_("This is not the password in use.")]})
+        return given
+
+    def save(self, **kwargs: Any) -> None:
+        request = self.context["request"]
+        get_adapter().set_password(request.user, self.validated_data["new_password1"])
+
+
+class PasswordResetIn(serializers.Serializer[Any]):
+    email = serializers.EmailField(max_length=254)
+
+    class Meta:
+        ref_name = "PasswordResetIn"
+        swagger_schema_fields = {"example": {"email": "alice@example.org"}}
+
+    def save(self, **kwargs: Any) -> None:
+        with refusals_answered():
+            send_reset_mail(inner(self.context["request"]), email=self.validated_data["email"])
+
+
+class PasswordResetConfirmIn(NewPassword):
+    uid = serializers.CharField(
+        max_length=20, help_text="Of the key in the mailed link, what is before its first -"
+    )
+    token = serializers.CharField(max_length=100, help_text="What is after it.")
+
+    class Meta:
+        ref_name = "PasswordResetConfirmIn"
+        swagger_schema_fields = {
+            "example": {
+                "uid": "4",
+                "token": "cbq5tk-7a1c1e0f4a5b6c7d8e9f00112233445566",
+                "new_password1": "a-fifth-and-better-one",
+                "new_password2": "a-fifth-and-better-one",
+            }
+        }
+
+    def validate(self, given: dict[str, str]) -> dict[str, Any]:
+        user = account_of_link(uid=given["uid"], token=given["token"])
+        if user is None:
+            raise serializers.ValidationError({"token": [_("This link is not good, or not any more.")]})
+        self.check_new(given, user)
+        return given | {"user": user}
+
+    def save(self, **kwargs: Any) -> None:
+        reset_password(
+            inner(self.context["request"]),
+            user=self.validated_data["user"],
+            password=self.validated_data["new_password1"],
+        )
+
+
+class EmailKeyIn(serializers.Serializer[Any]):
+    key = serializers.CharField(max_length=200, help_text="The end of the mailed link.")
+
+    class Meta:
+        ref_name = "EmailKeyIn"
+        swagger_schema_fields = {"example": {"key": "Mw:1vN2bQ:3Hc1o0yJ5dZpWv8s7TtK"}}
+
+
+class ResendEmailIn(serializers.Serializer[Any]):
+    email = serializers.EmailField(max_length=254)
+
+    class Meta:
+        ref_name = "ResendEmailIn"
+        swagger_schema_fields = {"example": {"email": "alice@example.org"}}

@@ -1,0 +1,80 @@
+"""What the token calls read and answer, and the fields that the sign-in calls share with them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework import serializers
+
+EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiI2ZjMifQ.q0Yx"  # noqa: S105  # A sample for the documentation.
+
+
+class Password(serializers.CharField):
+    """Taken as it was typed, blanks at its ends included, as on the pages."""
+
+    def __init__(self, **options: Any) -> None:
+        options |= {"write_only": True, "trim_whitespace": False, "max_length": 128}
+        super().__init__(**options, style={"input_type": "password"})
+
+
+class Code(serializers.CharField):
+    def __init__(self) -> None:
+        super().__init__(
+            write_only=True,
+            required=False,
+            max_length=32,
+            help_text="From the authenticator app, or a recovery code; where there is a second factor.",
+        )
+
+
+class TokenIn(serializers.Serializer[Any]):
+    username = serializers.CharField(
+        max_length=254, help_text="The username or the e-mail address, in any case."
+    )
+    password = Password()
+    otp = Code()
+
+    class Meta:
+        ref_name = "TokenIn"
+        swagger_schema_fields = {"example": {"username": "alice", "password": "the-fourth-chapter"}}
+
+
+class TokenPair(serializers.Serializer[Any]):
+    token = serializers.CharField(source="access", help_text="Goes into the header: JWT <token>. 5 minutes.")
+    refresh = serializers.CharField(help_text="For one call of /api-token-refresh/. 7 days.")
+
+    class Meta:
+        ref_name = "TokenPair"
+        swagger_schema_fields = {"example": {"token": EXAMPLE_TOKEN, "refresh": EXAMPLE_TOKEN}}
+
+
+class RestAuthTokenPair(serializers.Serializer[Any]):
+    access = serializers.CharField()
+    refresh = serializers.CharField()
+
+    class Meta:
+        ref_name = "RestAuthTokenPair"
+        swagger_schema_fields = {"example": {"access": EXAMPLE_TOKEN, "refresh": EXAMPLE_TOKEN}}
+
+
+class RefreshIn(serializers.Serializer[Any]):
+    refresh = serializers.CharField()
+
+    class Meta:
+        ref_name = "RefreshIn"
+        swagger_schema_fields = {"example": {"refresh": EXAMPLE_TOKEN}}
+
+
+class VerifyIn(serializers.Serializer[Any]):
+    token = serializers.CharField(help_text="An access or a refresh token.")
+
+    class Meta:
+        ref_name = "VerifyIn"
+        swagger_schema_fields = {"example": {"token": EXAMPLE_TOKEN}}
+
+
+class Detail(serializers.Serializer[Any]):
+    detail = serializers.CharField()
+
+    class Meta:
+        ref_name = "Detail"

@@ -1,0 +1,72 @@
+"""The token calls: a pair for a password, a new pair for an old one, and is this one good."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.decorators import method_decorator
+from django.views.decorators.debug import sensitive_post_parameters
+from rest_framework.generics import GenericAPIView
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from accounts import tokens
+from accounts.api.doors import OpenDoor, inner
+from accounts.api.refusals import refusals_answered
+from accounts.api.serializers.tokens import RefreshIn, RestAuthTokenPair, TokenIn, TokenPair, VerifyIn
+from accounts.sign_in import sign_in
+
+
+@method_decorator(sensitive_post_parameters("password", "otp"), name="dispatch")
+class TokenAuth(OpenDoor, GenericAPIView[Any]):
+    serializer_class = TokenIn
+    refuses_credentials = True
+    answer = TokenPair
+
+    def post(self, request: Request) -> Response:
+        """Get a token for a username and a password"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        with refusals_answered():
+            user = sign_in(
+                inner(request),
+                login=given.validated_data["username"],
+                password=given.validated_data["password"],
+                code=given.validated_data.get("otp", ""),
+            )
+        return Response(TokenPair(tokens.give_tokens(user)).data)
+
+
+class TokenRefresh(OpenDoor, GenericAPIView[Any]):
+    serializer_class = RefreshIn
+    refuses_credentials = True
+    answer: type[Serializer[Any]] = TokenPair
+
+    def post(self, request: Request) -> Response:
+        """Get a new token for a refresh token, which stops working"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        with refusals_answered():
+            pair = tokens.renew(given.validated_data["refresh"])
+        return Response(self.answer(pair).data)
+
+
+class RestAuthTokenRefresh(TokenRefresh):
+    """The same under dj-rest-auth's path, with dj-rest-auth's names."""
+
+    answer = RestAuthTokenPair
+
+
+class TokenVerify(OpenDoor, GenericAPIView[Any]):
+    serializer_class = VerifyIn
+    refuses_credentials = True
+    answer = None
+
+    def post(self, request: Request) -> Response:
+        """Ask whether a token is good"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        with refusals_answered():
+            tokens.check(given.validated_data["token"])
+        return Response({})

@@ -1,0 +1,109 @@
+"""Make superusers, one or several, all or none of them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+from argparse import ArgumentParser
+from collections.abc import Iterator
+from getpass import getpass
+from pathlib import Path
+from typing import IO, Any, NamedTuple
+
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+
+from accounts.sign_up import open_account
+
+COLUMNS = ["username", "email", "password"]
+
+
+class Wanted(NamedTuple):
+    where: str
+    username: str
+    email: str
+    password: str
+
+
+class Command(BaseCommand):
+    help = (
+        "Make superusers: `createsuperusers dan:dan@example.org eve:eve@example.org` asks for each password, "
+        "`createsuperusers --file FILE` reads lines of username,email,password. All are made, or none."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument("accounts", nargs="*", metavar="username:email")
+        parser.add_argument(
+            "--file", help="CSV, with or without a line of column names; - is standard input."
+        )
+
+    def handle(self, *args: Any, accounts: list[str], file: str | None, **options: Any) -> None:
+        if bool(accounts) == bool(file):
+            raise CommandError("Give either accounts as username:email, or --file.")
+        wanted = list(_read(file) if file else self._ask(accounts))
+        if not wanted:
+            raise CommandError(f"{file} names no account.")
+        with transaction.atomic():
+            for one in wanted:
+                _make(one)
+        for one in wanted:
+            self.stdout.write(f"Made superuser {one.username}.")
+
+    def _ask(self, accounts: list[str]) -> Iterator[Wanted]:
+        if not sys.stdin.isatty():
+            raise CommandError("There is no terminal to ask for passwords on; use --file.")
+        for account in accounts:
+            username, _colon, email = account.partition(":")
+            if not (username and email):
+                raise CommandError(f"{account}: write it as username:email.")
+            yield Wanted(account, username, email, self._ask_password(username))
+
+    def _ask_password(self, username: str) -> str:
+        while True:
+            password = getpass(f"Password of {username}: ")
+            if password == getpass(f"Password of {username}, again: "):
+                return password
+            self.stderr.write("They are not the same.")
+
+
+def _read(name: str) -> Iterator[Wanted]:
+    try:
+        if name == "-":
+            yield from _rows(sys.stdin)
+            return
+        # The mark that Excel puts before the first letter is no part of it.
+        with Path(name).open(encoding="utf-8-sig", newline="") as lines:
+            yield from _rows(lines)
+    except OSError as error:
+        raise CommandError(f"{name}: {error.strerror}.") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise CommandError(f"{name} is not a CSV file in UTF-8.") from error
+
+
+def _rows(lines: IO[str]) -> Iterator[Wanted]:
+    reader = csv.reader(lines, strict=True)
+    order = COLUMNS
+    for number, row in enumerate(filter(None, reader)):
+        names = [cell.strip().lower() for cell in row]
+        if number == 0 and sorted(names) == sorted(COLUMNS):
+            order = names
+            continue
+        # No cell is ever shown: any of them may be the password, in a file with its columns mixed up.
+        if len(row) != len(COLUMNS):
+            raise CommandError(f"Line {reader.line_num}: expected {','.join(order)}.")
+        cells = dict(zip(order, row, strict=True))
+        username, email = cells["username"].strip(), cells["email"].strip()
+        yield Wanted(f"Line {reader.line_num}", username, email, cells["password"])
+
+
+def _make(one: Wanted) -> None:
+    if not one.email:
+        raise CommandError(f"{one.where}: an e-mail address is required.")
+    try:
+        open_account(username=one.username, email=one.email, password=one.password, superuser=True)
+    except ValidationError as error:
+        sentences = " ".join(
+            f"{field}: {' '.join(messages)}" for field, messages in error.message_dict.items()
+        )
+        raise CommandError(f"{one.where}: {sentences}") from error

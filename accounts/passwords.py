@@ -1,0 +1,40 @@
+"""A forgotten or a changed password, for the API; the pages are allauth's own."""
+
+from __future__ import annotations
+
+from allauth.account.adapter import get_adapter
+from allauth.account.forms import ResetPasswordForm, default_token_generator
+from allauth.account.utils import url_str_to_user_pk
+from allauth.core import ratelimit
+from django.http import HttpRequest
+
+from accounts.models import User
+from accounts.sign_in import TooMany
+
+
+def send_reset_mail(request: HttpRequest, *, email: str) -> None:
+    """Mail a link to the page that sets a new password; a stranger's address gets a mail that says so.
+
+    Raises TooMany.
+    """
+    if not ratelimit.consume(request, action="reset_password", key=email.lower()):
+        raise TooMany(60)
+    form = ResetPasswordForm({"email": email})
+    # An address that REST framework takes and Django does not is nobody's.
+    if form.is_valid():
+        form.save(request)
+
+
+def account_of_link(*, uid: str, token: str) -> User | None:
+    """Whose password the two halves of a mailed link's key may set; None when they are no good now."""
+    try:
+        user = User.objects.filter(pk=url_str_to_user_pk(uid), is_active=True).first()
+    except (ValueError, OverflowError):
+        return None
+    return user if user and default_token_generator.check_token(user, token) else None
+
+
+def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
+    adapter = get_adapter(request)
+    adapter.set_password(user, password)
+    adapter.forget_failures(request, user)

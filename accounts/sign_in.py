@@ -1,0 +1,83 @@
+"""Signing in: one password check, one lock and one second factor, whichever door is used.
+
+allauth counts the failures, for the web's form too, in the cache that all workers share.
+"""
+
+from __future__ import annotations
+
+from allauth.account.adapter import get_adapter
+from allauth.mfa.base.forms import AuthenticateForm
+from allauth.mfa.utils import is_mfa_enabled
+from django.conf import settings
+from django.contrib.auth.models import update_last_login
+from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
+
+from accounts.models import User
+
+_LOCKED = "too_many_login_attempts"
+
+
+class SignInRefused(Exception):  # Named for what happened, as Refusal is.
+    """Programs branch on `code`, people read `message`."""
+
+    code = "authentication_failed"
+    # One sentence for an unknown name, a wrong password and a deactivated account.
+    message = _("No active account has this name and password.")
+
+
+class CodeRequired(SignInRefused):
+    code = "otp_required"
+    message = _("This account has a second factor: give a code as otp.")
+
+
+class CodeWrong(SignInRefused):
+    code = "otp_invalid"
+    message = _("This code is wrong, or it has been used.")
+
+
+class TooMany(SignInRefused):
+    """Too many failures, or requests, for now; `seconds` later there are none."""
+
+    code = "throttled"
+    message = _("Too many attempts.")
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(seconds)
+
+
+def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") -> User:
+    """The active account that `login`, a username or e-mail address, and `password` open.
+
+    Raises SignInRefused.
+    """
+    user = check_password(request, login=login, password=password)
+    if user is None or not user.is_active:
+        raise SignInRefused
+    if is_mfa_enabled(user):
+        _check_code(user, code)
+    update_last_login(User, user)
+    return user
+
+
+def check_password(request: HttpRequest, *, login: str, password: str) -> User | None:
+    """None when they don't belong together. Raises TooMany while the lock is on."""
+    try:
+        return get_adapter(request).authenticate(request, username=login, password=password)
+    except ValidationError as refusal:
+        # The adapter has no other reason.
+        raise TooMany(settings.SIGN_IN_LOCK_SECONDS) from refusal
+
+
+def _check_code(user: User, code: str) -> None:
+    if not code:
+        raise CodeRequired
+    form = AuthenticateForm({"code": code}, user=user)
+    if form.is_valid():
+        form.authenticator.record_usage()
+    elif form.has_error("code", _LOCKED):
+        raise TooMany(settings.SIGN_IN_LOCK_SECONDS)
+    else:
+        raise CodeWrong

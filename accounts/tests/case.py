@@ -1,0 +1,56 @@
+"""The doors that the tests of this app knock at."""
+
+from __future__ import annotations
+
+from contextlib import contextmanager
+from unittest import mock
+
+from allauth.mfa.totp.internal import auth as totp
+from rest_framework.test import APIClient
+
+from accounts.models import User
+from lori_assignment.cast import PASSWORD, CastTestCase
+
+TOKEN = "/api-token-auth/"
+REFRESH = "/api-token-refresh/"
+VERIFY = "/api-token-verify/"
+LOGIN = "/api/rest-auth/login/"
+LOGOUT = "/api/rest-auth/logout/"
+USER = "/api/rest-auth/user/"
+REGISTER = "/api/rest-auth/registration/"
+CHANGE = "/api/rest-auth/password/change/"
+RESET = "/api/rest-auth/password/reset/"
+CONFIRM = "/api/rest-auth/password/reset/confirm/"
+
+WRONG = "not-the-fourth-chapter"
+NEW = "another-chapter-of-it"
+
+
+class SignInCase(CastTestCase):
+    client_class = APIClient
+
+    def sign_in(self, login="alice", password=PASSWORD, door=TOKEN, **more):
+        return self.client.post(door, {"username": login, "password": password, **more})
+
+    def bearing(self, access):
+        client = APIClient()
+        client.credentials(HTTP_AUTHORIZATION=f"JWT {access}")
+        return client
+
+
+def give_totp(user: User) -> str:
+    secret = totp.generate_totp_secret()
+    totp.TOTP.activate(user, secret)
+    return secret
+
+
+@contextmanager
+def at_the_second(now: int):
+    """The clock of the authenticator app and of the shop."""
+    with mock.patch.object(totp, "time") as clock:
+        clock.time.return_value = now
+        yield
+
+
+def code_of(secret: str, now: int) -> str:
+    return totp.format_hotp_value(totp.hotp_value(secret, now // 30))

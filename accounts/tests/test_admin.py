@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.models import Permission
+from django.test import Client
+from django.urls import reverse
+
+from accounts.models import User
+from accounts.tests.case import NEW
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.cast import PASSWORD, CastTestCase
+from rentals.services import rent_book
+
+LIST = reverse("admin:accounts_user_changelist")
+ADD = reverse("admin:accounts_user_add")
+
+
+def page(user, what="change"):
+    return reverse(f"admin:accounts_user_{what}", args=[user.pk])
+
+
+class AdminCase(CastTestCase):
+    def setUp(self):
+        self.desk = self.signed_in(self.dan)
+
+    def signed_in(self, user):
+        client = Client()
+        client.force_login(user)
+        return client
+
+    def form(self, user, **changes):
+        """The change form as the browser would send it back, with `changes`."""
+        fields = {"username": user.username, "email": user.email, "is_active": "on"}
+        fields |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
+        return fields | changes
+
+
+class AccountAdminTest(AdminCase):
+    def test_accounts_are_found_by_each_of_their_names(self):
+        User.objects.filter(pk=self.bob.pk).update(phone="555-0142")
+        for words, found in (
+            ("alice", self.alice),
+            ("bob@example", self.bob),
+            ("Moss", self.alice),
+            ("555-0142", self.bob),
+        ):
+            listed = self.desk.get(LIST, {"q": words}).context["cl"].result_list
+            self.assertEqual(list(listed), [found])
+
+    def test_an_account_is_added(self):
+        body = {"username": "eve", "email": "Eve@Example.org", "name": "Eve Hill"}
+        body |= {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+        self.assertEqual(self.desk.post(ADD, body).status_code, 302)
+        eve = User.objects.get(username="eve")
+        self.assertEqual(
+            (eve.email, eve.name, eve.check_password(PASSWORD)), ("eve@example.org", "Eve Hill", True)
+        )
+        self.assertEqual(EmailAddress.objects.get(user=eve).email, "eve@example.org")
+
+    def test_a_name_or_address_in_another_case_is_refused(self):
+        body = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
+        for taken in ({"username": "ALICE"}, {"username": "eve", "email": "ALICE@example.org"}):
+            self.assertEqual(self.desk.post(ADD, body | taken).status_code, 200)
+        self.assertEqual(User.objects.count(), 4)
+
+    def test_a_profile_is_changed_and_the_address_stays_confirmed(self):
+        EmailAddress.objects.create(user=self.alice, email=self.alice.email, primary=True, verified=True)
+        self.assertEqual(
+            self.desk.post(page(self.alice), self.form(self.alice, phone="555")).status_code, 302
+        )
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.phone, "555")
+        self.assertTrue(EmailAddress.objects.get(user=self.alice).verified)
+
+    def test_a_changed_address_replaces_the_former(self):
+        EmailAddress.objects.create(user=self.alice, email=self.alice.email, primary=True, verified=True)
+        self.desk.post(page(self.alice), self.form(self.alice, email="moss@example.org"))
+        address = EmailAddress.objects.get(user=self.alice)
+        self.assertEqual(
+            (address.email, address.primary, address.verified), ("moss@example.org", True, False)
+        )
+        self.desk.post(page(self.alice), self.form(self.alice, email=""))
+        self.assertFalse(EmailAddress.objects.filter(user=self.alice).exists())
+
+    def test_who_has_rented_is_not_deleted(self):
+        book = add_book(name="Emma", author="Jane Austen", copies=1)
+        now = datetime(2026, 5, 1, tzinfo=UTC)
+        rent_book(member=self.alice, book=Book.objects.get(pk=book.pk), at=now, now=now)
+        for account, stays in ((self.alice, True), (self.bob, False)):
+            answer = self.desk.post(page(account, "delete"), {"post": "yes"})
+            self.assertLess(answer.status_code, 500)
+            self.assertEqual(User.objects.filter(pk=account.pk).exists(), stays)
+
+
+class StaffRightsTest(AdminCase):
+    def setUp(self):
+        super().setUp()
+        self.carol.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
+        self.counter = self.signed_in(self.carol)
+
+    def test_staff_change_members_but_hand_out_no_rights(self):
+        rights = {"is_staff": "on", "is_superuser": "on", "phone": "555"}
+        for account in (self.alice, self.carol):
+            answer = self.counter.post(page(account), self.form(account, **rights))
+            self.assertEqual(answer.status_code, 302)
+            was_staff = account.is_staff
+            account.refresh_from_db()
+            self.assertEqual(
+                (account.phone, account.is_staff, account.is_superuser), ("555", was_staff, False)
+            )
+
+    def test_staff_neither_change_nor_delete_a_superuser(self):
+        self.assertEqual(self.counter.post(page(self.dan), self.form(self.dan)).status_code, 403)
+        self.assertEqual(self.counter.post(page(self.dan, "delete"), {"post": "yes"}).status_code, 403)
+        password = reverse("admin:auth_user_password_change", args=[self.dan.pk])
+        body = {"usable_password": "true", "password1": NEW, "password2": NEW}
+        self.assertEqual(self.counter.post(password, body).status_code, 403)
+        self.assertEqual(self.desk.post(password, body).status_code, 302)
+
+    def test_superusers_hand_out_rights(self):
+        self.desk.post(page(self.alice), self.form(self.alice, is_staff="on"))
+        self.alice.refresh_from_db()
+        self.assertTrue(self.alice.is_staff)
+
+    def test_the_way_in_is_the_shops_own(self):
+        answer = Client().get(reverse("admin:login"))
+        self.assertEqual((answer.status_code, answer.url.partition("?")[0]), (302, reverse("account_login")))
+        self.assertEqual(self.desk.get(reverse("admin:index")).status_code, 200)
+        self.assertEqual(self.signed_in(self.alice).get(reverse("admin:login")).status_code, 403)

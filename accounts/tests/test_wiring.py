@@ -1,0 +1,57 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+from django.test import Client, SimpleTestCase
+from django.urls import get_resolver
+
+from accounts.api import auth_views, views
+from accounts.tests.case import LOGOUT, SignInCase
+
+IMPORT = """
+import django; django.setup()
+import sys, accounts.api.serializers.auth
+sys.exit("dj_rest_auth.views" in sys.modules)
+"""
+
+
+class WiringTest(SimpleTestCase):
+    def test_the_serializers_named_in_settings_import_no_view(self):
+        """Hole 2: dj_rest_auth's views import them while they are imported themselves."""
+        environment = {"DJANGO_SETTINGS_MODULE": "lori_assignment.settings", "DEBUG": "on"}
+        run = subprocess.run(  # noqa: S603  # Our own interpreter on the text above.
+            [sys.executable, "-c", IMPORT], env=environment, capture_output=True, text=True, check=False
+        )
+        self.assertEqual(run.returncode, 0, run.stderr)
+
+    def test_every_door_says_what_it_reads_and_answers(self):
+        for path, view in auth_views.PATHS:
+            with self.subTest(path=path):
+                door = view()
+                self.assertEqual(door.tag, "sign-in")
+                door.answer_class()
+                for method in set(view.http_method_names) & {"get", "post", "put", "patch"}:
+                    self.assertTrue(getattr(view, method).__doc__)
+        for action in ("list", "retrieve", "update", "partial_update"):
+            self.assertTrue(getattr(views.AccountViewSet, action).__doc__)
+
+    def test_every_door_of_signing_in_is_counted(self):
+        for path, view in auth_views.PATHS:
+            if view is not auth_views.UserDetails:
+                self.assertEqual(view.throttle_scope, "dj_rest_auth", path)
+
+    def test_dj_rest_auths_dead_routes_are_not_there(self):
+        """Hole 3: its bare `account_confirm_email` answered 500."""
+        names = [name for name in get_resolver().reverse_dict if name == "account_confirm_email"]
+        self.assertEqual(len(names), 1)
+        self.assertEqual(Client().get("/user/confirm-email/x/").status_code, 200)
+
+
+class LogoutTest(SignInCase):
+    def test_the_web_session_goes_on(self):
+        """Hole 11: a program's sign-out is not the browser's, whose pages use allauth's."""
+        self.client.force_login(self.alice)
+        refresh = self.sign_in().json()["refresh"]
+        self.assertEqual(self.client.post(LOGOUT, {"refresh": refresh}).status_code, 200)
+        self.assertIn("_auth_user_id", self.client.session)

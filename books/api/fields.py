@@ -1,0 +1,61 @@
+"""Fields of a book that every version of the API reads alike."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.core.exceptions import ValidationError
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
+
+from books.covers import clean_cover
+from books.isbn import isbn_of
+from books.models import ISBN_TAKEN, Book
+from books.stock import MOST_COPIES_AT_ONCE
+from lori_assignment.api_fields import Amount, PlainInteger
+
+
+class CoverField(serializers.Field[Any, Any, Any, Any]):
+    """A picture uploaded in a multipart form, cleaned as `books.covers` says; null takes it away."""
+
+    def to_internal_value(self, data: Any) -> Any:
+        upload = serializers.FileField().run_validation(data)
+        try:
+            return clean_cover(upload)
+        except ValidationError as error:
+            raise serializers.ValidationError(error.messages) from error
+
+
+class IsbnField(serializers.CharField):
+    """An ISBN in any spelling, or empty; kept as its thirteen digits."""
+
+    default_error_messages = {"not_isbn": _("This is not a valid ISBN: ten or thirteen digits.")}
+
+    def __init__(self, **options: Any) -> None:
+        options.setdefault("validators", [UniqueValidator(Book.objects.exclude(isbn=""), message=ISBN_TAKEN)])
+        super().__init__(allow_blank=True, max_length=40, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        text = super().to_internal_value(data)
+        if not text:
+            return ""
+        isbn = isbn_of(text)
+        if isbn is None:
+            self.fail("not_isbn")
+        return isbn
+
+
+def number_of_copies() -> PlainInteger:
+    """How many copies a new book gets; not asked for when a book is changed."""
+    return PlainInteger(write_only=True, default=1, min_value=0, max_value=MOST_COPIES_AT_ONCE)
+
+
+def replacement_price() -> Amount:
+    return Amount(
+        required=False,
+        allow_null=True,
+        min_value=Decimal("0.01"),
+        help_text="Rent and late fee of one rental never exceed it; null: no limit.",
+    )

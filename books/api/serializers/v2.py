@@ -1,0 +1,44 @@
+"""Version 2 of a book, as clients of the first service know it. Frozen."""
+
+from __future__ import annotations
+
+from rest_framework import serializers
+
+from books.api.fields import CoverField, number_of_copies
+from books.models import Book, Kind
+
+EXAMPLE = {
+    "name": "The Dispossessed",
+    "description": "A physicist leaves his moon of anarchists for the planet it turned its back on.",
+    "author": "Ursula K. Le Guin",
+    "book_type": 2,
+}
+
+
+class BookIn(serializers.ModelSerializer[Book]):
+    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind", required=False)
+    image = CoverField(
+        source="cover",
+        required=False,
+        allow_null=True,
+        write_only=True,
+        help_text="JPEG, PNG or WebP, uploaded in a multipart form; null takes it away.",
+    )
+    copies = number_of_copies()
+
+    class Meta:
+        model = Book
+        fields = ["name", "description", "author", "image", "book_type", "copies"]
+        ref_name = "BookV2In"
+        swagger_schema_fields = {"example": EXAMPLE | {"copies": 2}}
+
+
+class BookOut(serializers.ModelSerializer[Book]):
+    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind")
+    image = serializers.ImageField(source="cover", allow_null=True)
+
+    class Meta:
+        model = Book
+        fields = ["id", "name", "description", "author", "image", "book_type"]
+        ref_name = "BookV2"
+        swagger_schema_fields = {"example": {"id": 7, **EXAMPLE, "image": None}}

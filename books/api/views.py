@@ -1,0 +1,168 @@
+"""The catalogue and the copies, over the API."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from django.conf import settings
+from django.db.models import Exists, OuterRef, QuerySet
+from drf_yasg import openapi
+from drf_yasg.utils import swagger_auto_schema
+from rest_framework import status
+from rest_framework.permissions import AllowAny, IsAdminUser
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from books import stock
+from books.api.filters import BookFilter, CopyFilter
+from books.api.serializers import v1, v2, v3
+from books.models import Book, Copy
+from lori_assignment.api_views import ResourceViewSet
+from rentals.availability import free_copies, with_availability
+from rentals.price_lists import quote
+
+SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+
+
+class BookViewSet(ResourceViewSet[Book]):
+    tag = "books"
+    queryset = Book.objects.order_by("id")
+    filterset_class = BookFilter
+
+    def get_permissions(self) -> list[Any]:
+        return [AllowAny()] if self.action in ("list", "retrieve", "quote") else [IsAdminUser()]
+
+    def get_serializer_class(self) -> type[Serializer[Any]]:
+        shape = SHAPES[self.api_version]
+        writes = self.action in ("create", "update", "partial_update")
+        return shape.BookIn if writes else shape.BookOut
+
+    def answer_class(self) -> type[Serializer[Any]] | None:
+        return None if self.action == "destroy" else SHAPES[self.api_version].BookOut
+
+    def get_queryset(self) -> QuerySet[Book]:
+        books = super().get_queryset()
+        # The older versions don't show what is on the shelf.
+        return with_availability(books) if self.api_version == "v3" else books
+
+    def list(self, request: Request, **kwargs: Any) -> Response:
+        """Find books"""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, **kwargs: Any) -> Response:
+        """See one book"""
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        """Add a book, with its first copies"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        book = stock.add_book(**given.validated_data)
+        return self._answer(book.pk, status.HTTP_201_CREATED)
+
+    def update(self, request: Request, **kwargs: Any) -> Response:
+        """Change a book"""
+        book = self.get_object()
+        given = self.get_serializer(book, data=request.data, partial=self.action == "partial_update")
+        given.is_valid(raise_exception=True)
+        changes = given.validated_data
+        # Copies come and go one by one once the book is there.
+        changes.pop("copies", None)
+        stock.change_book(book=book, **changes)
+        return self._answer(book.pk)
+
+    def partial_update(self, request: Request, **kwargs: Any) -> Response:
+        """Change some fields of a book"""
+        return self.update(request, **kwargs)
+
+    def destroy(self, request: Request, **kwargs: Any) -> Response:
+        """Delete a book that was never rented"""
+        stock.delete_book(book=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    @swagger_auto_schema(
+        responses={200: v3.QuoteOut},
+        manual_parameters=[
+            openapi.Parameter(
+                "days", openapi.IN_QUERY, "How many days, from 1.", required=True, type=openapi.TYPE_INTEGER
+            )
+        ],
+    )
+    def quote(self, request: Request, **kwargs: Any) -> Response:
+        """See what a book costs for a number of days"""
+        asked = v3.QuoteIn(data=request.query_params)
+        asked.is_valid(raise_exception=True)
+        days = asked.validated_data["days"]
+        book = self.get_object()
+        rate, price = quote(book, days=days, at=self.now)
+        return Response(
+            {
+                "book": book.pk,
+                "price_list": rate.price_list.name,
+                "currency": settings.CURRENCY,
+                **price.as_json(),
+                "total": str(price.total),
+            }
+        )
+
+    def _answer(self, pk: int, status_code: int = status.HTTP_200_OK) -> Response:
+        answer = SHAPES[self.api_version].BookOut
+        book = self.get_queryset().get(pk=pk)
+        return Response(answer(book, context=self.get_serializer_context()).data, status=status_code)
+
+
+class CopyViewSet(ResourceViewSet[Copy]):
+    tag = "copies"
+    permission_classes = [IsAdminUser]
+    filterset_class = CopyFilter
+
+    def get_serializer_class(self) -> type[Serializer[Any]]:
+        if self.action == "create":
+            return v3.CopyIn
+        return v3.CopyChange if self.action in ("update", "partial_update") else v3.CopyOut
+
+    def answer_class(self) -> type[Serializer[Any]] | None:
+        return None if self.action == "destroy" else v3.CopyOut
+
+    def get_queryset(self) -> QuerySet[Copy]:
+        free = free_copies().filter(pk=OuterRef("pk"))
+        return Copy.objects.annotate(available=Exists(free)).order_by("id")
+
+    def list(self, request: Request, **kwargs: Any) -> Response:
+        """Find copies"""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, **kwargs: Any) -> Response:
+        """See one copy"""
+        return Response(self.get_serializer(self.get_object()).data)
+
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        """Add a copy of a book"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        copy = stock.add_copy(**given.validated_data)
+        return self._answer(copy.pk, status.HTTP_201_CREATED)
+
+    def update(self, request: Request, **kwargs: Any) -> Response:
+        """Change a copy"""
+        copy = self.get_object()
+        given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
+        given.is_valid(raise_exception=True)
+        stock.change_copy(copy=copy, **given.validated_data)
+        return self._answer(copy.pk)
+
+    def partial_update(self, request: Request, **kwargs: Any) -> Response:
+        """Change some fields of a copy"""
+        return self.update(request, **kwargs)
+
+    def destroy(self, request: Request, **kwargs: Any) -> Response:
+        """Delete a copy that was never rented"""
+        stock.delete_copy(copy=self.get_object())
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def _answer(self, pk: int, status_code: int = status.HTTP_200_OK) -> Response:
+        return Response(v3.CopyOut(self.get_queryset().get(pk=pk)).data, status=status_code)

@@ -1,0 +1,86 @@
+"""Copies over the API: for staff only, from v3 on."""
+
+from __future__ import annotations
+
+from django.utils import timezone
+
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.services import rent_book
+
+
+class CopyTest(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(name="Emma", kind=3, copies=2)
+
+    emma: Book
+    path = "/api/v3/copies/"
+
+    def test_only_staff_see_and_change_them(self) -> None:
+        copy = self.emma.copies.all()[0]
+        for user, status in ((None, 401), (self.alice, 403), (self.carol, 200)):
+            self.assertEqual(self.api(user).get(self.path).status_code, status)
+            self.assertEqual(self.api(user).get(f"{self.path}{copy.pk}").status_code, status)
+            answer = self.api(user).patch(f"{self.path}{copy.pk}", {"condition": "worn"})
+            self.assertEqual(answer.status_code, status)
+        self.assertEqual(self.api(self.carol).get("/api/v1/copies/").status_code, 404)
+
+    def test_a_copy_comes_in_with_its_own_or_the_next_barcode(self) -> None:
+        client = self.api(self.carol)
+        given = client.post(self.path, {"book": self.emma.pk, "barcode": f"{self.emma.pk}-4"})
+        self.assertEqual(given.status_code, 201)
+        following = client.post(self.path, {"book": self.emma.pk, "replacement_price": "24.90"}).json()
+        # The fourth copy would be -4, which is taken.
+        self.assertEqual(following["barcode"], f"{self.emma.pk}-5")
+        self.assertEqual((following["replacement_price"], following["available"]), ("24.90", True))
+
+    def test_a_barcode_is_taken_once(self) -> None:
+        taken = self.emma.copies.all()[0].barcode
+        answer = self.api(self.carol).post(self.path, {"book": self.emma.pk, "barcode": taken})
+        self.assertEqual(answer.json(), {"barcode": ["Another copy has this barcode."]})
+
+    def test_a_copy_that_is_out_is_not_available_and_one_in_repair_neither(self) -> None:
+        now = timezone.now()
+        rent_book(member=self.alice, book=self.emma, at=now, now=now)
+        client = self.api(self.carol)
+        rows = client.get(f"{self.path}?book={self.emma.pk}").json()["results"]
+        self.assertEqual([row["available"] for row in rows], [False, True])
+        changed = client.patch(f"{self.path}{rows[1]['id']}", {"status": "in_repair"}).json()
+        self.assertEqual((changed["status"], changed["available"]), ("in_repair", False))
+        refused = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.emma.pk})
+        self.assertEqual(refused.json()["code"], "book_unavailable")
+
+    def test_a_copy_stays_a_copy_of_its_book(self) -> None:
+        other = add_book(name="Persuasion", kind=3)
+        copy = self.emma.copies.all()[0]
+        self.api(self.carol).put(f"{self.path}{copy.pk}", {"book": other.pk, "barcode": "B7"})
+        copy.refresh_from_db()
+        self.assertEqual((copy.book, copy.barcode), (self.emma, "B7"))
+
+    def test_it_is_deleted_unless_it_was_rented(self) -> None:
+        now = timezone.now()
+        rented = rent_book(member=self.alice, book=self.emma, at=now, now=now).copy
+        other = self.emma.copies.exclude(pk=rented.pk).get()
+        client = self.api(self.carol)
+        refused = client.delete(f"{self.path}{rented.pk}")
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "copy_has_rentals"))
+        self.assertEqual(client.delete(f"{self.path}{other.pk}").status_code, 204)
+        self.assertEqual(list(Copy.objects.all()), [rented])
+
+    def test_what_is_wrong_is_an_error_of_its_field(self) -> None:
+        cases = {
+            "book": ["1_0", 987654, None, True, ""],
+            "barcode": ["", None, "x" * 41, "\x00"],
+            "status": ["gone", None],
+            "condition": ["eaten", None],
+            "replacement_price": ["0.00", "-1", "1.001", "1_0", "x"],
+        }
+        for field, values in cases.items():
+            for value in values:
+                with self.subTest(field=field, value=value):
+                    answer = self.api(self.carol).post(self.path, {"book": self.emma.pk, field: value})
+                    self.assertEqual((answer.status_code, list(answer.json())), (400, [field]))
+        self.assertEqual(Copy.objects.count(), 2)

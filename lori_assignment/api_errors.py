@@ -1,0 +1,90 @@
+"""One body for everything that goes wrong under /api, whoever noticed it.
+
+`{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
+rule of the shop is 409 and lists all its reasons.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.utils.translation import gettext as _
+from django.views import defaults
+from rest_framework import exceptions, status
+from rest_framework.response import Response
+from rest_framework.views import exception_handler, set_rollback
+
+from lori_assignment.api_parsing import TooLarge
+from lori_assignment.errors import Refusal
+
+
+def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
+    if isinstance(error, Refusal):
+        set_rollback()
+        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT)
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge(_("The body is too large."))
+    elif isinstance(error, SuspiciousOperation):
+        # Too many fields or files in a form, a filename with a path in it.
+        error = exceptions.ParseError(_("The body is not acceptable."))
+    elif isinstance(error, Http404):
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    answer = exception_handler(error, context)
+    if answer is not None and isinstance(error, exceptions.APIException):
+        answer.data = _body(error, answer.data)
+    return answer
+
+
+def _refusal_body(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "detail": str(refusal),
+        "code": refusal.code,
+        "reasons": [{"detail": str(reason), "code": reason.code} for reason in refusal.reasons],
+    }
+
+
+def _body(error: exceptions.APIException, data: Any) -> Any:
+    if isinstance(error, exceptions.ValidationError):
+        # A list comes from a validator that speaks of no field.
+        return {"non_field_errors": data} if isinstance(data, list) else data
+    if isinstance(error.detail, dict):
+        # simplejwt's errors bring their own code, and the inner reasons, which help nobody outside.
+        return {"detail": error.detail["detail"], "code": error.detail["code"]}
+    return {"detail": error.detail, "code": error.get_codes()}
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api")
+
+
+def _json(status_code: int, code: str, detail: str) -> JsonResponse:
+    return JsonResponse({"detail": detail, "code": code}, status=status_code)
+
+
+def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(400, "bad_request", _("The request is malformed."))
+    return defaults.bad_request(request, exception)
+
+
+def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(403, "permission_denied", _("You do not have permission to perform this action."))
+    return defaults.permission_denied(request, exception)
+
+
+def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(404, "not_found", _("Not found."))
+    return defaults.page_not_found(request, exception)
+
+
+def answer_500(request: HttpRequest) -> HttpResponse:
+    if _is_api(request):
+        return _json(500, "error", _("Something went wrong on our side."))
+    return defaults.server_error(request)

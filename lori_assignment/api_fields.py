@@ -1,0 +1,54 @@
+"""Serializer fields that read strictly. A leaf: imports REST framework only."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+# Enough for every key that a database gives out, and within the range of its integers.
+PLAIN_DIGITS = r"[0-9]{1,18}"
+
+
+class PlainInteger(serializers.IntegerField):
+    """A whole number, as a JSON number or as plain digits.
+
+    REST framework's own field also takes what Python's int() takes: `"1_0"`, `"١"`, `" 1 "`, `1.0`.
+    """
+
+    default_error_messages = {"invalid": _("A whole number in plain digits is required.")}
+
+    def to_internal_value(self, data: Any) -> int:
+        if isinstance(data, bool) or not re.fullmatch(rf"-?{PLAIN_DIGITS}", str(data)):
+            self.fail("invalid")
+        return super().to_internal_value(data)
+
+
+class PlainKey(serializers.PrimaryKeyRelatedField):
+    """The id of another object, as a JSON number or as plain digits."""
+
+    default_error_messages = {"incorrect_type": _("An id in plain digits is required.")}
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, bool) or not re.fullmatch(PLAIN_DIGITS, str(data)):
+            self.fail("incorrect_type")
+        return super().to_internal_value(int(data))
+
+
+class Amount(serializers.DecimalField):
+    """An amount of money: digits with at most two after the point, as a string or a JSON number.
+
+    REST framework's own field also takes what Python's Decimal() takes: `"1_0"`, `"1e3"`, `"١"`.
+    """
+
+    default_error_messages = {"invalid": _("An amount such as 4.50 is required.")}
+
+    def __init__(self, *, max_digits: int = 8, **options: Any) -> None:
+        super().__init__(max_digits=max_digits, decimal_places=2, **options)
+
+    def to_internal_value(self, data: Any) -> Any:
+        if isinstance(data, bool) or not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", str(data)):
+            self.fail("invalid")
+        return super().to_internal_value(data)

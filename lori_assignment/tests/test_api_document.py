@@ -1,0 +1,142 @@
+"""The swagger document: valid for two validators, complete, and true."""
+
+from __future__ import annotations
+
+import json
+from functools import cached_property
+from typing import Any
+
+import yaml
+from django.test import TestCase
+from jsonschema import Draft4Validator
+from openapi_spec_validator import OpenAPIV2SpecValidator
+from swagger_spec_validator.validator20 import validate_spec
+
+from books.stock import add_book
+from lori_assignment import api
+from lori_assignment.cast import CastTestCase
+
+
+class Document:
+    @cached_property
+    def document(self) -> dict[str, Any]:
+        return self.client.get("/swagger.json").json()  # type: ignore[attr-defined]  # a test case has one
+
+    def operations(self) -> list[tuple[str, str, dict[str, Any]]]:
+        return [
+            (path, method, operation)
+            for path, methods in self.document["paths"].items()
+            for method, operation in methods.items()
+            if method != "parameters"
+        ]
+
+    def resolve(self, schema: Any) -> Any:
+        """The schema with its references written out, and `x-nullable` as JSON schema knows it."""
+        if isinstance(schema, list):
+            return [self.resolve(part) for part in schema]
+        if not isinstance(schema, dict):
+            return schema
+        if "$ref" in schema:
+            return self.resolve(self.document["definitions"][schema["$ref"].rpartition("/")[2]])
+        resolved = {key: self.resolve(value) for key, value in schema.items() if key != "example"}
+        return {"anyOf": [resolved, {"type": "null"}]} if schema.get("x-nullable") else resolved
+
+
+class DocumentTest(Document, TestCase):
+    def test_two_validators_find_nothing(self) -> None:
+        validate_spec(self.document)
+        self.assertEqual(list(OpenAPIV2SpecValidator(self.document).iter_errors()), [])
+
+    def test_json_and_yaml_say_the_same(self) -> None:
+        self.assertEqual(yaml.safe_load(self.client.get("/swagger.yaml").content), self.document)
+
+    def test_every_path_of_the_table_is_in_it(self) -> None:
+        expected = {f"/{written}/" for written, _ in api.SIGN_IN}
+        for version, routes in api.VERSIONS.items():
+            expected |= {f"/api/{version}/{written}/" for written, _, _ in routes}
+        named = {
+            path.replace("<pk>", "{id}").replace("<ref>", "{ref}").replace("<user_id>", "{user_id}")
+            for path in expected
+        }
+        self.assertEqual(set(self.document["paths"]), named)
+
+    def test_every_operation_says_what_it_does_takes_and_answers(self) -> None:
+        seen = set()
+        for path, method, operation in self.operations():
+            with self.subTest(path=path, method=method):
+                self.assertRegex(operation["summary"], r"\A[A-Z].{5,80}\Z")
+                self.assertNotIn(operation["operationId"], seen)
+                seen.add(operation["operationId"])
+                self.assertEqual(len(operation["tags"]), 1)
+                good = [status for status in operation["responses"] if status < "300"]
+                self.assertEqual(len(good), 1)
+                if good != ["204"] and "verify/" not in path:
+                    self.assertIn("schema", operation["responses"][good[0]])
+                self.assertTrue(path == "/" or any(status > "399" for status in operation["responses"]))
+                bodies = [given for given in operation["parameters"] if given["in"] == "body"]
+                self.assertLessEqual(len(bodies), 1)
+
+    def test_every_version_has_its_own_groups(self) -> None:
+        for path, _, operation in self.operations():
+            version = path.split("/")[2] if path.startswith("/api/v") else ""
+            self.assertTrue(operation["tags"][0].startswith(version))
+
+    def test_every_example_fits_its_schema(self) -> None:
+        checked = 0
+        for name, definition in self.document["definitions"].items():
+            if "example" in definition:
+                with self.subTest(definition=name):
+                    Draft4Validator(self.resolve(definition)).validate(definition["example"])
+                    checked += 1
+        self.assertGreater(checked, 30)
+
+    def test_what_has_a_body_has_an_example(self) -> None:
+        for path, method, operation in self.operations():
+            for given in operation["parameters"]:
+                if given["in"] == "body":
+                    with self.subTest(path=path, method=method):
+                        name = given["schema"]["$ref"].rpartition("/")[2]
+                        self.assertIn("example", self.document["definitions"][name])
+
+    def test_only_what_anyone_may_call_asks_for_no_token(self) -> None:
+        for path, _, operation in self.operations():
+            if operation.get("security") == []:
+                self.assertTrue(
+                    "/books/" in path or "/price_lists/" in path or "auth" in path or "api-token" in path,
+                    path,
+                )
+        self.assertIn("JWT", self.document["securityDefinitions"])
+
+    def test_the_pages_answer_with_and_without_a_slash(self) -> None:
+        for path in ("/swagger", "/swagger/", "/redoc", "/redoc/"):
+            answer = self.client.get(path, headers={"accept": "text/html"})
+            self.assertEqual((answer.status_code, answer["Content-Type"]), (200, "text/html; charset=utf-8"))
+
+
+class TruthTest(Document, CastTestCase):
+    def test_real_answers_fit_their_schemas(self) -> None:
+        book = add_book(name="Emma", author="Jane Austen", kind=3, copies=2)
+        desk = self.api(self.carol)
+        sent = {"book": book.pk, "user": self.alice.pk}
+        ref = desk.post("/api/v3/book_rentals/", sent).json()["ref"]
+        desk.post(f"/api/v3/book_rentals/{ref}/return")
+        desk.post("/api/v3/payments/", {"user": self.alice.pk, "amount": "1.00", "method": "cash"})
+        desk.post("/api/v3/book_rentals/", sent)
+        values = {"id": book.pk, "ref": ref, "user_id": self.alice.pk}
+        checked = 0
+        for path, method, operation in self.operations():
+            if method != "get" or path.startswith("/api/rest-auth"):
+                continue
+            ids = values | {"id": self._id(path, desk)} if "{id}" in path else values
+            query = {"days": 3} if path.endswith("quote/") else {}
+            with self.subTest(path=path):
+                answer = desk.get(path.format(**ids), query)
+                self.assertEqual(answer.status_code, 200)
+                schema = self.resolve(operation["responses"]["200"]["schema"])
+                Draft4Validator(schema).validate(json.loads(answer.content))
+                checked += 1
+        self.assertGreater(checked, 24)
+
+    def _id(self, path: str, desk: Any) -> int:
+        """The id of some row of the list that `path` is one of."""
+        return desk.get(f"/api/v3/{path.split('/')[3]}/").json()["results"][0]["id"]

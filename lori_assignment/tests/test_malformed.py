@@ -1,0 +1,297 @@
+"""Malformed input of every kind, to every path: 4xx as JSON, nothing changed, never a 500."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+from django.apps import apps
+from django.db import transaction
+from django.utils import timezone
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rest_framework.test import APIClient
+from rest_framework.throttling import ScopedRateThrottle
+
+from books.stock import add_book
+from lori_assignment import api
+from lori_assignment.cast import CastTestCase
+from rentals.services import rent_book
+
+BODIES = {
+    "nothing": b"",
+    "half an object": b'{"book": 1',
+    "no JSON": b"book=1",
+    "a comment": b'{"book": 1} // one',
+    "null": b"null",
+    "a number": b"1",
+    "a string": b'"book"',
+    "an array": b'[{"book": 1}]',
+    "bad UTF-8": b'{"book": "\xff\xfe"}',
+    "UTF-16": '{"book": 1}'.encode("utf-16"),
+    "not a number": b'{"book": NaN}',
+    "infinity": b'{"book": Infinity}',
+    "1e400": b'{"book": 1e400}',
+    "five thousand digits": b'{"book": ' + b"9" * 5000 + b"}",
+    "a key twice": b'{"book": 1, "book": 2}',
+    "a hundred thousand brackets": b"[" * 100_000,
+    "a hundred deep": b'{"book": ' + b"[" * 100 + b"]" * 100 + b"}",
+}
+# Where they arrive in a field, some are no error (a note may be "x"); none may be a crash.
+VALUES: list[Any] = [
+    *(None, True, False, 0, -1, 1.5, 10**400, -(10**400), 2**63, 2**31),
+    *("", " ", "x", "\x00", "a\x00b", "\ud800", "١", "1_0", "0x1", "1e400", "NaN", "9" * 5000, "x" * 70_000),
+    *("2026-13-45T99:99:99Z", "0001-01-01T00:00:00+23:59", "9999-12-31T23:59:59-23:59", "2026-02-30"),
+    *([], {}, [[]], [None], {"id": 1}, {"": ""}, [[[[[[]]]]]], "../../etc/passwd", "' OR 1=1 --", "\u202e"),
+]
+IDS = [
+    "1_0",
+    "1.0",
+    "-1",
+    "+1",
+    "0x1",
+    "١",
+    " 1",
+    "1 ",
+    "1%00",
+    "%00",
+    "null",
+    "9" * 5000,
+    "1;2",
+    "é",
+    "..%2f",
+]
+
+
+def everything() -> dict[str, list[Any]]:
+    """Every row of the shop's own tables."""
+    return {
+        model._meta.label: list(model._base_manager.order_by("pk").values())
+        for app in ("accounts", "books", "rentals")
+        for model in apps.get_app_config(app).get_models()
+    }
+
+
+class MalformedTestCase(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Emma", kind=3, copies=3)
+        now = timezone.now()
+        cls.rental = rent_book(member=cls.alice, book=cls.book, at=now, now=now)
+
+    book: Any
+    rental: Any
+
+    def setUp(self) -> None:
+        # The limits would answer 429 after a while, and hide what we look for.
+        for limit in (
+            mock.patch.object(ScopedRateThrottle, "allow_request", return_value=True),
+            mock.patch("allauth.core.ratelimit.consume", return_value=True),
+        ):
+            limit.start()
+            self.addCleanup(limit.stop)
+        self.before = everything()
+
+    def desk(self) -> APIClient:
+        client = self.api(self.carol)
+        client.raise_request_exception = False
+        return client
+
+    def routes(self) -> Iterator[tuple[str, str]]:
+        """Each path, with ids that exist, and each method that it has."""
+        copy = self.book.copies.all()[0]
+        ids = {"books": self.book.pk, "copies": copy.pk, "accounts": self.alice.pk, "price_lists": 3}
+        for written, view in api.SIGN_IN:
+            for method in view.http_method_names:
+                if hasattr(view, method):
+                    yield f"/{written}/", method
+        for version, routes in api.VERSIONS.items():
+            for written, _, methods in routes:
+                path = written.replace("<pk>", str(ids.get(written.split("/")[0], 1)))
+                path = path.replace("<ref>", str(self.rental.ref)).replace("<user_id>", str(self.alice.pk))
+                for method in methods:
+                    yield f"/api/{version}/{path}", method
+
+    def send(self, method: str, path: str, body: bytes, content_type: str = "application/json") -> Any:
+        """The answer; what was changed, if it was not an error, is changed back."""
+        with transaction.atomic():
+            answer = self.desk().generic(method.upper(), path, body, content_type=content_type)
+            if answer.status_code < 400:
+                transaction.set_rollback(True)
+        return answer
+
+    def assert_answered(self, answer: Any, *statuses: int) -> None:
+        if statuses:
+            self.assertIn(answer.status_code, statuses, answer.content[:300])
+        self.assertLess(answer.status_code, 500, answer.content[:300])
+        if answer.content:
+            self.assertEqual(answer["Content-Type"], "application/json")
+            json.loads(answer.content)
+
+    def _documented(self, path: str, method: str) -> list[dict[str, Any]]:
+        """The parameters that the document names for a call, its body among them."""
+        if not hasattr(self, "document"):
+            self.document = self.client.get("/swagger.json").json()
+        given_parts = path.strip("/").split("/")
+        for written, methods in self.document["paths"].items():
+            parts = written.strip("/").split("/")
+            if len(parts) == len(given_parts) and all(
+                part == given or ("{" in part and given.isdigit())
+                for part, given in zip(parts, given_parts, strict=True)
+            ):
+                return methods[method]["parameters"]
+        raise AssertionError(f"The document has no {path}.")
+
+    def _parameters(self, path: str) -> list[str]:
+        return [given["name"] for given in self._documented(path, "get")]
+
+    def _fields(self, path: str, method: str) -> dict[str, Any]:
+        """What the document says that a body has, with its example."""
+        for parameter in self._documented(path, method):
+            if parameter["in"] == "body":
+                name = parameter["schema"]["$ref"].rpartition("/")[2]
+                definition = self.document["definitions"][name]
+                return {field: definition.get("example", {}).get(field) for field in definition["properties"]}
+        return {}
+
+
+class BodyTest(MalformedTestCase):
+    def test_a_body_that_is_no_object_is_400(self) -> None:
+        # These take no body, or none that is required.
+        optional = ("/return", "/renew")
+        for path, method in self.routes():
+            if method not in ("post", "put", "patch"):
+                continue
+            for name, body in BODIES.items():
+                with self.subTest(path=path, method=method, body=name):
+                    answer = self.send(method, path, body)
+                    if path.endswith(optional) or (name == "nothing" and method in ("put", "patch")):
+                        self.assert_answered(answer)
+                    else:
+                        self.assert_answered(answer, 400, 404)
+        self.assertEqual(everything(), self.before)
+
+    def test_another_media_type_is_415(self) -> None:
+        for path, method in self.routes():
+            if method in ("post", "put", "patch") and not path.endswith("/renew"):
+                with self.subTest(path=path, method=method):
+                    self.assert_answered(self.send(method, path, b"<book/>", "text/xml"), 415, 404)
+        self.assertEqual(everything(), self.before)
+
+    def test_a_body_over_a_mebibyte_is_413(self) -> None:
+        body = b'{"name": "' + b"x" * 1024 * 1024 + b'"}'
+        self.assert_answered(self.send("post", "/api/v3/books/", body), 413)
+        self.assert_answered(self.send("post", "/api-token-auth/", body), 413)
+
+    def test_broken_forms_are_4xx(self) -> None:
+        form = "multipart/form-data; boundary=x"
+        for body, content_type in [
+            (b"--x", form),
+            (
+                b'--x\r\nContent-Disposition: form-data; name="image"; filename="a"\r\n\r\n\xff\xd8\r\n--x--',
+                form,
+            ),
+            (b"x", "multipart/form-data"),
+            (b"&".join(b"a%d=1" % number for number in range(20_000)), "application/x-www-form-urlencoded"),
+            (b"name=%00", "application/x-www-form-urlencoded"),
+        ]:
+            with self.subTest(body=body[:40]):
+                self.assert_answered(self.send("post", "/api/v3/books/", body, content_type), 400, 413, 415)
+        self.assertEqual(everything(), self.before)
+
+    def test_an_id_that_is_not_plain_digits_does_not_exist(self) -> None:
+        desk = self.desk()
+        for path in (
+            "/api/v3/books/{}",
+            "/api/v1/book_rentals/{}",
+            "/api/v2/accounts/{}",
+            "/api/v3/book_rentals/users/balance/{}",
+            "/api/v3/payments/{}/",
+            "/api/v3/price_lists/{}",
+            "/api/v3/copies/{}",
+            "/api/{}/books/",
+        ):
+            for text in IDS:
+                with self.subTest(path=path, id=text[:20]):
+                    escaped = text if "%" in text else quote(text)
+                    self.assert_answered(desk.get(path.format(escaped)), 404)
+
+    def test_an_id_in_a_body_is_plain_digits(self) -> None:
+        for value in ("1_0", "١", " 1", "1.0", "", True, 1.5, -1, 10**400, "9" * 5000, [1], {"id": 1}, None):
+            with self.subTest(value=str(value)[:20]):
+                answer = self.desk().post("/api/v1/book_rentals/create", {"book": value})
+                self.assert_answered(answer, 400)
+                self.assertEqual(list(answer.json()), ["book"])
+        self.assertEqual(everything(), self.before)
+
+
+class ValueTest(MalformedTestCase):
+    def test_no_value_of_any_field_is_a_crash(self) -> None:
+        for path, method in self.routes():
+            # The older versions read the same fields, and the other spellings are the same views.
+            other = path.startswith(("/api/v1", "/api/v2")) or path.endswith(("/update", "/create"))
+            if method not in ("post", "put", "patch") or other:
+                continue
+            fields = self._fields(path, method)
+            good = {field: example for field, example in fields.items() if example is not None}
+            for field in fields:
+                for value in VALUES:
+                    with self.subTest(path=path, method=method, field=field, value=str(value)[:20]):
+                        body = json.dumps(good | {field: value}).encode()
+                        self.assert_answered(self.send(method, path, body))
+        self.assertEqual(everything(), self.before)
+
+
+class QueryTest(MalformedTestCase):
+    def test_no_query_is_a_crash(self) -> None:
+        desk = self.desk()
+        texts = [value for value in VALUES if isinstance(value, str) and len(value) < 6000] + IDS
+        for path, method in self.routes():
+            if method != "get" or path.startswith("/api/v2"):
+                continue
+            for name in [*self._parameters(path), "no_such"]:
+                for text in texts:
+                    query = quote(text.encode("utf-8", "surrogatepass"))
+                    with self.subTest(path=path, name=name, text=text[:20]):
+                        self.assert_answered(desk.get(f"{path}?{name}={query}"))
+
+    def test_no_json_is_a_crash(self) -> None:
+        fields = ["name", "book", "user", "amount", "rates", "status", "days", "copies", "image", "isbn"]
+        values = st.recursive(
+            st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(),
+            lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+            max_leaves=5,
+        )
+        paths = ["books/", "book_rentals/", "payments/", "price_lists/", "copies/", "book_rentals/1/return"]
+
+        @settings(max_examples=150, deadline=None, database=None)
+        @given(st.dictionaries(st.sampled_from(fields), values), st.sampled_from(paths))
+        def send(body: dict[str, Any], path: str) -> None:
+            self.assert_answered(self.send("post", f"/api/v3/{path}", json.dumps(body).encode()))
+
+        send()
+
+    def test_a_broken_token_is_401_and_a_wrong_method_405(self) -> None:
+        for header in (
+            "JWT",
+            "JWT x",
+            "Bearer a b c",
+            "JWT \xff",
+            "JWT ..",
+            "Basic eA==",
+            "JWT " + "x" * 9000,
+        ):
+            with self.subTest(header=header[:20]):
+                answer = APIClient(raise_request_exception=False).get(
+                    "/api/v3/book_rentals/", headers={"authorization": header}
+                )
+                self.assert_answered(answer, 401)
+                self.assertEqual(list(answer.json()), ["detail", "code"])
+        for user in (None, self.alice, self.carol):
+            for method in ("DELETE", "PUT", "PATCH", "TRACE", "OPTIONS", "FROB"):
+                answer = self.api(user).generic(method, "/api/v3/payments/")
+                self.assert_answered(answer, 405)

@@ -1,0 +1,37 @@
+"""How the lists of rentals and payments are narrowed by query parameters."""
+
+from __future__ import annotations
+
+import django_filters as filters
+from django.utils import timezone
+
+from rentals.api.fields import Status
+from rentals.models import LedgerEntry, Rental, RentalQuerySet
+
+
+class RentalFilter(filters.FilterSet):
+    status = filters.ChoiceFilter(
+        method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
+    )
+    overdue = filters.BooleanFilter(method="narrow_by_overdue", help_text="true: out and past the due date.")
+    user = filters.NumberFilter(field_name="user", min_value=1)
+    book = filters.NumberFilter(field_name="copy__book", min_value=1)
+
+    class Meta:
+        model = Rental
+        fields: list[str] = []
+
+    def narrow_by_status(self, rentals: RentalQuerySet, name: str, status: str) -> RentalQuerySet:
+        return rentals.filter(returned_at__isnull=int(status) == Status.NOT_RETURNED)
+
+    def narrow_by_overdue(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
+        overdue = rentals.overdue(timezone.now())
+        return overdue if wanted else rentals.exclude(pk__in=overdue.order_by().values("pk"))
+
+
+class PaymentFilter(filters.FilterSet):
+    user = filters.NumberFilter(field_name="user", min_value=1)
+
+    class Meta:
+        model = LedgerEntry
+        fields: list[str] = []

@@ -1,0 +1,99 @@
+"""Version 1 of rentals and balances, as clients of the first service know them. Frozen."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+
+from accounts.models import User
+from books.models import Book, Copy
+from lori_assignment.api_fields import PlainKey
+from rentals.api.fields import PastTime, Status
+from rentals.ledger import Balance
+from rentals.models import Rental
+
+
+class RentalIn(serializers.Serializer[Rental]):
+    """What a member sends."""
+
+    book = PlainKey(queryset=Book.objects.all())
+
+    class Meta:
+        ref_name = "RentalV1In"
+        swagger_schema_fields = {"example": {"book": 7}}
+
+
+class RentalDeskIn(serializers.Serializer[Rental]):
+    """What staff may send."""
+
+    book = PlainKey(queryset=Book.objects.all())
+    user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
+    copy = PlainKey(queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: a free one.")
+    date_rented = PastTime(required=False, help_text="Staff only. Default: now.")
+
+    class Meta:
+        ref_name = "RentalV1DeskIn"
+        swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "copy" in attrs and attrs["copy"].book_id != attrs["book"].pk:
+            raise serializers.ValidationError({"copy": [_("This is a copy of another book.")]})
+        return attrs
+
+
+class RentalChange(serializers.Serializer[Rental]):
+    status = serializers.ChoiceField(choices=Status.choices, help_text="1: it is returned.")
+    date_returned = PastTime(required=False, help_text="With status 1. Default: now.")
+
+    class Meta:
+        ref_name = "RentalV1Change"
+        swagger_schema_fields = {"example": {"status": 1}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "date_returned" in attrs and attrs.get("status") != Status.RETURNED:
+            raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
+        return attrs
+
+
+class RentalOut(serializers.ModelSerializer[Rental]):
+    book = serializers.IntegerField(source="copy.book_id")
+    date_rented = serializers.DateTimeField(source="rented_at")
+    date_returned = serializers.DateTimeField(source="returned_at", allow_null=True)
+    status = serializers.SerializerMethodField(help_text="1: returned, 2: not returned.")
+
+    class Meta:
+        model = Rental
+        fields = ["ref", "user", "book", "date_rented", "date_returned", "status"]
+        ref_name = "RentalV1"
+        swagger_schema_fields = {
+            "example": {
+                "ref": 41,
+                "user": 3,
+                "book": 7,
+                "date_rented": "2026-11-20T10:30:00Z",
+                "date_returned": None,
+                "status": 2,
+            }
+        }
+
+    def get_status(self, rental: Rental) -> int:
+        return Status.NOT_RETURNED if rental.returned_at is None else Status.RETURNED
+
+
+class BalanceOut(serializers.Serializer[object]):
+    user_id = serializers.IntegerField()
+    balance = serializers.DecimalField(max_digits=12, decimal_places=2)
+
+    class Meta:
+        ref_name = "BalanceV1"
+        swagger_schema_fields = {"example": {"user_id": 3, "balance": "29.00"}}
+
+
+# The first service answered an array of one.
+BALANCE_IS_A_LIST = True
+
+
+def balance_of(member: User, balance: Balance) -> list[dict[str, Any]]:
+    return [{"user_id": member.pk, "balance": str(balance.total)}]

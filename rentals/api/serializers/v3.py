@@ -1,0 +1,287 @@
+"""Version 3 of rentals, balances and statements: the current one."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext_lazy as _
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from accounts.models import User
+from books.models import Book, Copy
+from lori_assignment.api_fields import PlainKey
+from rentals.api.fields import PastTime, Status
+from rentals.ledger import Balance
+from rentals.models import LedgerEntry, Rental
+
+
+class RentalIn(serializers.Serializer[Rental]):
+    """What a member sends."""
+
+    book = PlainKey(queryset=Book.objects.all())
+
+    class Meta:
+        ref_name = "RentalV3In"
+        swagger_schema_fields = {"example": {"book": 7}}
+
+
+class RentalDeskIn(serializers.Serializer[Rental]):
+    """What staff may send."""
+
+    book = PlainKey(queryset=Book.objects.all())
+    user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
+    copy = PlainKey(queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: a free one.")
+    date_rented = PastTime(required=False, help_text="Staff only. Default: now.")
+
+    class Meta:
+        ref_name = "RentalV3DeskIn"
+        swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "copy" in attrs and attrs["copy"].book_id != attrs["book"].pk:
+            raise serializers.ValidationError({"copy": [_("This is a copy of another book.")]})
+        return attrs
+
+
+class RentalChange(serializers.Serializer[Rental]):
+    status = serializers.ChoiceField(choices=Status.choices, help_text="1: it is returned.")
+    date_returned = PastTime(required=False, help_text="With status 1. Default: now.")
+
+    class Meta:
+        ref_name = "RentalV3Change"
+        swagger_schema_fields = {"example": {"status": 1}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        if "date_returned" in attrs and attrs.get("status") != Status.RETURNED:
+            raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
+        return attrs
+
+
+class ReturnIn(serializers.Serializer[Rental]):
+    date_returned = PastTime(required=False, help_text="Default: now.")
+
+    class Meta:
+        ref_name = "ReturnV3In"
+        swagger_schema_fields = {"example": {"date_returned": "2026-11-23T09:15:00Z"}}
+
+
+RENTAL_EXAMPLE = {
+    "ref": 41,
+    "user": 3,
+    "book": 7,
+    "copy": 12,
+    "date_rented": "2026-11-20T10:30:00Z",
+    "date_returned": None,
+    "status": 2,
+    "due_at": "2026-12-04T10:30:00Z",
+    "renewals": 0,
+    "overdue": False,
+    "price_list": "Tiered",
+    "charge": None,
+    "running_cost": "5.00",
+}
+
+
+class RentalOut(serializers.ModelSerializer[Rental]):
+    """Needs the time `now` in its context: the running cost is that of now."""
+
+    book = serializers.IntegerField(source="copy.book_id")
+    date_rented = serializers.DateTimeField(source="rented_at")
+    date_returned = serializers.DateTimeField(source="returned_at", allow_null=True)
+    status = serializers.SerializerMethodField(help_text="1: returned, 2: not returned.")
+    overdue = serializers.SerializerMethodField()
+    price_list = serializers.CharField(source="price_list.name", help_text="Its name.")
+    charge = serializers.DecimalField(
+        max_digits=10, decimal_places=2, allow_null=True, help_text="What the return charged."
+    )
+    running_cost = serializers.SerializerMethodField(
+        help_text="What it would cost if it came back now; null after the return."
+    )
+
+    class Meta:
+        model = Rental
+        fields = [
+            "ref",
+            "user",
+            "book",
+            "copy",
+            "date_rented",
+            "date_returned",
+            "status",
+            "due_at",
+            "renewals",
+            "overdue",
+            "price_list",
+            "charge",
+            "running_cost",
+        ]
+        ref_name = "RentalV3"
+        swagger_schema_fields = {"example": RENTAL_EXAMPLE}
+
+    @property
+    def now(self) -> datetime:
+        return self.context["now"]
+
+    @swagger_serializer_method(serializers.ChoiceField(choices=Status.choices))
+    def get_status(self, rental: Rental) -> int:
+        return Status.NOT_RETURNED if rental.returned_at is None else Status.RETURNED
+
+    @swagger_serializer_method(serializers.BooleanField())
+    def get_overdue(self, rental: Rental) -> bool:
+        return rental.is_overdue(self.now)
+
+    @swagger_serializer_method(serializers.DecimalField(max_digits=10, decimal_places=2, allow_null=True))
+    def get_running_cost(self, rental: Rental) -> str | None:
+        return str(rental.running_price(self.now).total) if rental.is_open else None
+
+
+class BalanceOut(serializers.Serializer[object]):
+    user_id = serializers.IntegerField()
+    currency = serializers.CharField()
+    balance = serializers.DecimalField(
+        max_digits=12, decimal_places=2, help_text="Posted and running; positive: the member owes."
+    )
+    posted = serializers.DecimalField(max_digits=12, decimal_places=2, help_text="The sum of the ledger.")
+    running = serializers.DecimalField(
+        max_digits=12, decimal_places=2, help_text="What the open rentals would cost if they came back now."
+    )
+    open_rentals = serializers.IntegerField(help_text="How many books are out.")
+
+    class Meta:
+        ref_name = "BalanceV3"
+        swagger_schema_fields = {
+            "example": {
+                "user_id": 3,
+                "currency": "USD",
+                "balance": "29.00",
+                "posted": "24.00",
+                "running": "5.00",
+                "open_rentals": 1,
+            }
+        }
+
+
+BALANCE_IS_A_LIST = False
+
+
+def balance_of(member: User, balance: Balance) -> dict[str, Any]:
+    return {
+        "user_id": member.pk,
+        "currency": settings.CURRENCY,
+        "balance": str(balance.total),
+        "posted": str(balance.posted),
+        "running": str(balance.running),
+        "open_rentals": len(balance.open_rentals),
+    }
+
+
+class WorkingLine(serializers.Serializer[object]):
+    what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
+    days = serializers.IntegerField(required=False)
+    rate = serializers.DecimalField(max_digits=8, decimal_places=2, required=False)
+    amount = serializers.DecimalField(max_digits=10, decimal_places=2)
+
+    class Meta:
+        ref_name = "WorkingLineV3"
+
+
+class Working(serializers.Serializer[object]):
+    """How the amount of a rent entry came about; the lines add up to it."""
+
+    price_list = serializers.CharField()
+    kind = serializers.CharField()
+    rented_at = serializers.DateTimeField()
+    returned_at = serializers.DateTimeField()
+    days = serializers.IntegerField()
+    late_days = serializers.IntegerField()
+    lines = WorkingLine(many=True)
+
+    class Meta:
+        ref_name = "WorkingV3"
+
+
+ENTRY_EXAMPLE = {
+    "number": 5,
+    "kind": "rent",
+    "amount": "3.50",
+    "balance": "24.00",
+    "posted_at": "2026-11-23T09:15:00Z",
+    "rental": 40,
+    "reverses": None,
+    "method": "",
+    "note": "",
+    "working": {
+        "price_list": "Tiered",
+        "kind": "regular",
+        "rented_at": "2026-11-20T10:30:00Z",
+        "returned_at": "2026-11-23T09:15:00Z",
+        "days": 3,
+        "late_days": 0,
+        "lines": [
+            {"what": "first_days", "days": 2, "rate": "1.00", "amount": "2.00"},
+            {"what": "daily", "days": 1, "rate": "1.50", "amount": "1.50"},
+        ],
+    },
+}
+
+
+class EntryOut(serializers.ModelSerializer[LedgerEntry]):
+    reverses = serializers.IntegerField(
+        source="reverses.number", allow_null=True, default=None, help_text="The number of that entry."
+    )
+    method = serializers.CharField(allow_blank=True, help_text="Of a payment or refund; else empty.")
+    working = serializers.SerializerMethodField(help_text="Of a rent entry; else null.")
+
+    class Meta:
+        model = LedgerEntry
+        fields = [
+            "number",
+            "kind",
+            "amount",
+            "balance",
+            "posted_at",
+            "rental",
+            "reverses",
+            "method",
+            "note",
+            "working",
+        ]
+        ref_name = "LedgerEntryV3"
+        swagger_schema_fields = {"example": ENTRY_EXAMPLE}
+
+    @swagger_serializer_method(Working(allow_null=True))
+    def get_working(self, entry: LedgerEntry) -> dict[str, Any] | None:
+        return entry.working
+
+
+class StatementOut(serializers.Serializer[object]):
+    """One page of a member's account: the entries by number, and what is out now."""
+
+    user_id = serializers.IntegerField()
+    currency = serializers.CharField()
+    balance = serializers.DecimalField(max_digits=12, decimal_places=2)
+    posted = serializers.DecimalField(max_digits=12, decimal_places=2)
+    running = serializers.DecimalField(max_digits=12, decimal_places=2)
+    open_rentals = RentalOut(many=True)
+    entries = EntryOut(many=True)
+    next = serializers.URLField(allow_null=True, help_text="The page with the later entries.")
+    previous = serializers.URLField(allow_null=True, help_text="The page with the earlier entries.")
+
+    class Meta:
+        ref_name = "StatementV3"
+        swagger_schema_fields = {
+            "example": {
+                "user_id": 3,
+                "currency": "USD",
+                "balance": "29.00",
+                "posted": "24.00",
+                "running": "5.00",
+                "open_rentals": [RENTAL_EXAMPLE],
+                "entries": [ENTRY_EXAMPLE],
+                "next": None,
+                "previous": None,
+            }
+        }

@@ -1,0 +1,143 @@
+"""Version 3 of payments and price lists: the current one."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
+from rest_framework.validators import UniqueValidator
+
+from accounts.models import User
+from books.models import Kind
+from lori_assignment.api_fields import Amount, PlainInteger, PlainKey
+from rentals.models import LedgerEntry, PriceList, Rate
+
+
+class PaymentIn(serializers.Serializer[LedgerEntry]):
+    user = PlainKey(queryset=User.objects.all(), help_text="The member who pays.")
+    amount = Amount(min_value=Decimal("0.01"), help_text="At most what the member owes.")
+    method = serializers.ChoiceField(choices=LedgerEntry.Method.choices)
+    note = serializers.CharField(max_length=500, required=False, allow_blank=True)
+
+    class Meta:
+        ref_name = "PaymentV3In"
+        swagger_schema_fields = {"example": {"user": 3, "amount": "10.00", "method": "cash", "note": ""}}
+
+
+class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
+    amount = serializers.SerializerMethodField()
+    balance = serializers.DecimalField(
+        max_digits=12, decimal_places=2, help_text="Of the member's ledger after it."
+    )
+    taken_by = serializers.IntegerField(source="actor_id")
+    taken_at = serializers.DateTimeField(source="posted_at")
+
+    class Meta:
+        model = LedgerEntry
+        fields = ["id", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"]
+        ref_name = "PaymentV3"
+        swagger_schema_fields = {
+            "example": {
+                "id": 90,
+                "user": 3,
+                "amount": "10.00",
+                "method": "cash",
+                "note": "",
+                "balance": "14.00",
+                "taken_by": 2,
+                "taken_at": "2026-11-23T09:20:00Z",
+            }
+        }
+
+    def get_amount(self, entry: LedgerEntry) -> str:
+        """Positive here, as it was paid; in the ledger a credit is negative."""
+        return str(-entry.amount)
+
+
+class RateShape(serializers.ModelSerializer[Rate]):
+    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind")
+    first_days = PlainInteger(required=False, min_value=0, max_value=365)
+    first_days_rate = Amount(required=False, min_value=Decimal(0))
+    daily_rate = Amount(min_value=Decimal(0))
+    minimum = Amount(required=False, min_value=Decimal(0))
+    late_fee = Amount(required=False, min_value=Decimal(0))
+
+    class Meta:
+        model = Rate
+        fields = ["book_type", "first_days", "first_days_rate", "daily_rate", "minimum", "late_fee"]
+        ref_name = "RateV3"
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        first = attrs.get("first_days_rate", 0) if attrs.get("first_days") else attrs["daily_rate"]
+        if not (first or attrs.get("minimum")):
+            raise serializers.ValidationError(_("The first day must cost something."))
+        return attrs
+
+
+RATES_EXAMPLE = [
+    {
+        "book_type": kind,
+        "first_days": first_days,
+        "first_days_rate": first_days_rate,
+        "daily_rate": daily_rate,
+        "minimum": minimum,
+        "late_fee": "0.50",
+    }
+    for kind, first_days, first_days_rate, daily_rate, minimum in [
+        (1, 2, "1.00", "1.50", "2.00"),
+        (2, 0, "0.00", "3.00", "0.00"),
+        (3, 0, "0.00", "1.50", "4.50"),
+    ]
+]
+
+
+class PriceListIn(serializers.Serializer[PriceList]):
+    name = serializers.CharField(
+        max_length=100,
+        validators=[UniqueValidator(PriceList.objects.all(), message=_("Another price list has this name."))],
+    )
+    in_force_from = serializers.DateTimeField(
+        required=False,
+        validators=[
+            UniqueValidator(
+                PriceList.objects.all(),
+                message=_("Another price list comes into force at this very time."),
+            )
+        ],
+        help_text="Rentals that begin from then on are priced by it. Default: now.",
+    )
+    rates = RateShape(many=True, help_text="One for each kind of book.")
+
+    class Meta:
+        ref_name = "PriceListV3In"
+        swagger_schema_fields = {
+            "example": {"name": "Winter", "in_force_from": "2026-12-01T00:00:00Z", "rates": RATES_EXAMPLE}
+        }
+
+    def validate_rates(self, rates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        if sorted(rate["kind"] for rate in rates) != sorted(Kind.values):
+            raise serializers.ValidationError(_("There must be one rate for each kind: 1, 2 and 3."))
+        return rates
+
+
+class PriceListOut(serializers.ModelSerializer[PriceList]):
+    rates = RateShape(many=True)
+    in_force = serializers.BooleanField(help_text="Rentals that begin now are priced by it.")
+    used = serializers.BooleanField(help_text="A rental was priced by it, so it never changes.")
+
+    class Meta:
+        model = PriceList
+        fields = ["id", "name", "in_force_from", "in_force", "used", "rates"]
+        ref_name = "PriceListV3"
+        swagger_schema_fields = {
+            "example": {
+                "id": 4,
+                "name": "Winter",
+                "in_force_from": "2026-12-01T00:00:00Z",
+                "in_force": False,
+                "used": False,
+                "rates": RATES_EXAMPLE,
+            }
+        }

@@ -1,0 +1,176 @@
+"""Rentals, and what a member owes, over the API."""
+
+from __future__ import annotations
+
+from types import ModuleType
+from typing import Any
+
+from django.db.models import QuerySet
+from django.shortcuts import get_object_or_404
+from django.utils.translation import gettext_lazy as _
+from drf_yasg.utils import no_body, swagger_auto_schema
+from rest_framework import status
+from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.serializers import Serializer
+
+from accounts.models import User
+from lori_assignment.api_views import ResourceViewSet
+from rentals import ledger, services
+from rentals.api.fields import Status
+from rentals.api.filters import RentalFilter
+from rentals.api.serializers import v1, v2, v3
+from rentals.models import LedgerEntry, Rental
+
+SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+
+
+class RentalViewSet(ResourceViewSet[Rental]):
+    tag = "rentals"
+    filterset_class = RentalFilter
+    lookup_field = "ref"
+    VOID_REASON = _("The rental is void.")
+
+    def get_permissions(self) -> list[Any]:
+        if self.action in ("update", "partial_update", "destroy", "bring_back"):
+            return [IsAdminUser()]
+        return [IsAuthenticated()]
+
+    def get_serializer_class(self) -> type[Serializer[Any]]:
+        shape = SHAPES[self.api_version]
+        if self.action == "create":
+            # The document shows all that can be sent, and by whom.
+            desk = self.request.user.is_staff or getattr(self, "swagger_fake_view", False)
+            return shape.RentalDeskIn if desk else shape.RentalIn
+        if self.action in ("update", "partial_update"):
+            return shape.RentalChange
+        return v3.ReturnIn if self.action == "bring_back" else shape.RentalOut
+
+    def answer_class(self) -> type[Serializer[Any]] | None:
+        return None if self.action == "destroy" else SHAPES[self.api_version].RentalOut
+
+    def get_queryset(self) -> QuerySet[Rental]:
+        rentals = Rental.objects.standing().with_terms().order_by("-ref")
+        # The document is made for nobody in particular.
+        return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
+
+    def list(self, request: Request, **kwargs: Any) -> Response:
+        """See my rentals; staff: all"""
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def retrieve(self, request: Request, **kwargs: Any) -> Response:
+        """See one rental"""
+        return self._answer(self.get_object())
+
+    def create(self, request: Request, **kwargs: Any) -> Response:
+        """Rent a book"""
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        wish = given.validated_data
+        rental = services.rent_book(
+            member=wish.get("user", request.user),
+            book=wish["book"],
+            copy=wish.get("copy"),
+            at=wish.get("date_rented", self.now),
+            now=self.now,
+        )
+        return self._answer(rental, status.HTTP_201_CREATED)
+
+    def update(self, request: Request, **kwargs: Any) -> Response:
+        """Bring a rental back, by setting its status to 1"""
+        rental = self.get_object()
+        given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
+        given.is_valid(raise_exception=True)
+        if given.validated_data.get("status") == Status.RETURNED:
+            return self._bring_back(rental, given.validated_data)
+        if "status" in given.validated_data:
+            services.refuse_unless_open(rental)
+        return self._answer(rental)
+
+    def partial_update(self, request: Request, **kwargs: Any) -> Response:
+        """Bring a rental back, by setting its status to 1"""
+        return self.update(request, **kwargs)
+
+    def destroy(self, request: Request, **kwargs: Any) -> Response:
+        """Make a rental void that was made by mistake"""
+        rental = self.get_object()
+        services.void_rental(rental=rental, at=self.now, actor=self.caller, reason=str(self.VOID_REASON))
+        return Response(status=status.HTTP_204_NO_CONTENT)
+
+    def bring_back(self, request: Request, **kwargs: Any) -> Response:
+        """Bring a rental back"""
+        rental = self.get_object()
+        given = self.get_serializer(data=request.data)
+        given.is_valid(raise_exception=True)
+        return self._bring_back(rental, given.validated_data)
+
+    @swagger_auto_schema(request_body=no_body)
+    def renew(self, request: Request, **kwargs: Any) -> Response:
+        """Renew a rental"""
+        return self._answer(services.renew_rental(rental=self.get_object(), at=self.now))
+
+    def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
+        returned = services.return_rental(
+            rental=rental, at=given.get("date_returned", self.now), actor=self.caller, now=self.now
+        )
+        return self._answer(returned)
+
+    def _answer(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:
+        answer = SHAPES[self.api_version].RentalOut
+        return Response(answer(rental, context=self.get_serializer_context()).data, status=status_code)
+
+
+class MemberViewSet(ResourceViewSet[Any]):
+    """What is one member's: the rentals, the balance, the statement."""
+
+    tag = "rentals"
+    lookup_url_kwarg = "user_id"
+    queryset = User.objects.all()
+    filter_backends: list[Any] = []
+
+    def get_permissions(self) -> list[Any]:
+        return [IsAuthenticated()]
+
+    def get_serializer_class(self) -> type[Serializer[Any]]:
+        shape = SHAPES[self.api_version]
+        if self.action == "statement":
+            return v3.StatementOut
+        return shape.BalanceOut if self.action == "balance" else shape.RentalOut
+
+    def answer_class(self) -> type[Serializer[Any]]:
+        return self.get_serializer_class()
+
+    def get_member(self) -> User:
+        return get_object_or_404(User.objects.for_user(self.caller), pk=self.kwargs["user_id"])
+
+    def rentals(self, request: Request, **kwargs: Any) -> Response:
+        """See a member's rentals"""
+        rentals = Rental.objects.standing().filter(user=self.get_member()).with_terms().order_by("-ref")
+        page = self.paginate_queryset(rentals)
+        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+
+    def balance(self, request: Request, **kwargs: Any) -> Response:
+        """See what a member owes"""
+        member = self.get_member()
+        shape = SHAPES[self.api_version]
+        return Response(shape.balance_of(member, ledger.balance(member, at=self.now)))
+
+    def statement(self, request: Request, **kwargs: Any) -> Response:
+        """See what a member owes and why, entry by entry"""
+        member = self.get_member()
+        balance = ledger.balance(member, at=self.now)
+        entries = LedgerEntry.objects.filter(user=member).select_related("reverses").order_by("number")
+        page = self.paginate_queryset(entries)
+        context = self.get_serializer_context()
+        listed = self.get_paginated_response(v3.EntryOut(page, many=True, context=context).data).data
+        return Response(
+            v3.balance_of(member, balance)
+            | {
+                "open_rentals": v3.RentalOut(balance.open_rentals, many=True, context=context).data,
+                "entries": listed["results"],
+                "next": listed["next"],
+                "previous": listed["previous"],
+            }
+        )

@@ -1,0 +1,355 @@
+"""Renting, returning, renewing and making void over the API, in every version."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from django.utils import timezone
+
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.models import LedgerEntry, Policy, Rental
+from rentals.services import rent_book
+
+DAY = timedelta(days=1)
+
+
+class RentalTestCase(CastTestCase):
+    book: Book
+    other: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Middlemarch", author="George Eliot", kind=3)
+        cls.other = add_book(name="Cosmos", author="Carl Sagan", kind=1, copies=2)
+
+    def rent(self, user: object = None, book: Book | None = None, days_ago: int = 0) -> Rental:
+        now = timezone.now()
+        return rent_book(
+            member=user or self.alice,  # type: ignore[arg-type]  # a member of the cast
+            book=book or self.book,
+            at=now - days_ago * DAY,
+            now=now,
+        )
+
+
+class RentTest(RentalTestCase):
+    def test_a_member_rents_and_sees_the_old_shape_in_v1_and_v2(self) -> None:
+        for version, book in (("v1", self.book), ("v2", self.other)):
+            answer = self.api(self.alice).post(f"/api/{version}/book_rentals/create", {"book": book.pk})
+            self.assertEqual(answer.status_code, 201)
+            self.assertEqual(
+                list(answer.json()), ["ref", "user", "book", "date_rented", "date_returned", "status"]
+            )
+            self.assertEqual(answer.json()["user"], self.alice.pk)
+            self.assertEqual(answer.json()["book"], book.pk)
+            self.assertEqual(answer.json()["status"], 2)
+
+    def test_v3_tells_the_due_date_and_the_running_cost(self) -> None:
+        rented = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk}).json()
+        self.assertEqual(
+            {key: rented[key] for key in ("renewals", "overdue", "price_list", "charge", "running_cost")},
+            {
+                "renewals": 0,
+                "overdue": False,
+                "price_list": "Tiered",
+                "charge": None,
+                "running_cost": "4.50",
+            },
+        )
+        rental = Rental.objects.get(ref=rented["ref"])
+        self.assertEqual(rental.due_at - rental.rented_at, 14 * DAY)
+
+    def test_the_last_copy_is_given_once(self) -> None:
+        first = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk})
+        second = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.book.pk})
+        self.assertEqual(first.status_code, 201)
+        self.assertEqual(second.status_code, 409)
+        self.assertEqual(second.json()["code"], "book_unavailable")
+
+    def test_nobody_has_a_book_twice(self) -> None:
+        self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.other.pk})
+        again = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.other.pk})
+        self.assertEqual(again.json()["code"], "already_rented")
+        self.assertEqual(
+            self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.other.pk}).status_code, 201
+        )
+
+    def test_a_refusal_tells_every_reason(self) -> None:
+        self.rent(self.alice, self.book, days_ago=20)
+        Policy.objects.update(max_open_rentals=1, debt_limit="10.00")
+        refused = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk}).json()
+        self.assertEqual(
+            [reason["code"] for reason in refused["reasons"]],
+            ["already_rented", "rental_limit", "debt_limit", "book_unavailable"],
+        )
+        self.assertEqual(refused["code"], "already_rented")
+
+    def test_the_limit_on_books_at_a_time_is_the_policys(self) -> None:
+        Policy.objects.update(max_open_rentals=1)
+        client = self.api(self.alice)
+        self.assertEqual(client.post("/api/v3/book_rentals/", {"book": self.book.pk}).status_code, 201)
+        refused = client.post("/api/v3/book_rentals/", {"book": self.other.pk})
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "rental_limit"))
+
+    def test_who_owes_more_than_the_limit_rents_nothing_more(self) -> None:
+        self.rent(self.alice, self.book, days_ago=7)  # 10.50 and, with the day begun, 12.00
+        Policy.objects.update(debt_limit="12.00")
+        client = self.api(self.alice)
+        self.assertEqual(client.post("/api/v3/book_rentals/", {"book": self.other.pk}).status_code, 201)
+        Policy.objects.update(debt_limit="13.99")  # and 2.00 for the other one
+        third = add_book(name="Emma", kind=3)
+        refused = client.post("/api/v3/book_rentals/", {"book": third.pk})
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "debt_limit"))
+
+    def test_what_a_member_sends_beside_the_book_is_not_heard(self) -> None:
+        sent = {
+            "book": self.book.pk,
+            "user": self.bob.pk,
+            "date_rented": "2020-01-01T00:00:00Z",
+            "ref": 999,
+            "charge": "0.01",
+        }
+        rented = self.api(self.alice).post("/api/v3/book_rentals/", sent).json()
+        self.assertEqual(rented["user"], self.alice.pk)
+        self.assertNotEqual(rented["ref"], 999)
+        self.assertNotIn("2020", rented["date_rented"])
+
+    def test_staff_rent_for_a_member_a_copy_that_they_name(self) -> None:
+        copy = self.other.copies.last()
+        assert copy is not None
+        sent = {"book": self.other.pk, "user": self.bob.pk, "copy": copy.pk}
+        rented = self.api(self.carol).post("/api/v3/book_rentals/", sent).json()
+        self.assertEqual((rented["user"], rented["copy"]), (self.bob.pk, copy.pk))
+
+    def test_a_copy_that_is_out_or_in_repair_cannot_be_named(self) -> None:
+        first, second = self.other.copies.all()
+        Copy.objects.filter(pk=second.pk).update(status=Copy.Status.IN_REPAIR)
+        client = self.api(self.carol)
+        client.post("/api/v3/book_rentals/", {"book": self.other.pk, "user": self.bob.pk, "copy": first.pk})
+        for copy in (first, second):
+            sent = {"book": self.other.pk, "user": self.alice.pk, "copy": copy.pk}
+            self.assertEqual(client.post("/api/v3/book_rentals/", sent).json()["code"], "copy_unavailable")
+
+    def test_a_copy_of_another_book_is_an_error_of_that_field(self) -> None:
+        sent = {"book": self.book.pk, "copy": self.other.copies.all()[0].pk}
+        answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual(
+            (answer.status_code, answer.json()), (400, {"copy": ["This is a copy of another book."]})
+        )
+
+    def test_a_deactivated_member_gets_nothing_from_the_desk(self) -> None:
+        sent = {"book": self.book.pk, "user": self.bob.pk}
+        self.bob.is_active = False
+        self.bob.save()
+        refused = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "member_inactive"))
+
+    def test_a_time_in_the_future_is_refused(self) -> None:
+        sent = {"book": self.book.pk, "date_rented": (timezone.now() + DAY).isoformat()}
+        answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual(
+            (answer.status_code, answer.json()), (400, {"date_rented": ["This is in the future."]})
+        )
+
+    def test_a_time_before_the_first_price_list_is_refused(self) -> None:
+        sent = {"book": self.book.pk, "date_rented": "1999-12-31T23:59:59Z"}
+        refused = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "no_price_in_force"))
+
+    def test_what_happened_offline_is_written_down_whatever_the_limits_say(self) -> None:
+        self.rent(self.alice, self.book, days_ago=100)
+        Policy.objects.update(max_open_rentals=1)
+        sent = {
+            "book": self.other.pk,
+            "user": self.alice.pk,
+            "date_rented": (timezone.now() - DAY).isoformat(),
+        }
+        answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual(answer.status_code, 201)
+        del sent["date_rented"]
+        sent["book"] = add_book(name="Emma", kind=3).pk
+        self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 409)
+
+
+class SeeTest(RentalTestCase):
+    def test_members_see_their_own_and_staff_all_newest_first(self) -> None:
+        hers, his = self.rent(self.alice), self.rent(self.bob, self.other)
+        for version in ("v1", "v2"):
+            seen = self.api(self.alice).get(f"/api/{version}/book_rentals/").json()
+            self.assertEqual([rental["ref"] for rental in seen], [hers.ref])
+        seen = self.api(self.carol).get("/api/v3/book_rentals").json()["results"]
+        self.assertEqual([rental["ref"] for rental in seen], [his.ref, hers.ref])
+
+    def test_anothers_rental_answers_like_an_absent_one(self) -> None:
+        rental = self.rent(self.alice)
+        self.assertEqual(self.api(self.alice).get(f"/api/v3/book_rentals/{rental.ref}").status_code, 200)
+        his = self.api(self.bob).get(f"/api/v3/book_rentals/{rental.ref}")
+        absent = self.api(self.bob).get("/api/v3/book_rentals/987654")
+        self.assertEqual((his.status_code, his.content), (404, absent.content))
+
+    def test_a_list_costs_the_same_queries_for_one_rental_and_for_many(self) -> None:
+        self.rent(self.alice)
+        with self.assertNumQueries(1):
+            self.api(self.alice).get("/api/v3/book_rentals/")
+        self.rent(self.alice, self.other)
+        with self.assertNumQueries(1):
+            self.api(self.alice).get("/api/v3/book_rentals/")
+
+    def test_the_list_is_narrowed_by_status_delay_member_and_book(self) -> None:
+        late = self.rent(self.alice, self.book, days_ago=20)
+        self.rent(self.bob, self.other)
+        client = self.api(self.carol)
+
+        def refs(query: str) -> list[int]:
+            return [rental["ref"] for rental in client.get(f"/api/v1/book_rentals/?{query}").json()]
+
+        self.assertEqual(refs("overdue=true"), [late.ref])
+        self.assertNotIn(late.ref, refs("overdue=false"))
+        self.assertEqual(refs(f"user={self.alice.pk}"), [late.ref])
+        self.assertEqual(refs(f"book={self.book.pk}"), [late.ref])
+        self.assertEqual(refs("status=1"), [])
+        self.assertEqual(len(refs("status=2")), 2)
+        self.assertEqual(client.get("/api/v1/book_rentals/?status=3").status_code, 400)
+
+    def test_a_members_rentals_are_for_the_member_and_staff(self) -> None:
+        rental = self.rent(self.alice)
+        path = f"/api/v2/book_rentals/users/{self.alice.pk}"
+        for user in (self.alice, self.carol):
+            self.assertEqual([row["ref"] for row in self.api(user).get(path).json()], [rental.ref])
+        self.assertEqual(self.api(self.bob).get(path).status_code, 404)
+        self.assertEqual(self.api().get(path).status_code, 401)
+
+
+class ReturnTest(RentalTestCase):
+    def test_staff_return_by_status_in_every_version(self) -> None:
+        for version in ("v1", "v2", "v3"):
+            rental = self.rent(self.alice, days_ago=3)
+            path = f"/api/{version}/book_rentals/{rental.ref}/update"
+            answer = self.api(self.carol).put(path, {"status": 1})
+            self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))
+            entry = LedgerEntry.objects.get(rental=rental)
+            # Three days and the moment since.
+            self.assertEqual((entry.user, str(entry.amount)), (self.alice, "6.00"))
+
+    def test_the_charge_carries_its_working(self) -> None:
+        rental = self.rent(self.alice, self.other, days_ago=2)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
+        working = LedgerEntry.objects.get(rental=rental).working
+        self.assertEqual((working["price_list"], working["kind"], working["days"]), ("Tiered", "regular", 3))
+        self.assertEqual(
+            working["lines"],
+            [
+                {"what": "first_days", "days": 2, "rate": "1.00", "amount": "2.00"},
+                {"what": "daily", "days": 1, "rate": "1.50", "amount": "1.50"},
+            ],
+        )
+
+    def test_a_past_return_is_charged_until_then(self) -> None:
+        rental = self.rent(self.alice, days_ago=10)
+        sent = {"date_returned": (rental.rented_at + 4 * DAY).isoformat()}
+        answer = self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return", sent)
+        self.assertEqual((answer.json()["charge"], answer.json()["running_cost"]), ("6.00", None))
+
+    def test_a_return_before_the_rental_is_refused(self) -> None:
+        rental = self.rent(self.alice, days_ago=1)
+        sent = {"date_returned": (rental.rented_at - DAY).isoformat()}
+        refused = self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return", sent)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "return_before_rental"))
+        self.assertFalse(LedgerEntry.objects.exists())
+
+    def test_a_second_return_is_refused_and_charges_nothing(self) -> None:
+        rental = self.rent(self.alice)
+        client = self.api(self.carol)
+        self.assertEqual(client.patch(f"/api/v1/book_rentals/{rental.ref}", {"status": 1}).status_code, 200)
+        again = client.patch(f"/api/v1/book_rentals/{rental.ref}", {"status": 1})
+        self.assertEqual((again.status_code, again.json()["code"]), (409, "already_returned"))
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_a_returned_rental_is_not_opened_again(self) -> None:
+        rental = self.rent(self.alice)
+        client = self.api(self.carol)
+        path = f"/api/v1/book_rentals/{rental.ref}"
+        self.assertEqual(client.patch(path, {"status": 2}).status_code, 200)  # As it is.
+        client.patch(path, {"status": 1})
+        self.assertEqual(client.patch(path, {"status": 2}).json()["code"], "already_returned")
+
+    def test_a_change_needs_a_status_that_exists(self) -> None:
+        rental = self.rent(self.alice)
+        client = self.api(self.carol)
+        path = f"/api/v3/book_rentals/{rental.ref}"
+        self.assertEqual(client.put(path, {}).json(), {"status": ["This field is required."]})
+        self.assertEqual(list(client.patch(path, {"status": 3}).json()), ["status"])
+        sent = {"date_returned": timezone.now().isoformat()}
+        self.assertEqual(list(client.patch(path, sent).json()), ["date_returned"])
+        self.assertEqual(client.patch(path, {}).json()["status"], 2)
+
+    def test_members_never_return(self) -> None:
+        rental = self.rent(self.alice)
+        for user in (self.alice, self.bob):
+            client = self.api(user)
+            self.assertEqual(client.put(f"/api/v1/book_rentals/{rental.ref}", {"status": 1}).status_code, 403)
+            self.assertEqual(client.post(f"/api/v3/book_rentals/{rental.ref}/return").status_code, 403)
+        rental.refresh_from_db()
+        self.assertTrue(rental.is_open)
+
+    def test_a_returned_copy_can_be_rented_again(self) -> None:
+        rental = self.rent(self.alice)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
+        again = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.book.pk})
+        self.assertEqual((again.status_code, again.json()["copy"]), (201, rental.copy.pk))
+
+
+class RenewTest(RentalTestCase):
+    def test_a_member_moves_the_due_date_by_the_rental_period(self) -> None:
+        rental = self.rent(self.alice, days_ago=3)
+        renewed = self.api(self.alice).post(f"/api/v3/book_rentals/{rental.ref}/renew")
+        self.assertEqual((renewed.status_code, renewed.json()["renewals"]), (200, 1))
+        due = rental.due_at
+        rental.refresh_from_db()
+        self.assertEqual(rental.due_at, due + 14 * DAY)
+
+    def test_the_policy_says_how_often(self) -> None:
+        rental = self.rent(self.alice)
+        path = f"/api/v3/book_rentals/{rental.ref}/renew"
+        statuses = [self.api(self.alice).post(path).status_code for _ in range(3)]
+        self.assertEqual(statuses, [200, 200, 409])
+        self.assertEqual(self.api(self.carol).post(path).json()["code"], "renewal_limit")
+
+    def test_anothers_rental_cannot_be_renewed(self) -> None:
+        rental = self.rent(self.alice)
+        path = f"/api/v3/book_rentals/{rental.ref}/renew"
+        self.assertEqual(self.api(self.bob).post(path).status_code, 404)
+        self.assertEqual(self.api(self.carol).post(path).status_code, 200)
+
+    def test_a_returned_rental_cannot_be_renewed(self) -> None:
+        rental = self.rent(self.alice)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
+        refused = self.api(self.alice).post(f"/api/v3/book_rentals/{rental.ref}/renew")
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "already_returned"))
+
+
+class VoidTest(RentalTestCase):
+    def test_a_deleted_rental_is_gone_its_copy_free_and_its_row_kept(self) -> None:
+        rental = self.rent(self.alice)
+        path = f"/api/v1/book_rentals/{rental.ref}/delete"
+        self.assertEqual(self.api(self.alice).delete(path).status_code, 403)
+        self.assertEqual(self.api(self.carol).delete(path).status_code, 204)
+        self.assertEqual(self.api(self.carol).get(f"/api/v1/book_rentals/{rental.ref}").status_code, 404)
+        self.assertEqual(self.api(self.carol).get("/api/v1/book_rentals/").json(), [])
+        self.assertEqual(
+            self.api(self.bob).post("/api/v1/book_rentals/", {"book": self.book.pk}).status_code, 201
+        )
+        rental.refresh_from_db()
+        self.assertEqual(rental.voided_by, self.carol)
+
+    def test_the_charge_of_a_returned_rental_is_reversed(self) -> None:
+        rental = self.rent(self.alice)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
+        self.api(self.carol).delete(f"/api/v3/book_rentals/{rental.ref}")
+        kinds = list(LedgerEntry.objects.filter(user=self.alice).values_list("kind", "amount", "balance"))
+        self.assertEqual([kind for kind, _, _ in kinds], ["rent", "reversal"])
+        self.assertEqual(kinds[1][1], -kinds[0][1])
+        self.assertEqual(kinds[1][2], 0)
