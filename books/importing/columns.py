@@ -1,0 +1,74 @@
+"""Which column of a file holds what: a good guess from its header, or what the caller says."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from django.utils.translation import gettext as _
+
+from books.importing.table import ImportFileError, shown
+
+# What each field is called in other people's catalogues, the likeliest first, in lower case without
+# spaces and punctuation. The keys are what `columns_in` returns and what the options are named after.
+NAMES_OF_COLUMNS: Mapping[str, Sequence[str]] = {
+    "name": ("name", "title", "booktitle", "bookname", "fulltitle", "originaltitle"),
+    "author": ("author", "authors", "bookauthor", "bookauthors", "authorname", "writer", "creator"),
+    "isbn": ("isbn", "isbn13", "isbn10", "ean", "ean13"),
+    "published": (
+        "published",
+        "year",
+        "originalpublicationyear",
+        "publicationyear",
+        "yearofpublication",
+        "yearpublished",
+        "publishedyear",
+        "firstpublished",
+        "publicationdate",
+        "datepublished",
+    ),
+    "language": ("language", "languagecode", "lang"),
+    "description": ("description", "summary", "blurb", "synopsis"),
+    "kind": ("kind", "booktype", "bookkind"),
+    "copies": ("copies", "numberofcopies", "copycount", "quantity"),
+}
+
+
+def columns_in(header: Sequence[str], *, chosen: Mapping[str, str | None]) -> dict[str, int]:
+    """The position of the column of each field that `header` has one for.
+
+    `chosen` names the column of a field, an empty text says that the file has none, and None leaves
+    it to the guess. Case and punctuation do not matter. A guess never takes a column that is chosen
+    for another field. Raises ImportFileError when a chosen column is not there, or none holds the name.
+    """
+    found = {field: _chosen(header, name) for field, name in chosen.items() if name}
+    plain = [_plain(column) for column in header]
+    for field, names in NAMES_OF_COLUMNS.items():
+        if chosen.get(field) is None:
+            places = (plain.index(name) for name in names if name in plain)
+            free = next((place for place in places if place not in found.values()), None)
+            if free is not None:
+                found[field] = free
+    if "name" not in found:
+        sentence = _(
+            "No column looks like the name of the book; say which it is. The columns are: {columns}."
+        )
+        raise ImportFileError(sentence.format(columns=_listed(header)))
+    return found
+
+
+def _chosen(header: Sequence[str], name: str) -> int:
+    if name in header:
+        return list(header).index(name)
+    plain = [_plain(column) for column in header]
+    if _plain(name) not in plain:
+        sentence = _("There is no column “{name}”. The columns are: {columns}.")
+        raise ImportFileError(sentence.format(name=shown(name), columns=_listed(header)))
+    return plain.index(_plain(name))
+
+
+def _plain(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum())
+
+
+def _listed(header: Sequence[str]) -> str:
+    return ", ".join(shown(column) for column in header)

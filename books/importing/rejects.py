@@ -1,0 +1,82 @@
+"""The file of refused rows: what stood in them, byte for byte, behind the line and the reason.
+
+The two columns come first, because a row may be refused for having too many or too few cells. An
+import takes no notice of them: mend the rows and import the file itself.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import os
+import re
+from collections.abc import Sequence
+from pathlib import Path
+
+from django.utils.translation import gettext as _
+
+from books.importing.table import ImportFileError, Table
+from books.importing.writing import Remark
+
+LINE, REASON = "reject_line", "reject_reason"
+
+
+class RejectsFile:
+    """The refused rows of one import in the file `path`, as a context manager.
+
+    The file appears at the end, also when the import was interrupted, and only when rows were
+    refused; one from an earlier import is replaced, or removed. Raises ImportFileError on entry when
+    `path` cannot be written or holds anything else than an earlier import's refused rows.
+    """
+
+    def __init__(self, path: Path, table: Table) -> None:
+        self._path = path
+        self._part = path.with_name(f"{path.name}.{os.getpid()}.part")
+        self._table = table
+        self._any = False
+        quoted = rf'(?:"(?:[^"]|"")*"|[^"{re.escape(table.delimiter)}]*){re.escape(table.delimiter)}'
+        # The table can itself be such a file; its two columns are not repeated.
+        self._earlier = re.compile(quoted * 2) if table.header[:2] == [LINE, REASON] else None
+
+    def __enter__(self) -> RejectsFile:
+        try:
+            with self._path.open("rb") as earlier:
+                if LINE.encode() not in earlier.readline(1000):
+                    sentence = _("{path} is not a file of refused rows; it is left alone. Give another name.")
+                    raise ImportFileError(sentence.format(path=self._path))
+        except FileNotFoundError:
+            pass
+        except OSError as error:
+            raise self._unwritable(error) from None
+        encoding = "utf-8-sig" if self._table.has_byte_order_mark else "utf-8"
+        try:
+            self._file = self._part.open("w", encoding=encoding, errors="surrogateescape", newline="")
+        except OSError as error:
+            raise self._unwritable(error) from None
+        self._write([LINE, REASON], self._table.raw_header)
+        return self
+
+    def add(self, refused: Sequence[Remark]) -> None:
+        for remark in refused:
+            self._any = True
+            self._write([str(remark.line), remark.sentence], remark.raw)
+
+    def __exit__(self, *exception: object) -> None:
+        self._file.close()
+        if self._any:
+            self._part.replace(self._path)
+        else:
+            self._part.unlink()
+            self._path.unlink(missing_ok=True)
+
+    def _write(self, cells: list[str], raw: str) -> None:
+        front = io.StringIO()
+        csv.writer(front, delimiter=self._table.delimiter, lineterminator="").writerow([*cells, ""])
+        if self._earlier:
+            raw = self._earlier.sub("", raw, count=1) if self._earlier.match(raw) else raw
+        self._file.write(front.getvalue() + raw + ("" if raw.endswith(("\n", "\r")) else "\n"))
+
+    def _unwritable(self, error: OSError) -> ImportFileError:
+        return ImportFileError(
+            _("{path} cannot be written: {why}.").format(path=self._path, why=error.strerror)
+        )

@@ -1,0 +1,177 @@
+"""One row of a file as what it says of a book. What is only doubtful is left empty, with a warning."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from dataclasses import field as dataclass_field
+from typing import Any
+
+from django.db.models import CharField, TextField
+from django.utils.translation import gettext as _
+
+from books.importing.table import Record, is_not_utf8, shown
+from books.isbn import has_shape_of_isbn, repaired_isbn_of
+from books.languages import language_of
+from books.models import EARLIEST_YEAR, LATEST_YEAR, Book, Kind
+from books.stock import MOST_COPIES_AT_ONCE
+
+# White space among them (tab, line feed and their like) is only space.
+_CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
+_YEAR = re.compile(r"([+-]?[0-9]{1,6})(?:\.0*)?|([0-9]{4})-[0-9]{2}(?:-[0-9]{2})?")
+_COUNT = re.compile(r"([0-9]{1,6})(?:\.0*)?")
+_KINDS = {kind.name.casefold(): kind for kind in Kind} | {str(kind.value): kind for kind in Kind}
+_TEXTS: Mapping[str, CharField[str, str] | TextField[str, str]] = {
+    "name": Book.name.field,
+    "author": Book.author.field,
+    "description": Book.description.field,
+}
+
+
+class RowError(Exception):
+    """This row cannot become a book; the text is a sentence that says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class NewBooks:
+    """What a new book gets where its row says nothing."""
+
+    kind: int = Kind.REGULAR
+    copies: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """What one row says: `said` holds the fields of the book that it fills, never an empty value.
+
+    `kind` and `copies` are for a book that is new; `said` has a kind only where the row itself does.
+    """
+
+    line: int
+    raw: str
+    isbn: str
+    said: dict[str, Any]
+    kind: int
+    copies: int
+    warnings: list[str] = dataclass_field(default_factory=list)
+
+    @property
+    def name(self) -> str:
+        return self.said["name"]
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells a book without ISBN from others."""
+        return self.name, self.said.get("author", "")
+
+
+def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int], new: NewBooks) -> Row:
+    """The row in `record`. Raises RowError."""
+    if is_not_utf8(record.raw):
+        bad = (name for name, cell in zip(header, record.cells, strict=False) if is_not_utf8(cell))
+        if name := next(bad, ""):
+            raise RowError(_("The text in “{column}” is not UTF-8.").format(column=shown(name)))
+        raise RowError(_("The row is not UTF-8."))
+    if record.problem:
+        raise RowError(record.problem)
+    cells = {name: _without_control(record.cells[place], header[place]) for name, place in columns.items()}
+    warnings: list[str] = []
+    kind = _kind(cells.get("kind", ""))
+    said = {
+        "name": _text(cells, "name"),
+        "author": _text(cells, "author"),
+        "description": _description(cells),
+        "published": _year(cells.get("published", ""), warnings),
+        "language": _language(cells.get("language", ""), warnings),
+        "kind": kind,
+    }
+    if not said["name"]:
+        raise RowError(_("The book has no name."))
+    return Row(
+        line=record.line,
+        raw=record.raw,
+        isbn=_isbn(cells.get("isbn", ""), warnings),
+        said={name: value for name, value in said.items() if value not in ("", None)},
+        kind=new.kind if kind is None else kind,
+        copies=_copies(cells.get("copies", ""), new.copies),
+        warnings=warnings,
+    )
+
+
+def _without_control(cell: str, column: str) -> str:
+    if _CONTROL.search(cell):
+        raise RowError(_("The text in “{column}” has a control character.").format(column=shown(column)))
+    return cell if cell.isascii() else unicodedata.normalize("NFC", cell)
+
+
+def _fitting(text: str, name: str) -> str:
+    field, most = _TEXTS[name], _TEXTS[name].max_length or 0
+    if len(text) > most:
+        sentence = _("The {field} has {characters} characters; at most {most} are kept.")
+        raise RowError(
+            sentence.format(field=field.verbose_name, characters=f"{len(text):,}", most=f"{most:,}")
+        )
+    return text
+
+
+def _text(cells: Mapping[str, str], name: str) -> str:
+    return _fitting(" ".join(cells.get(name, "").split()), name)
+
+
+def _description(cells: Mapping[str, str]) -> str:
+    # Its paragraphs stay.
+    lines = (" ".join(line.split()) for line in cells.get("description", "").splitlines())
+    return _fitting("\n".join(lines).strip(), "description")
+
+
+def _isbn(cell: str, warnings: list[str]) -> str:
+    # An empty cell can also be a spreadsheet's formula for an empty text.
+    if not cell.strip(' ="'):
+        return ""
+    if isbn := repaired_isbn_of(cell):
+        return isbn
+    if has_shape_of_isbn(cell):
+        sentence = _("The check digit of the ISBN “{cell}” is wrong; the book is taken without it.")
+    else:
+        sentence = _("“{cell}” is not an ISBN; the book is taken without it.")
+    warnings.append(sentence.format(cell=shown(cell)))
+    return ""
+
+
+def _year(cell: str, warnings: list[str]) -> int | None:
+    if not (text := cell.strip().replace("\N{MINUS SIGN}", "-")):
+        return None
+    match = _YEAR.fullmatch(text)
+    if match and EARLIEST_YEAR <= (year := int(match[1] or match[2])) <= LATEST_YEAR:
+        return year
+    sentence = _("“{cell}” is not a year from {first} to {last}; it is left out.")
+    warnings.append(sentence.format(cell=shown(cell), first=EARLIEST_YEAR, last=LATEST_YEAR))
+    return None
+
+
+def _language(cell: str, warnings: list[str]) -> str:
+    language = language_of(cell)
+    if language is None:
+        warnings.append(_("“{cell}” is not the code of a language; it is left out.").format(cell=shown(cell)))
+    return language or ""
+
+
+def _kind(cell: str) -> int | None:
+    if not (text := cell.strip().casefold().removesuffix(".0")):
+        return None
+    if text not in _KINDS:
+        sentence = _("“{cell}” is not a kind of book: regular, fiction or novel, or 1, 2 or 3.")
+        raise RowError(sentence.format(cell=shown(cell)))
+    return _KINDS[text]
+
+
+def _copies(cell: str, otherwise: int) -> int:
+    if not (text := cell.strip()):
+        return otherwise
+    match = _COUNT.fullmatch(text)
+    if not match or int(match[1]) > MOST_COPIES_AT_ONCE:
+        sentence = _("“{cell}” is not a number of copies from 0 to {most}.")
+        raise RowError(sentence.format(cell=shown(cell), most=f"{MOST_COPIES_AT_ONCE:,}"))
+    return int(match[1])

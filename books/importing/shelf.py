@@ -1,0 +1,179 @@
+"""Which book a row is about, and what it changes there.
+
+A row with an ISBN is about the book that has it, else about a book without ISBN of the same name and
+authors, which then gets it. A row without ISBN is about a book of the same name and authors, one
+without ISBN before one with. If there is none, the book is new.
+
+Within one file the first row about a book settles what it says: a later one fills what is still
+empty, and a warning tells what it contradicts. When a later row gives an ISBN to a book of quite
+another name, one of the two is mistaken; the later book is taken without it, so that neither is lost.
+
+These rules are made so that the same file changes nothing the second time. Whoever alters them runs
+the test that generates files (test_import_again).
+"""
+
+from __future__ import annotations
+
+from array import array
+from collections import Counter, defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from django.utils.translation import gettext as _
+
+from books.importing.rows import Row
+from books.importing.table import shown
+from books.models import Book
+
+# Beyond every primary key, so that a book is older than all that were added after it.
+_NEW = 1 << 62
+
+
+class Memory:
+    """What must be known of the rows before: it grows by a few bytes a book, not by what was read."""
+
+    _PAGE = 4096
+
+    def __init__(self) -> None:
+        self._lines: dict[int, array[int]] = {}
+        # Names and authors by which a row without ISBN found a book with one, as their hashes.
+        self.claimed: set[int] = set()
+
+    def line_of(self, pk: int) -> int:
+        """The line that settled what this book says; 0 when none did."""
+        page = self._lines.get(pk // self._PAGE)
+        return page[pk % self._PAGE] if page else 0
+
+    def settle(self, pk: int, line: int) -> None:
+        page = self._lines.setdefault(pk // self._PAGE, array("I", [0]) * self._PAGE)
+        page[pk % self._PAGE] = line
+
+
+@dataclass(slots=True, eq=False)
+class Held:
+    """A book on the shelf, old or new. `line` is that of the row which settled it, 0 for none yet."""
+
+    book: Book
+    order: int
+    line: int
+    copies: int = 0
+    changed: set[str] = field(default_factory=set)
+
+    @property
+    def key(self) -> tuple[str, str]:
+        return self.book.name, self.book.author
+
+
+class Shelf:
+    """The books that some rows may be about, and in memory what the rows make of them."""
+
+    def __init__(self, rows: Sequence[Row], memory: Memory) -> None:
+        self._memory = memory
+        self._by_isbn: dict[str, Held] = {}
+        self._by_key: defaultdict[tuple[str, str], list[Held]] = defaultdict(list)
+        self.claimed: set[int] = set()
+        self.new: list[Held] = []
+        self.old: list[Held] = [Held(book, book.pk, memory.line_of(book.pk)) for book in _books_for(rows)]
+        for held in self.old:
+            self._put(held)
+
+    def place(self, row: Row) -> tuple[str, list[str]]:
+        """Make of the shelf what `row` says: ("created" or "updated" or "unchanged", warnings)."""
+        warnings: list[str] = []
+        isbn = row.isbn
+        held = self._by_isbn.get(isbn) if isbn else None
+        if held and held.line and _are_different(held.book.name, row.name):
+            sentence = _("Line {line} has the same ISBN for “{name}”; this book is taken without it.")
+            warnings.append(sentence.format(line=held.line, name=shown(held.book.name)))
+            isbn, held = "", None
+        held = held or self._of_the_same_name(row, isbn)
+        if held is None:
+            self._add(row, isbn)
+            return "created", warnings
+        if held.line:
+            changes = _what_is_still_empty(held, row, warnings)
+        else:
+            changes = self._what_is_different(held, row, isbn, warnings)
+            held.line = row.line
+        self._change(held, changes)
+        return ("updated" if changes else "unchanged"), warnings
+
+    def _of_the_same_name(self, row: Row, isbn: str) -> Held | None:
+        same = self._by_key.get(row.key, [])
+        without = [held for held in same if not held.book.isbn]
+        if isbn:
+            without = [held for held in without if not held.line]
+        elif same and not without:
+            self.claimed.add(hash(row.key))
+            without = same
+        return min(without, key=lambda held: held.order, default=None)
+
+    def _what_is_different(self, held: Held, row: Row, isbn: str, warnings: list[str]) -> dict[str, Any]:
+        said = row.said | ({"isbn": isbn} if isbn else {})
+        changes = {name: value for name, value in said.items() if getattr(held.book, name) != value}
+        key = changes.get("name", held.book.name), changes.get("author", held.book.author)
+        # A row before meant another book by this name; with two of them the next run could not tell.
+        if key != held.key and (hash(key) in self.claimed or hash(key) in self._memory.claimed):
+            sentence = _("Another book of this file has this name; “{name}” keeps its own.")
+            warnings.append(sentence.format(name=shown(held.book.name)))
+            return {name: value for name, value in changes.items() if name not in ("name", "author")}
+        return changes
+
+    def _change(self, held: Held, changes: dict[str, Any]) -> None:
+        if not changes:
+            return
+        self._by_key[held.key].remove(held)
+        for name, value in changes.items():
+            setattr(held.book, name, value)
+        held.changed.update(changes)
+        self._put(held)
+
+    def _add(self, row: Row, isbn: str) -> None:
+        book = Book(isbn=isbn, **(row.said | {"kind": row.kind}))
+        held = Held(book, _NEW + len(self.new), row.line, row.copies)
+        self.new.append(held)
+        self._put(held)
+
+    def _put(self, held: Held) -> None:
+        self._by_key[held.key].append(held)
+        if held.book.isbn:
+            self._by_isbn[held.book.isbn] = held
+
+
+def _books_for(rows: Sequence[Row]) -> list[Book]:
+    isbns = Counter(row.isbn for row in rows if row.isbn)
+    found = {book.isbn: book for book in Book.objects.filter(isbn__in=list(isbns))} if isbns else {}
+    # Where the ISBN is found with the same name, no other book can be meant.
+    names = {
+        row.name
+        for row in rows
+        if isbns[row.isbn] != 1 or row.isbn not in found or found[row.isbn].name != row.name
+    }
+    books = {book.pk: book for book in Book.objects.filter(name__in=names)} if names else {}
+    books |= {book.pk: book for book in found.values()}
+    return list(books.values())
+
+
+def _what_is_still_empty(held: Held, row: Row, warnings: list[str]) -> dict[str, Any]:
+    changes: dict[str, Any] = {}
+    contradicted: list[str] = []
+    for name, value in row.said.items():
+        present = getattr(held.book, name)
+        # Name and authors together are what a book without ISBN is known by, so they stay.
+        if present in ("", None) and name != "author":
+            changes[name] = value
+        elif present != value:
+            contradicted.append(str(getattr(Book, name).field.verbose_name))
+    if contradicted:
+        sentence = _("Line {line} is about the same book and says otherwise ({fields}); that stays.")
+        warnings.append(sentence.format(line=held.line, fields=", ".join(contradicted)))
+    return changes
+
+
+def _are_different(name: str, other: str) -> bool:
+    return _letters(name) != _letters(other)
+
+
+def _letters(name: str) -> str:
+    return "".join(char for char in name.casefold() if char.isalnum()) or name

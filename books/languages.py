@@ -1,0 +1,31 @@
+"""Languages of books: stored as the shortest code of the language alone, `en` for `eng` and `en-GB`."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+
+from langcodes import Language, standardize_tag
+from langcodes.tag_parser import LanguageTagError
+
+# Enough for every code of a catalogue; bounded, because the cells come from outside.
+_CODES_REMEMBERED = 1024
+
+
+@lru_cache(maxsize=_CODES_REMEMBERED)
+def language_of(text: str) -> str | None:
+    """The code of the language that `text` names; None when no such code exists.
+
+    Accepts ISO 639-1, both three-letter sets of ISO 639-2 (`fre` and `fra`), ISO 639-3 and whole
+    language tags (`en-US`, `pt_BR`). `und`, undetermined, is the empty text, as is an empty cell.
+    """
+    text = text.strip()
+    if text.casefold() in {"", "und"}:
+        return ""
+    try:
+        found = Language.get(standardize_tag(text))
+    except LanguageTagError:
+        return None
+    if not found.language or not re.fullmatch("[a-z]{2,3}", found.language):
+        return None
+    return found.language if Language.get(found.language).is_valid() else None

@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from django.test import SimpleTestCase
+
+from books.languages import language_of
+
+# Every code in the goodbooks catalogue.
+CODES = {
+    "ara": "ar", "dan": "da", "en": "en", "en-CA": "en", "en-GB": "en", "en-US": "en", "eng": "en",
+    "fil": "fil", "fre": "fr", "ger": "de", "ind": "id", "ita": "it", "jpn": "ja", "mul": "mul",
+    "nl": "nl", "nor": "no", "per": "fa", "pol": "pl", "por": "pt", "rum": "ro", "rus": "ru",
+    "spa": "es", "swe": "sv", "tur": "tr", "vie": "vi",
+}  # fmt: skip
+
+
+class LanguageTests(SimpleTestCase):
+    def test_the_codes_of_a_real_catalogue_become_the_shortest_code_of_the_language(self):
+        self.assertEqual({code: language_of(code) for code in CODES}, CODES)
+
+    def test_spelling_does_not_matter(self):
+        self.assertEqual(
+            [language_of(code) for code in ("ENG", " fra ", "pt_BR", "zh-Hant-TW")], ["en", "fr", "pt", "zh"]
+        )
+
+    def test_undetermined_is_empty_and_not_unknown(self):
+        self.assertEqual([language_of(code) for code in ("", " ", "und")], ["", "", ""])
+
+    def test_what_is_no_code_is_unknown(self):
+        for text in ("english", "xx", "12", "x-klingon", "français", "e", "\x00", "en;fr", "y" * 5000):
+            with self.subTest(text[:20]):
+                self.assertIsNone(language_of(text))

@@ -1,0 +1,136 @@
+from __future__ import annotations
+
+from django.test import TestCase
+
+from books.importing.shelf import Memory
+from books.models import Book, Copy, Kind
+from books.tests.importing import DUNE, EMMA, ODYSSEY, counts, imported, sentences
+
+
+class RecogniseTests(TestCase):
+    @classmethod
+    def setUpTestData(cls):
+        cls.dune = Book.objects.create(
+            name="Dune", author="Frank Herbert", isbn=DUNE, published=1965, kind=Kind.NOVEL
+        )
+        cls.emma = Book.objects.create(name="Emma", author="Jane Austen", description="Matchmaking.")
+
+    def test_an_isbn_recognises_a_book_whatever_it_is_called(self):
+        report = imported(f"name,isbn,year\nDune (Dune #1),{DUNE},1966\n")
+        self.dune.refresh_from_db()
+        self.assertEqual(counts(report), (0, 1, 0, 0))
+        self.assertEqual((self.dune.name, self.dune.published), ("Dune (Dune #1)", 1966))
+
+    def test_name_and_author_together_recognise_a_book_without_isbn(self):
+        rows = "Emma,Jane Austen,1815\nEmma,A. McCall Smith,2014\nemma,Jane Austen,1815\n"
+        report = imported(f"name,author,year\n{rows}")
+        self.emma.refresh_from_db()
+        self.assertEqual(counts(report), (2, 1, 0, 0))
+        self.assertEqual(self.emma.published, 1815)
+
+    def test_a_book_without_isbn_gets_that_of_its_row(self):
+        report = imported(f"name,author,isbn\nEmma,Jane Austen,{EMMA}\n")
+        self.emma.refresh_from_db()
+        self.assertEqual((counts(report), self.emma.isbn), ((0, 1, 0, 0), EMMA))
+
+    def test_a_row_without_isbn_means_the_book_to_which_staff_gave_one(self):
+        report = imported("name,author,isbn\nDune,Frank Herbert,\n")
+        self.assertEqual(counts(report), (0, 0, 1, 0))
+
+    def test_another_isbn_is_another_book_of_the_same_name(self):
+        report = imported(f"name,author,isbn\nDune,Frank Herbert,{ODYSSEY}\n")
+        self.assertEqual((counts(report), Book.objects.filter(name="Dune").count()), ((1, 0, 0, 0), 2))
+
+    def test_an_empty_cell_erases_nothing(self):
+        report = imported(f"name,author,isbn,year,description\nDune,,{DUNE},,\nEmma,Jane Austen,,,\n")
+        self.dune.refresh_from_db()
+        self.assertEqual(counts(report), (0, 0, 2, 0))
+        self.assertEqual((self.dune.author, self.dune.published), ("Frank Herbert", 1965))
+
+    def test_only_a_column_changes_the_kind_of_a_book_that_is_there(self):
+        imported(f"name,isbn\nDune,{DUNE}\n")
+        self.dune.refresh_from_db()
+        self.assertEqual(self.dune.kind, Kind.NOVEL)
+        imported(f"name,isbn,kind\nDune,{DUNE},fiction\n")
+        self.dune.refresh_from_db()
+        self.assertEqual(self.dune.kind, Kind.FICTION)
+
+    def test_a_book_that_is_there_gets_no_copies(self):
+        imported(f"name,isbn,copies\nDune,{DUNE},5\nNew,{ODYSSEY},2\n")
+        self.assertEqual(Copy.objects.filter(book=self.dune).count(), 0)
+        self.assertEqual(Copy.objects.count(), 2)
+
+    def test_what_staff_added_by_hand_stays(self):
+        Book.objects.filter(pk=self.dune.pk).update(cover="covers/dune.webp", description="Sand.")
+        added_at = self.dune.added_at
+        imported(f"name,isbn,year\nDune,{DUNE},1966\n")
+        self.dune.refresh_from_db()
+        self.assertEqual(
+            (self.dune.cover.name, self.dune.description, self.dune.added_at),
+            ("covers/dune.webp", "Sand.", added_at),
+        )
+
+
+class RepeatedRowTests(TestCase):
+    """What one file says twice; also when the two rows are written in different transactions."""
+
+    def each_way(self, text: str):
+        for at_a_time in (1, 1000):
+            with self.subTest(at_a_time=at_a_time):
+                Book.objects.all().delete()
+                yield imported(text, at_a_time=at_a_time)
+                self.assertEqual(counts(imported(text, at_a_time=at_a_time))[:2], (0, 0))
+
+    def test_the_first_row_stays_and_the_contradiction_is_a_warning(self):
+        for report in self.each_way(f"name,isbn,year\nDune,{DUNE},1965\nDUNE!,{DUNE},1984\n"):
+            book = Book.objects.get()
+            self.assertEqual((book.name, book.published), ("Dune", 1965))
+            self.assertEqual(counts(report), (1, 0, 1, 0))
+            self.assertEqual(
+                sentences(report),
+                ["Line 2 is about the same book and says otherwise (name, published); that stays."],
+            )
+
+    def test_a_later_row_fills_what_is_still_empty(self):
+        for report in self.each_way(f"name,isbn,year\nDune,{DUNE},\nDune,{DUNE},1965\n"):
+            self.assertEqual((counts(report), Book.objects.get().published), ((1, 1, 0, 0), 1965))
+
+    def test_of_two_books_with_one_isbn_neither_is_lost(self):
+        for report in self.each_way(f"name,isbn\nDune,{DUNE}\nEmma,{DUNE}\n"):
+            self.assertEqual(list(Book.objects.values_list("name", "isbn")), [("Dune", DUNE), ("Emma", "")])
+            self.assertEqual(
+                sentences(report), ["Line 2 has the same ISBN for “Dune”; this book is taken without it."]
+            )
+            self.assertEqual(report.warnings.first[0].line, 3)
+
+    def test_two_editions_and_a_row_without_isbn_stay_apart(self):
+        for report in self.each_way(f"name,isbn\nDune,{DUNE}\nDune,{ODYSSEY}\nDune,\n"):
+            self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 1, 0), 2))
+
+    def test_a_book_that_an_earlier_row_found_without_isbn_keeps_none(self):
+        for report in self.each_way(f"name,isbn\nDune,\nDune,{DUNE}\n"):
+            self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 0, 0), 2))
+
+    def test_a_book_is_not_renamed_to_what_an_earlier_row_calls_another(self):
+        for at_a_time in (1, 1000):
+            with self.subTest(at_a_time=at_a_time):
+                Book.objects.all().delete()
+                Book.objects.create(name="Old", isbn=DUNE)
+                Book.objects.create(name="Emma", isbn=EMMA)
+                text = f"name,isbn\nEmma,\nEmma,{DUNE}\n"
+                report = imported(text, at_a_time=at_a_time)
+                self.assertIn("“Old” keeps its own", sentences(report)[0])
+                self.assertEqual(counts(imported(text, at_a_time=at_a_time)), (0, 0, 2, 0))
+
+    def test_signs_alone_can_be_a_name(self):
+        for report in self.each_way(f"name,isbn\n!!!,{DUNE}\n???,{DUNE}\n"):
+            self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 0, 0), 2))
+
+
+class MemoryTests(TestCase):
+    def test_the_line_that_settled_a_book_is_known_again(self):
+        memory = Memory()
+        for pk in (1, 4095, 4096, 10**12):
+            self.assertEqual(memory.line_of(pk), 0)
+            memory.settle(pk, pk % 97 + 2)
+            self.assertEqual(memory.line_of(pk), pk % 97 + 2)

@@ -1,0 +1,182 @@
+from __future__ import annotations
+
+import io
+import threading
+from unittest import mock, skipUnless
+
+from django.db import IntegrityError, connection
+from django.test import TestCase
+from django.test.utils import CaptureQueriesContext
+
+from books.importing import writing
+from books.importing.report import ImportReport
+from books.importing.rows import NewBooks
+from books.models import Book, Copy
+from books.stock import add_book
+from books.tests.importing import DUNE, EMMA, CutOff, counts, imported, sentences, shelf_of
+from lori_assignment.cast import RaceTestCase
+
+
+class StepTests(TestCase):
+    def test_a_bad_row_stops_none_of_the_others(self):
+        report = imported("name,kind\nA,\nB,poem\n,\nC\nD,,\nE,novel\n", at_a_time=2)
+        self.assertEqual(sorted(Book.objects.values_list("name", flat=True)), ["A", "E"])
+        self.assertEqual((report.read, counts(report)), (5, (2, 0, 0, 3)))
+
+    def test_a_file_of_a_header_alone_is_nothing(self):
+        self.assertEqual((imported("name,isbn\n").read, Book.objects.count()), (0, 0))
+
+    def test_the_number_of_queries_does_not_grow_with_the_rows(self):
+        def queries(rows: int, year: int) -> int:
+            with CaptureQueriesContext(connection) as captured:
+                lines = "".join(f"Book {at},{at},{year}\n" for at in range(rows))
+                imported(f"name,author,year\n{lines}")
+            return len(captured)
+
+        for year in (1999, 2000):
+            with self.subTest("new" if year == 1999 else "updated"):
+                self.assertEqual(queries(10, year), queries(80, year))
+
+    def test_a_dry_run_counts_all_and_changes_nothing(self):
+        add_book(name="Emma", isbn=EMMA, published=1815)
+        before = list(Book.objects.values()), list(Copy.objects.values())
+        text = f"name,isbn,year\nDune,{DUNE},\nDune,{DUNE},1965\nEmma,{EMMA},1816\n,,\nx\n"
+        report = imported(text, dry_run=True, at_a_time=1)
+        self.assertEqual(counts(report), (1, 2, 0, 1))
+        self.assertEqual((list(Book.objects.values()), list(Copy.objects.values())), before)
+        self.assertEqual(counts(imported(text)), (1, 2, 0, 1))
+
+    def test_a_dry_run_that_is_cut_off_changes_nothing(self):
+        text = "".join(shelf_of(9))
+        with self.assertRaises(KeyboardInterrupt):
+            imported(CutOff(text, lines=7), dry_run=True, at_a_time=2)
+        self.assertEqual(Book.objects.count(), 0)
+
+    def test_cut_off_and_run_again_it_goes_on_without_doubling(self):
+        text = "".join(shelf_of(20, with_isbn=10))
+        for lines in (8, 15):
+            report = ImportReport(most_remarks=None)
+            with self.assertRaises(KeyboardInterrupt):
+                imported(CutOff(text, lines=lines), at_a_time=3, report=report)
+            self.assertEqual(Book.objects.count(), (lines - 1) // 3 * 3)
+            self.assertEqual(report.read, (lines - 1) // 3 * 3)
+        report = imported(text, at_a_time=3)
+        self.assertEqual(counts(report), (8, 0, 12, 0))
+        self.assertEqual((Book.objects.count(), Copy.objects.count()), (20, 20))
+
+
+class ClashTests(TestCase):
+    """What the database refuses to a step, though all of its rows are fine."""
+
+    text = f"name,isbn\nDune,{DUNE}\nEmma,{EMMA}\n"
+
+    def clashing(self, *, times: int):
+        """The first `times` writes of new books meet somebody else's."""
+        create, failures = writing._create, iter(range(times))
+
+        def failing(new, **options):
+            if next(failures, None) is not None:
+                raise IntegrityError
+            create(new, **options)
+
+        return mock.patch.object(writing, "_create", failing)
+
+    def test_a_step_that_clashed_is_tried_again_as_a_whole(self):
+        with self.clashing(times=1):
+            report = imported(self.text)
+        self.assertEqual((counts(report), Copy.objects.count()), ((2, 0, 0, 0), 2))
+
+    def test_when_it_clashes_again_only_the_row_that_does_is_refused(self):
+        add_book(name="Old", isbn="9780140268867")
+        with self.clashing(times=3):
+            report = imported(self.text + "Old,9780140268867\nOld one,9780140268867\nWrong,1\n")
+        self.assertEqual(counts(report), (3, 0, 1, 1))
+        self.assertEqual([remark.line for remark in report.refused.first], [2])
+        self.assertIn("Somebody else", sentences(report)[-1])
+        self.assertEqual(report.warnings.count, 2)
+
+    def test_barcodes_that_the_shop_has_given_otherwise_are_passed_over(self):
+        old = add_book(name="Old")
+        Copy.objects.bulk_create(Copy(book=old, barcode=f"{old.pk + number}-1") for number in range(1, 20))
+        report = imported(self.text, new=NewBooks(copies=2))
+        self.assertEqual(counts(report), (2, 0, 0, 0))
+        dune = Book.objects.get(isbn=DUNE)
+        self.assertEqual(dune.copies.count(), 2)
+        self.assertFalse(dune.copies.filter(barcode=f"{dune.pk}-1").exists())
+
+
+class RaceTests(RaceTestCase):
+    def both(self, text: str) -> list[ImportReport]:
+        def run() -> ImportReport:
+            return imported(text, at_a_time=20)
+
+        return self.all_at_once(run, run)
+
+    def test_two_imports_of_one_file_at_once_double_nothing(self):
+        one, other = self.both("".join(shelf_of(200, with_isbn=100)))
+        self.assertEqual(one.created + other.created, 200)
+        self.assertEqual(one.unchanged + other.unchanged, 200)
+        self.assertEqual((Book.objects.count(), Copy.objects.count()), (200, 200))
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
+    def test_without_taking_turns_books_without_isbn_double(self):
+        line = threading.Barrier(2)
+        shelf = writing.Shelf
+
+        def meet(*args):
+            found = shelf(*args)
+            line.wait(timeout=10)
+            return found
+
+        with mock.patch.object(writing, "_wait_for_other_imports"), mock.patch.object(writing, "Shelf", meet):
+            self.both("".join(shelf_of(5)))
+        self.assertEqual(Book.objects.count(), 10)
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
+    def test_an_isbn_that_staff_give_in_between_is_seen_at_the_second_attempt(self):
+        shelf = writing.Shelf
+        first = iter([True])
+
+        def interrupted(*args):
+            found = shelf(*args)
+            if next(first, False):
+                self.all_at_once(lambda: add_book(name="By hand", isbn=DUNE))
+            return found
+
+        with mock.patch.object(writing, "Shelf", interrupted):
+            report = imported(f"name,isbn\nEmma,{EMMA}\nDune,{DUNE}\n")
+        self.assertEqual(counts(report), (1, 1, 0, 0))
+        self.assertEqual(Book.objects.get(isbn=DUNE).name, "Dune")
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
+    def test_what_staff_change_or_delete_in_between_is_not_undone(self):
+        kept, gone = add_book(name="Dune", isbn=DUNE), add_book(name="Emma", isbn=EMMA)
+        shelf = writing.Shelf
+
+        def change_and_delete():
+            Book.objects.filter(pk=kept.pk).update(description="By hand.")
+            gone.delete()
+
+        def interrupted(*args):
+            found = shelf(*args)
+            self.all_at_once(change_and_delete)
+            return found
+
+        with mock.patch.object(writing, "Shelf", interrupted):
+            imported(f"name,isbn,year\nDune,{DUNE},1965\nEmma,{EMMA},1815\n")
+        self.assertEqual(list(Book.objects.values_list("published", "description")), [(1965, "By hand.")])
+
+
+class StreamTests(TestCase):
+    def test_rows_are_written_while_the_file_is_still_being_read(self):
+        seen = []
+
+        class Slow(io.StringIO):
+            def readline(self, *args):
+                seen.append(Book.objects.count())
+                return super().readline(*args)
+
+        imported(Slow("".join(shelf_of(9))), at_a_time=3)
+        self.assertEqual(seen[-1], 9)
+        self.assertIn(3, seen)
+        self.assertEqual(seen, sorted(seen))

@@ -1,0 +1,92 @@
+from __future__ import annotations
+
+from django.core.exceptions import ValidationError
+from django.test import SimpleTestCase
+from hypothesis import given
+from hypothesis import strategies as st
+
+from books.isbn import has_shape_of_isbn, isbn_of, repaired_isbn_of, validate_isbn
+
+nine_digits = st.text("0123456789", min_size=9, max_size=9)
+
+
+def isbn_10(nine: str) -> str:
+    rest = -sum(int(digit) * (10 - place) for place, digit in enumerate(nine)) % 11
+    return nine + ("X" if rest == 10 else str(rest))
+
+
+def is_isbn_13(text: str) -> bool:
+    return (
+        len(text) == 13
+        and text.isascii()
+        and text.isdigit()
+        and text.startswith(("978", "979"))
+        and sum(int(digit) * (1, 3)[place % 2] for place, digit in enumerate(text)) % 10 == 0
+    )
+
+
+class IsbnTests(SimpleTestCase):
+    def test_an_isbn_10_and_its_isbn_13_are_the_same_book(self):
+        self.assertEqual(isbn_of("0-439-02348-3"), "9780439023481")
+        self.assertEqual(isbn_of("978 0 439 02348 1"), "9780439023481")
+
+    def test_a_check_digit_x_counts_ten_in_either_case(self):
+        self.assertEqual(isbn_of("080442957X"), isbn_of("080442957x"))
+        self.assertEqual(isbn_of("080442957X"), "9780804429573")
+
+    def test_a_wrong_check_digit_is_no_isbn(self):
+        self.assertIsNone(isbn_of("0439023484"))
+        self.assertIsNone(isbn_of("9780439023482"))
+
+    def test_printed_music_has_no_isbn(self):
+        self.assertIsNone(isbn_of("9790060115615"))
+        self.assertEqual(isbn_of("9791090636071"), "9791090636071")
+
+    def test_only_thirteen_plain_digits_are_stored(self):
+        validate_isbn("9780439023481")
+        for other in ("978-0439023481", "0439023483", "9780439023482", " 9780439023481"):
+            with self.subTest(other), self.assertRaises(ValidationError):
+                validate_isbn(other)
+
+
+class RepairTests(SimpleTestCase):
+    def test_what_spreadsheets_and_catalogues_add_is_dropped(self):
+        written = (
+            "439023483.0",
+            '="0439023483"',
+            "ISBN-13: 978-0-439-02348-1",
+            "isbn 0439023483",
+            " 439023483 ",
+        )
+        for text in written:
+            with self.subTest(text):
+                self.assertEqual(repaired_isbn_of(text), "9780439023481")
+
+    def test_an_isbn_13_that_became_a_rounded_number_stays_unknown(self):
+        self.assertIsNone(repaired_isbn_of("9.78043902348e+12"))
+        self.assertFalse(has_shape_of_isbn("9.78043902348e+12"))
+
+    def test_a_wrong_check_digit_is_told_from_what_never_was_an_isbn(self):
+        self.assertTrue(has_shape_of_isbn("7203116"))
+        self.assertTrue(has_shape_of_isbn("978-0-439-02348-2"))
+        self.assertFalse(has_shape_of_isbn("see the shelf"))
+
+    @given(nine_digits)
+    def test_lost_leading_zeros_come_back(self, nine: str):
+        whole = isbn_10(nine)
+        shortened = whole.lstrip("0")
+        if len(shortened) >= 7:
+            self.assertEqual(repaired_isbn_of(shortened), isbn_of(whole))
+            self.assertEqual(repaired_isbn_of(f"{shortened}.0"), isbn_of(whole))
+            self.assertTrue(is_isbn_13(isbn_of(whole) or ""))
+
+    @given(nine_digits, st.sets(st.integers(1, 9)), st.sampled_from("- \u2010\u2013\u00a0"))
+    def test_hyphens_and_spaces_do_not_matter(self, nine: str, places: set[int], between: str):
+        whole = isbn_10(nine)
+        spaced = "".join(between * (place in places) + digit for place, digit in enumerate(whole))
+        self.assertEqual(repaired_isbn_of(spaced), isbn_of(whole))
+
+    @given(st.text() | st.from_regex(r"\A[ =\"]?[0-9Xx.\- ]{5,16}\Z"))
+    def test_nothing_invalid_comes_out(self, text: str):
+        self.assertTrue(is_isbn_13(repaired_isbn_of(text) or "9780439023481"))
+        self.assertTrue(is_isbn_13(isbn_of(text) or "9780439023481"))
