@@ -1,0 +1,60 @@
+"""The books of the demo shop: real ones, in `books.csv`, with copies of every condition."""
+
+from __future__ import annotations
+
+import csv
+from datetime import datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from random import Random
+
+from books.models import Book, Copy, Kind
+from books.stock import add_book, change_copy
+from rentals.availability import free_copies
+
+CATALOGUE = Path(__file__).with_name("books.csv")
+
+OPENED_DAYS_AGO = 400
+# How many days ago the last books of the catalogue, the most recent ones, came in.
+ARRIVALS = [118, 96, 71, 45, 26, 12]
+
+
+def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
+    with CATALOGUE.open(encoding="utf-8", newline="") as lines:
+        books = [
+            add_book(
+                name=row["name"],
+                author=row["author"],
+                isbn=row["isbn"],
+                published=int(row["published"]),
+                language=row["language"],
+                kind=Kind[row["kind"].upper()],
+                description=row["description"],
+                copies=int(row["copies"]),
+            )
+            for row in csv.DictReader(lines)
+        ]
+    arrived = [OPENED_DAYS_AGO] * (len(books) - len(ARRIVALS)) + ARRIVALS
+    added = {}
+    prices: dict[int, Decimal | None] = {}
+    for book, days_ago in zip(books, arrived, strict=True):
+        book.added_at = added[book.pk] = now - timedelta(days=days_ago)
+        priced = chance.random() < (0.7 if book.kind == Kind.FICTION else 0.3)
+        prices[book.pk] = Decimal(chance.randint(14, 32)) if priced else None
+    copies = list(Copy.objects.order_by("pk"))
+    for copy in copies:
+        copy.added_at = added[copy.book_id]
+        copy.replacement_price = prices[copy.book_id]
+        copy.condition = chance.choices(Copy.Condition.values, weights=[3, 6, 3, 1])[0]
+    Book.objects.bulk_update(books, ["added_at"])
+    Copy.objects.bulk_update(copies, ["added_at", "replacement_price", "condition"])
+    return books
+
+
+def take_out_of_service() -> None:
+    """Of three books that have copies to spare, one copy goes to repair, one is lost, one withdrawn."""
+    spare = {copy.book_id: copy for copy in free_copies().exclude(barcode__endswith="-1").order_by("pk")}
+    in_repair, lost, withdrawn, *_ = spare.values()
+    change_copy(copy=in_repair, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED)
+    change_copy(copy=lost, status=Copy.Status.LOST)
+    change_copy(copy=withdrawn, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED)

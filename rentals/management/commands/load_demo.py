@@ -1,0 +1,151 @@
+"""Fill an empty shop with books, people and a year of rentals, so that a visitor sees a living one."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from datetime import datetime
+from random import Random
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.hashers import check_password
+from django.contrib.auth.password_validation import validate_password
+from django.core.exceptions import ValidationError
+from django.core.management.base import BaseCommand, CommandError
+from django.db import transaction
+from django.db.models import Q
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Book, Copy
+from lori_assignment.errors import Refusal
+from rentals import ledger
+from rentals.demo.history import Shop, play_history
+from rentals.demo.people import EVERYBODY, MEMBERS, STAFF, SUPERUSER, email_of, open_accounts
+from rentals.demo.shelves import fill_shelves, take_out_of_service
+from rentals.models import LedgerEntry, Policy, Rental
+
+# It stands in the README, for shops that only this machine reaches.
+PUBLIC_PASSWORD = "a-book-a-day"  # noqa: S105  # Meant to be known.
+
+SEED = 1895
+
+
+class Command(BaseCommand):
+    help = (
+        "Fill an empty shop with sixty books, members, staff and a year of rentals and payments. "
+        "Refuses, and changes nothing, where there are accounts other than superusers, or books."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        parser.add_argument(
+            "--password",
+            help=f"The password of every demo account; by default {PUBLIC_PASSWORD}, which is public and "
+            "therefore refused where others than this machine reach the shop.",
+        )
+        parser.add_argument(
+            "--if-empty",
+            action="store_true",
+            help="Do nothing, without an error, where there is data already.",
+        )
+
+    def handle(self, *args: Any, password: str | None, if_empty: bool, **options: Any) -> None:
+        now = timezone.now()
+        with transaction.atomic():
+            # Of two that start at once the second waits here, and then sees what the first has made.
+            Policy.objects.select_for_update().get(pk=1)
+            empty = shop_is_empty()
+            if empty:
+                _refuse_unsafe(password)
+                try:
+                    fill_shop(now=now, password=password or PUBLIC_PASSWORD)
+                except Refusal as refusal:
+                    raise CommandError(
+                        f"The demo's history does not fit this shop's policy or prices: {refusal.message}"
+                    ) from refusal
+            elif not if_empty:
+                raise CommandError("The shop has members or books already; the demo is for an empty one.")
+        self._say_lines(_counts(now) if empty else ["The shop has its data already."])
+        self._say_lines(_sign_ins(password, now))
+
+    def _say_lines(self, lines: Sequence[str]) -> None:
+        for line in lines:
+            self.stdout.write(line)
+
+
+def shop_is_empty() -> bool:
+    """True where the demo would meet nobody and nothing but superusers of other names."""
+    taken = Q(is_superuser=False)
+    for person in EVERYBODY:
+        taken |= Q(username__iexact=person.username) | Q(email__iexact=email_of(person))
+    return not User.objects.filter(taken).exists() and not Book.objects.exists()
+
+
+def _refuse_unsafe(password: str | None) -> None:
+    if password in {None, PUBLIC_PASSWORD} and not settings.SITE_IS_LOCAL:
+        raise CommandError(
+            "The demo's password is public and others reach this shop: give another by --password."
+        )
+    if password is not None:
+        try:
+            validate_password(password)
+        except ValidationError as error:
+            raise CommandError(" ".join(error.messages)) from error
+
+
+@transaction.atomic
+def fill_shop(*, now: datetime, password: str) -> None:
+    """Make the demo shop as it is at `now`: the same for the same `now` and time zone.
+
+    The shop must be empty. Raises Refusal where its policy or prices leave no room for the history.
+    """
+    chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
+    books = fill_shelves(now=now, chance=chance)
+    users = open_accounts(password=password, now=now)
+    shop = Shop(books=books, staff=[users[person.username] for person in STAFF], now=now, chance=chance)
+    play_history(shop, [(person, users[person.username]) for person in MEMBERS])
+    take_out_of_service()
+
+
+def _counts(now: datetime) -> list[str]:
+    rentals, entries = Rental.objects, LedgerEntry.objects
+    is_open, overdue = rentals.open().count(), rentals.overdue(now).count()
+    return [
+        "The demo shop is open:",
+        f"  {Book.objects.count():4} books, {Copy.objects.count()} copies",
+        f"  {len(MEMBERS):4} members, {len(STAFF) + 1} staff",
+        f"  {rentals.count():4} rentals, {is_open} open, {overdue} overdue",
+        f"  {entries.count():4} ledger entries, {entries.payments().count()} payments",
+    ]
+
+
+def _sign_ins(password: str | None, now: datetime) -> list[str]:
+    """A table of the demo accounts that are worth a look and open with the demo's password."""
+    names = [SUPERUSER.username, STAFF[0].username, "nora", "theo"]
+    users = {user.username: user for user in User.objects.filter(username__in=names, is_active=True)}
+    # A password that was given stays out of the logs.
+    shown = PUBLIC_PASSWORD if password is None else "(as given)"
+    rows = [
+        (name, shown, _role(users[name], now))
+        for name in names
+        if name in users and check_password(password or PUBLIC_PASSWORD, users[name].password)
+    ]
+    if not rows:
+        return []
+    table = [("username", "password", "who"), *rows]
+    widths = [max(len(row[column]) for row in table) for column in (0, 1)]
+    return [
+        "",
+        "Sign in as",
+        *(f"  {name:{widths[0]}}  {word:{widths[1]}}  {who}" for name, word, who in table),
+    ]
+
+
+def _role(user: User, now: datetime) -> str:
+    if user.is_superuser:
+        return "superuser"
+    if user.is_staff:
+        return "staff"
+    account = ledger.balance(user, at=now)
+    return f"member, owes {account.total} {settings.CURRENCY}, books out: {len(account.open_rentals)}"
