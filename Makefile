@@ -1,7 +1,7 @@
 # `make help` lists what there is. Each target sets up what it needs; `make run` and `make test` want
 # nothing but Python 3.11 and make.
 
-PYTHON ?= python3.11
+PYTHON ?= $(shell command -v python3.11 || echo python3)
 PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
@@ -14,7 +14,8 @@ help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
 
 $(VENV)/ready: requirements.txt constraints.txt
-	@command -v $(PYTHON) >/dev/null || { echo "Lori Books needs Python 3.11 as $(PYTHON); name another by PYTHON=..."; exit 1; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	    { echo "Lori Books needs Python 3.11; name it by make PYTHON=..."; exit 1; }
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
@@ -27,7 +28,7 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	@umask 077 && printf '%s\n' \
 	    "# Settings of the shop on this machine; README.md lists them all." \
 	    "SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
-	    "SITE_URL=$(SITE)" \
+	    "SITE_URL=http://localhost:8000" \
 	    "ALLOWED_HOSTS=localhost,127.0.0.1" \
 	    "DATABASE_URL=sqlite:///var/shop.sqlite3" \
 	    "EMAIL_URL=consolemail://" > .env
@@ -36,7 +37,7 @@ run: $(VENV)/ready .env ## Set up and serve the shop with demo data at port 8000
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate
 	@$(BIN)/python manage.py load_demo --if-empty
 	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"
-	@PATH="$(CURDIR)/$(BIN):$$PATH" BIND=127.0.0.1 PORT=$(PORT) ./entrypoint.sh serve
+	@PATH="$(CURDIR)/$(BIN):$$PATH" SITE_URL=$(SITE) BIND=127.0.0.1 PORT=$(PORT) ./entrypoint.sh serve
 
 test: test-sqlite test-postgresql ## Run all tests on SQLite and on PostgreSQL, with coverage
 

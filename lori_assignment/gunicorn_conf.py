@@ -14,3 +14,5 @@ timeout = 30
 graceful_timeout = 20
 keepalive = 5
 accesslog = "-"
+# Nobody steers a running server by a socket in somebody's home folder.
+control_socket_disable = True

@@ -251,7 +251,6 @@ SIMPLE_JWT = {
     "BLACKLIST_AFTER_ROTATION": True,
     # A changed password ends the tokens that were given out under the old one.
     "CHECK_REVOKE_TOKEN": True,
-    "UPDATE_LAST_LOGIN": True,
 }
 
 REST_AUTH = {
@@ -324,4 +323,6 @@ LOGGING = {
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
     "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    # Django's own handler would print every line a second time.
+    "loggers": {"django": {"handlers": [], "propagate": True}},
 }

@@ -1,0 +1,117 @@
+"""The same races over HTTP, across two gunicorn servers on one database."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+from urllib.error import HTTPError, URLError
+from urllib.request import Request, urlopen
+
+from django.conf import settings
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import User
+from accounts.tokens import give_tokens
+from books.stock import add_book
+from lori_assignment.cast import RaceTestCase
+from rentals.models import LedgerEntry, Rental
+from rentals.services import rent_book
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def database_url() -> str:
+    """Where the tests' own database is, as a server needs it."""
+    facts = connection.settings_dict
+    if connection.vendor == "sqlite":
+        return f"sqlite:///{facts['NAME']}"
+    secret = f":{facts['PASSWORD']}" if facts["PASSWORD"] else ""
+    return f"postgres://{facts['USER']}{secret}@{facts['HOST']}:{facts['PORT']}/{facts['NAME']}"
+
+
+class ServedRaceTest(RaceTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.sites = [self.serve() for _ in range(2)]
+
+    def serve(self) -> str:
+        """Start a gunicorn server with one worker; its address, once it answers."""
+        port = free_port()
+        environment = os.environ | {
+            "DEBUG": "on",
+            "SECRET_KEY": settings.SECRET_KEY,
+            "DATABASE_URL": database_url(),
+            "BIND": "127.0.0.1",
+            "PORT": str(port),
+            "WEB_CONCURRENCY": "1",
+            "LOG_LEVEL": "ERROR",
+        }
+        server = subprocess.Popen(  # noqa: S603  # Our own interpreter and code.
+            [
+                *(sys.executable, "-m", "gunicorn", "--config", "lori_assignment/gunicorn_conf.py"),
+                *("--log-level", "error", "--access-logfile", os.devnull, "lori_assignment.wsgi"),
+            ],
+            cwd=settings.BASE_DIR,
+            env=environment,
+        )
+        self.addCleanup(server.wait, timeout=30)
+        self.addCleanup(server.terminate)
+        site = f"http://127.0.0.1:{port}"
+        for _ in range(200):
+            try:
+                urlopen(f"{site}/api/v3/books/").close()  # noqa: S310  # Our own server.
+                return site
+            except URLError:
+                time.sleep(0.1)
+        self.fail("The server did not come up.")
+
+    def post(self, number: int, user: User, path: str, **body: Any) -> Callable[[], str]:
+        """A call that posts to one of the two servers, and returns the status with the code."""
+        request = Request(  # noqa: S310  # Our own server.
+            f"{self.sites[number % 2]}{path}",
+            data=json.dumps(body).encode(),
+            headers={
+                "Authorization": f"JWT {give_tokens(user).access}",
+                "Content-Type": "application/json",
+            },
+        )
+
+        def call() -> str:
+            try:
+                with urlopen(request, timeout=60) as answer:  # noqa: S310  # As above.
+                    return str(answer.status)
+            except HTTPError as refused:
+                with refused:
+                    return f"{refused.status} {json.loads(refused.read())['code']}"
+
+        return call
+
+    def test_the_last_copy_goes_to_one_of_fifty(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        members = [User.objects.create_user(f"m{number}", f"m{number}@example.org") for number in range(50)]
+        calls = [
+            self.post(number, member, "/api/v3/book_rentals/", book=book.pk)
+            for number, member in enumerate(members)
+        ]
+        self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 1, "409 book_unavailable": 49})
+        self.assertEqual(Rental.objects.count(), 1)
+
+    def test_ten_returns_make_one_charge(self) -> None:
+        now = timezone.now()
+        rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
+        path = f"/api/v3/book_rentals/{rental.ref}/return"
+        calls = [self.post(number, self.carol, path) for number in range(10)]
+        self.assertEqual(Counter(self.all_at_once(*calls)), {"200": 1, "409 already_returned": 9})
+        self.assertEqual(LedgerEntry.objects.count(), 1)
