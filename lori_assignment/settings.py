@@ -151,6 +151,8 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     }
     # Threads of a race test share a file; they could not share a database in memory.
     _database["TEST"] = {"NAME": env.str("SQLITE_TEST_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))}
+    if _database["NAME"] != ":memory:":
+        _database["NAME"] = str(BASE_DIR / _database["NAME"])
     for _file in (_database["NAME"], _database["TEST"]["NAME"]):
         Path(_file).parent.mkdir(parents=True, exist_ok=True)
 else:
@@ -292,7 +294,6 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
     "EXCEPTION_HANDLER": "lori_assignment.api_errors.answer_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,
-    "COERCE_DECIMAL_TO_STRING": True,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 

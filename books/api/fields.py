@@ -12,15 +12,23 @@ from rest_framework.validators import UniqueValidator
 
 from books.covers import clean_cover
 from books.isbn import isbn_of
+from books.languages import language_of
 from books.models import ISBN_TAKEN, Book
 from books.stock import MOST_COPIES_AT_ONCE
 from lori_assignment.api_fields import Amount, PlainInteger
 
 
 class CoverField(serializers.Field[Any, Any, Any, Any]):
-    """A picture uploaded in a multipart form, cleaned as `books.covers` says; null takes it away."""
+    """A picture uploaded in a multipart form, cleaned as `books.covers` says; null takes it away.
+
+    The address that the API shows for the present cover leaves it as it is, so that a client can send
+    back what it got.
+    """
 
     def to_internal_value(self, data: Any) -> Any:
+        book = getattr(self.parent, "instance", None)
+        if book and book.cover and isinstance(data, str) and data.endswith(book.cover.url):
+            raise serializers.SkipField
         upload = serializers.FileField().run_validation(data)
         try:
             return clean_cover(upload)
@@ -45,6 +53,21 @@ class IsbnField(serializers.CharField):
         if isbn is None:
             self.fail("not_isbn")
         return isbn
+
+
+class LanguageField(serializers.CharField):
+    """A language in any of its codes, or empty; kept as the shortest code."""
+
+    default_error_messages = {"not_language": _("This is not a language code, such as en or fr.")}
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_blank=True, max_length=40, **options)
+
+    def to_internal_value(self, data: Any) -> str:
+        language = language_of(super().to_internal_value(data))
+        if language is None:
+            self.fail("not_language")
+        return language
 
 
 def number_of_copies() -> PlainInteger:

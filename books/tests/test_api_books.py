@@ -204,6 +204,11 @@ class ChangeTest(CatalogueTestCase):
         sent = self.given | {"isbn": "0-14-143968-8"}
         self.assertEqual(self.api(self.carol).post("/api/v3/books/", sent).json()["isbn"], "9780141439686")
 
+    def test_a_language_is_kept_as_its_shortest_code(self) -> None:
+        for given, kept in (("eng", "en"), ("en-GB", "en"), ("fre", "fr"), ("", "")):
+            answer = self.api(self.carol).post("/api/v3/books/", self.given | {"language": given})
+            self.assertEqual(answer.json()["language"], kept)
+
     def test_an_isbn_that_is_wrong_or_taken_is_an_error_of_that_field(self) -> None:
         for isbn in ("9780141439588", "123", "x", self.emma.isbn, "0141439580", 5, [], True):
             with self.subTest(isbn=isbn):
@@ -247,7 +252,7 @@ class ChangeTest(CatalogueTestCase):
             ("book_type", [0, 4, "novel", None, 1.5, []]),
             ("published", [99999, -99999, "1_0", "x", 1.5, True, 10**400]),
             ("copies", [-1, 1001, "1_0", "x", None, 10**400]),
-            ("language", ["x" * 9, []]),
+            ("language", ["x" * 9, "xx-yy-zz", "tlhx", 5.5, []]),
             ("image", ["x", 1, []]),
         ]
         before = Book.objects.count()

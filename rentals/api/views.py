@@ -73,7 +73,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
             member=wish.get("user", request.user),
             book=wish["book"],
             copy=wish.get("copy"),
-            at=wish.get("date_rented", self.now),
+            at=wish.get("date_rented") or self.now,
             now=self.now,
         )
         return self._answer(rental, status.HTTP_201_CREATED)
@@ -113,7 +113,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
         returned = services.return_rental(
-            rental=rental, at=given.get("date_returned", self.now), actor=self.caller, now=self.now
+            rental=rental, at=given.get("date_returned") or self.now, actor=self.caller, now=self.now
         )
         return self._answer(returned)
 

@@ -286,6 +286,16 @@ class ReturnTest(RentalTestCase):
         self.assertEqual(list(client.patch(path, sent).json()), ["date_returned"])
         self.assertEqual(client.patch(path, {}).json()["status"], 2)
 
+    def test_a_client_can_send_back_what_it_got_with_the_status_changed(self) -> None:
+        rental = self.rent(self.alice)
+        for version in ("v1", "v2", "v3"):
+            path = f"/api/{version}/book_rentals/{rental.ref}/"
+            got = self.api(self.carol).get(path).json()
+            self.assertIsNone(got["date_returned"])
+            self.assertEqual(self.api(self.carol).put(path, got).status_code, 200)
+        answer = self.api(self.carol).put(path, got | {"status": 1})
+        self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))
+
     def test_members_never_return(self) -> None:
         rental = self.rent(self.alice)
         for user in (self.alice, self.bob):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
-from books.api.fields import CoverField, IsbnField, number_of_copies, replacement_price
+from books.api.fields import CoverField, IsbnField, LanguageField, number_of_copies, replacement_price
 from books.models import BARCODE_TAKEN, EARLIEST_YEAR, LATEST_YEAR, Book, Copy, Kind
 from lori_assignment.api_fields import PlainInteger, PlainKey
 
@@ -37,6 +37,7 @@ class BookIn(serializers.ModelSerializer[Book]):
         max_value=LATEST_YEAR,
         help_text="Year of first publication; negative before the common era.",
     )
+    language = LanguageField(required=False, help_text="Language code, such as en or fr.")
     copies = number_of_copies()
 
     class Meta:

@@ -31,7 +31,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
     copy = PlainKey(queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: a free one.")
-    date_rented = PastTime(required=False, help_text="Staff only. Default: now.")
+    date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
 
     class Meta:
         ref_name = "RentalV2DeskIn"
@@ -45,14 +45,14 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
 class RentalChange(serializers.Serializer[Rental]):
     status = serializers.ChoiceField(choices=Status.choices, help_text="1: it is returned.")
-    date_returned = PastTime(required=False, help_text="With status 1. Default: now.")
+    date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
 
     class Meta:
         ref_name = "RentalV2Change"
         swagger_schema_fields = {"example": {"status": 1}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "date_returned" in attrs and attrs.get("status") != Status.RETURNED:
+        if attrs.get("date_returned") and attrs.get("status") != Status.RETURNED:
             raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
         return attrs
 
