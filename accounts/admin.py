@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 from allauth.account.decorators import secure_admin_login
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
@@ -67,6 +69,19 @@ class AccountAdmin(UserAdmin):
         if request.user.is_superuser:
             return dates
         return (*dates, "is_staff", "is_superuser", "groups", "user_permissions")
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_view_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
+        """All staff look accounts up, as over the API."""
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
+        fieldsets = super().get_fieldsets(request, obj)
+        if obj is None or self.has_change_permission(request, obj):
+            return fieldsets
+        return ((None, {"fields": ("username", "email")}), *fieldsets[1:])
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return _may_touch(request, obj) and super().has_change_permission(request, obj)

@@ -6,19 +6,25 @@ from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
+from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
+from django.db.models import QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from books import stock
 from books.covers import clean_cover
 from books.isbn import isbn_of
-from books.models import Book, Copy
+from books.models import ISBN_TAKEN, Book, Copy
+from lori_assignment.admin_pages import ShopAdmin
+from rentals.availability import with_availability
 
 
 class BookForm(forms.ModelForm):
     # Longer than the thirteen digits, so that one with hyphens can be typed.
-    isbn = forms.CharField(label=_("ISBN"), max_length=40, required=False, help_text=_("In any spelling."))
+    isbn = forms.CharField(
+        label=_("ISBN"), max_length=40, required=False, help_text=_("ISBN-10 or ISBN-13, in any spelling.")
+    )
 
     class Meta:
         model = Book
@@ -35,24 +41,49 @@ class BookForm(forms.ModelForm):
 
     def clean_isbn(self) -> str:
         text = self.cleaned_data["isbn"]
-        return (isbn_of(text) or text[:13]) if text else ""
+        if not text:
+            return ""
+        isbn = isbn_of(text)
+        if isbn is None:
+            raise ValidationError(_("This is not a valid ISBN: ten or thirteen digits."))
+        if Book.objects.exclude(pk=self.instance.pk).filter(isbn=isbn).exists():
+            raise ValidationError(ISBN_TAKEN)
+        return isbn
 
     def clean_cover(self) -> Any:
         cover = self.cleaned_data["cover"]
-        return clean_cover(cover) if isinstance(cover, UploadedFile) else cover
+        if isinstance(cover, UploadedFile):
+            return clean_cover(cover)
+        # The form's word for "take it away" is False.
+        return cover or ""
 
 
 class NewBookForm(BookForm):
     copies = forms.IntegerField(
-        label=_("copies"), min_value=0, max_value=stock.MOST_COPIES_AT_ONCE, initial=1
+        label=_("copies"),
+        min_value=0,
+        max_value=stock.MOST_COPIES_AT_ONCE,
+        initial=1,
+        help_text=_("How many come in with it; their barcodes are made."),
     )
 
 
 @admin.register(Book)
-class BookAdmin(admin.ModelAdmin):
-    list_display = ["name", "author", "isbn", "kind", "published", "language"]
+class BookAdmin(ShopAdmin):
+    list_display = ["name", "author", "isbn", "kind", "published", "in_service", "free"]
     list_filter = ["kind", "language"]
     search_fields = ["name", "author", "isbn"]
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Book]:
+        return with_availability(super().get_queryset(request))
+
+    @admin.display(description=_("copies"))
+    def in_service(self, book: Any) -> int:
+        return int(book.copies_in_service)
+
+    @admin.display(description=_("free"))
+    def free(self, book: Any) -> int:
+        return int(book.available)
 
     def get_form(
         self, request: HttpRequest, obj: Book | None = None, change: bool = False, **options: Any
@@ -67,18 +98,36 @@ class BookAdmin(admin.ModelAdmin):
         if change:
             stock.change_book(book=obj, **given)
         else:
-            copies = form.cleaned_data["copies"]
-            given.pop("copies", None)
-            obj.pk = stock.add_book(copies=copies, **given).pk
+            given["copies"] = form.cleaned_data["copies"]
+            obj.pk = stock.add_book(**given).pk
+
+    def delete_model(self, request: HttpRequest, obj: Book) -> None:
+        stock.delete_book(book=obj)
+
+
+class NewCopyForm(forms.ModelForm):
+    barcode = forms.CharField(
+        label=_("barcode"), max_length=40, required=False, help_text=_("Empty: the next one of the book.")
+    )
 
 
 @admin.register(Copy)
-class CopyAdmin(admin.ModelAdmin):
+class CopyAdmin(ShopAdmin):
     list_display = ["barcode", "book", "condition", "status", "replacement_price"]
     list_filter = ["status", "condition"]
     list_select_related = ["book"]
     search_fields = ["barcode", "book__name"]
     autocomplete_fields = ["book"]
+
+    def get_form(
+        self, request: HttpRequest, obj: Copy | None = None, change: bool = False, **options: Any
+    ) -> type[forms.ModelForm]:
+        return super().get_form(
+            request, obj, change, form=forms.ModelForm if change else NewCopyForm, **options
+        )
+
+    def get_fields(self, request: HttpRequest, obj: Copy | None = None) -> list[Any]:
+        return ["book", "barcode", "condition", "status", "replacement_price"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Copy | None = None) -> list[str]:
         # A copy stays a copy of its book.
@@ -89,4 +138,8 @@ class CopyAdmin(admin.ModelAdmin):
         if change:
             stock.change_copy(copy=obj, **given)
         else:
-            obj.pk = stock.add_copy(**given).pk
+            added = stock.add_copy(**given)
+            obj.pk, obj.barcode = added.pk, added.barcode
+
+    def delete_model(self, request: HttpRequest, obj: Copy) -> None:
+        stock.delete_copy(copy=obj)

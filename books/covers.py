@@ -12,13 +12,15 @@ from io import BytesIO
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 from django.utils.translation import gettext_lazy as _
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP")
 MOST_BYTES = 5 * 1024 * 1024
 MOST_PIXELS = 20_000_000
 # Enough for a full-page view on a dense screen.
 LONGEST_SIDE = 1600
+
+TOO_MANY_PIXELS = _("A cover may have at most 20 megapixels.")
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
@@ -32,12 +34,19 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
     try:
         with Image.open(upload, formats=FORMATS) as picture:
             if picture.width * picture.height > MOST_PIXELS:
-                raise ValidationError(_("A cover may have at most 20 megapixels."))
+                raise ValidationError(TOO_MANY_PIXELS)
             upright = ImageOps.exif_transpose(picture)
             upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
             kept = BytesIO()
-            upright.convert("RGB").save(kept, "WEBP", quality=82)
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as error:
+            # Of an animation, the first picture.
+            mode = "RGBA" if upright.has_transparency_data else "RGB"
+            upright.convert(mode).save(kept, "WEBP", quality=82)
+    except ValidationError:
+        raise
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise ValidationError(TOO_MANY_PIXELS) from error
+    except Exception as error:
+        # Damaged files make the decoders raise anything, TypeError and struct.error too.
         raise ValidationError(_("A cover is a JPEG, PNG or WebP picture; this file is not.")) from error
     # A name that tells nothing of the uploader's file and never repeats.
     return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")

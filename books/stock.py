@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import itertools
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import ProtectedError
+from django.db.models import ProtectedError, QuerySet
 
 from books import errors
 from books.locks import lock_book, lock_copy
@@ -28,8 +29,10 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
         with transaction.atomic():
             book = Book.objects.create(**fields)
     except IntegrityError:
-        raise errors.IsbnTaken from None
-    Copy.objects.bulk_create(first_copies([book], count=copies))
+        _refuse_taken_isbn(fields, among=Book.objects.all())
+        raise
+    free = _free_barcodes(book)
+    Copy.objects.bulk_create(Copy(book=book, barcode=next(free)) for _ in range(copies))
     return book
 
 
@@ -37,17 +40,29 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
 def change_book(*, book: Book, **changes: Any) -> Book:
     """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
     book = lock_book(book)
-    old_cover = book.cover.name if "cover" in changes else ""
+    old_cover = book.cover.name or "" if "cover" in changes else ""
     for field, value in changes.items():
         setattr(book, field, value)
     try:
         with transaction.atomic():
             book.save(update_fields=list(changes))
     except IntegrityError:
-        raise errors.IsbnTaken from None
-    if old_cover:
-        transaction.on_commit(lambda: book.cover.storage.delete(old_cover))
+        _refuse_taken_isbn(changes, among=Book.objects.exclude(pk=book.pk))
+        raise
+    _delete_after_commit(book, old_cover)
     return book
+
+
+def _refuse_taken_isbn(given: dict[str, Any], *, among: QuerySet[Book]) -> None:
+    """Raises IsbnTaken when that is what the database had against the fields `given`."""
+    if given.get("isbn") and among.filter(isbn=given["isbn"]).exists():
+        raise errors.IsbnTaken from None
+
+
+def _delete_after_commit(book: Book, cover: str) -> None:
+    """Delete a file that the book had, once nothing can bring it back."""
+    if cover:
+        transaction.on_commit(lambda: book.cover.storage.delete(cover))
 
 
 @transaction.atomic
@@ -58,19 +73,29 @@ def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
     """
     # Locked, so that two who add copies at once don't take the same barcode.
     lock_book(book)
+    barcode = barcode or next(_free_barcodes(book))
     try:
         with transaction.atomic():
-            return Copy.objects.create(book=book, barcode=barcode or _next_barcode(book), **fields)
+            return Copy.objects.create(book=book, barcode=barcode, **fields)
     except IntegrityError:
+        _refuse_taken_barcode(barcode, among=Copy.objects.all())
+        raise
+
+
+def _refuse_taken_barcode(barcode: str, *, among: QuerySet[Copy]) -> None:
+    """Raises BarcodeTaken when that is what the database had against a copy with this barcode."""
+    if among.filter(barcode=barcode).exists():
         raise errors.BarcodeTaken from None
 
 
-def _next_barcode(book: Book) -> str:
+def _free_barcodes(book: Book) -> Iterator[str]:
+    """The book's own barcodes, from the number after its copies on, without those that are taken.
+
+    Even a new book's first may be: the shop writes its own labels as it likes.
+    """
     taken = set(Copy.objects.filter(barcode__startswith=f"{book.pk}-").values_list("barcode", flat=True))
-    number = Copy.objects.filter(book=book).count() + 1
-    while barcode_of(book, number) in taken:
-        number += 1
-    return barcode_of(book, number)
+    numbers = itertools.count(Copy.objects.filter(book=book).count() + 1)
+    return (barcode for number in numbers if (barcode := barcode_of(book, number)) not in taken)
 
 
 def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
@@ -92,7 +117,8 @@ def change_copy(*, copy: Copy, **changes: Any) -> Copy:
         with transaction.atomic():
             copy.save(update_fields=list(changes))
     except IntegrityError:
-        raise errors.BarcodeTaken from None
+        _refuse_taken_barcode(copy.barcode, among=Copy.objects.exclude(pk=copy.pk))
+        raise
     return copy
 
 
@@ -104,6 +130,7 @@ def delete_book(*, book: Book) -> None:
         book.delete()
     except ProtectedError:
         raise errors.BookHasRentals from None
+    _delete_after_commit(book, book.cover.name or "")
 
 
 @transaction.atomic

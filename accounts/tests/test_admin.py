@@ -130,3 +130,20 @@ class StaffRightsTest(AdminCase):
         self.assertEqual((answer.status_code, answer.url.partition("?")[0]), (302, reverse("account_login")))
         self.assertEqual(self.desk.get(reverse("admin:index")).status_code, 200)
         self.assertEqual(self.signed_in(self.alice).get(reverse("admin:login")).status_code, 403)
+
+
+class StaffTest(AdminCase):
+    def test_staff_look_accounts_up_and_change_none(self):
+        desk = self.signed_in(self.carol)
+        self.assertContains(desk.get(LIST), "alice@example.org")
+        shown = desk.get(page(self.alice))
+        self.assertContains(shown, "Alice Moss")
+        self.assertNotContains(shown, self.alice.password)
+        self.assertEqual(desk.post(page(self.alice), self.form(self.alice, name="x")).status_code, 403)
+        self.assertEqual(desk.get(ADD).status_code, 403)
+        self.assertEqual(desk.get(page(self.alice, "delete")).status_code, 403)
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.name, "Alice Moss")
+
+    def test_members_come_nowhere_near(self):
+        self.assertEqual(self.signed_in(self.alice).get(LIST).status_code, 302)

@@ -1,0 +1,206 @@
+"""Covers: which files are accepted, what is kept of them, and when a file goes."""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+from unittest import TestCase, mock
+
+from django.core.exceptions import ValidationError
+from django.core.files.base import ContentFile
+from django.test import override_settings
+from django.urls import URLPattern
+from PIL import Image
+
+from books import covers
+from books.covers import clean_cover
+from books.models import Book
+from books.stock import add_book, change_book
+from books.tests.pictures import BLUE, RED, declared, picture, upload
+from lori_assignment import urls
+from lori_assignment.cast import CastTestCase
+
+GPS = 0x8825
+ORIENTATION = 0x0112
+
+
+def cleaned(content: bytes) -> Image.Image:
+    return Image.open(BytesIO(clean_cover(ContentFile(content)).read()))
+
+
+def sentence(content: bytes) -> str:
+    """What is said against `content`; an AssertionError when nothing is."""
+    try:
+        clean_cover(ContentFile(content))
+    except ValidationError as error:
+        return str(error.messages[0])
+    raise AssertionError("The file was accepted.")
+
+
+class CleanCoverTest(TestCase):
+    def test_each_accepted_format_becomes_webp(self) -> None:
+        for kind in ("JPEG", "PNG", "WEBP"):
+            kept = cleaned(picture(kind))
+            self.assertEqual((kept.format, kept.size), ("WEBP", (40, 60)))
+
+    def test_nothing_but_the_picture_is_kept(self) -> None:
+        exif = Image.Exif()
+        exif.get_ifd(GPS)[2] = (52.0, 22.0, 12.0)
+        exif[0x010E] = "at home"
+        content = picture("JPEG", exif=exif, icc_profile=b"<script>alert(1)</script>", comment=b"at home")
+        self.assertTrue(Image.open(BytesIO(content)).getexif().get_ifd(GPS))
+        kept = clean_cover(ContentFile(content)).read()
+        self.assertEqual(len(Image.open(BytesIO(kept)).getexif()), 0)
+        for secret in (b"at home", b"<script>", b"EXIF", b"ICCP"):
+            self.assertNotIn(secret, kept)
+
+    def test_a_picture_taken_sideways_stands_upright(self) -> None:
+        exif = Image.Exif()
+        exif[ORIENTATION] = 6
+        self.assertEqual(cleaned(picture("JPEG", (60, 40), exif=exif)).size, (40, 60))
+        self.assertEqual(cleaned(picture("JPEG", (60, 40))).size, (60, 40))
+
+    def test_a_large_picture_is_made_smaller_in_its_shape(self) -> None:
+        self.assertEqual(cleaned(picture("PNG", (2000, 3200))).size, (1000, 1600))
+        self.assertEqual(cleaned(picture("PNG", (1600, 1600))).size, (1600, 1600))
+
+    def test_the_first_picture_of_an_animation_is_kept(self) -> None:
+        frames = [Image.new("RGB", (20, 20), color) for color in (RED, BLUE)]
+        for kind in ("WEBP", "PNG"):
+            animation = BytesIO()
+            frames[0].save(animation, kind, save_all=True, append_images=frames[1:], duration=100)
+            kept = cleaned(animation.getvalue())
+            red, _, blue = kept.convert("RGB").getpixel((10, 10))
+            self.assertEqual((getattr(kept, "n_frames", 1), red > blue), (1, True))
+
+    def test_what_is_transparent_stays_transparent(self) -> None:
+        glass = BytesIO()
+        Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(glass, "PNG")
+        palette = BytesIO()
+        Image.new("P", (20, 20), 0).save(palette, "PNG", transparency=0)
+        for content in (glass.getvalue(), palette.getvalue()):
+            self.assertEqual(cleaned(content).convert("RGBA").getpixel((5, 5))[3], 0)
+        self.assertEqual(cleaned(picture("PNG")).mode, "RGB")
+
+    def test_pictures_of_other_colours_become_red_green_blue(self) -> None:
+        for kind, mode in (("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "1"), ("PNG", "P"), ("PNG", "LA")):
+            with self.subTest(mode=mode):
+                self.assertIn(cleaned(picture(kind, mode=mode)).mode, ("RGB", "RGBA"))
+
+    def test_the_bytes_have_a_limit(self) -> None:
+        content = picture()
+        with mock.patch.object(covers, "MOST_BYTES", len(content)):
+            self.assertIsNotNone(cleaned(content))
+            self.assertEqual(sentence(content + b"\0"), "A cover may have at most 5 MB.")
+
+    def test_too_many_pixels_are_refused_before_they_are_decoded(self) -> None:
+        # 25 megapixels; and 400, where Pillow itself already says no.
+        for size in ((5000, 5000), (20_000, 20_000)):
+            with mock.patch("PIL.ImageOps.exif_transpose") as decode:
+                self.assertEqual(sentence(declared(*size)), "A cover may have at most 20 megapixels.")
+            decode.assert_not_called()
+
+    def test_what_is_no_picture_is_refused(self) -> None:
+        svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
+        jpeg = picture("JPEG", (300, 300))
+        for content in (picture("GIF"), picture("BMP"), picture("TIFF"), svg, b"text", jpeg[:600], b"\0"):
+            with self.subTest(content=content[:8]):
+                self.assertIn("this file is not", sentence(content))
+
+    def test_a_damaged_file_is_refused_whatever_its_decoder_raises(self) -> None:
+        # TypeError and struct.error were met with damaged EXIF data.
+        for error in (TypeError, struct.error, KeyError, EOFError):
+            with mock.patch("PIL.ImageOps.exif_transpose", side_effect=error("damaged")):
+                self.assertIn("this file is not", sentence(picture()))
+
+
+class CoverCase(CastTestCase):
+    book: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Emma")
+
+    def setUp(self) -> None:
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.place = Path(place.name)
+        self.enterContext(override_settings(MEDIA_ROOT=place.name))
+
+    def files(self) -> list[str]:
+        return sorted(path.name for path in self.place.rglob("*.*"))
+
+    def send(self, image: Any, version: str = "v3", name: str = "cover.png") -> Any:
+        body = {"image": upload(image, name) if isinstance(image, bytes) else image}
+        return self.api(self.carol).patch(f"/api/{version}/books/{self.book.pk}/", body, format="multipart")
+
+
+class CoverApiTest(CoverCase):
+    def test_an_upload_is_kept_and_shown_in_every_version(self) -> None:
+        for version in ("v1", "v2", "v3"):
+            answer = self.send(picture("JPEG"), version, name="../../my holiday.php")
+            self.assertEqual(answer.status_code, 200, answer.content)
+            image = self.api().get(f"/api/{version}/books/{self.book.pk}/").json()["image"]
+            self.assertRegex(image, r"\Ahttp://testserver/media/covers/[0-9a-f]{32}\.webp\Z")
+
+    def test_a_new_book_comes_with_its_cover(self) -> None:
+        body = {"name": "Persuasion", "image": upload()}
+        answer = self.api(self.carol).post("/api/v3/books/", body, format="multipart")
+        self.assertEqual(answer.status_code, 201, answer.content)
+        self.assertEqual(Path(answer.json()["image"]).name, self.files()[0])
+
+    def test_the_address_of_a_cover_answers_the_picture(self) -> None:
+        image = self.send(picture()).json()["image"].removeprefix("http://testserver")
+        route = next(
+            entry for entry in urls.urlpatterns if isinstance(entry, URLPattern) and entry.resolve(image[1:])
+        )
+        # The route was made for the folder of the settings, before the test chose another.
+        with mock.patch.dict(route.default_args, {"document_root": self.place}):
+            answer = self.client.get(image)
+        self.assertEqual((answer.status_code, answer["Content-Type"]), (200, "image/webp"))
+        self.assertEqual(Image.open(BytesIO(b"".join(answer.streaming_content))).format, "WEBP")
+
+    def test_what_is_no_cover_is_an_error_of_image(self) -> None:
+        for content in (picture("GIF"), b"<svg/>", declared(5000, 5000), b""):
+            answer = self.send(content)
+            self.assertEqual((answer.status_code, list(answer.json())), (400, ["image"]))
+        for text in ("cover.png", "data:image/png;base64,AAAA"):
+            self.assertEqual(list(self.send(text).json()), ["image"])
+        answer = self.api(self.carol).patch(f"/api/v3/books/{self.book.pk}/", {"image": "cover.png"})
+        self.assertEqual((answer.status_code, list(answer.json())), (400, ["image"]))
+        self.assertEqual(self.files(), [])
+
+
+class CoverFileTest(CoverCase):
+    def test_a_replaced_cover_goes_once_the_change_is_committed(self) -> None:
+        self.send(picture())
+        [first] = self.files()
+        with self.captureOnCommitCallbacks() as waiting:
+            self.send(picture("JPEG"))
+        self.assertIn(first, self.files())
+        for callback in waiting:
+            callback()
+        self.assertEqual(len(self.files()), 1)
+        self.assertNotIn(first, self.files())
+
+    def test_null_takes_the_cover_away(self) -> None:
+        self.send(picture())
+        with self.captureOnCommitCallbacks(execute=True):
+            answer = self.api(self.carol).patch(f"/api/v1/books/{self.book.pk}/", {"image": None})
+        self.assertEqual((answer.status_code, answer.json()["image"], self.files()), (200, None, []))
+
+    def test_a_change_of_something_else_leaves_the_cover(self) -> None:
+        self.send(picture())
+        with self.captureOnCommitCallbacks(execute=True):
+            change_book(book=self.book, name="Emma Woodhouse")
+        self.assertEqual(len(self.files()), 1)
+
+    def test_the_cover_goes_with_its_book(self) -> None:
+        self.send(picture())
+        with self.captureOnCommitCallbacks(execute=True):
+            self.api(self.carol).delete(f"/api/v3/books/{self.book.pk}/")
+        self.assertEqual(self.files(), [])

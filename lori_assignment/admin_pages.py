@@ -1,0 +1,100 @@
+"""What the pages of the administration have in common. A leaf: imports Django and `errors` only."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from django.conf import settings
+from django.contrib import admin, messages
+from django.db import transaction
+from django.db.models import QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _
+
+from lori_assignment.errors import Refusal
+
+admin.site.site_header = admin.site.site_title = settings.SITE_NAME
+admin.site.index_title = ""
+
+
+class ForStaff:
+    """Opens a page to all staff: the shop has no role between member, staff and superuser.
+
+    The administration lets in nobody who is not staff, and what staff may do over the API they may
+    do here, without rows in the table of permissions. What a page must not offer it takes away.
+    """
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+
+class ShopAdmin(ForStaff, admin.ModelAdmin):
+    """Rows that domain functions change: where one refuses, that is a message and not a crash.
+
+    The forms ask first; this is for what has become wrong between the asking and the saving.
+    """
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        page = super().changeform_view
+        return self._told(request, lambda: page(request, object_id, form_url, extra_context))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = super().delete_view
+        return self._told(request, lambda: page(request, object_id, extra_context))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = super().changelist_view
+        return self._told(request, lambda: page(request, extra_context))
+
+    def _told(self, request: HttpRequest, page: Callable[[], HttpResponse]) -> HttpResponse:
+        try:
+            return page()
+        except Refusal as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        rows, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        # What stands in the way is what refers to a row, for every account: nobody lacks a right.
+        return rows, counts, set() if protected else forbidden, protected
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """All of them or none, each as the page of one would."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def try_each(self, request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any], object]) -> None:
+        """Do `call` with each row; tell how many went well, and each refusal."""
+        done = 0
+        for row in rows:
+            try:
+                call(row)
+                done += 1
+            except Refusal as refusal:
+                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+        if done:
+            self.message_user(request, _("%(done)d done.") % {"done": done}, messages.SUCCESS)

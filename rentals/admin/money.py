@@ -1,0 +1,132 @@
+"""The ledger: looked at, and added to by payments, waivers and reversals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User
+from lori_assignment.errors import Refusal
+from rentals import ledger
+from rentals.admin.readonly import ReadOnly, short_time
+from rentals.models import LedgerEntry
+
+
+class MemberField(forms.CharField):
+    """An account by its username or e-mail address, which staff type without seeing all accounts."""
+
+    def clean(self, value: Any) -> User | None:
+        text = super().clean(value)
+        found = User.objects.filter(Q(username__iexact=text) | Q(email__iexact=text)).first()
+        if found is None:
+            raise ValidationError(_("No account has this username or e-mail address."))
+        return found
+
+
+class CreditForm(forms.ModelForm):
+    """Money that a member pays, or that the shop lets the member off."""
+
+    user = MemberField(
+        label=gettext_lazy("Member"), max_length=254, help_text=gettext_lazy("Username or e-mail address.")
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        choices=[
+            (LedgerEntry.Kind.PAYMENT, gettext_lazy("payment")),
+            (LedgerEntry.Kind.WAIVER, gettext_lazy("waiver")),
+        ],
+    )
+    amount = forms.DecimalField(
+        label=gettext_lazy("Amount"),
+        min_value=Decimal("0.01"),
+        max_digits=8,
+        decimal_places=2,
+        help_text=gettext_lazy("At most what the member owes, with the books that are out."),
+    )
+
+    class Meta:
+        model = LedgerEntry
+        fields: ClassVar[list[str]] = ["user", "kind", "amount", "method", "note"]
+        help_texts: ClassVar[dict[str, Any]] = {
+            "method": gettext_lazy("How it was paid; for a payment."),
+            "note": gettext_lazy("A waiver says why; a payment may say something."),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        if given.get("kind") == LedgerEntry.Kind.PAYMENT and not given.get("method"):
+            self.add_error("method", _("A payment says how it was paid."))
+        if given.get("kind") == LedgerEntry.Kind.WAIVER and not given.get("note"):
+            self.add_error("note", _("A waiver says why."))
+        if "user" in given and "amount" in given:
+            try:
+                ledger.refuse_more_than_owed(given["user"], given["amount"], at=timezone.now())
+            except Refusal as refusal:
+                self.add_error("amount", str(refusal))
+        return given
+
+    def _post_clean(self) -> None:
+        """The entry is made by the ledger, not out of this form's instance."""
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(ReadOnly):
+    list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
+    list_filter = ["kind", "method", "posted_at"]
+    search_fields = ["user__username", "user__name", "note"]
+    search_help_text = gettext_lazy("Member or note.")
+    list_select_related = ["user", "actor"]
+    ordering = ["-id"]
+    form = CreditForm
+    actions = ["reverse"]
+
+    @admin.display(description=gettext_lazy("posted"), ordering="posted_at")
+    def posted(self, entry: LedgerEntry) -> str:
+        return short_time(entry.posted_at)
+
+    def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
+        if obj is None:
+            return CreditForm.Meta.fields
+        facts = ["number", "kind", "amount", "balance", "method", "note", "rental", "working", "reverses"]
+        return ["user", *facts, "actor", "posted_at"]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": _("Take a payment, or let a member off")}
+        return super().add_view(request, form_url, title | (extra_context or {}))
+
+    def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        facts = {
+            "member": given["user"],
+            "amount": given["amount"],
+            "actor": self.caller(request),
+            "at": timezone.now(),
+        }
+        if given["kind"] == LedgerEntry.Kind.PAYMENT:
+            entry = ledger.take_payment(method=given["method"], note=given["note"], **facts)
+        else:
+            entry = ledger.waive(reason=given["note"], **facts)
+        obj.pk = entry.pk
+        # The message names the entry that was made.
+        obj.refresh_from_db()
+
+    @admin.action(description=gettext_lazy("Reverse: it was a mistake"), permissions=["view"])
+    def reverse(self, request: HttpRequest, entries: QuerySet[LedgerEntry]) -> None:
+        self.try_each(
+            request,
+            entries,
+            lambda entry: ledger.reverse(
+                entry=entry, reason=_("Corrected."), actor=self.caller(request), at=timezone.now()
+            ),
+        )
