@@ -67,7 +67,7 @@ class Overpayment(Refusal):
 
 class NotReversible(Refusal):
     code = "not_reversible"
-    message = _("A reversal cannot be reversed; post a new entry.")
+    message = _("Only payments and waivers are reversed. For a rent, make its rental void.")
 
 
 class AlreadyReversed(Refusal):

@@ -142,15 +142,21 @@ def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: dateti
 def reverse(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
     """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
 
-    Raises AlreadyReversed, and NotReversible for a reversal itself.
+    Raises AlreadyReversed, and NotReversible for a reversal and for a rent: a rental that stands has
+    its charge, so a wrong one is undone by making the rental void.
     """
-    member = lock_member(entry.user)
-    if entry.kind == LedgerEntry.Kind.REVERSAL:
+    lock_member(entry.user)
+    if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
         raise errors.NotReversible
     if LedgerEntry.objects.filter(reverses=entry).exists():
         raise errors.AlreadyReversed
+    return post_reversal(entry=entry, reason=reason, actor=actor, at=at)
+
+
+def post_reversal(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
+    """Write the opposite of an entry whose member's lock the caller holds."""
     return post(
-        member=member,
+        member=entry.user,
         kind=LedgerEntry.Kind.REVERSAL,
         amount=-entry.amount,
         reverses=entry,

@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any, Self
 
 from django.conf import settings
-from django.core.validators import MinValueValidator
+from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
 from django.utils import timezone
@@ -15,16 +15,17 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
-from rentals.pricing import Price, price, started_days
+from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
+# Times the days from 1970 to 2200 it still fits into a ledger entry.
+MOST_A_DAY = Decimal("9999.99")
 
 
-def _amount(label: Any, **options: Any) -> models.DecimalField:
-    """A non-negative amount of money; its check constraint stands in the model's Meta."""
-    return models.DecimalField(
-        label, max_digits=8, decimal_places=2, validators=[MinValueValidator(ZERO)], **options
-    )
+def _amount(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
+    """A field for an amount of money from zero to `most`; a constraint in the model's Meta holds it."""
+    bounds = [MinValueValidator(ZERO), MaxValueValidator(most)]
+    return models.DecimalField(label, max_digits=8, decimal_places=2, validators=bounds, **options)
 
 
 class Policy(models.Model):
@@ -107,10 +108,10 @@ class Rate(models.Model):
     first_days = models.PositiveSmallIntegerField(
         _("first days"), default=0, help_text=_("How many days have a rate of their own; 0 for none.")
     )
-    first_days_rate = _amount(_("rate in the first days"), default=ZERO)
-    daily_rate = _amount(_("daily rate after"))
-    minimum = _amount(_("minimum"), default=ZERO)
-    late_fee = _amount(_("late fee a day"), default=ZERO)
+    first_days_rate = _amount(_("rate in the first days"), most=MOST_A_DAY, default=ZERO)
+    daily_rate = _amount(_("daily rate after"), most=MOST_A_DAY)
+    minimum = _amount(_("minimum"), most=MOST_A_DAY, default=ZERO)
+    late_fee = _amount(_("late fee a day"), most=MOST_A_DAY, default=ZERO)
 
     class Meta:
         verbose_name = _("rate")
@@ -120,8 +121,13 @@ class Rate(models.Model):
             models.UniqueConstraint(fields=["price_list", "kind"], name="rate_one_per_kind"),
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="rate_kind_is_known"),
             models.CheckConstraint(
-                condition=Q(first_days_rate__gte=0, daily_rate__gte=0, minimum__gte=0, late_fee__gte=0),
-                name="rate_amounts_not_negative",
+                condition=Q(
+                    first_days_rate__range=(0, MOST_A_DAY),
+                    daily_rate__range=(0, MOST_A_DAY),
+                    minimum__range=(0, MOST_A_DAY),
+                    late_fee__range=(0, MOST_A_DAY),
+                ),
+                name="rate_amounts_within_bounds",
             ),
             # A ledger entry is not zero, and every returned rental has one.
             models.CheckConstraint(
@@ -173,10 +179,11 @@ class Rental(models.Model):
     due_at = models.DateTimeField(_("due"))
     returned_at = models.DateTimeField(_("returned"), null=True, blank=True)
     renewals = models.PositiveSmallIntegerField(_("renewals"), default=0)
-    late_days_before = models.PositiveSmallIntegerField(
-        _("late days before renewals"),
-        default=0,
-        help_text=_("Days that were late already when a renewal moved the due date."),
+    due_before = models.JSONField(
+        _("due dates before renewals"),
+        default=list,
+        blank=True,
+        help_text=_("Of each renewal: when it was, and the due date before it."),
     )
     rent_entry = models.OneToOneField(
         "LedgerEntry",
@@ -222,6 +229,10 @@ class Rental(models.Model):
                 name="rental_returned_has_its_rent_entry",
             ),
             models.CheckConstraint(
+                condition=Q(replacement_price=None) | Q(replacement_price__gt=0),
+                name="rental_replacement_price_above_zero",
+            ),
+            models.CheckConstraint(
                 condition=Q(voided_at=None, voided_by=None)
                 | Q(voided_at__isnull=False, voided_by__isnull=False),
                 name="rental_void_says_by_whom",
@@ -263,10 +274,6 @@ class Rental(models.Model):
     def is_overdue(self, at: datetime) -> bool:
         return self.is_open and self.due_at < at
 
-    def late_days(self, at: datetime) -> int:
-        """The started days past the due date at `at`, with those that renewals left behind."""
-        return self.late_days_before + started_days(self.due_at, at)
-
     def running_price(self, at: datetime) -> Price:
         """What the rental costs if it comes back at `at`, by the terms that it began under."""
         return price(
@@ -274,7 +281,10 @@ class Rental(models.Model):
             rented_at=self.rented_at,
             due_at=self.due_at,
             until=at,
-            late_days_before=self.late_days_before,
+            renewals=[
+                Renewal(datetime.fromisoformat(at), datetime.fromisoformat(due))
+                for at, due in self.due_before
+            ],
             cap=self.replacement_price,
         )
 
@@ -313,10 +323,10 @@ class LedgerEntry(models.Model):
     )
     kind = models.CharField(_("kind"), max_length=10, choices=Kind)
     amount = models.DecimalField(
-        _("amount"), max_digits=10, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
+        _("amount"), max_digits=12, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
     )
     balance = models.DecimalField(
-        _("balance"), max_digits=12, decimal_places=2, help_text=_("The member's, with this entry.")
+        _("balance"), max_digits=14, decimal_places=2, help_text=_("The member's, with this entry.")
     )
     rental = models.ForeignKey(
         Rental,

@@ -10,14 +10,28 @@ from django.db import IntegrityError, transaction
 
 from books.models import Book
 from rentals import errors
+from rentals.locks import hold_rate
 from rentals.models import Policy, PriceList, Rate
 from rentals.pricing import Price, price_of_days
 
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """The rate of the book's kind in the price list in force at `at`; None before the first list."""
-    price_list = PriceList.objects.in_force(at)
-    return price_list.rates.filter(kind=book.kind).first() if price_list else None
+    return (
+        Rate.objects.filter(kind=book.kind, price_list__in_force_from__lte=at)
+        .select_related("price_list")
+        .order_by("-price_list__in_force_from")
+        .first()
+    )
+
+
+def held_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
+    """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
+    while rate := rate_in_force(book, at=at):
+        # What we have waited for may have changed which list is in force.
+        if hold_rate(rate) and rate_in_force(book, at=at) == rate:
+            return rate
+    return None
 
 
 def quote(book: Book, *, days: int, at: datetime) -> tuple[Rate, Price]:
@@ -75,8 +89,8 @@ def delete_price_list(*, price_list: PriceList) -> None:
 
 
 def _locked_unused(price_list: PriceList) -> PriceList:
-    # FOR UPDATE on the rates: a rental that is being made holds a key-share lock on its rate until
-    # it commits, and one that comes later waits for us. Then the look below sees every rental.
+    # A rental that is being made holds its rate until it commits, and one that comes later waits for
+    # us. So the look below sees every rental.
     price_list = PriceList.objects.select_for_update().get(pk=price_list.pk)
     list(price_list.rates.select_for_update())
     if PriceList.objects.used().filter(pk=price_list.pk).exists():

@@ -12,6 +12,7 @@ Guarantees, each held by a property test:
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -68,6 +69,14 @@ class Price:
         }
 
 
+@dataclass(frozen=True, slots=True)
+class Renewal:
+    """At `at` the due date was moved on; before, it was `due_before`."""
+
+    at: datetime
+    due_before: datetime
+
+
 def started_days(start: datetime, end: datetime) -> int:
     """How many periods of 24 hours have started between two aware instants; 0 when none has.
 
@@ -108,17 +117,19 @@ def price(
     rented_at: datetime,
     due_at: datetime,
     until: datetime,
-    late_days_before: int = 0,
+    renewals: Iterable[Renewal] = (),
     cap: Decimal | None = None,
 ) -> Price:
-    """The price of a rental from `rented_at` until `until`; all three times are aware.
+    """The price of a rental from `rented_at` until `until`; all times are aware.
 
-    `late_days_before` are the late days that a renewal has left behind: it moves the due date, but
-    does not undo them.
+    `renewals` have moved the due date on, but do not undo the days that were late by then.
     """
+    late_days = started_days(due_at, until)
+    for renewal in renewals:
+        late_days += started_days(renewal.due_before, min(renewal.at, until))
     return price_of_days(
         terms,
         max(1, started_days(rented_at, until)),
-        late_days=late_days_before + started_days(due_at, until),
+        late_days=late_days,
         cap=cap,
     )

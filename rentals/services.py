@@ -9,6 +9,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
+from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -19,7 +20,7 @@ from rentals import errors, ledger
 from rentals.availability import free_copies
 from rentals.locks import lock_member
 from rentals.models import Policy, Rental
-from rentals.price_lists import rate_in_force
+from rentals.price_lists import held_rate_in_force
 
 
 @transaction.atomic
@@ -42,10 +43,10 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         reasons.append(errors.AlreadyRented())
     if at >= now:
         reasons += _over_limits(member, policy, len(out), now)
-    rate = rate_in_force(book, at=at)
+    rate = held_rate_in_force(book, at=at)
     if rate is None:
         reasons.append(errors.NoPriceInForce())
-    taken = _copy_to_rent(book, copy)
+    taken = _copy_to_rent(book, copy, at)
     if taken is None:
         reasons.append(errors.BookUnavailable() if copy is None else errors.CopyUnavailable())
     refuse(reasons)
@@ -82,11 +83,16 @@ def _over_limits(member: User, policy: Policy, open_rentals: int, now: datetime)
     return reasons
 
 
-def _copy_to_rent(book: Book, wanted: Copy | None) -> Copy | None:
+def _copy_to_rent(book: Book, wanted: Copy | None, at: datetime) -> Copy | None:
+    """A copy that is free now, and rather one that, by the records, was not out at `at` either.
+
+    The records may say that all were: a return is written down when the desk gets to it.
+    """
     free = free_copies().filter(book=book)
     if wanted is not None:
         free = free.filter(pk=wanted.pk)
-    chosen = free.order_by("pk").first()
+    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
+    chosen = free.order_by(Exists(out_then), "pk").first()
     # Nobody changes it in between: whoever changes a copy locks its book first.
     return lock_copy(chosen) if chosen else None
 
@@ -134,24 +140,25 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     refuse_unless_open(rental)
     if rental.renewals >= policy.max_renewals:
         raise errors.RenewalLimit
-    rental.late_days_before = rental.late_days(at)
+    rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
     rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
     rental.renewals += 1
-    rental.save(update_fields=["late_days_before", "due_at", "renewals"])
+    rental.save(update_fields=["due_before", "due_at", "renewals"])
     return rental
 
 
 @transaction.atomic
-def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str) -> Rental:
+def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
     """Undo a rental that was made by mistake: its copy is free, its charge reversed, its row kept.
 
     Raises AlreadyVoid.
     """
+    reason = reason or _("The rental is void.")
     rental = _locked(rental)
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
-    if rental.rent_entry is not None and not hasattr(rental.rent_entry, "reversed_by"):
-        ledger.reverse(entry=rental.rent_entry, reason=reason, actor=actor, at=at)
+    if rental.rent_entry is not None:
+        ledger.post_reversal(entry=rental.rent_entry, reason=reason, actor=actor, at=at)
     rental.voided_at = at
     rental.voided_by = actor
     rental.save(update_fields=["voided_at", "voided_by"])

@@ -7,7 +7,8 @@ from datetime import datetime
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
-from rest_framework import serializers
+
+from lori_assignment.api_fields import Instant
 
 
 class Status(models.IntegerChoices):
@@ -17,13 +18,13 @@ class Status(models.IntegerChoices):
     NOT_RETURNED = 2, _("not returned")
 
 
-class PastTime(serializers.DateTimeField):
-    """A time that is not in the future. Without an offset it is one of the shop's time zone."""
+class PastTime(Instant):
+    """A time that is not in the future."""
 
     default_error_messages = {"future": _("This is in the future.")}
 
     def to_internal_value(self, value: object) -> datetime:
-        time = super().to_internal_value(value)  # type: ignore[arg-type]  # it refuses other types itself
+        time = super().to_internal_value(value)
         if time > timezone.now():
             self.fail("future")
         return time

@@ -5,6 +5,7 @@ from __future__ import annotations
 import django_filters as filters
 from django.utils import timezone
 
+from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
 from rentals.api.fields import Status
 from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
@@ -13,9 +14,9 @@ class RentalFilter(filters.FilterSet):
     status = filters.ChoiceFilter(
         method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
     )
-    overdue = filters.BooleanFilter(method="narrow_by_overdue", help_text="true: out and past the due date.")
-    user = filters.NumberFilter(field_name="user", min_value=1)
-    book = filters.NumberFilter(field_name="copy__book", min_value=1)
+    overdue = TrueFalseFilter(method="narrow_by_overdue", help_text="true: out and past the due date.")
+    user = KeyFilter(field_name="user")
+    book = KeyFilter(field_name="copy__book")
 
     class Meta:
         model = Rental
@@ -30,7 +31,7 @@ class RentalFilter(filters.FilterSet):
 
 
 class PaymentFilter(filters.FilterSet):
-    user = filters.NumberFilter(field_name="user", min_value=1)
+    user = KeyFilter(field_name="user")
 
     class Meta:
         model = LedgerEntry

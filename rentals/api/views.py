@@ -7,7 +7,6 @@ from typing import Any
 
 from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
-from django.utils.translation import gettext_lazy as _
 from drf_yasg.utils import no_body, swagger_auto_schema
 from rest_framework import status
 from rest_framework.permissions import IsAdminUser, IsAuthenticated
@@ -30,7 +29,6 @@ class RentalViewSet(ResourceViewSet[Rental]):
     tag = "rentals"
     filterset_class = RentalFilter
     lookup_field = "ref"
-    VOID_REASON = _("The rental is void.")
 
     def get_permissions(self) -> list[Any]:
         if self.action in ("update", "partial_update", "destroy", "bring_back"):
@@ -96,7 +94,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Make a rental void that was made by mistake"""
         rental = self.get_object()
-        services.void_rental(rental=rental, at=self.now, actor=self.caller, reason=str(self.VOID_REASON))
+        services.void_rental(rental=rental, at=self.now, actor=self.caller)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     def bring_back(self, request: Request, **kwargs: Any) -> Response:

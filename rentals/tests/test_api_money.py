@@ -221,6 +221,32 @@ class PriceListTest(MoneyTestCase):
             self.assertEqual((answer.status_code, answer.json()["code"]), (409, "price_list_used"))
         self.assertEqual(PriceList.objects.filter(name="Tiered").count(), 1)
 
+    def test_a_patch_gives_whole_rates_or_none(self) -> None:
+        made = self.make().json()
+        path = f"{self.path}{made['id']}"
+        for rates in (
+            [{"book_type": kind} for kind in (1, 2, 3)],
+            [{"daily_rate": "1.00"} for _ in range(3)],
+            [{}, {}, {}],
+        ):
+            answer = self.api(self.carol).patch(path, {"rates": rates})
+            self.assertEqual((answer.status_code, list(answer.json())), (400, ["rates"]))
+
+    def test_a_rate_has_a_bound_so_that_every_charge_fits_the_ledger(self) -> None:
+        self.assertEqual(list(self.make(rates=_rates(daily_rate="10000.00")).json()), ["rates"])
+        since = "1970-01-01T00:00:00Z"
+        made = self.make(rates=_rates(daily_rate="9999.99", late_fee="9999.99"), in_force_from=since)
+        self.assertEqual(made.status_code, 201)
+        desk = self.api(self.carol)
+        sent = {"book": self.novel.pk, "user": self.bob.pk, "date_rented": since}
+        ref = desk.post("/api/v3/book_rentals/", sent).json()["ref"]
+        for _ in range(2):
+            self.assertEqual(desk.post(f"/api/v3/book_rentals/{ref}/renew").status_code, 200)
+        returned = desk.post(f"/api/v3/book_rentals/{ref}/return")
+        self.assertEqual(returned.status_code, 200)
+        self.assertGreater(float(returned.json()["charge"]), 400_000_000)
+        self.assertEqual(desk.get("/api/v3/book_rentals/").status_code, 200)
+
     def test_there_is_one_rate_for_each_kind(self) -> None:
         for rates in (_rates()[:2], _rates() + _rates()[:1], [], "x", [1], None):
             with self.subTest(rates=rates):

@@ -173,6 +173,30 @@ class RentTest(RentalTestCase):
         sent["book"] = add_book(name="Emma", kind=3).pk
         self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 409)
 
+    def test_a_time_that_the_clocks_skip_or_show_twice_needs_its_offset(self) -> None:
+        with timezone.override("Europe/Rome"):
+            for time in ("2026-03-29T02:30:00", "2025-10-26T02:30:00"):
+                sent = {"book": self.book.pk, "date_rented": time}
+                answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+                self.assertEqual((answer.status_code, list(answer.json())), (400, ["date_rented"]))
+            sent["date_rented"] = "2025-10-26T02:30:00+01:00"
+            self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
+
+    def test_a_time_at_the_end_of_the_calendar_is_refused(self) -> None:
+        for zone in ("Europe/Rome", "America/New_York"):
+            with timezone.override(zone):
+                for time in ("0001-01-01T00:10:00", "9999-12-31T23:59:59", "1969-12-31T00:00:00Z"):
+                    sent = {"book": self.book.pk, "date_rented": time}
+                    answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+                    self.assertEqual((answer.status_code, list(answer.json())), (400, ["date_rented"]))
+
+    def test_a_past_rental_rather_gets_a_copy_that_was_there_then(self) -> None:
+        first, second = self.other.copies.order_by("pk")
+        was_out = self.rent(self.bob, self.other, days_ago=9)
+        self.assertEqual(was_out.copy, first)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{was_out.ref}/return")
+        self.assertEqual(self.rent(self.alice, self.other, days_ago=5).copy, second)
+
 
 class SeeTest(RentalTestCase):
     def test_members_see_their_own_and_staff_all_newest_first(self) -> None:
@@ -212,7 +236,9 @@ class SeeTest(RentalTestCase):
         self.assertEqual(refs(f"book={self.book.pk}"), [late.ref])
         self.assertEqual(refs("status=1"), [])
         self.assertEqual(len(refs("status=2")), 2)
-        self.assertEqual(client.get("/api/v1/book_rentals/?status=3").status_code, 400)
+        for wrong in ("status=3", "overdue=banana", "user=0_2", "user=%D9%A2", "user=2.9", "book=x"):
+            answer = client.get(f"/api/v1/book_rentals/?{wrong}")
+            self.assertEqual((answer.status_code, list(answer.json())), (400, [wrong.split("=")[0]]))
 
     def test_a_members_rentals_are_for_the_member_and_staff(self) -> None:
         rental = self.rent(self.alice)

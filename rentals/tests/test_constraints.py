@@ -89,6 +89,16 @@ class RentalConstraintTest(ConstraintTestCase):
         )
         bring_back(returned_at=MONDAY, rent_entry=rent)
 
+    def test_the_rent_entry_is_a_rent_and_of_this_rental(self) -> None:
+        rental = self.rental()
+        other = self.rental(copy=add_book(name="Persuasion", kind=3).copies.get(), user=self.bob)
+        rent = {"kind": "rent", "method": "", "amount": Decimal(1), "balance": Decimal(1)}
+        for entry in (self.entry(), self.entry(user=self.bob, rental=other, **rent)):
+            with self.assertRaisesMessage(IntegrityError, "rent entry"), transaction.atomic():
+                Rental.objects.filter(pk=rental.pk).update(rent_entry=entry, returned_at=MONDAY)
+        own = self.entry(number=2, rental=rental, **rent)
+        Rental.objects.filter(pk=rental.pk).update(rent_entry=own, returned_at=MONDAY)
+
     def test_a_void_rental_says_by_whom(self) -> None:
         rental = self.rental()
 
@@ -97,6 +107,10 @@ class RentalConstraintTest(ConstraintTestCase):
 
         self.assert_refused("rental_void_says_by_whom", void, voided_at=MONDAY)
         void(voided_at=MONDAY, voided_by=self.carol)
+
+    def test_a_replacement_price_is_above_zero(self) -> None:
+        self.assert_refused("rental_replacement_price_above_zero", self.rental, replacement_price=-1)
+        self.rental(replacement_price=1)
 
     def test_what_a_rental_refers_to_cannot_be_deleted(self) -> None:
         self.rental()
@@ -175,11 +189,12 @@ class PriceConstraintTest(ConstraintTestCase):
         self.assert_refused(name, self.rate_of, first_days=2)
         self.rate_of(first_days=2, minimum=Decimal("0.50"))
 
-    def test_amounts_are_not_negative(self) -> None:
+    def test_amounts_are_within_bounds(self) -> None:
         for field in ("first_days_rate", "daily_rate", "minimum", "late_fee"):
             with self.subTest(field=field):
-                facts = {"minimum": Decimal(1)} | {field: Decimal("-0.01")}
-                self.assert_refused("rate_", self.rate_of, **facts)
+                for amount in ("-0.01", "10000.00"):
+                    facts = {"minimum": Decimal(1)} | {field: Decimal(amount)}
+                    self.assert_refused("rate_amounts_within_bounds", self.rate_of, **facts)
 
     def test_a_kind_has_one_rate(self) -> None:
         self.rate_of()

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from books.models import Kind
 from rentals.models import PriceList
-from rentals.pricing import DAY, NOTHING, price, price_of_days, started_days
+from rentals.pricing import DAY, NOTHING, Renewal, price, price_of_days, started_days
 
 MICROSECOND = timedelta(microseconds=1)
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -132,6 +132,36 @@ class PriceTest(TestCase):
         self.assertEqual(total(due), Decimal("14.00"))
         self.assertEqual(total(due + MICROSECOND), Decimal("15.50"))
         self.assertEqual(total(due + 2 * DAY), Decimal("17.00"))
+
+    @given(instants, st.lists(st.timedeltas(DAY, 60 * DAY), max_size=3), lengths, lengths)
+    def test_a_renewal_never_makes_it_cheaper_than_it_was_then(
+        self, start: datetime, waits: list[timedelta], length: timedelta, more: timedelta
+    ) -> None:
+        terms = Terms(late_fee=Decimal("0.50"))
+        due, now = start + 14 * DAY, start
+        renewals: list[Renewal] = []
+
+        def cost(until: datetime) -> Decimal:
+            return price(terms, rented_at=start, due_at=due, until=until, renewals=renewals).total
+
+        for wait in waits:
+            now += wait
+            before = cost(now)
+            renewals.append(Renewal(at=now, due_before=due))
+            due = max(due, now) + 14 * DAY
+            self.assertEqual(cost(now), before)
+        self.assertLessEqual(cost(start + length), cost(start + length + more))
+
+    def test_a_return_from_before_a_renewal_has_only_the_late_days_of_then(self) -> None:
+        terms = Terms(late_fee=Decimal("0.50"))
+        due = MONDAY + 14 * DAY
+        renewed = [Renewal(at=MONDAY + 20 * DAY, due_before=due)]
+        facts = {"rented_at": MONDAY, "due_at": MONDAY + 34 * DAY, "renewals": renewed}
+        late = [
+            price(terms, until=MONDAY + days * DAY, **facts).late_days  # type: ignore[arg-type]  # mixed values
+            for days in (10, 14, 16, 20, 30, 34, 35)
+        ]
+        self.assertEqual(late, [0, 0, 2, 6, 6, 6, 7])
 
     def test_rent_and_late_fee_stop_at_the_replacement_price(self) -> None:
         worked = price_of_days(Terms(late_fee=Decimal("0.50")), 30, late_days=16, cap=Decimal("24.90"))

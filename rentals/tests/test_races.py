@@ -7,9 +7,11 @@ instead of an answer; each twin shows that, so that the test with the lock is kn
 from __future__ import annotations
 
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from unittest import mock, skipUnless
@@ -21,10 +23,10 @@ from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.cast import RaceTestCase
-from lori_assignment.errors import Refusal
+from lori_assignment.errors import Refusal, refuse
 from rentals import ledger, services
 from rentals.models import LedgerEntry, Policy, PriceList, Rental
-from rentals.price_lists import delete_price_list
+from rentals.price_lists import change_price_list, delete_price_list
 
 # SQLite has one writer at a time from BEGIN on, whether we lock or not: there is no twin to show.
 has_row_locks = skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
@@ -204,13 +206,39 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes["error"], 2)
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
-    def test_a_rental_and_the_withdrawal_of_its_price_list_do_not_both_happen(self) -> None:
-        tiered = PriceList.objects.get(name="Tiered")
-        book = add_book(name="Emma", kind=3)
-        outcomes = self.all_at_once(self.rent(self.alice, book), lambda: delete_price_list(price_list=tiered))
-        self.assertEqual([outcome(result) for result in outcomes].count("error"), 0)
-        rental = Rental.objects.first()
-        if PriceList.objects.filter(pk=tiered.pk).exists():
-            self.assertEqual(outcome(outcomes[1]), "price_list_used")
-        elif rental is not None:
-            self.assertEqual(rental.price_list.name, "By kind")
+    def rent_while(self, change: Callable[[], Any]) -> list[str]:
+        """What comes of a rental, and of `change`, which starts when the rental knows its rate."""
+        knows_its_rate = threading.Event()
+
+        def refuse_and_wait(reasons: Any) -> None:
+            refuse(reasons)
+            knows_its_rate.set()
+            time.sleep(0.5)
+
+        def change_then() -> Any:
+            knows_its_rate.wait(timeout=10)
+            return change()
+
+        with mock.patch.object(services, "refuse", refuse_and_wait):
+            calls = (self.rent(self.alice, add_book(name="Emma", kind=3)), change_then)
+            return [outcome(result) for result in self.all_at_once(*calls)]
+
+    def changes_of(self, price_list: PriceList) -> list[Callable[[], Any]]:
+        rates = [{"kind": kind, "daily_rate": Decimal(9)} for kind in (1, 2, 3)]
+        return [
+            lambda: delete_price_list(price_list=price_list),
+            lambda: change_price_list(price_list=price_list, rates=rates),
+            lambda: change_price_list(price_list=price_list, in_force_from=timezone.now() + timedelta(9)),
+        ]
+
+    def test_a_price_list_does_not_change_under_a_rental_that_is_being_made(self) -> None:
+        for change in self.changes_of(PriceList.objects.get(name="Tiered")):
+            Rental.objects.all().delete()
+            self.assertEqual(self.rent_while(change), ["done", "price_list_used"])
+            self.assertEqual(Rental.objects.get().price_list.name, "Tiered")
+
+    @has_row_locks
+    def test_without_holding_the_rate_the_rental_ends_in_an_error(self) -> None:
+        change = self.changes_of(PriceList.objects.get(name="Tiered"))[0]
+        with mock.patch("rentals.price_lists.hold_rate", return_value=True):
+            self.assertEqual(self.rent_while(change), ["error", "done"])

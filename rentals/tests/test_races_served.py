@@ -75,7 +75,7 @@ class ServedRaceTest(RaceTestCase):
                 return site
             except URLError:
                 time.sleep(0.1)
-        self.fail("The server did not come up.")
+        raise AssertionError("The server did not come up.")
 
     def post(self, number: int, user: User, path: str, **body: Any) -> Callable[[], str]:
         """A call that posts to one of the two servers, and returns the status with the code."""

@@ -84,15 +84,11 @@ class RentalOut(serializers.ModelSerializer[Rental]):
 
 class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
-    balance = serializers.DecimalField(max_digits=12, decimal_places=2)
+    balance = serializers.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
         ref_name = "BalanceV2"
         swagger_schema_fields = {"example": {"user_id": 3, "balance": "29.00"}}
-
-
-# The first service answered an array of one.
-BALANCE_IS_A_LIST = True
 
 
 def balance_of(member: User, balance: Balance) -> list[dict[str, Any]]:

@@ -95,7 +95,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     overdue = serializers.SerializerMethodField()
     price_list = serializers.CharField(source="price_list.name", help_text="Its name.")
     charge = serializers.DecimalField(
-        max_digits=10, decimal_places=2, allow_null=True, help_text="What the return charged."
+        max_digits=14, decimal_places=2, allow_null=True, help_text="What the return charged."
     )
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if it came back now; null after the return."
@@ -133,7 +133,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     def get_overdue(self, rental: Rental) -> bool:
         return rental.is_overdue(self.now)
 
-    @swagger_serializer_method(serializers.DecimalField(max_digits=10, decimal_places=2, allow_null=True))
+    @swagger_serializer_method(serializers.DecimalField(max_digits=14, decimal_places=2, allow_null=True))
     def get_running_cost(self, rental: Rental) -> str | None:
         return str(rental.running_price(self.now).total) if rental.is_open else None
 
@@ -142,11 +142,11 @@ class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
     balance = serializers.DecimalField(
-        max_digits=12, decimal_places=2, help_text="Posted and running; positive: the member owes."
+        max_digits=14, decimal_places=2, help_text="Posted and running; positive: the member owes."
     )
-    posted = serializers.DecimalField(max_digits=12, decimal_places=2, help_text="The sum of the ledger.")
+    posted = serializers.DecimalField(max_digits=14, decimal_places=2, help_text="The sum of the ledger.")
     running = serializers.DecimalField(
-        max_digits=12, decimal_places=2, help_text="What the open rentals would cost if they came back now."
+        max_digits=14, decimal_places=2, help_text="What the open rentals would cost if they came back now."
     )
     open_rentals = serializers.IntegerField(help_text="How many books are out.")
 
@@ -164,9 +164,6 @@ class BalanceOut(serializers.Serializer[object]):
         }
 
 
-BALANCE_IS_A_LIST = False
-
-
 def balance_of(member: User, balance: Balance) -> dict[str, Any]:
     return {
         "user_id": member.pk,
@@ -181,8 +178,8 @@ def balance_of(member: User, balance: Balance) -> dict[str, Any]:
 class WorkingLine(serializers.Serializer[object]):
     what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
     days = serializers.IntegerField(required=False)
-    rate = serializers.DecimalField(max_digits=8, decimal_places=2, required=False)
-    amount = serializers.DecimalField(max_digits=10, decimal_places=2)
+    rate = serializers.DecimalField(max_digits=14, decimal_places=2, required=False)
+    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
         ref_name = "WorkingLineV3"
@@ -262,9 +259,9 @@ class StatementOut(serializers.Serializer[object]):
 
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
-    balance = serializers.DecimalField(max_digits=12, decimal_places=2)
-    posted = serializers.DecimalField(max_digits=12, decimal_places=2)
-    running = serializers.DecimalField(max_digits=12, decimal_places=2)
+    balance = serializers.DecimalField(max_digits=14, decimal_places=2)
+    posted = serializers.DecimalField(max_digits=14, decimal_places=2)
+    running = serializers.DecimalField(max_digits=14, decimal_places=2)
     open_rentals = RentalOut(many=True)
     entries = EntryOut(many=True)
     next = serializers.URLField(allow_null=True, help_text="The page with the later entries.")

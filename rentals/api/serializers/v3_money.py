@@ -11,8 +11,8 @@ from rest_framework.validators import UniqueValidator
 
 from accounts.models import User
 from books.models import Kind
-from lori_assignment.api_fields import Amount, PlainInteger, PlainKey
-from rentals.models import LedgerEntry, PriceList, Rate
+from lori_assignment.api_fields import Amount, Instant, PlainInteger, PlainKey
+from rentals.models import MOST_A_DAY, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
@@ -29,7 +29,7 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
 class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
     amount = serializers.SerializerMethodField()
     balance = serializers.DecimalField(
-        max_digits=12, decimal_places=2, help_text="Of the member's ledger after it."
+        max_digits=14, decimal_places=2, help_text="Of the member's ledger after it."
     )
     taken_by = serializers.IntegerField(source="actor_id")
     taken_at = serializers.DateTimeField(source="posted_at")
@@ -59,10 +59,10 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
 class RateShape(serializers.ModelSerializer[Rate]):
     book_type = serializers.ChoiceField(choices=Kind.choices, source="kind")
     first_days = PlainInteger(required=False, min_value=0, max_value=365)
-    first_days_rate = Amount(required=False, min_value=Decimal(0))
-    daily_rate = Amount(min_value=Decimal(0))
-    minimum = Amount(required=False, min_value=Decimal(0))
-    late_fee = Amount(required=False, min_value=Decimal(0))
+    first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
+    daily_rate = Amount(min_value=Decimal(0), max_value=MOST_A_DAY)
+    minimum = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
+    late_fee = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
 
     class Meta:
         model = Rate
@@ -70,7 +70,7 @@ class RateShape(serializers.ModelSerializer[Rate]):
         ref_name = "RateV3"
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        first = attrs.get("first_days_rate", 0) if attrs.get("first_days") else attrs["daily_rate"]
+        first = attrs.get("first_days_rate") if attrs.get("first_days") else attrs.get("daily_rate")
         if not (first or attrs.get("minimum")):
             raise serializers.ValidationError(_("The first day must cost something."))
         return attrs
@@ -98,7 +98,7 @@ class PriceListIn(serializers.Serializer[PriceList]):
         max_length=100,
         validators=[UniqueValidator(PriceList.objects.all(), message=_("Another price list has this name."))],
     )
-    in_force_from = serializers.DateTimeField(
+    in_force_from = Instant(
         required=False,
         validators=[
             UniqueValidator(
@@ -117,6 +117,10 @@ class PriceListIn(serializers.Serializer[PriceList]):
         }
 
     def validate_rates(self, rates: list[dict[str, Any]]) -> list[dict[str, Any]]:
+        # Again, and not in part: REST framework lets a PATCH leave out fields of the rates too.
+        whole = RateShape(data=self.initial_data["rates"], many=True)
+        if not whole.is_valid():
+            raise serializers.ValidationError(whole.errors)
         if sorted(rate["kind"] for rate in rates) != sorted(Kind.values):
             raise serializers.ValidationError(_("There must be one rate for each kind: 1, 2 and 3."))
         return rates

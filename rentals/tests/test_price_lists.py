@@ -1,0 +1,82 @@
+"""Price lists when two make or change them at once: the database decides, the later one is told."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any
+from unittest import mock
+
+from django.utils import timezone
+
+from books.models import Kind
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase, RaceTestCase
+from rentals import errors
+from rentals.models import PriceList, Rate
+from rentals.price_lists import change_price_list, delete_price_list, make_price_list, quote
+from rentals.services import rent_book
+
+WINTER = datetime(2026, 12, 1, tzinfo=UTC)
+RATES = [{"kind": kind, "daily_rate": Decimal("2.00")} for kind in Kind]
+
+
+def make(name: str = "Winter", at: datetime = WINTER) -> PriceList:
+    return make_price_list(name=name, in_force_from=at, rates=RATES)
+
+
+class TakenTest(CastTestCase):
+    def test_a_name_and_a_time_are_one_lists(self) -> None:
+        winter, spring = make(), make("Spring", datetime(2027, 3, 1, tzinfo=UTC))
+        for again in ({"name": "Winter"}, {"in_force_from": WINTER}):
+            with self.assertRaises(errors.PriceListTaken):
+                change_price_list(price_list=spring, rates=[], **again)
+        for name, at in (("Winter", timezone.now()), ("Frost", WINTER)):
+            with self.assertRaises(errors.PriceListTaken):
+                make(name, at)
+        spring.refresh_from_db()
+        self.assertEqual((spring.name, spring.rates.count(), PriceList.objects.count()), ("Spring", 3, 5))
+        change_price_list(price_list=winter, name="Winter", in_force_from=WINTER)
+
+    def test_the_api_answers_what_was_taken_meanwhile_with_409(self) -> None:
+        make()
+        body = {"name": "Winter", "rates": [{"book_type": kind, "daily_rate": "2.00"} for kind in Kind]}
+        staff = self.api(self.carol)
+        self.assertEqual(staff.post("/api/v3/price_lists/", body).status_code, 400)
+        with mock.patch("rest_framework.validators.UniqueValidator.__call__"):
+            answer = staff.post("/api/v3/price_lists/", body)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (409, "price_list_taken"))
+
+
+class UsedTest(CastTestCase):
+    def test_a_list_that_priced_a_rental_is_final(self) -> None:
+        tiered, flat = PriceList.objects.get(name="Tiered"), PriceList.objects.get(name="Flat")
+        now = timezone.now()
+        rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
+        calls: list[Any] = [
+            lambda price_list: change_price_list(price_list=price_list, name="Dearer"),
+            lambda price_list: change_price_list(price_list=price_list, rates=RATES),
+            lambda price_list: delete_price_list(price_list=price_list),
+        ]
+        for call in calls:
+            with self.assertRaises(errors.PriceListUsed):
+                call(tiered)
+            call(flat)
+        self.assertEqual(tiered.rates.get(kind=3).minimum, Decimal("4.50"))
+        self.assertFalse(PriceList.objects.filter(name__in=["Flat", "Dearer"]).exists())
+
+    def test_without_a_list_in_force_there_is_no_price(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        self.assertEqual(quote(book, days=5, at=WINTER)[1].total, Decimal("7.50"))
+        with self.assertRaises(errors.NoPriceInForce):
+            quote(book, days=5, at=datetime(1999, 1, 1, tzinfo=UTC))
+
+
+class AtOnceTest(RaceTestCase):
+    def test_one_of_three_gets_the_name_and_its_rates(self) -> None:
+        outcomes = self.all_at_once(*[make] * 3)
+        self.assertEqual(
+            Counter(type(outcome) for outcome in outcomes), {PriceList: 1, errors.PriceListTaken: 2}
+        )
+        self.assertEqual(Rate.objects.filter(price_list__name="Winter").count(), 3)
