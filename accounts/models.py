@@ -74,6 +74,11 @@ class User(AbstractUser):
                 name="account_email_unique_in_any_case",
                 violation_error_message=EMAIL_TAKEN,
             ),
+            models.CheckConstraint(
+                condition=models.Q(is_superuser=False) | models.Q(is_staff=True),
+                name="account_superuser_is_staff",
+                violation_error_message=_("A superuser is staff too."),
+            ),
         ]
 
     def change_profile(self, **fields: str) -> None:

@@ -23,6 +23,10 @@ def isbn_of(text: str) -> str | None:
 
     Accepts ISBN-10 and ISBN-13, with or without hyphens and spaces.
     """
+    text = clean(text, " -").upper()
+    # Asked first, because stdnum overlooks a line feed at the end and then trips over it.
+    if not re.fullmatch(r"[0-9]{9}[0-9X]|[0-9]{13}", text):
+        return None
     try:
         digits = standard.to_isbn13(standard.validate(text)).replace("-", "")
     except StandardError:

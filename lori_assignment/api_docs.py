@@ -22,6 +22,8 @@ from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.serializers import Serializer
 from rest_framework.test import APIRequestFactory
 
+from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
+
 INFO = openapi.Info(
     title="Lori Books",
     default_version="v3",
@@ -188,7 +190,8 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("401")
         if any(isinstance(permission, IsAdminUser) for permission in permissions):
             statuses.append("403")
-        if "{" in self.path:
+        # A cursor that is not ours leads nowhere, like a path or a mailed key that is wrong.
+        if "{" in self.path or self.should_page() or getattr(self.view, "may_not_find", False):
             statuses.append("404")
         if self.action == "quote" or (self.version and self.method != "GET" and self.view.tag != "accounts"):
             statuses.append("409")
@@ -227,9 +230,9 @@ def _with_nothing_required(serializer: Serializer[Any]) -> Serializer[Any]:
 
 def _query_parameter(name: str, field: filters.Filter) -> openapi.Parameter:
     facts: dict[str, Any] = {"type": openapi.TYPE_STRING}
-    if isinstance(field, filters.BooleanFilter):
+    if isinstance(field, TrueFalseFilter):
         facts = {"type": openapi.TYPE_BOOLEAN}
-    elif isinstance(field, (filters.NumberFilter, filters.ModelChoiceFilter)):
+    elif isinstance(field, KeyFilter):
         facts = {"type": openapi.TYPE_INTEGER}
     elif isinstance(field, filters.ChoiceFilter):
         choices = [choice for choice, _ in field.extra["choices"]]

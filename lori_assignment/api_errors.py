@@ -8,7 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.core.exceptions import PermissionDenied, RequestDataTooBig, SuspiciousOperation
+from django.core.exceptions import (
+    ObjectDoesNotExist,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
 from django.views import defaults
@@ -30,7 +35,8 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     elif isinstance(error, SuspiciousOperation):
         # Too many fields or files in a form, a filename with a path in it.
         error = exceptions.ParseError(_("The body is not acceptable."))
-    elif isinstance(error, Http404):
+    elif isinstance(error, (Http404, ObjectDoesNotExist)):
+        # The second: what the view had found was deleted before it could be locked.
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import re
+from datetime import UTC, datetime
 from typing import Any
 
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -35,6 +37,39 @@ class PlainKey(serializers.PrimaryKeyRelatedField):
         if isinstance(data, bool) or not re.fullmatch(PLAIN_DIGITS, str(data)):
             self.fail("incorrect_type")
         return super().to_internal_value(int(data))
+
+
+EARLIEST = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class Instant(serializers.DateTimeField):
+    """A time from 1970 to 2199. Without an offset it is one of the shop's time zone.
+
+    One that the clocks skip or show twice needs its offset: what was meant cannot be known.
+    """
+
+    default_error_messages = {
+        "range": _("A time from 1970 to 2199 is required."),
+        "clock_change": _("The clocks changed then: give the time with its offset, such as +01:00."),
+    }
+
+    def to_internal_value(self, value: Any) -> datetime:
+        try:
+            time = super().to_internal_value(value)
+        except OverflowError:
+            self.fail("range")
+        if not EARLIEST <= time < LATEST:
+            self.fail("range")
+        return time
+
+    def enforce_timezone(self, value: datetime) -> datetime:
+        if timezone.is_naive(value):
+            zone = timezone.get_current_timezone()
+            offsets = {value.replace(tzinfo=zone, fold=fold).utcoffset() for fold in (0, 1)}
+            if len(offsets) > 1:
+                self.fail("clock_change")
+        return super().enforce_timezone(value)
 
 
 class Amount(serializers.DecimalField):

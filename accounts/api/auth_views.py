@@ -125,6 +125,7 @@ class PasswordResetConfirm(OpenDoor, stock.PasswordResetConfirmView):
 
 
 class VerifyEmail(OpenDoor, GenericAPIView[Any]):
+    may_not_find = True
     serializer_class = EmailKeyIn
 
     def post(self, request: Request) -> Response:

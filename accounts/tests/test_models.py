@@ -1,8 +1,14 @@
 from __future__ import annotations
 
+from io import StringIO
+
+from allauth.account.models import EmailAddress
 from django.contrib.auth.models import AnonymousUser
 from django.core import mail
+from django.core.management import CommandError, call_command
+from django.db import IntegrityError, transaction
 from django.test import RequestFactory
+from django.urls import reverse
 
 from accounts.models import User
 from accounts.passwords import send_reset_mail
@@ -40,3 +46,29 @@ class UserTest(CastTestCase):
     def test_what_is_no_address_is_sent_nothing(self):
         send_reset_mail(RequestFactory().post("/"), email="nowhere")
         self.assertEqual(mail.outbox, [])
+
+
+class SuperuserTest(CastTestCase):
+    def test_a_superuser_is_staff_too(self):
+        with self.assertRaises(IntegrityError), transaction.atomic():
+            User.objects.filter(pk=self.alice.pk).update(is_superuser=True)
+        User.objects.filter(pk=self.alice.pk).update(is_superuser=True, is_staff=True)
+
+    def test_createsuperuser_names_what_is_wrong_with_an_address_that_is_taken(self):
+        def create(email):
+            call_command("createsuperuser", interactive=False, username="eve", email=email, stdout=StringIO())
+
+        with self.assertRaisesMessage(CommandError, "An account with this e-mail address exists already."):
+            create("ALICE@example.org")
+        create("eve@example.org")
+        self.assertTrue(User.objects.get(username="eve").is_superuser)
+
+
+class OwnAddressTest(CastTestCase):
+    def test_another_accounts_address_cannot_be_added_as_ones_own(self):
+        self.client.force_login(self.alice)
+        page = reverse("account_email")
+        for address, accepted in (("BOB@example.org", False), ("alice2@example.org", True)):
+            self.client.post(page, {"action_add": "", "email": address})
+            added = EmailAddress.objects.filter(user=self.alice, email__iexact=address).exists()
+            self.assertEqual(added, accepted)

@@ -187,3 +187,13 @@ class SecondFactorTest(SignInCase):
         with at_the_second(NOW), mock.patch("allauth.mfa.models.Authenticator.record_usage") as record:
             self.sign_in(otp=code_of(self.secret, NOW))
         record.assert_called_once_with()
+
+
+class CrowdTest(SignInCase):
+    def test_a_lock_holds_while_many_others_fail_to_sign_in(self):
+        for _ in range(5):
+            self.sign_in(password=WRONG)
+        self.assertEqual(self.sign_in().status_code, 429)
+        # More keys than the database cache keeps by its default of 300.
+        cache.set_many({f"other:{number}": 1 for number in range(400)})
+        self.assertEqual(self.sign_in().status_code, 429)

@@ -9,6 +9,7 @@ from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 
 from books.models import Book, BookQuerySet, Copy, Kind
+from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
 from rentals.availability import available_books
 
 # Books of unknown year come first going up, last going down.
@@ -25,7 +26,7 @@ class BookFilter(filters.FilterSet):
     language = filters.CharFilter(
         field_name="language", lookup_expr="iexact", max_length=8, help_text="Language code, such as en."
     )
-    available = filters.BooleanFilter(
+    available = TrueFalseFilter(
         method="narrow_by_availability", help_text="true: only books that can be rented now."
     )
     ordering = filters.ChoiceFilter(
@@ -55,6 +56,8 @@ class BookFilter(filters.FilterSet):
 
 
 class CopyFilter(filters.FilterSet):
+    book = KeyFilter(field_name="book")
+
     class Meta:
         model = Copy
-        fields = ["book", "barcode", "status"]
+        fields = ["barcode", "status"]

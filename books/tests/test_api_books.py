@@ -84,6 +84,7 @@ class FindTest(CatalogueTestCase):
                 self.assertEqual(self.names(f"search={text}"), ["Emma"])
         self.assertEqual(self.names("search=Ὅμηρος"), ["Ἰλιάς"])
         self.assertEqual(self.names("search=emma sagan"), [])
+        self.assertEqual(self.names("search=12345678%0AX"), [])
 
     def test_the_list_is_narrowed_by_kind_language_and_availability(self) -> None:
         self.assertEqual(self.names("book_type=3"), ["Emma"])
@@ -97,7 +98,14 @@ class FindTest(CatalogueTestCase):
         self.assertEqual(self.names("ordering=-id")[0], "Undated")
 
     def test_what_cannot_be_asked_is_an_error_of_that_parameter(self) -> None:
-        for query in ("book_type=9", "ordering=author__user", "page_size=0", "page_size=x", "search=%00"):
+        for query in (
+            "book_type=9",
+            "ordering=author__user",
+            "page_size=0",
+            "page_size=x",
+            "search=%00",
+            "available=banana",
+        ):
             with self.subTest(query=query):
                 answer = self.api().get(f"/api/v3/books/?{query}")
                 self.assertEqual((answer.status_code, list(answer.json())), (400, [query.split("=")[0]]))

@@ -93,7 +93,7 @@ class QuoteLine(serializers.Serializer[object]):
     what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
     days = serializers.IntegerField(required=False)
     rate = serializers.DecimalField(max_digits=8, decimal_places=2, required=False)
-    amount = serializers.DecimalField(max_digits=10, decimal_places=2)
+    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
         ref_name = "QuoteLineV3"
@@ -106,7 +106,7 @@ class QuoteOut(serializers.Serializer[object]):
     days = serializers.IntegerField()
     late_days = serializers.IntegerField(help_text="How many of them lie past the due date.")
     lines = QuoteLine(many=True)
-    total = serializers.DecimalField(max_digits=10, decimal_places=2)
+    total = serializers.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
         ref_name = "QuoteV3"
