@@ -13,6 +13,8 @@ preload_app = True
 timeout = 30
 graceful_timeout = 20
 keepalive = 5
+# A search with a long cursor still fits.
+limit_request_line = 8190
 accesslog = "-"
 # Nobody steers a running server by a socket in somebody's home folder.
 control_socket_disable = True

@@ -4,8 +4,12 @@ README.md lists the variables. A production start (DEBUG off) with a missing or 
 with one sentence that names the variable.
 """
 
+import re
+import warnings
+from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
@@ -23,6 +27,18 @@ def _demand(condition: bool, sentence: str) -> None:
         raise ImproperlyConfigured(sentence)
 
 
+def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> dict[str, Any]:
+    """The settings that an address in the environment stands for, read by django-environ."""
+    known = {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
+    try:
+        with warnings.catch_warnings(action="ignore"):  # Ours is the one sentence.
+            found = read(name, default=default)
+    except (ValueError, KeyError, ImproperlyConfigured):
+        found = {}
+    _demand("EMAIL_BACKEND" in found or found.get("ENGINE") in known, f"{name} is no address that we know.")
+    return found
+
+
 # ---------------------------------------------------------------- what must be given in production
 
 DEBUG = env.bool("DEBUG", default=False)
@@ -30,17 +46,17 @@ DEBUG = env.bool("DEBUG", default=False)
 SECRET_KEY = env.str("SECRET_KEY", default="only-for-development-" * 3 if DEBUG else "")
 _demand(bool(SECRET_KEY), "SECRET_KEY is not set; give it at least 50 random characters.")
 _demand(
-    DEBUG or (len(SECRET_KEY) >= 50 and len(set(SECRET_KEY)) >= 5),
+    DEBUG or (len(SECRET_KEY) >= 50 and len(set(SECRET_KEY)) >= 5 and "only-for-dev" not in SECRET_KEY),
     "SECRET_KEY is too weak; give it at least 50 random characters.",
 )
 
 # Where members find the shop. Its scheme decides whether cookies and links insist on https.
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
-_site = urlsplit(SITE_URL)
 _demand(
-    _site.scheme in {"http", "https"} and bool(_site.hostname) and not _site.path,
+    re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", SITE_URL) is not None,
     "SITE_URL is not set to the shop's address, such as https://shop.example.",
 )
+_site = urlsplit(SITE_URL)
 SITE_IS_LOCAL = _site.hostname in {"localhost", "127.0.0.1", "::1"}
 _demand(
     DEBUG or _site.scheme == "https" or SITE_IS_LOCAL,
@@ -69,11 +85,16 @@ _demand(RATE_LIMITS in {"on", "off"}, "RATE_LIMITS must be on or off.")
 
 # How many proxies stand in front: the client's address is read that far from the right end of
 # X-Forwarded-For, and nothing further left is believed.
-TRUSTED_PROXIES = env.int("TRUSTED_PROXIES", default=0)
+_proxies = env.str("TRUSTED_PROXIES", default="0")
+_demand(re.fullmatch("[0-9]{1,2}", _proxies) is not None, "TRUSTED_PROXIES must be a number from 0 to 99.")
+TRUSTED_PROXIES = int(_proxies)
 
 # ---------------------------------------------------------------- applications
 
 INSTALLED_APPS = [
+    # Before those whose commands they replace: migrate and createsuperuser.
+    "lori_assignment",
+    "accounts",
     "whitenoise.runserver_nostatic",
     "django.contrib.admin",
     "django.contrib.auth",
@@ -92,7 +113,6 @@ INSTALLED_APPS = [
     "dj_rest_auth.registration",
     "django_filters",
     "drf_yasg",
-    "accounts",
     "books",
     "rentals",
 ]
@@ -139,7 +159,9 @@ _demand(
     DEBUG or "DATABASE_URL" in env.ENVIRON,
     "DATABASE_URL is not set; give it as postgres://user:password@host/name.",
 )
-DATABASES = {"default": env.db("DATABASE_URL", default=f"sqlite:///{BASE_DIR / 'var' / 'shop.sqlite3'}")}
+DATABASES = {
+    "default": _address("DATABASE_URL", env.db, f"sqlite:///{BASE_DIR / 'var' / 'shop.sqlite3'}"),
+}
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
     # Writers queue up at BEGIN instead of failing half-way: a deferred transaction that wants to
@@ -164,6 +186,9 @@ CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache",
+        # At its default of 300 other people's failed sign-ins would push out the count of one that
+        # is locked.
+        "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }
 
@@ -183,7 +208,7 @@ _demand(
     DEBUG or "EMAIL_URL" in env.ENVIRON,
     "EMAIL_URL is not set; password resets go by mail. Give it as smtp+tls://user:password@host:587.",
 )
-_email = env.email_url("EMAIL_URL", default="consolemail://")
+_email = _address("EMAIL_URL", env.email_url, "consolemail://")
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
 EMAIL_HOST = _email.get("EMAIL_HOST", "")
 EMAIL_PORT = _email.get("EMAIL_PORT", 25)
@@ -235,6 +260,7 @@ ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
 ACCOUNT_USERNAME_VALIDATORS = "accounts.models.username_validators"
+ACCOUNT_FORMS = {"add_email": "accounts.forms.AddOwnEmailForm"}
 ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 MFA_TOTP_ISSUER = SITE_NAME

@@ -6,9 +6,11 @@ import sys
 from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
+from lori_assignment.charset import only_utf8
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 
 try:
-    application = get_wsgi_application()
+    application = only_utf8(get_wsgi_application())
 except ImproperlyConfigured as problem:
     sys.exit(f"Lori Books cannot start: {problem}")

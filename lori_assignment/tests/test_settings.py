@@ -54,6 +54,16 @@ class ProductionTest(TestCase):
             *((name, None) for name in PRODUCTION),
             ("SECRET_KEY", "short"),
             ("SECRET_KEY", "x" * 60),
+            ("SECRET_KEY", "only-for-development-" * 3),
+            ("SITE_URL", "https://shop.example:abc"),
+            ("SITE_URL", "https://shop.example/?x"),
+            ("DATABASE_URL", ""),
+            ("DATABASE_URL", "shop"),
+            ("DATABASE_URL", "oranges://x"),
+            ("EMAIL_URL", "smtp://mail.example:99999"),
+            ("EMAIL_URL", "pigeon://mail.example"),
+            ("TRUSTED_PROXIES", "-1"),
+            ("TRUSTED_PROXIES", "some"),
             ("SITE_URL", "http://shop.example"),
             ("SITE_URL", "shop.example"),
             ("ALLOWED_HOSTS", "*"),
@@ -84,6 +94,13 @@ class ProductionTest(TestCase):
             stopped.stderr,
             "Lori Books cannot start: SECRET_KEY is too weak; give it at least 50 random characters.\n",
         )
+
+    def test_a_shop_without_rate_limits_says_so(self) -> None:
+        setup = "DEBUG and __import__('django').setup()"
+        for limits, said in (("on", ""), ("off", "RATE_LIMITS is off")):
+            started = start(setup, RATE_LIMITS=limits, DEBUG="on")
+            self.assertEqual(started.returncode, 0)
+            self.assertEqual("RATE_LIMITS is off" in started.stderr, bool(said))
 
     def test_https_insists_on_itself_and_a_local_shop_does_not(self) -> None:
         for site, expected in (("https://shop.example", "True"), ("http://localhost:8000", "False")):

@@ -1,0 +1,36 @@
+"""Only UTF-8 comes in. Django decodes by whatever codec a Content-Type names, before any middleware:
+some of Python's codecs then crash, and others make text that no database stores."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+
+_BODY = json.dumps(
+    {"detail": "Only the charset UTF-8 is understood.", "code": "unsupported_media_type"}
+).encode()
+
+
+def speaks_utf8(content_type: str) -> bool:
+    """False for another charset, and for a parameter in an encoding of its own (`name*=…`)."""
+    charsets = re.findall(r"""charset\s*=\s*["']?([^"';\s]*)""", content_type, re.IGNORECASE)
+    return all(charset.lower() in ("utf-8", "utf8") for charset in charsets) and "*=" not in content_type
+
+
+def only_utf8(application: Application) -> Application:
+    """Answer 415 to a request in another charset, and hand on the rest."""
+
+    def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        if speaks_utf8(environ.get("CONTENT_TYPE", "")):
+            return application(environ, start_response)
+        start_response(
+            "415 Unsupported Media Type",
+            [("Content-Type", "application/json"), ("Content-Length", str(len(_BODY)))],
+        )
+        return [_BODY]
+
+    return guarded

@@ -1,0 +1,35 @@
+"""Another charset than UTF-8 is refused before Django reads the request."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest import TestCase
+
+from lori_assignment.charset import only_utf8
+from lori_assignment.wsgi import application
+
+
+def status_of(server: Any, content_type: str) -> tuple[str, bytes]:
+    told: list[str] = []
+    body = b"".join(server({"CONTENT_TYPE": content_type}, lambda status, headers: told.append(status)))
+    return told[0][:3], body
+
+
+def shop(environ: dict[str, Any], start_response: Any) -> list[bytes]:
+    start_response("200 OK", [])
+    return [b"come in"]
+
+
+class CharsetTest(TestCase):
+    def test_utf8_and_nothing_said_come_through(self) -> None:
+        for content_type in ("", "application/json", "a/b; charset=utf-8", 'a/b; x=y; Charset="UTF-8"'):
+            with self.subTest(content_type=content_type):
+                self.assertEqual(status_of(only_utf8(shop), content_type), ("200", b"come in"))
+
+    def test_any_other_is_415_from_the_shop_itself(self) -> None:
+        for charset in ("rot13", "undefined", "idna", "base64", "unicode_escape", "punycode", "latin-1", ""):
+            with self.subTest(charset=charset):
+                status, body = status_of(application, f"application/json; charset={charset}")
+                self.assertEqual((status, json.loads(body)["code"]), ("415", "unsupported_media_type"))
+        self.assertEqual(status_of(application, "text/plain; x*=bogus''%41")[0], "415")
