@@ -49,8 +49,8 @@ class CastTestCase(Cast, TestCase):
         introduce(cls)
 
 
-class RaceTestCase(Cast, TransactionTestCase):
-    """For what several connections do at once: everything is really committed."""
+class Committed(Cast):
+    """Mixed into the TransactionTestCases: everything is really committed, and other connections see it."""
 
     # What the migrations filled in (price lists, policy) comes back after each test.
     serialized_rollback = True
@@ -72,6 +72,10 @@ class RaceTestCase(Cast, TransactionTestCase):
                     cursor.execute(definition)
         else:
             super()._fixture_teardown()  # type: ignore[misc]  # the stubs leave it out
+
+
+class RaceTestCase(Committed, TransactionTestCase):
+    """For what several connections do at once."""
 
     def all_at_once(self, *calls: Callable[[], Any]) -> list[Any]:
         """Run `calls` in a thread each, started together; what each returned, or the exception."""

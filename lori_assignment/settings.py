@@ -328,6 +328,8 @@ SWAGGER_SETTINGS = {
     "DEFAULT_AUTO_SCHEMA_CLASS": "lori_assignment.api_docs.OperationDocs",
     "DEFAULT_GENERATOR_CLASS": "lori_assignment.api_docs.DocumentGenerator",
     "USE_SESSION_AUTH": False,
+    # Else Swagger UI tells a stranger's validator where our document is.
+    "VALIDATOR_URL": None,
     "SECURITY_DEFINITIONS": {
         "JWT": {
             "type": "apiKey",

@@ -71,7 +71,10 @@ class WhoMayTest(ShopAdminTestCase):
             self.assertEqual([client.get(self.page(page)).status_code for page in pages], [status] * 4)
 
     def test_the_front_page_shows_staff_what_they_may_do(self) -> None:
-        for client, apps in ((self.counter, {"accounts", "books", "rentals"}), (self.signed_in(self.dan), None)):
+        for client, apps in (
+            (self.counter, {"accounts", "books", "rentals"}),
+            (self.signed_in(self.dan), None),
+        ):
             shown = {app["app_label"] for app in client.get(reverse("admin:index")).context["app_list"]}
             self.assertTrue(shown == apps if apps else shown > {"books", "rentals", "accounts"}, shown)
 

@@ -195,13 +195,15 @@ class RaceTest(RaceTestCase):
         def look(member: User) -> User:
             return User.objects.get(pk=member.pk)
 
-        post = ledger.post
+        create = LedgerEntry.objects.create
 
-        def post_together(**facts: Any) -> LedgerEntry:
+        def create_together(**facts: Any) -> LedgerEntry:
+            # All have read the last number by now.
             line.wait(timeout=10)
-            return post(**facts)
+            return create(**facts)
 
-        with mock.patch.multiple(ledger, lock_member=look, post=post_together):
+        together = mock.patch.object(LedgerEntry.objects, "create", create_together)
+        with mock.patch.object(ledger, "lock_member", look), together:
             outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("9.00")] * 3)))
         self.assertEqual(outcomes["error"], 2)
         self.assertEqual(ledger.posted_balance(self.alice), 0)

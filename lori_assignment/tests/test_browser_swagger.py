@@ -1,0 +1,117 @@
+"""/swagger and /redoc, as a person uses them: read, try out, authorize."""
+
+from __future__ import annotations
+
+import json
+
+from django.test import override_settings
+from playwright.sync_api import Locator, expect
+
+from books.stock import add_book
+from lori_assignment.browser import PUBLIC_HOST, BrowserTestCase
+from lori_assignment.cast import PASSWORD
+from rentals.models import Rental
+
+TOKEN = "/api-token-auth/"
+RENTALS = "/api/v3/book_rentals/"
+
+
+class SwaggerTest(BrowserTestCase):
+    def setUp(self):
+        super().setUp()
+        self.emma = add_book(name="Emma", kind=3)
+        self.page.goto("/swagger")
+
+    def operation(self, method: str, path: str) -> Locator:
+        """One method of one path, opened for trying out."""
+        summary = self.page.locator(f"[data-path='{path}']")
+        block = self.page.locator(f".opblock-{method}").filter(has=summary)
+        block.locator(summary).click()
+        block.get_by_role("button", name="Try it out").click()
+        return block
+
+    def execute(self, block: Locator, body: dict | None = None) -> tuple[str, dict]:
+        """The status and the body that the page shows as the answer."""
+        if body is not None:
+            block.locator("textarea.body-param__text").fill(json.dumps(body))
+        with self.page.expect_response(lambda answer: answer.request.resource_type == "fetch") as came:
+            block.get_by_role("button", name="Execute").click()
+        answer = block.locator(".live-responses-table .response")
+        # The answer to an earlier press may still stand there.
+        expect(answer.locator(".response-col_status")).to_have_text(str(came.value.status))
+        shown = answer.locator("code").first.inner_text()
+        return answer.locator(".response-col_status").inner_text(), json.loads(shown)
+
+    def authorize(self, value: str) -> None:
+        self.page.get_by_role("button", name="Authorize").first.click()
+        dialog = self.page.locator(".modal-ux")
+        dialog.get_by_role("textbox").fill(value)
+        dialog.get_by_role("button", name="Apply credentials").click()
+        dialog.get_by_role("button", name="Close").click()
+
+    def sign_in_here(self) -> None:
+        """Get a token by the page, and give it to the page."""
+        credentials = {"username": "alice", "password": PASSWORD}
+        status, shown = self.execute(self.operation("post", TOKEN), credentials)
+        self.assertEqual(status, "200")
+        self.authorize(f"JWT {shown['token']}")
+
+    def test_the_document_has_every_version_and_its_groups(self):
+        for version in ("v1", "v2", "v3"):
+            for group in ("accounts", "books", "rentals"):
+                tag = self.page.locator(f"#operations-tag-{version}_{group}")
+                tag.wait_for()
+        expect(self.page.locator(".opblock")).to_have_count(self.operations_of_the_document())
+
+    def operations_of_the_document(self) -> int:
+        document = self.page.request.get("/swagger.json").json()
+        return sum(key != "parameters" for path in document["paths"].values() for key in path)
+
+    def test_the_jwt_button_opens_what_needs_a_token(self):
+        rentals = self.operation("get", RENTALS)
+        with self.complaining_of("401"):
+            self.assertEqual(self.execute(rentals)[0], "401")
+        self.sign_in_here()
+        status, shown = self.execute(rentals)
+        self.assertEqual((status, shown["results"]), ("200", []))
+
+    def test_a_book_is_rented_by_the_page(self):
+        self.sign_in_here()
+        status, shown = self.execute(self.operation("post", RENTALS), {"book": self.emma.pk})
+        self.assertEqual((status, shown["book"]), ("201", self.emma.pk))
+        self.assertEqual(Rental.objects.get().user, self.alice)
+        self.picture_of_the_rentals()
+
+    def picture_of_the_rentals(self) -> None:
+        """The group of the rentals, with the call and its answer on one screen."""
+        self.page.get_by_placeholder("Filter by tag").fill("v3 rentals")
+        self.page.add_style_tag(
+            content="body { zoom: 0.75 } .body-param__text.body-param__text { min-height: 0; height: 3rem }"
+        )
+        self.page.locator("#operations-tag-v3_rentals").evaluate("group => group.scrollIntoView()")
+        self.take_picture("swagger")
+
+
+class RedocTest(BrowserTestCase):
+    def test_the_document_is_rendered(self):
+        self.page.goto("/redoc")
+        # Where the logo would be: it is left out, not broken.
+        self.page.get_by_text("API docs by Redocly").wait_for()
+        self.assertEqual(self.page.get_by_role("heading", level=1).all_inner_texts(), ["Lori Books (v3)"])
+        self.assertEqual(self.page.locator("img").count(), 0)
+        groups = [name.strip() for name in self.page.get_by_role("menuitem").all_inner_texts()]
+        for group in ("sign-in", "v1 rentals", "v2 rentals", "v3 rentals"):
+            self.assertIn(group, groups)
+
+
+class PublicHostTest(BrowserTestCase):
+    """Swagger UI asks more of the world where it is not on localhost."""
+
+    def test_neither_page_asks_anything_of_another_host(self):
+        site = f"http://{PUBLIC_HOST}:{self.server_thread.port}"
+        # Which is about http at a public address, and there is none outside of this test.
+        with override_settings(ALLOWED_HOSTS=[PUBLIC_HOST]), self.complaining_of("Opener-Policy"):
+            for path, sign in [("/swagger", ".opblock"), ("/redoc", "text=API docs by Redocly")]:
+                self.page.goto(site + path)
+                self.page.locator(sign).first.wait_for()
+                self.page.wait_for_load_state("networkidle")
