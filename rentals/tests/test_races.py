@@ -7,7 +7,6 @@ instead of an answer; each twin shows that, so that the test with the lock is kn
 from __future__ import annotations
 
 import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -208,18 +207,24 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes["error"], 2)
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
-    def rent_while(self, change: Callable[[], Any]) -> list[str]:
-        """What comes of a rental, and of `change`, which starts when the rental knows its rate."""
-        knows_its_rate = threading.Event()
+    def rent_while(self, change: Callable[[], Any], *, patience: float) -> list[str]:
+        """What comes of a rental, and of `change`, which starts when the rental knows its rate.
+
+        The rental gives the change up to `patience` seconds to finish.
+        """
+        knows_its_rate, changed = threading.Event(), threading.Event()
 
         def refuse_and_wait(reasons: Any) -> None:
             refuse(reasons)
             knows_its_rate.set()
-            time.sleep(0.5)
+            changed.wait(timeout=patience)
 
         def change_then() -> Any:
             knows_its_rate.wait(timeout=10)
-            return change()
+            try:
+                return change()
+            finally:
+                changed.set()
 
         with mock.patch.object(services, "refuse", refuse_and_wait):
             calls = (self.rent(self.alice, add_book(name="Emma", kind=3)), change_then)
@@ -236,11 +241,11 @@ class RaceTest(RaceTestCase):
     def test_a_price_list_does_not_change_under_a_rental_that_is_being_made(self) -> None:
         for change in self.changes_of(PriceList.objects.get(name="Tiered")):
             Rental.objects.all().delete()
-            self.assertEqual(self.rent_while(change), ["done", "price_list_used"])
+            self.assertEqual(self.rent_while(change, patience=0.5), ["done", "price_list_used"])
             self.assertEqual(Rental.objects.get().price_list.name, "Tiered")
 
     @has_row_locks
     def test_without_holding_the_rate_the_rental_ends_in_an_error(self) -> None:
         change = self.changes_of(PriceList.objects.get(name="Tiered"))[0]
         with mock.patch("rentals.price_lists.hold_rate", return_value=True):
-            self.assertEqual(self.rent_while(change), ["error", "done"])
+            self.assertEqual(self.rent_while(change, patience=10), ["error", "done"])
