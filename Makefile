@@ -52,7 +52,7 @@ test-postgresql: $(VENV)/ready
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
-	$(BIN)/mypy .
+	DEBUG=on $(BIN)/mypy .
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
 
 format: $(VENV)/ready-dev ## Put the code into its format

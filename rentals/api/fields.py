@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Any
 
 from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from rest_framework import serializers
 
 from lori_assignment.api_fields import Instant
 
@@ -28,3 +30,17 @@ class PastTime(Instant):
         if time > timezone.now():
             self.fail("future")
         return time
+
+
+def check_copy(given: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValidationError when staff name a copy of another book than the one they name."""
+    if "copy" in given and given["copy"].book_id != given["book"].pk:
+        raise serializers.ValidationError({"copy": [_("This is a copy of another book.")]})
+    return given
+
+
+def check_return(given: dict[str, Any]) -> dict[str, Any]:
+    """Raises ValidationError when a time of return comes without a return."""
+    if given.get("date_returned") and given.get("status") != Status.RETURNED:
+        raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
+    return given

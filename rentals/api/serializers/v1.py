@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.api_fields import PlainKey
-from rentals.api.fields import PastTime, Status
+from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental
 
@@ -38,9 +37,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if "copy" in attrs and attrs["copy"].book_id != attrs["book"].pk:
-            raise serializers.ValidationError({"copy": [_("This is a copy of another book.")]})
-        return attrs
+        return check_copy(attrs)
 
 
 class RentalChange(serializers.Serializer[Rental]):
@@ -52,9 +49,7 @@ class RentalChange(serializers.Serializer[Rental]):
         swagger_schema_fields = {"example": {"status": 1}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        if attrs.get("date_returned") and attrs.get("status") != Status.RETURNED:
-            raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
-        return attrs
+        return check_return(attrs)
 
 
 class RentalOut(serializers.ModelSerializer[Rental]):
