@@ -7,6 +7,7 @@ from typing import Any
 from django.conf import settings
 from django.db import connection
 from django.test.runner import DiscoverRunner
+from django.utils.log import configure_logging
 
 from lori_assignment.test_coverage import report_coverage
 
@@ -31,7 +32,10 @@ class LoriTestRunner(DiscoverRunner):
         super().setup_test_environment(**kwargs)
         # The real hash is slow by design; the suite makes thousands of users.
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-        logging.getLogger("django.request").setLevel(logging.ERROR)
+        # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
+        # a test that loads the WSGI application sets up the log anew.
+        settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}
+        configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
 
     def setup_databases(self, **kwargs: Any) -> Any:
         # Django copies SQLite's file for each parallel process, and not the write-ahead log beside

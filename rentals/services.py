@@ -51,9 +51,8 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         reasons.append(errors.BookUnavailable() if copy is None else errors.CopyUnavailable())
     refuse(reasons)
 
-    # Else it was refused above; for the type checker.
-    assert taken is not None  # noqa: S101
-    assert rate is not None  # noqa: S101
+    assert taken is not None  # noqa: S101  # for the type checker: it was refused above
+    assert rate is not None  # noqa: S101  # as above
     return Rental.objects.create(
         user=member,
         copy=taken,

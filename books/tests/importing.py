@@ -51,7 +51,7 @@ class CutOff(io.TextIOBase):
     def __init__(self, text: str, *, lines: int) -> None:
         self._lines = iter(text.splitlines(keepends=True)[:lines])
 
-    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]
+    def readline(self, size: int = -1, /) -> str:  # type: ignore[override]  # a text, not bytes
         for line in self._lines:
             return line
         raise KeyboardInterrupt
