@@ -16,8 +16,9 @@ help: ## List the targets
 $(VENV)/ready: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	    { echo "Lori Books needs Python 3.11; name it by make PYTHON=..."; exit 1; }
-	$(PYTHON) -m venv $(VENV)
-	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
+	@echo "Setting up $(VENV), which takes about a minute …"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	@touch $@
 
 $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
@@ -34,6 +35,8 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	    "EMAIL_URL=consolemail://" > .env
 
 run: $(VENV)/ready .env ## Set up and serve the shop with demo data at port 8000 (PORT=...)
+	@$(BIN)/python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null || \
+	    { echo "Port $(PORT) is taken; name another by make run PORT=..."; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate
 	@$(BIN)/python manage.py load_demo --if-empty
 	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"

@@ -11,11 +11,12 @@ from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 from lori_assignment.errors import Refusal
 
 admin.site.site_header = admin.site.site_title = settings.SITE_NAME
-admin.site.index_title = ""
+admin.site.index_title = gettext_lazy("Administration")
 
 
 class ForStaff:

@@ -26,7 +26,7 @@ from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
 
 INFO = openapi.Info(
     title="Lori Books",
-    default_version="v3",
+    default_version="v1 v2 v3",
     description=(
         "The API of a book-rental shop. Sign in with `POST /api-token-auth/`, press *Authorize* and enter "
         "the word `JWT`, a space and the token. v3 is the current version; v1 and v2 keep the shape of the "
@@ -91,8 +91,12 @@ def _plain(description: str, detail: str, code: str) -> openapi.Response:
 
 ERRORS = {
     "400": _error("Malformed.", INVALID, {"field": ["This field is required."]}),
-    "401": _plain("No valid token.", "Given token not valid for any token type", "token_not_valid"),
-    "403": _plain("Staff only.", "You do not have permission to perform this action.", "permission_denied"),
+    "401": _plain(
+        "No valid token.",
+        "This token has run out; POST /api-token-refresh/ gives the next one.",
+        "token_not_valid",
+    ),
+    "403": _plain("Staff only.", "Only staff may do this.", "permission_denied"),
     "404": _plain("There is none, or none that you may see.", "Not found.", "not_found"),
     "409": _error(
         "A rule says no.",

@@ -16,6 +16,7 @@ from django.core.exceptions import (
 )
 from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 from django.views import defaults
 from rest_framework import exceptions, status
 from rest_framework.response import Response
@@ -59,9 +60,28 @@ def _body(error: exceptions.APIException, data: Any) -> Any:
         # A list comes from a validator that speaks of no field.
         return {"non_field_errors": data} if isinstance(data, list) else data
     if isinstance(error.detail, dict):
-        # simplejwt's errors bring their own code, and the inner reasons, which help nobody outside.
-        return {"detail": error.detail["detail"], "code": error.detail["code"]}
-    return {"detail": error.detail, "code": error.get_codes()}
+        # simplejwt's errors bring their own code, and hide the reason behind it.
+        return {"detail": _what_is_wrong(error.detail), "code": error.detail["code"]}
+    code = error.get_codes()
+    return {"detail": SAID_PLAINLY.get(str(code), error.detail), "code": code}
+
+
+# What REST framework and simplejwt say of a token or a role helps only who knows them.
+SAID_PLAINLY = {
+    "not_authenticated": gettext_lazy(
+        "Sign in: send the header Authorization: JWT <token>, with a token of POST /api-token-auth/."
+    ),
+    "permission_denied": gettext_lazy("Only staff may do this."),
+}
+
+
+def _what_is_wrong(detail: dict[str, Any]) -> Any:
+    reasons = " ".join(str(inner.get("message")) for inner in detail.get("messages", []))
+    if "expired" in reasons:
+        return _("This token has run out; POST /api-token-refresh/ gives the next one.")
+    if "wrong type" in reasons:
+        return _("This is not an access token; a refresh token is for POST /api-token-refresh/ only.")
+    return _("This is not a token of this shop.") if reasons else detail["detail"]
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -69,7 +89,8 @@ def _is_api(request: HttpRequest) -> bool:
 
 
 def _json(status_code: int, code: str, detail: str) -> JsonResponse:
-    return JsonResponse({"detail": detail, "code": code}, status=status_code)
+    shape = {"separators": (",", ":")}
+    return JsonResponse({"detail": detail, "code": code}, status=status_code, json_dumps_params=shape)
 
 
 def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -80,13 +101,13 @@ def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(403, "permission_denied", _("You do not have permission to perform this action."))
+        return _json(403, "permission_denied", _("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
 def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(404, "not_found", _("Not found."))
+        return _json(404, "not_found", _("There is no such address; /swagger lists every call."))
     return defaults.page_not_found(request, exception)
 
 

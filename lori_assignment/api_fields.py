@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, NoReturn
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
@@ -28,10 +28,22 @@ class PlainInteger(serializers.IntegerField):
         return super().to_internal_value(data)
 
 
+class Choice(serializers.ChoiceField):
+    """One of some values; the error names them."""
+
+    default_error_messages = {"invalid_choice": _("One of {allowed} is required.")}
+
+    def fail(self, key: str, **facts: Any) -> NoReturn:
+        super().fail(key, allowed=", ".join(str(choice) for choice in self.choices), **facts)
+
+
 class PlainKey(serializers.PrimaryKeyRelatedField):
     """The id of another object, as a JSON number or as plain digits."""
 
-    default_error_messages = {"incorrect_type": _("An id in plain digits is required.")}
+    default_error_messages = {
+        "incorrect_type": _("An id in plain digits is required."),
+        "does_not_exist": _("There is none with the id {pk_value}."),
+    }
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not re.fullmatch(PLAIN_DIGITS, str(data)):

@@ -19,10 +19,18 @@ class KeyFilter(filters.CharFilter):
         super().__init__(validators=[digits], **options)
 
 
-class TrueFalseFilter(filters.TypedChoiceFilter):
+class OneOfFilter(filters.TypedChoiceFilter):
+    """One of some values; the error names them."""
+
+    def __init__(self, *, choices: list[tuple[Any, Any]], **options: Any) -> None:
+        allowed = ", ".join(str(choice) for choice, _label in choices)
+        message = _("One of %(allowed)s is required.") % {"allowed": allowed}
+        super().__init__(choices=choices, error_messages={"invalid_choice": message}, **options)
+
+
+class TrueFalseFilter(OneOfFilter):
     """`true` or `false`. django-filter's own takes everything else as nothing said."""
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(
-            choices=[("true", "true"), ("false", "false")], coerce=lambda text: text == "true", **options
-        )
+        choices = [("true", "true"), ("false", "false")]
+        super().__init__(choices=choices, coerce=lambda text: text == "true", **options)

@@ -1,6 +1,8 @@
 """How gunicorn serves the shop. `entrypoint.sh serve` and `make run` use this file."""
 
 import os
+import signal
+from typing import Any
 
 # In a container the outside is the only way in; `make run` binds 127.0.0.1.
 bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
@@ -18,3 +20,9 @@ limit_request_line = 8190
 accesslog = "-"
 # Nobody steers a running server by a socket in somebody's home folder.
 control_socket_disable = True
+
+
+def post_worker_init(worker: Any) -> None:  # noqa: ARG001  # gunicorn hands it over
+    """A terminal's Ctrl-C reaches the workers too, beside the master's word to stop: a worker that is
+    told twice hangs until it is killed. Only the master listens to it."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)

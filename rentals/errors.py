@@ -42,7 +42,7 @@ class NoPriceInForce(Refusal):
 
 class AlreadyReturned(Refusal):
     code = "already_returned"
-    message = _("This rental has been returned.")
+    message = _("This rental has been returned already.")
 
 
 class AlreadyVoid(Refusal):
@@ -72,7 +72,7 @@ class NotReversible(Refusal):
 
 class AlreadyReversed(Refusal):
     code = "already_reversed"
-    message = _("This entry has been reversed.")
+    message = _("This entry has been reversed already.")
 
 
 class PriceListUsed(Refusal):

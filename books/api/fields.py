@@ -17,6 +17,8 @@ from books.models import ISBN_TAKEN, Book
 from books.stock import MOST_COPIES_AT_ONCE
 from lori_assignment.api_fields import Amount, PlainInteger
 
+KINDS = "1: regular, 2: fiction, 3: novel."
+
 
 class CoverField(serializers.Field[Any, Any, Any, Any]):
     """A picture uploaded in a multipart form, cleaned as `books.covers` says; null takes it away.

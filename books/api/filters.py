@@ -8,8 +8,9 @@ import django_filters as filters
 from django.db.models import QuerySet, Value
 from django.db.models.functions import Coalesce
 
+from books.api.fields import KINDS
 from books.models import Book, BookQuerySet, Copy, Kind
-from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
+from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from rentals.availability import available_books
 
 # Books of unknown year come first going up, last going down.
@@ -22,14 +23,14 @@ class BookFilter(filters.FilterSet):
     search = filters.CharFilter(
         method="narrow_by_search", max_length=200, help_text="Words of the name or the author, or an ISBN."
     )
-    book_type = filters.ChoiceFilter(field_name="kind", choices=Kind.choices)
+    book_type = OneOfFilter(field_name="kind", choices=Kind.choices, help_text=KINDS)
     language = filters.CharFilter(
         field_name="language", lookup_expr="iexact", max_length=8, help_text="Language code, such as en."
     )
     available = TrueFalseFilter(
         method="narrow_by_availability", help_text="true: only books that can be rented now."
     )
-    ordering = filters.ChoiceFilter(
+    ordering = OneOfFilter(
         method="order", choices=[(order, order) for order in ORDERS], help_text="A minus turns it round."
     )
 

@@ -5,13 +5,13 @@ from __future__ import annotations
 import django_filters as filters
 from django.utils import timezone
 
-from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
+from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from rentals.api.fields import Status
 from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
 
 class RentalFilter(filters.FilterSet):
-    status = filters.ChoiceFilter(
+    status = OneOfFilter(
         method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
     )
     overdue = TrueFalseFilter(method="narrow_by_overdue", help_text="true: out and past the due date.")

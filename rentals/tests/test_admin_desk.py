@@ -68,7 +68,7 @@ class RentalAdminTest(ShopAdminTestCase):
         returned, out = self.rent(), self.rent(self.bob)
         self.act("rental", "return_now", returned)
         told = self.act("rental", "return_now", returned, out)
-        self.assertEqual(told, [f"#{returned.ref}: This rental has been returned.", "1 done."])
+        self.assertEqual(told, [f"#{returned.ref}: This rental has been returned already.", "1 done."])
         self.assertEqual(LedgerEntry.objects.count(), 2)
 
     def test_chosen_rentals_are_renewed_as_often_as_is_allowed(self) -> None:
@@ -161,7 +161,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         reversal = LedgerEntry.objects.get(reverses=payment)
         self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
         told = self.act("ledgerentry", "reverse", payment, self.charge)
-        self.assertEqual(told[0], "payment -2.00: This entry has been reversed.")
+        self.assertEqual(told[0], "payment -2.00: This entry has been reversed already.")
         self.assertIn("rent 4.50: Only payments and waivers are reversed.", told[1])
         self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
 from collections import Counter
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError, URLError
 from urllib.request import Request, urlopen
@@ -44,6 +46,7 @@ def database_url() -> str:
 class ServedRaceTest(RaceTestCase):
     def setUp(self) -> None:
         super().setUp()
+        self.servers: list[subprocess.Popen[bytes]] = []
         self.sites = [self.serve() for _ in range(2)]
 
     def serve(self) -> str:
@@ -66,6 +69,7 @@ class ServedRaceTest(RaceTestCase):
             cwd=settings.BASE_DIR,
             env=environment,
         )
+        self.servers.append(server)
         self.addCleanup(server.wait, timeout=30)
         self.addCleanup(server.terminate)
         site = f"http://127.0.0.1:{port}"
@@ -107,6 +111,17 @@ class ServedRaceTest(RaceTestCase):
         ]
         self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 1, "409 book_unavailable": 49})
         self.assertEqual(Rental.objects.count(), 1)
+
+    def test_a_worker_leaves_the_terminals_ctrl_c_to_its_master(self) -> None:
+        master = self.servers[0].pid
+        (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
+        os.kill(int(worker), signal.SIGINT)
+        time.sleep(0.5)
+        self.assertEqual(Path(f"/proc/{master}/task/{master}/children").read_text().split(), [worker])
+        started = time.monotonic()
+        self.servers[0].send_signal(signal.SIGINT)
+        self.servers[0].wait(timeout=30)
+        self.assertLess(time.monotonic() - started, 5)
 
     def test_ten_returns_make_one_charge(self) -> None:
         now = timezone.now()

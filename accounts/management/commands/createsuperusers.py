@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import sys
 from argparse import ArgumentParser
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from getpass import getpass
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from django.core.exceptions import ValidationError
 from django.core.management.base import BaseCommand, CommandError
@@ -70,7 +70,7 @@ class Command(BaseCommand):
 def _read(name: str) -> Iterator[Wanted]:
     try:
         if name == "-":
-            yield from _rows(sys.stdin)
+            yield from _rows(line.removeprefix("\ufeff") for line in sys.stdin)
             return
         # The mark that Excel puts before the first letter is no part of it.
         with Path(name).open(encoding="utf-8-sig", newline="") as lines:
@@ -81,7 +81,7 @@ def _read(name: str) -> Iterator[Wanted]:
         raise CommandError(f"{name} is not a CSV file in UTF-8.") from error
 
 
-def _rows(lines: IO[str]) -> Iterator[Wanted]:
+def _rows(lines: Iterable[str]) -> Iterator[Wanted]:
     reader = csv.reader(lines, strict=True)
     order = COLUMNS
     for number, row in enumerate(filter(None, reader)):

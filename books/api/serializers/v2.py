@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from books.api.fields import CoverField, number_of_copies
+from books.api.fields import KINDS, CoverField, number_of_copies
 from books.models import Book, Kind
+from lori_assignment.api_fields import Choice
 
 EXAMPLE = {
     "name": "The Dispossessed",
@@ -16,7 +17,7 @@ EXAMPLE = {
 
 
 class BookIn(serializers.ModelSerializer[Book]):
-    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind", required=False)
+    book_type = Choice(choices=Kind.choices, source="kind", required=False, help_text=KINDS)
     image = CoverField(
         source="cover",
         required=False,
@@ -34,7 +35,7 @@ class BookIn(serializers.ModelSerializer[Book]):
 
 
 class BookOut(serializers.ModelSerializer[Book]):
-    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind")
+    book_type = Choice(choices=Kind.choices, source="kind", help_text=KINDS)
     image = serializers.ImageField(source="cover", allow_null=True)
 
     class Meta:

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import PlainKey
+from lori_assignment.api_fields import Choice, PlainKey
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental
@@ -41,7 +41,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
 
 class RentalChange(serializers.Serializer[Rental]):
-    status = serializers.ChoiceField(choices=Status.choices, help_text="1: it is returned.")
+    status = Choice(choices=Status.choices, help_text="1: it is returned, 2: it is not.")
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
 
     class Meta:

@@ -11,14 +11,14 @@ from rest_framework.validators import UniqueValidator
 
 from accounts.models import User
 from books.models import Kind
-from lori_assignment.api_fields import Amount, Instant, PlainInteger, PlainKey
+from lori_assignment.api_fields import Amount, Choice, Instant, PlainInteger, PlainKey
 from rentals.models import MOST_A_DAY, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
     user = PlainKey(queryset=User.objects.all(), help_text="The member who pays.")
     amount = Amount(min_value=Decimal("0.01"), help_text="At most what the member owes.")
-    method = serializers.ChoiceField(choices=LedgerEntry.Method.choices)
+    method = Choice(choices=LedgerEntry.Method.choices)
     note = serializers.CharField(max_length=500, required=False, allow_blank=True)
 
     class Meta:
@@ -57,7 +57,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
 
 
 class RateShape(serializers.ModelSerializer[Rate]):
-    book_type = serializers.ChoiceField(choices=Kind.choices, source="kind")
+    book_type = Choice(choices=Kind.choices, source="kind", help_text="1: regular, 2: fiction, 3: novel.")
     first_days = PlainInteger(required=False, min_value=0, max_value=365)
     first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
     daily_rate = Amount(min_value=Decimal(0), max_value=MOST_A_DAY)
