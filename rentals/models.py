@@ -64,9 +64,9 @@ class Policy(models.Model):
 
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):
-    def in_force(self, at: datetime) -> PriceList | None:
-        """The price list in force at `at`; None before the first one."""
-        return self.filter(in_force_from__lte=at).order_by("-in_force_from").first()
+    def in_force(self, at: datetime) -> Self:
+        """The price list in force at `at`, alone; empty before the first one."""
+        return self.filter(in_force_from__lte=at).order_by("-in_force_from")[:1]
 
     def used(self) -> Self:
         """The lists that some rental, void ones included, was priced by: they never change again."""

@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.db.models import Subquery
 
 from books.models import Book
 from rentals import errors
@@ -17,12 +18,8 @@ from rentals.pricing import Price, price_of_days
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """The rate of the book's kind in the price list in force at `at`; None before the first list."""
-    return (
-        Rate.objects.filter(kind=book.kind, price_list__in_force_from__lte=at)
-        .select_related("price_list")
-        .order_by("-price_list__in_force_from")
-        .first()
-    )
+    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
+    return Rate.objects.filter(kind=book.kind, price_list=in_force).select_related("price_list").first()
 
 
 def held_rate_in_force(book: Book, *, at: datetime) -> Rate | None:

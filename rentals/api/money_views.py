@@ -76,11 +76,10 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         return None if self.action == "destroy" else v3_money.PriceListOut
 
     def get_queryset(self) -> QuerySet[PriceList]:
-        lists = PriceList.objects.order_by("in_force_from")
-        latest = lists.filter(in_force_from__lte=self.now).reverse().values("pk")[:1]
+        in_force = PriceList.objects.in_force(self.now).values("pk")
         return (
-            lists.annotate(
-                in_force=Q(pk=Subquery(latest)),
+            PriceList.objects.annotate(
+                in_force=Q(pk=Subquery(in_force)),
                 used=Exists(Rental.objects.filter(rate__price_list=OuterRef("pk"))),
             )
             .prefetch_related("rates")

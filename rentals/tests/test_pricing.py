@@ -193,6 +193,4 @@ class WorkedTableTest(DatabaseTestCase):
                 self.assertEqual([str(price_of_days(rate, days).total) for days in WORKED_DAYS], totals)
 
     def test_tiered_is_in_force(self) -> None:
-        in_force = PriceList.objects.in_force(MONDAY)
-        assert in_force is not None
-        self.assertEqual(in_force.name, "Tiered")
+        self.assertEqual(PriceList.objects.in_force(MONDAY).get().name, "Tiered")
