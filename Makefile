@@ -6,6 +6,7 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 SITE := http://localhost:$(PORT)
+STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint format clean
@@ -34,7 +35,12 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	    "DATABASE_URL=sqlite:///var/shop.sqlite3" \
 	    "EMAIL_URL=consolemail://" > .env
 
-run: $(VENV)/ready .env ## Set up and serve the shop with demo data at port 8000 (PORT=...)
+# Each file named after its content and compressed, so that a browser fetches it once.
+$(STATIC): $(VENV)/ready .env $(wildcard static/*)
+	@$(BIN)/python manage.py collectstatic --no-input --clear --verbosity 0
+	@touch $@
+
+run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data at port 8000 (PORT=...)
 	@$(BIN)/python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 	    { echo "Port $(PORT) is taken; name another by make run PORT=..."; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate

@@ -1,4 +1,4 @@
-"""One body for everything that goes wrong under /api, whoever noticed it.
+"""One body for everything that goes wrong in a view of the API.
 
 `{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
 rule of the shop is 409 and lists all its reasons.
@@ -14,10 +14,9 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.http import Http404, HttpRequest, HttpResponse, JsonResponse
+from django.http import Http404
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
-from django.views import defaults
 from rest_framework import exceptions, status
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
@@ -82,36 +81,3 @@ def _what_is_wrong(detail: dict[str, Any]) -> Any:
     if "wrong type" in reasons:
         return _("This is not an access token; a refresh token is for POST /api-token-refresh/ only.")
     return _("This is not a token of this shop.") if reasons else detail["detail"]
-
-
-def _is_api(request: HttpRequest) -> bool:
-    return request.path.startswith("/api")
-
-
-def _json(status_code: int, code: str, detail: str) -> JsonResponse:
-    shape = {"separators": (",", ":")}
-    return JsonResponse({"detail": detail, "code": code}, status=status_code, json_dumps_params=shape)
-
-
-def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_api(request):
-        return _json(400, "bad_request", _("The request is malformed."))
-    return defaults.bad_request(request, exception)
-
-
-def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_api(request):
-        return _json(403, "permission_denied", _("You may not do this."))
-    return defaults.permission_denied(request, exception)
-
-
-def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
-    if _is_api(request):
-        return _json(404, "not_found", _("There is no such address; /swagger lists every call."))
-    return defaults.page_not_found(request, exception)
-
-
-def answer_500(request: HttpRequest) -> HttpResponse:
-    if _is_api(request):
-        return _json(500, "error", _("Something went wrong on our side."))
-    return defaults.server_error(request)

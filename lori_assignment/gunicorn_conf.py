@@ -22,7 +22,7 @@ accesslog = "-"
 control_socket_disable = True
 
 
-def post_worker_init(worker: Any) -> None:  # noqa: ARG001  # gunicorn hands it over
+def post_worker_init(worker: Any) -> None:
     """A terminal's Ctrl-C reaches the workers too, beside the master's word to stop: a worker that is
     told twice hangs until it is killed. Only the master listens to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -2,18 +2,30 @@
 
 from django.conf import settings
 from django.contrib import admin
+from django.http import HttpRequest, HttpResponseRedirect
+from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
-from django.views.generic import RedirectView, TemplateView
+from django.views.generic import TemplateView
+from django.views.i18n import set_language
 from django.views.static import serve
 
 from lori_assignment import api, api_docs
+from lori_assignment.front import front
+
+
+def favicon(request: HttpRequest) -> HttpResponseRedirect:
+    """For whoever asks without reading the page: the administration's and Swagger's name none of ours."""
+    return HttpResponseRedirect(static("icon.svg"))
+
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    path("", TemplateView.as_view(template_name="front.html"), name="front"),
+    path("", front, name="front"),
     *api.urlpatterns,
     *api_docs.urlpatterns,
     path("admin/", admin.site.urls),
-    path("favicon.ico", RedirectView.as_view(url="/static/icon.svg", permanent=True)),
+    path("favicon.ico", favicon),
+    path("robots.txt", TemplateView.as_view(template_name="robots.txt", content_type="text/plain")),
+    path("language/", set_language, name="language"),
     # Last: dj-rest-auth has routes of the same names that lead nowhere.
     path("user/", include("allauth.urls")),
 ]
@@ -26,7 +38,7 @@ if settings.MEDIA_URL.startswith("/"):
         )
     )
 
-handler400 = "lori_assignment.api_errors.answer_400"
-handler403 = "lori_assignment.api_errors.answer_403"
-handler404 = "lori_assignment.api_errors.answer_404"
-handler500 = "lori_assignment.api_errors.answer_500"
+handler400 = "lori_assignment.outer_errors.answer_400"
+handler403 = "lori_assignment.outer_errors.answer_403"
+handler404 = "lori_assignment.outer_errors.answer_404"
+handler500 = "lori_assignment.outer_errors.answer_500"

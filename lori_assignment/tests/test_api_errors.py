@@ -21,9 +21,9 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from books.models import BookQuerySet
 from books.stock import add_book
 from lori_assignment import urls
-from lori_assignment.api_errors import answer_400, answer_403, answer_404, answer_500
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal, refuse
+from lori_assignment.outer_errors import answer_400, answer_403, answer_404, answer_500
 
 SECRET = "the innards of the shop"
 

@@ -50,9 +50,8 @@ class PagesTestCase(BrowserTestCase):
         expect(self.page.get_by_role("heading", level=1)).to_have_text(words)
 
     def assert_signed_in_as(self, name: str) -> None:
-        account = self.page.get_by_role("navigation", name="Account")
-        expect(account.get_by_role("link").first).to_have_text(name)
-        expect(account.get_by_role("link", name="Sign out")).to_be_visible()
+        expect(self.page.get_by_role("contentinfo")).to_contain_text(f"Signed in as {name}")
+        expect(self.page.get_by_role("link", name="Sign out")).to_be_visible()
 
     def assert_signed_out(self) -> None:
         expect(self.page.get_by_role("link", name="Sign in", exact=True)).to_be_visible()

@@ -1,0 +1,139 @@
+"""The cover of a book that has none: drawn from its title, its author and its kind.
+
+The same book has the same cover on every page and every day. Colours stand as attributes of the
+drawing, so it needs no style, and a dark room changes nothing about it.
+"""
+
+from __future__ import annotations
+
+import re
+import zlib
+from dataclasses import dataclass
+from unicodedata import east_asian_width
+
+from books.models import Book, Kind
+
+WIDTH, HEIGHT = 200, 300
+MARGIN = 18
+# Of a letter, in parts of its size; the widest of the fonts that serve as bookish ones.
+LETTER = 0.6
+ELLIPSIS = "…"
+
+
+@dataclass(frozen=True, slots=True)
+class Colours:
+    paper: str
+    ornament: str
+    second: str
+    ink: str
+
+
+# Each kind has its own family of colours, so that a shelf can be read from afar.
+PALETTES: dict[int, tuple[Colours, ...]] = {
+    Kind.REGULAR: (
+        Colours("#16324f", "#2f6690", "#d9b44a", "#f7f2e4"),
+        Colours("#e9dfc7", "#b8503c", "#1f3a4d", "#22303c"),
+        Colours("#33473d", "#5d7a68", "#e3c16f", "#f4efe0"),
+        Colours("#dfe6e3", "#3c6e71", "#c8553d", "#1f2f33"),
+    ),
+    Kind.FICTION: (
+        Colours("#3b1c4a", "#7a4988", "#f2b880", "#f8efe6"),
+        Colours("#11243a", "#26507a", "#e4572e", "#f5f0e6"),
+        Colours("#2a2140", "#51438a", "#7fd1b9", "#f1eef7"),
+        Colours("#f0e2d0", "#6b3fa0", "#e76f51", "#2c1f3d"),
+    ),
+    Kind.NOVEL: (
+        Colours("#6d1f2b", "#a23b44", "#e9c46a", "#fbf1e3"),
+        Colours("#f3e5d8", "#a63d40", "#31493c", "#3a2226"),
+        Colours("#1f4037", "#3a6b5c", "#e6b89c", "#f5efe3"),
+        Colours("#8a4b2a", "#b9703f", "#f1d6a3", "#fff6e8"),
+    ),
+}
+ORNAMENTS = ("sun", "arch", "waves", "stripes", "rings", "window")
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One line of writing; `y` is its base line."""
+
+    text: str
+    y: float
+
+
+@dataclass(frozen=True, slots=True)
+class DrawnCover:
+    """What the drawing's template needs; lengths are in units of the WIDTH × HEIGHT drawing."""
+
+    colours: Colours
+    ornament: str
+    title: tuple[Line, ...]
+    title_size: int
+    author: tuple[Line, ...]
+    author_top: int
+
+
+def drawn_cover(book: Book) -> DrawnCover:
+    chosen = zlib.crc32(f"{book.name}\n{book.author}".encode())
+    palettes = PALETTES[book.kind]
+    size, title = _title_lines(_main_title(book.name))
+    author = _wrapped(_first_author(book.author), 13, most=2)
+    step = size * 1.18
+    return DrawnCover(
+        colours=palettes[chosen % len(palettes)],
+        ornament=ORNAMENTS[chosen // 7 % len(ORNAMENTS)],
+        title=tuple(Line(text, round(30 + size + step * row, 1)) for row, text in enumerate(title)),
+        title_size=size,
+        author=tuple(
+            Line(text, HEIGHT - MARGIN - 16 * (len(author) - 1 - row)) for row, text in enumerate(author)
+        ),
+        # The ornament ends where the author's band begins.
+        author_top=HEIGHT - MARGIN - 16 * len(author) - 4,
+    )
+
+
+def _main_title(name: str) -> str:
+    """Without the series and the subtitle, which a cover has no room for."""
+    short = re.sub(r"\s*[(\[].*[)\]]\s*$", "", name)
+    before, colon, _after = short.partition(": ")
+    return (before if colon and len(short) > 40 else short) or name
+
+
+def _first_author(author: str) -> str:
+    first, comma, _others = author.partition(", ")
+    return f"{first} …" if comma and len(author) > 40 else author
+
+
+def _title_lines(title: str) -> tuple[int, list[str]]:
+    """The largest size at which the whole title has room, and its lines; a very long one is cut."""
+    for size, most in ((28, 4), (24, 5), (20, 6), (17, 7)):
+        lines = _wrapped(title, size, most=most)
+        if not lines[-1].endswith(ELLIPSIS) and max(map(_width, lines)) * size <= WIDTH - 2 * MARGIN:
+            return size, lines
+    return 17, _wrapped(title, 17, most=7)
+
+
+def _width(text: str) -> float:
+    """In parts of the size of the letters."""
+    return sum(1.0 if east_asian_width(sign) in "WF" else LETTER for sign in text)
+
+
+def _wrapped(text: str, size: int, *, most: int) -> list[str]:
+    """`text` in lines that fit the cover, at most `most`, broken between words where that is possible."""
+    room = (WIDTH - 2 * MARGIN) / size
+    lines = [""]
+    for word in text.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if _width(longer) <= room:
+            lines[-1] = longer
+            continue
+        if lines[-1]:
+            lines.append("")
+        # A word wider than the cover goes on in the next line.
+        for sign in word:
+            if _width(lines[-1] + sign) > room:
+                lines.append("")
+            lines[-1] += sign
+    if len(lines) > most:
+        lines = lines[:most]
+        lines[-1] = lines[-1][:-1].rstrip() + ELLIPSIS
+    return lines

@@ -1,0 +1,16 @@
+"""Amounts of money, as people read them. A leaf: imports nothing of ours."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+
+from babel.numbers import format_currency
+from django.conf import settings
+from django.utils.translation import get_language, to_locale
+
+
+def shown(amount: Decimal) -> str:
+    """`amount` in the shop's currency, as the language in use writes it: $4.50, or 4,50 $ in German."""
+    return format_currency(
+        amount, settings.CURRENCY, locale=to_locale(get_language() or settings.LANGUAGE_CODE)
+    )

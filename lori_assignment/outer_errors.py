@@ -1,0 +1,84 @@
+"""What answers when no view does: JSON under /api, a page elsewhere.
+
+Django calls these for errors that it notices itself: an address that leads nowhere, a malformed
+request, a form without its token, a crash.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import urlsplit
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.utils.translation import gettext as _
+from django.views import defaults
+
+from lori_assignment.pages import page_before, typed_values
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api")
+
+
+def _json(status_code: int, code: str, detail: str) -> JsonResponse:
+    shape = {"separators": (",", ":")}
+    return JsonResponse({"detail": detail, "code": code}, status=status_code, json_dumps_params=shape)
+
+
+def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        if _is_api(request):
+            return _json(413, "too_large", _("The body is too large."))
+        return render(request, "413.html", status=413)
+    if _is_api(request):
+        return _json(400, "bad_request", _("The request is malformed."))
+    return defaults.bad_request(request, exception)
+
+
+def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(403, "permission_denied", _("You may not do this."))
+    return defaults.permission_denied(request, exception)
+
+
+def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(404, "not_found", _("There is no such address; /swagger lists every call."))
+    return defaults.page_not_found(request, exception)
+
+
+def answer_500(request: HttpRequest) -> HttpResponse:
+    if _is_api(request):
+        return _json(500, "error", _("Something went wrong on our side."))
+    return defaults.server_error(request)
+
+
+def answer_csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form whose token is not that of this browser's session: mostly one that stood open for long,
+    while somebody signed in or out in another tab.
+
+    A form of our own pages, as the browser itself says by the Origin header, can be sent again with
+    what was typed. What another site sent here is not offered: the person never meant it.
+    """
+    if _is_api(request):
+        return _json(403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
+    facts = {
+        "ours": _is_from_our_page(request),
+        "sent": _what_was_sent(request),
+        "back": page_before(request),
+    }
+    return render(request, "session_ended.html", facts, status=403)
+
+
+def _is_from_our_page(request: HttpRequest) -> bool:
+    origin = urlsplit(request.headers.get("Origin", ""))
+    return origin.netloc == request.get_host()
+
+
+def _what_was_sent(request: HttpRequest) -> list[tuple[str, str]] | None:
+    """Field by field; None where a secret was typed, which is not written into a page."""
+    typed = typed_values(request)
+    if set(request.POST) - set(typed) - {"csrfmiddlewaretoken"} or request.FILES:
+        return None
+    return [(name, text) for name, values in typed.items() for text in values]

@@ -1,0 +1,106 @@
+"""What the pages for people have in common. A leaf: imports Django and `errors` only."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+from urllib.parse import urlsplit
+
+from django.contrib import messages
+from django.contrib.auth.views import redirect_to_login
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext as _
+
+from lori_assignment.errors import Refusal
+
+View = Callable[..., HttpResponse]
+
+# Long enough to sign in, short enough that the next person at this browser does not find it.
+KEPT_SECONDS = 15 * 60
+MOST_KEPT = 20_000
+# Neither goes into a session: the first proves nothing later, the others are secrets.
+NEVER_KEPT = ("csrfmiddlewaretoken", "password", "otp", "code")
+
+
+def member_page(view: View) -> View:
+    """Opens a page to whoever is signed in, and leads others to the sign-in and back here.
+
+    What a person typed into a form after the session had ended is kept, and comes back through
+    `unsent_form`.
+    """
+
+    @wraps(view)
+    def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+        if request.user.is_authenticated:
+            # Nobody sees it after the sign-out by the button that goes back, nor from a shared cache.
+            answer = view(request, *args, **kwargs)
+            answer.headers.setdefault("Cache-Control", "private, no-cache, no-store")
+            return answer
+        if request.method == "POST":
+            _keep_unsent(request)
+        return _sign_in_first(request)
+
+    return opened
+
+
+def _sign_in_first(request: HttpRequest) -> HttpResponse:
+    back = request.get_full_path()
+    if request.method == "POST" or request.htmx:  # type: ignore[attr-defined]  # django_htmx puts it there
+        # Where the button stood: an address that takes a POST only has no page, a part of one neither.
+        back = page_before(request) or back
+    answer = redirect_to_login(back)
+    if request.htmx:  # type: ignore[attr-defined]  # as above
+        # Else the sign-in page would be put into the middle of this one.
+        return HttpResponse(headers={"HX-Redirect": answer.headers["Location"]})
+    return answer
+
+
+def page_before(request: HttpRequest) -> str | None:
+    """The path of the page of this shop that led here, as the browser says; None where it does not."""
+    before = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
+    if not before or not url_has_allowed_host_and_scheme(before, {request.get_host()}):
+        return None
+    address = urlsplit(before)
+    return f"{address.path}?{address.query}" if address.query else address.path
+
+
+def typed_values(request: HttpRequest) -> dict[str, list[str]]:
+    """What a form brought that may be shown again: no secrets, no files."""
+    return {
+        name: values
+        for name, values in request.POST.lists()
+        if not any(secret in name.lower() for secret in NEVER_KEPT)
+    }
+
+
+def _keep_unsent(request: HttpRequest) -> None:
+    typed = typed_values(request)
+    if typed and sum(len(text) for values in typed.values() for text in values) <= MOST_KEPT:
+        request.session["unsent"] = {"path": request.path, "at": time.time(), "typed": typed}
+
+
+def unsent_form(request: HttpRequest) -> QueryDict | None:
+    """What was typed into the form of this path and could not be sent because the session had ended.
+
+    To be bound to the form, once: it is forgotten with the asking.
+    """
+    kept = request.session.get("unsent")
+    if not kept or kept["path"] != request.path:
+        return None
+    del request.session["unsent"]
+    if time.time() - kept["at"] > KEPT_SECONDS:
+        return None
+    typed = QueryDict(mutable=True)
+    for name, values in kept["typed"].items():
+        typed.setlist(name, values)
+    messages.info(request, _("Your session had ended before this was sent. It is all here: send it again."))
+    return typed
+
+
+def tell_refusal(request: HttpRequest, refusal: Refusal) -> None:
+    """Show every reason of a refusal on the next page, in the words that the API uses."""
+    for reason in refusal.reasons:
+        messages.error(request, str(reason.message))
