@@ -9,6 +9,8 @@ logger = logging.getLogger(__name__)
 
 class ShopConfig(AppConfig):
     name = "lori_assignment"
+    # Of the two that stand here.
+    default = True
 
     def ready(self) -> None:
         if settings.RATE_LIMITS == "off":
