@@ -35,6 +35,7 @@ class LoriTestRunner(DiscoverRunner):
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
         # a test that loads the WSGI application sets up the log anew.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}
+        settings.LOGGING["loggers"]["django.security"] = {"level": "CRITICAL"}
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
 
     def setup_databases(self, **kwargs: Any) -> Any:
