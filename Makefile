@@ -9,7 +9,7 @@ SITE := http://localhost:$(PORT)
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint format clean
+.PHONY: help run test test-sqlite test-postgresql lint messages format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -63,6 +63,9 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff format --check .
 	DEBUG=on $(BIN)/mypy .
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
+
+messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
+	@.ci/messages
 
 format: $(VENV)/ready-dev ## Put the code into its format
 	$(BIN)/ruff check --fix-only .

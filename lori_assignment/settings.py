@@ -169,6 +169,7 @@ USE_TZ = True
 # The language of the shop: of those who have said nothing, and of what is written for nobody in particular.
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
+LOCALE_PATHS = [BASE_DIR / "lori_assignment" / "locale"]
 LANGUAGE_COOKIE_SAMESITE = "Lax"
 
 # ---------------------------------------------------------------- database and cache
