@@ -1,5 +1,6 @@
 """Print the scores of a Lighthouse report, and what costs points; fail when one is below the bar."""
 
+# ruff: noqa: INP001  # A script beside others, not a package.
 import json
 import sys
 from pathlib import Path
