@@ -10,6 +10,7 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from books import stock
@@ -18,6 +19,7 @@ from books.isbn import isbn_of
 from books.models import ISBN_TAKEN, Book, Copy
 from lori_assignment.admin_pages import ShopAdmin
 from rentals.availability import with_availability
+from rentals.queue import serve_queue
 
 
 class BookForm(forms.ModelForm):
@@ -140,6 +142,7 @@ class CopyAdmin(ShopAdmin):
         else:
             added = stock.add_copy(**given)
             obj.pk, obj.barcode = added.pk, added.barcode
+        serve_queue(book=obj.book, at=timezone.now())
 
     def delete_model(self, request: HttpRequest, obj: Copy) -> None:
         stock.delete_copy(copy=obj)

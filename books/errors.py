@@ -27,4 +27,4 @@ class BookHasRentals(Refusal):
 
 class CopyHasRentals(Refusal):
     code = "copy_has_rentals"
-    message = _("This copy has been rented, so it stays for the records. Withdraw it.")
+    message = _("This copy has been rented or put aside, so it stays for the records. Withdraw it.")

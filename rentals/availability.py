@@ -1,33 +1,48 @@
-"""What can be rented now: in service, and not out with a member. The one definition of it."""
+"""What can be rented now. The one definition of it.
+
+A copy is free when it is in service, not out with a member, and not put aside for one. What is free
+belongs first to those who wait: only what is left after them is available to everybody. A copy that
+comes free is put aside at once (`rentals.queue`), so the two differ only where one came back into
+service by a door that knows nothing of queues, and until the next hand-out.
+"""
 
 from __future__ import annotations
 
-from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery
-from django.db.models.functions import Coalesce
+from typing import Any
+
+from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.functions import Coalesce, Greatest
+from django.db.models.lookups import GreaterThan
 
 from books.models import Book, Copy
-from rentals.models import Rental
+from rentals.models import Hold, Rental
 
 
 def free_copies() -> QuerySet[Copy]:
-    """The copies that can be rented now."""
+    """The copies on the shelf: in service, not out, put aside for nobody."""
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
-    return Copy.objects.in_service().filter(~Exists(out))
+    put_aside = Hold.objects.ready().filter(copy=OuterRef("pk"))
+    return Copy.objects.in_service().filter(~Exists(out), ~Exists(put_aside))
 
 
 def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
     # Subqueries and not a join: they are made for the rows of one page only.
+    left = _count_by_book(free_copies()) - _count_by_book(Hold.objects.waiting())
     return books.annotate(
-        copies_in_service=_count_by_book(Copy.objects.in_service()), available=_count_by_book(free_copies())
+        copies_in_service=_count_by_book(Copy.objects.in_service()), available=Greatest(left, 0)
     )
 
 
-def _count_by_book(copies: QuerySet[Copy]) -> Coalesce:
-    counted = copies.filter(book=OuterRef("pk")).order_by().values("book").annotate(number=Count("pk"))
+def _count_by_book(rows: QuerySet[Any]) -> Coalesce:
+    counted = rows.filter(book=OuterRef("pk")).order_by().values("book").annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number")), 0)
 
 
 def available_books(books: QuerySet[Book]) -> QuerySet[Book]:
     """Those of `books` of which a copy can be rented now."""
-    return books.filter(Exists(free_copies().filter(book=OuterRef("pk"))))
+    free = Exists(free_copies().filter(book=OuterRef("pk")))
+    waited_for = Exists(Hold.objects.waiting().filter(book=OuterRef("pk")))
+    # Nobody waits for nearly every book that has a free copy: those are not counted.
+    enough = GreaterThan(_count_by_book(free_copies()), _count_by_book(Hold.objects.waiting()))
+    return books.filter(free).filter(~waited_for | Q(enough))

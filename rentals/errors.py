@@ -1,4 +1,4 @@
-"""Every reason to say no to a rental or a payment, each with its code. README.md lists them."""
+"""Every reason to say no to a rental, a hold or a payment, each with its code. README.md lists them."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -6,13 +6,15 @@ from lori_assignment.errors import Refusal
 
 
 class BookUnavailable(Refusal):
+    """None is on the shelf, or what is there belongs to those who wait for it."""
+
     code = "book_unavailable"
     message = _("No copy of this book is free.")
 
 
 class CopyUnavailable(Refusal):
     code = "copy_unavailable"
-    message = _("This copy is out or not in service.")
+    message = _("This copy is out, put aside for somebody else, or not in service.")
 
 
 class AlreadyRented(Refusal):
@@ -53,6 +55,36 @@ class AlreadyVoid(Refusal):
 class RenewalLimit(Refusal):
     code = "renewal_limit"
     message = _("This rental has been renewed as often as is allowed.")
+
+
+class OthersWait(Refusal):
+    code = "others_wait"
+    message = _("Somebody waits for this book, so it cannot be renewed.")
+
+
+class AlreadyWaiting(Refusal):
+    code = "already_waiting"
+    message = _("The member has a place in the queue for this book already.")
+
+
+class BookAvailable(Refusal):
+    code = "book_available"
+    message = _("A copy of this book is free: it can be rented at once.")
+
+
+class NoCopies(Refusal):
+    code = "no_copies"
+    message = _("No copy of this book is in service, so there is nothing to wait for.")
+
+
+class HoldLimit(Refusal):
+    code = "hold_limit"
+    message = _("The member waits for as many books as are allowed at a time.")
+
+
+class HoldEnded(Refusal):
+    code = "hold_ended"
+    message = _("This hold has ended already.")
 
 
 class ReturnBeforeRental(Refusal):

@@ -43,6 +43,15 @@ class Policy(models.Model):
         default=Decimal("50.00"),
         help_text=_("A member who owes more than this rents nothing more."),
     )
+    pick_up_days = models.PositiveSmallIntegerField(
+        _("days to pick up"),
+        default=3,
+        validators=[MinValueValidator(1)],
+        help_text=_("How long a copy is put aside for whoever waited for it."),
+    )
+    max_holds = models.PositiveSmallIntegerField(
+        _("holds per member"), default=10, help_text=_("In how many queues at a time; 0 for none.")
+    )
 
     class Meta:
         verbose_name = _("policy")
@@ -53,6 +62,7 @@ class Policy(models.Model):
                 condition=Q(rental_days__gte=1, max_open_rentals__gte=1, debt_limit__gte=0),
                 name="policy_is_sensible",
             ),
+            models.CheckConstraint(condition=Q(pick_up_days__gte=1), name="policy_gives_time_to_pick_up"),
         ]
 
     def __str__(self) -> str:
@@ -287,6 +297,137 @@ class Rental(models.Model):
             ],
             cap=self.replacement_price,
         )
+
+
+class HoldQuerySet(models.QuerySet["Hold"]):
+    def live(self) -> Self:
+        """The holds that have not ended: those that wait, and those that are ready."""
+        return self.filter(ended_at=None)
+
+    def waiting(self) -> Self:
+        return self.live().filter(copy=None)
+
+    def ready(self) -> Self:
+        """Those for which a copy is put aside."""
+        return self.live().filter(copy__isnull=False)
+
+    def lapsed(self, at: datetime) -> Self:
+        """The ready holds whose copy should have been picked up before `at`."""
+        return self.ready().filter(pick_up_by__lt=at)
+
+    def in_state(self, status: Hold.Status) -> Self:
+        if status == Hold.Status.WAITING:
+            return self.waiting()
+        return self.ready() if status == Hold.Status.READY else self.filter(outcome=status)
+
+    def for_user(self, user: User) -> Self:
+        """The holds that `user` may see: staff all, members their own."""
+        return self if user.is_staff else self.filter(user=user)
+
+
+class Hold(models.Model):
+    """A member's place in the queue for a book. Written by `rentals.queue` only.
+
+    Its id is its place: ids are given out under the book's lock, so a lower one was there before.
+    """
+
+    class Status(models.TextChoices):
+        WAITING = "waiting", _("waiting")
+        READY = "ready", _("ready")
+        PICKED_UP = "picked_up", _("picked up")
+        CANCELLED = "cancelled", _("cancelled")
+        EXPIRED = "expired", _("expired")
+
+    ENDS = (Status.PICKED_UP, Status.CANCELLED, Status.EXPIRED)
+
+    user = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="holds", verbose_name=_("member")
+    )
+    book = models.ForeignKey(Book, models.PROTECT, related_name="holds", verbose_name=_("book"))
+    copy = models.ForeignKey(
+        Copy,
+        models.PROTECT,
+        related_name="holds",
+        null=True,
+        blank=True,
+        verbose_name=_("copy"),
+        help_text=_("The one that is, or was at last, put aside."),
+    )
+    placed_at = models.DateTimeField(_("placed"))
+    ready_at = models.DateTimeField(_("ready"), null=True, blank=True)
+    pick_up_by = models.DateTimeField(_("pick up by"), null=True, blank=True)
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+    outcome = models.CharField(
+        _("outcome"), max_length=10, choices=[(end.value, end.label) for end in ENDS], blank=True
+    )
+    rental = models.OneToOneField(
+        Rental,
+        models.PROTECT,
+        related_name="hold",
+        null=True,
+        blank=True,
+        verbose_name=_("rental"),
+        help_text=_("What it became when the book was picked up."),
+    )
+
+    objects = HoldQuerySet.as_manager()
+
+    class Meta:
+        verbose_name = _("hold")
+        verbose_name_plural = _("holds")
+        ordering = ["id"]
+        constraints = [
+            models.UniqueConstraint(
+                fields=["user", "book"],
+                condition=Q(ended_at=None),
+                name="hold_one_live_per_member_and_book",
+            ),
+            models.UniqueConstraint(
+                fields=["copy"],
+                condition=Q(ended_at=None, copy__isnull=False),
+                name="hold_one_ready_per_copy",
+            ),
+            models.CheckConstraint(
+                condition=Q(copy=None, ready_at=None, pick_up_by=None)
+                | Q(copy__isnull=False, ready_at__isnull=False, pick_up_by__isnull=False),
+                name="hold_ready_has_copy_and_deadline",
+            ),
+            models.CheckConstraint(
+                condition=Q(pick_up_by=None) | Q(pick_up_by__gte=F("ready_at")),
+                name="hold_deadline_not_before_ready",
+            ),
+            models.CheckConstraint(
+                condition=Q(ended_at=None, outcome="")
+                | Q(ended_at__isnull=False, outcome__in=["picked_up", "cancelled", "expired"]),
+                name="hold_ended_says_how",
+            ),
+            models.CheckConstraint(
+                condition=Q(outcome="picked_up", rental__isnull=False)
+                | (~Q(outcome="picked_up") & Q(rental=None)),
+                name="hold_picked_up_names_its_rental",
+            ),
+        ]
+        indexes = [
+            models.Index(fields=["book", "id"], condition=Q(ended_at=None), name="hold_live_by_book"),
+            models.Index(
+                fields=["pick_up_by"],
+                condition=Q(ended_at=None, copy__isnull=False),
+                name="hold_ready_by_deadline",
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return f"{self.user}: {self.book}"
+
+    @property
+    def is_live(self) -> bool:
+        return self.ended_at is None
+
+    @property
+    def status(self) -> Hold.Status:
+        if not self.is_live:
+            return Hold.Status(self.outcome)
+        return Hold.Status.WAITING if self.copy_id is None else Hold.Status.READY
 
 
 class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):

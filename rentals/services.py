@@ -16,10 +16,10 @@ from accounts.models import User
 from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from rentals import errors, ledger
+from rentals import errors, ledger, queue
 from rentals.availability import free_copies
 from rentals.locks import lock_member
-from rentals.models import Policy, Rental
+from rentals.models import Hold, Policy, Rental
 from rentals.price_lists import held_rate_in_force
 
 
@@ -27,12 +27,17 @@ from rentals.price_lists import held_rate_in_force
 def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` where the desk has it in hand.
 
+    A member for whom a copy is put aside gets that one, and the hold ends. What is free is first
+    put aside for those who wait, so nobody jumps the queue.
+
     `at` before `now` records what has happened while the shop was offline: the price list and the
     due date are those of `at`, and the limits on debt and number are not asked, since they guard a
     decision that has been made. Raises every refusal that holds, in one.
     """
     member = lock_member(member)
     book = lock_book(book)
+    line = queue.hand_out(book, at=now)
+    hold = next((hold for hold in line if hold.user_id == member.pk and hold.copy), None)
     policy = Policy.current()
     reasons: list[Refusal] = []
 
@@ -46,14 +51,14 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     rate = held_rate_in_force(book, at=at)
     if rate is None:
         reasons.append(errors.NoPriceInForce())
-    taken = _copy_to_rent(book, copy, at)
+    taken = _copy_to_rent(book, copy, at, hold)
     if taken is None:
         reasons.append(errors.BookUnavailable() if copy is None else errors.CopyUnavailable())
     refuse(reasons)
 
     assert taken is not None  # noqa: S101  # for the type checker: it was refused above
     assert rate is not None  # noqa: S101  # as above
-    return Rental.objects.create(
+    rental = Rental.objects.create(
         user=member,
         copy=taken,
         rate=rate,
@@ -61,6 +66,9 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         rented_at=at,
         due_at=at + timedelta(days=policy.rental_days),
     )
+    if hold is not None:
+        queue.pick_up(hold, rental=rental, at=now)
+    return rental
 
 
 def _over_limits(member: User, policy: Policy, open_rentals: int, now: datetime) -> list[Refusal]:
@@ -82,11 +90,14 @@ def _over_limits(member: User, policy: Policy, open_rentals: int, now: datetime)
     return reasons
 
 
-def _copy_to_rent(book: Book, wanted: Copy | None, at: datetime) -> Copy | None:
-    """A copy that is free now, and rather one that, by the records, was not out at `at` either.
+def _copy_to_rent(book: Book, wanted: Copy | None, at: datetime, hold: Hold | None) -> Copy | None:
+    """The copy of the ready `hold`; else one that is free now, and rather one that, by the records,
+    was not out at `at` either.
 
     The records may say that all were: a return is written down when the desk gets to it.
     """
+    if hold is not None and hold.copy is not None and wanted in (None, hold.copy):
+        return lock_copy(hold.copy)
     free = free_copies().filter(book=book)
     if wanted is not None:
         free = free.filter(pk=wanted.pk)
@@ -97,8 +108,12 @@ def _copy_to_rent(book: Book, wanted: Copy | None, at: datetime) -> Copy | None:
 
 
 def _locked(rental: Rental) -> Rental:
-    """The rental read anew under its member's lock, which every change of a rental takes first."""
+    """The rental read anew under its member's lock, which every change of a rental takes first.
+
+    Its book's lock follows: a copy that comes back, and a due date that moves, concern those who wait.
+    """
     lock_member(rental.user)
+    lock_book(rental.book)
     return Rental.objects.with_terms().select_related("user").get(pk=rental.pk)
 
 
@@ -114,8 +129,8 @@ def refuse_unless_open(rental: Rental) -> None:
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
     """Take the copy back at `at` and charge the rental, with its working.
 
-    `at` before `now` records a return that the shop could not write down then.
-    Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental.
+    `at` before `now` records a return that the shop could not write down then. The copy is put aside
+    for whoever waits first. Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental.
     """
     rental = _locked(rental)
     refuse_unless_open(rental)
@@ -124,6 +139,7 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
     rental.save(update_fields=["rent_entry", "returned_at"])
+    queue.hand_out(rental.book, at=now)
     return rental
 
 
@@ -132,13 +148,12 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     """Move the due date on by the rental period, counted from the due date, or from `at` if late.
 
     Days that were late already stay late: a renewal never makes a rental cheaper.
-    Raises AlreadyVoid, AlreadyReturned, RenewalLimit.
+    Raises AlreadyVoid or AlreadyReturned; else, in one, those of RenewalLimit and OthersWait that hold.
     """
     rental = _locked(rental)
     policy = Policy.current()
     refuse_unless_open(rental)
-    if rental.renewals >= policy.max_renewals:
-        raise errors.RenewalLimit
+    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental, at)))
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
     rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
     rental.renewals += 1
@@ -146,11 +161,26 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     return rental
 
 
+def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> list[Refusal]:
+    """Why an open rental cannot be renewed; empty when it can. Asks the database nothing."""
+    reasons: list[Refusal] = []
+    if rental.renewals >= policy.max_renewals:
+        reasons.append(errors.RenewalLimit())
+    if others_wait:
+        reasons.append(errors.OthersWait())
+    return reasons
+
+
+def _others_wait(rental: Rental, at: datetime) -> bool:
+    """Whether somebody waits for the book who cannot have a free copy instead."""
+    return any(hold.status == Hold.Status.WAITING for hold in queue.hand_out(rental.book, at=at))
+
+
 @transaction.atomic
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
     """Undo a rental that was made by mistake: its copy is free, its charge reversed, its row kept.
 
-    Raises AlreadyVoid.
+    The copy goes to whoever waits first. Raises AlreadyVoid.
     """
     reason = reason or _("The rental is void.")
     rental = _locked(rental)
@@ -161,4 +191,5 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
     rental.voided_at = at
     rental.voided_by = actor
     rental.save(update_fields=["voided_at", "voided_by"])
+    queue.hand_out(rental.book, at=at)
     return rental

@@ -22,6 +22,7 @@ from books.models import Book, Copy
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import free_copies, with_availability
 from rentals.price_lists import quote
+from rentals.queue import serve_queue
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
@@ -145,6 +146,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         copy = stock.add_copy(**given.validated_data)
+        serve_queue(book=copy.book, at=self.now)
         return self._answer(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
@@ -153,6 +155,8 @@ class CopyViewSet(ResourceViewSet[Copy]):
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
         stock.change_copy(copy=copy, **given.validated_data)
+        # It may have come back from repair, or gone there while it was put aside.
+        serve_queue(book=copy.book, at=self.now)
         return self._answer(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:

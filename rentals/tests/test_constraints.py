@@ -12,7 +12,7 @@ from django.db.models import ProtectedError
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
-from rentals.models import LedgerEntry, Policy, PriceList, Rate, Rental
+from rentals.models import Hold, LedgerEntry, Policy, PriceList, Rate, Rental
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -127,6 +127,63 @@ class RentalConstraintTest(ConstraintTestCase):
             connection.check_constraints()
 
 
+class HoldConstraintTest(ConstraintTestCase):
+    ready = {"ready_at": MONDAY, "pick_up_by": MONDAY + 3 * DAY}
+    cancelled = {"ended_at": MONDAY, "outcome": "cancelled"}
+
+    def hold(self, **facts: Any) -> Hold:
+        return Hold.objects.create(**{"user": self.alice, "book": self.book, "placed_at": MONDAY} | facts)
+
+    def test_a_member_has_one_live_hold_of_a_book(self) -> None:
+        first = self.hold()
+        self.assert_refused("hold_one_live_per_member_and_book", self.hold)
+        self.hold(user=self.bob)
+        Hold.objects.filter(pk=first.pk).update(**self.cancelled)
+        self.hold()
+
+    def test_a_copy_is_put_aside_for_one(self) -> None:
+        first = self.hold(copy=self.copy, **self.ready)
+        again = {"user": self.bob, "copy": self.copy, **self.ready}
+        self.assert_refused("hold_one_ready_per_copy", self.hold, **again)
+        Hold.objects.filter(pk=first.pk).update(**self.cancelled)
+        self.hold(**again)
+
+    def test_a_ready_hold_has_a_copy_a_time_and_a_deadline(self) -> None:
+        whole = {"copy": self.copy, **self.ready}
+        for missing in whole:
+            facts = {fact: value for fact, value in whole.items() if fact != missing}
+            self.assert_refused("hold_ready_has_copy_and_deadline", self.hold, **facts)
+        self.hold(**whole)
+
+    def test_the_deadline_is_not_before_it_was_ready(self) -> None:
+        early = {"ready_at": MONDAY, "pick_up_by": MONDAY - timedelta(microseconds=1)}
+        self.assert_refused("hold_deadline_not_before_ready", self.hold, copy=self.copy, **early)
+
+    def test_a_hold_that_has_ended_says_how(self) -> None:
+        for facts in (
+            {"ended_at": MONDAY},
+            {"outcome": "expired"},
+            {"ended_at": MONDAY, "outcome": "forgotten"},
+            {"ended_at": MONDAY, "outcome": "ready"},
+        ):
+            self.assert_refused("hold_ended_says_how", self.hold, **facts)
+        self.hold(ended_at=MONDAY, outcome="expired")
+
+    def test_what_was_picked_up_and_nothing_else_names_its_rental(self) -> None:
+        rental = self.rental()
+        picked_up = {"ended_at": MONDAY, "outcome": "picked_up"}
+        for facts in (picked_up, self.cancelled | {"rental": rental}, {"rental": rental}):
+            self.assert_refused("hold_picked_up_names_its_rental", self.hold, **facts)
+        self.hold(rental=rental, **picked_up)
+        self.assert_refused("rental", self.hold, rental=rental, **picked_up)
+
+    def test_what_a_hold_refers_to_cannot_be_deleted(self) -> None:
+        self.hold(copy=self.copy, **self.ready)
+        for row in (self.alice, self.copy, self.book):
+            with self.subTest(row=row), self.assertRaises(ProtectedError):
+                row.delete()
+
+
 class LedgerConstraintTest(ConstraintTestCase):
     def test_an_entry_is_final(self) -> None:
         entry = self.entry()
@@ -210,3 +267,4 @@ class PriceConstraintTest(ConstraintTestCase):
         self.assert_refused("policy_is_one_row", Policy.objects.create, pk=2)
         self.assert_refused("policy_is_sensible", Policy.objects.update, rental_days=0)
         self.assert_refused("policy_is_sensible", Policy.objects.update, debt_limit=-1)
+        self.assert_refused("policy_gives_time_to_pick_up", Policy.objects.update, pick_up_days=0)

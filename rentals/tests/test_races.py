@@ -140,9 +140,9 @@ class RaceTest(RaceTestCase):
         self.assertEqual(LedgerEntry.objects.get().amount, Decimal("4.50"))
 
     @has_row_locks
-    def test_without_the_members_lock_the_constraint_stops_the_second_charge_by_an_error(self) -> None:
+    def test_without_the_locks_the_constraint_stops_the_second_charge_by_an_error(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
-        with without_lock("lock_member", after="refuse_unless_open", meeting=4):
+        with without_lock("lock_member", "lock_book", after="refuse_unless_open", meeting=4):
             outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 4)))
         self.assertEqual(outcomes, {"done": 1, "error": 3})
         self.assertEqual(LedgerEntry.objects.count(), 1)
@@ -156,10 +156,10 @@ class RaceTest(RaceTestCase):
         self.assertEqual(rental.renewals, 2)
 
     @has_row_locks
-    def test_without_the_members_lock_renewals_are_lost(self) -> None:
+    def test_without_the_locks_renewals_are_lost(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 4
-        with without_lock("lock_member", after="refuse_unless_open", meeting=4):
+        with without_lock("lock_member", "lock_book", after="refuse_unless_open", meeting=4):
             outcomes = Counter(map(outcome, self.all_at_once(*calls)))
         rental.refresh_from_db()
         self.assertEqual((outcomes, rental.renewals), ({"done": 4}, 1))

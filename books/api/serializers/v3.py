@@ -161,7 +161,7 @@ class CopyChange(serializers.ModelSerializer[Copy]):
 
 
 class CopyOut(serializers.ModelSerializer[Copy]):
-    available = serializers.BooleanField(help_text="It can be rented now.")
+    available = serializers.BooleanField(help_text="It is free: in service, neither out nor put aside.")
 
     class Meta:
         model = Copy

@@ -1,0 +1,110 @@
+"""What those who wait can expect: their place in the queue, and about when their turn comes.
+
+The date is an estimate and no promise. It takes every copy in service: one that is out comes back
+when it is due, or any moment once it is overdue; whoever comes before takes the copy as soon as it is
+there and keeps it for a whole rental period. Early returns make it sooner; late ones, and the days
+until somebody picks a copy up, make it later.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Collection, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from heapq import heapify, heapreplace
+from itertools import islice
+
+from django.db.models import Exists, OuterRef, Subquery
+
+from books.models import Book, Copy
+from rentals.models import Hold, Policy, Rental
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """Of a hold that waits: 1 is the next place. No date where no copy is in service."""
+
+    place: int
+    expected_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class BookOutlook:
+    """`next_copy_at`: when the next copy is expected, whoever it is for. `expected_at`: when the turn
+    of a member would come who joined the queue now. No dates where no copy is in service.
+    """
+
+    waiting: int
+    next_copy_at: datetime | None
+    expected_at: datetime | None
+
+
+def outlooks(holds: Iterable[Hold], *, at: datetime) -> dict[int, Outlook]:
+    """Of those of `holds` that wait, by their ids, as at `at`. Three queries, however many they are."""
+    books = {hold.book_id for hold in holds if hold.status == Hold.Status.WAITING}
+    if not books:
+        return {}
+    turns = _turns_by_book(books, at)
+    found = {}
+    for book, line in _lines(books).items():
+        for place, hold in enumerate(line, start=1):
+            found[hold] = Outlook(place, next(turns[book], None))
+    return {hold.pk: found[hold.pk] for hold in holds if hold.pk in found}
+
+
+def book_outlook(book: Book, *, at: datetime) -> BookOutlook:
+    """The queue of `book` as at `at`, for a page about it. Three queries."""
+    waiting = len(_lines([book.pk])[book.pk])
+    turns = list(islice(_turns_by_book([book.pk], at)[book.pk], waiting + 1))
+    return BookOutlook(
+        waiting=waiting,
+        next_copy_at=turns[0] if turns else None,
+        expected_at=turns[waiting] if len(turns) > waiting else None,
+    )
+
+
+def waited_for(books: Collection[int]) -> set[int]:
+    """Those of the books of these ids that somebody waits for: what is out of them is not renewed."""
+    return set(Hold.objects.waiting().filter(book__in=books).values_list("book", flat=True))
+
+
+def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:
+    """The ids of the holds that wait for each book, first come first."""
+    lines = defaultdict(list)
+    waiting = Hold.objects.waiting().filter(book__in=books).order_by("pk")
+    for book, hold in waiting.values_list("book_id", "pk"):
+        lines[book].append(hold)
+    return lines
+
+
+def _turns_by_book(books: Collection[int], at: datetime) -> defaultdict[int, Iterator[datetime]]:
+    """For each book, the times at which those who wait get a copy, one after the other."""
+    period = timedelta(days=Policy.current().rental_days)
+    ready = Hold.objects.ready().filter(copy=OuterRef("pk"))
+    out = Rental.objects.open().filter(copy=OuterRef("pk"))
+    copies = (
+        Copy.objects.in_service()
+        .filter(book__in=books)
+        .annotate(due=Subquery(out.values("due_at")), put_aside=Exists(ready))
+    )
+    times = defaultdict(list)
+    for book, due, put_aside in copies.values_list("book_id", "due", "put_aside"):
+        if put_aside:
+            times[book].append(at + period)
+        else:
+            times[book].append(max(due, at) if due else at)
+    turns: defaultdict[int, Iterator[datetime]] = defaultdict(lambda: iter(()))
+    for book, free_at in times.items():
+        turns[book] = _turns(free_at, period)
+    return turns
+
+
+def _turns(free_at: list[datetime], period: timedelta) -> Iterator[datetime]:
+    """The times at which a copy comes free, each given out again for `period` when it does."""
+    heapify(free_at)
+    while free_at:
+        try:
+            yield heapreplace(free_at, free_at[0] + period)
+        except OverflowError:  # The calendar ends before their turn comes.
+            return

@@ -1,0 +1,109 @@
+"""What those who wait can expect: places, and the estimate of when a turn comes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+from books.models import Copy
+from books.stock import add_book, add_copy, change_copy
+from rentals import services
+from rentals.models import Hold, Policy
+from rentals.outlook import BookOutlook, Outlook, book_outlook, outlooks, waited_for
+from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
+
+# Bob's copy is due at MONDAY + 14 * DAY.
+PERIOD = 14 * DAY
+
+
+class OutlookTest(QueueTestCase):
+    def looks(self, *holds: Hold, days: int = 1) -> list[Outlook | None]:
+        found = outlooks(holds, at=MONDAY + days * DAY)
+        return [found.get(hold.pk) for hold in holds]
+
+    def test_the_first_gets_it_when_it_is_due_and_each_next_a_rental_period_later(self) -> None:
+        holds = self.line(self.alice, self.erin, self.fred)
+        self.assertEqual(self.looks(*holds), [Outlook(place, MONDAY + place * PERIOD) for place in (1, 2, 3)])
+
+    def test_overdue_counts_as_now(self) -> None:
+        first, second = self.line(self.alice, self.erin)
+        self.assertEqual(
+            self.looks(first, second, days=20),
+            [Outlook(1, MONDAY + 20 * DAY), Outlook(2, MONDAY + 20 * DAY + PERIOD)],
+        )
+
+    def test_every_copy_in_service_counts_and_no_other(self) -> None:
+        second = add_copy(book=self.book)
+        services.rent_book(member=self.carol, book=self.book, at=MONDAY + DAY, now=MONDAY + DAY)
+        add_copy(book=self.book, status=Copy.Status.IN_REPAIR)
+        holds = self.line(self.alice, self.erin, self.fred)
+        self.assertEqual(
+            [look.expected_at - MONDAY for look in self.looks(*holds) if look and look.expected_at],
+            [14 * DAY, 15 * DAY, 28 * DAY],
+        )
+        change_copy(copy=second, status=Copy.Status.LOST)
+        self.assertEqual(self.looks(holds[1]), [Outlook(2, MONDAY + 28 * DAY)])
+
+    def test_what_is_put_aside_is_taken_for_a_rental_period_and_its_hold_has_no_place(self) -> None:
+        ready, waiting = self.line(self.alice, self.erin)
+        self.give_back()
+        ready.refresh_from_db()
+        self.assertEqual(self.looks(ready, waiting, days=2), [None, Outlook(1, MONDAY + 2 * DAY + PERIOD)])
+
+    def test_a_copy_that_has_just_come_in_counts_as_now(self) -> None:
+        (hold,) = self.line(self.alice)
+        add_copy(book=self.book)
+        self.assertEqual(self.looks(hold), [Outlook(1, MONDAY + DAY)])
+
+    def test_without_a_copy_in_service_there_is_a_place_and_no_date(self) -> None:
+        (hold,) = self.line(self.alice)
+        change_copy(copy=self.copy, status=Copy.Status.LOST)
+        self.assertEqual(self.looks(hold), [Outlook(1, None)])
+        self.assertEqual(book_outlook(self.book, at=MONDAY), BookOutlook(1, None, None))
+
+    def test_a_date_beyond_the_calendar_is_none(self) -> None:
+        Policy.objects.update(rental_days=32767)
+        (hold,) = self.line(self.alice)
+        Hold.objects.bulk_create(
+            Hold(user=user, book=self.book, placed_at=MONDAY) for user in self.strangers(100)
+        )
+        self.assertEqual(self.looks(hold), [Outlook(1, MONDAY + PERIOD)])
+        self.assertIsNone(book_outlook(self.book, at=MONDAY).expected_at)
+
+    def strangers(self, number: int) -> list[object]:
+        kind = type(self.alice)
+        return kind.objects.bulk_create(
+            kind(username=f"m{n}", email=f"m{n}@example.org") for n in range(number)
+        )
+
+    def test_many_holds_cost_what_one_costs(self) -> None:
+        other = add_book(name="Persuasion", kind=3)
+        services.rent_book(member=self.bob, book=other, at=MONDAY, now=MONDAY)
+        holds = [*self.line(self.alice, self.erin), self.place(self.alice, other)]
+        for some in (holds[:1], holds):
+            with self.assertNumQueries(3):
+                self.assertEqual(len(outlooks(some, at=MONDAY)), len(some))
+        with self.assertNumQueries(0):
+            outlooks([], at=MONDAY)
+
+
+class BookOutlookTest(QueueTestCase):
+    def test_a_book_tells_when_the_next_copy_and_when_a_newcomers_turn_comes(self) -> None:
+        at = MONDAY + DAY
+        due = MONDAY + PERIOD
+        self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, due, due))
+        self.line(self.alice, self.erin)
+        with self.assertNumQueries(3):
+            self.assertEqual(book_outlook(self.book, at=at), BookOutlook(2, due, due + 2 * PERIOD))
+
+    def test_a_free_copy_is_expected_now(self) -> None:
+        add_copy(book=self.book)
+        at = MONDAY + timedelta(hours=2)
+        self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, at, at))
+
+    def test_the_books_that_somebody_waits_for(self) -> None:
+        other = add_book(name="Persuasion", kind=3)
+        self.assertEqual(waited_for([self.book.pk, other.pk]), set())
+        self.place(self.alice)
+        self.assertEqual(waited_for([self.book.pk, other.pk]), {self.book.pk})
+        self.give_back()
+        self.assertEqual(waited_for([self.book.pk]), set())

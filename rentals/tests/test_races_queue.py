@@ -1,0 +1,321 @@
+"""What happens in a queue when many do things at once, with the locks and without.
+
+As in `test_races`: each twin without a lock shows what goes wrong, so that the test with the lock is
+known to test it.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from datetime import datetime, timedelta
+from typing import Any
+from unittest import mock
+
+from django.core import mail
+from django.db import IntegrityError
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import RaceTestCase
+from lori_assignment.errors import refuse
+from rentals import queue, services
+from rentals.models import Hold, Policy, Rental
+from rentals.queue import Swept, expire_holds
+from rentals.tests.test_races import has_row_locks, outcome
+
+DAY = timedelta(days=1)
+
+Status = Hold.Status
+
+
+@contextmanager
+def unlocked(*names: str) -> Iterator[None]:
+    """Replace lock functions of the queue and of circulation by plain reads."""
+    models: dict[str, type[Any]] = {"lock_member": User, "lock_book": Book, "lock_copy": Copy}
+
+    def reader(model: type[Any]) -> Callable[[Any], Any]:
+        return lambda row: model.objects.get(pk=row.pk)
+
+    with ExitStack() as stack:
+        for module in (queue, services):
+            for name in names:
+                if hasattr(module, name):
+                    stack.enter_context(mock.patch.object(module, name, reader(models[name])))
+        yield
+
+
+@contextmanager
+def meeting(module: Any, name: str, *, number: int) -> Iterator[None]:
+    """Let `number` threads meet where they call the function `name` of `module`."""
+    line = threading.Barrier(number)
+    real = getattr(module, name)
+
+    def meet_and_call(*args: Any, **options: Any) -> Any:
+        line.wait(timeout=10)
+        return real(*args, **options)
+
+    with mock.patch.object(module, name, meet_and_call):
+        yield
+
+
+class QueueRaceTest(RaceTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = timezone.now()
+        self.book = add_book(name="Emma", kind=3)
+        self.copy = self.book.copies.get()
+        self.erin = User.objects.create_user("erin", "erin@example.org")
+
+    def rent(self, member: User, *, copy: Copy | None = None, at: datetime | None = None) -> Rental:
+        at = at or self.now
+        return services.rent_book(member=member, book=self.book, at=at, now=at, copy=copy)
+
+    def give_back(self, rental: Rental) -> Rental:
+        return services.return_rental(rental=rental, at=self.now, actor=self.carol, now=self.now)
+
+    def place(self, member: User, book: Book | None = None) -> Hold:
+        return queue.place_hold(member=member, book=book or self.book, at=self.now)
+
+    def ready(self, member: User, *others: User) -> Hold:
+        """A hold for which the copy is put aside, since now, and `others` waiting behind it."""
+        rental = self.rent(self.dan)
+        hold = self.place(member)
+        for other in others:
+            self.place(other)
+        self.give_back(rental)
+        return Hold.objects.get(pk=hold.pk)
+
+    def states(self) -> dict[str, Status]:
+        return {hold.user.username: hold.status for hold in Hold.objects.select_related("user")}
+
+    def all_at_once(self, *calls: Callable[[], Any]) -> list[Any]:
+        mail.outbox.clear()
+        return super().all_at_once(*calls)
+
+    def outcomes(self, *calls: Callable[[], Any]) -> Counter[str]:
+        return Counter(map(outcome, self.all_at_once(*calls)))
+
+    def pick_up_while(self, change: Callable[[], Any], *, patience: float) -> list[Any]:
+        """What comes of Alice's pick-up, and of `change`, which starts when nothing speaks against it.
+
+        The pick-up gives the change up to `patience` seconds to finish.
+        """
+        allowed, changed = threading.Event(), threading.Event()
+        picking = threading.local()
+
+        def refuse_and_wait(reasons: Any) -> None:
+            refuse(reasons)
+            if getattr(picking, "up", False):
+                allowed.set()
+                changed.wait(timeout=patience)
+
+        def pick_up() -> Rental:
+            picking.up = True
+            return self.rent(self.alice)
+
+        def change_then() -> Any:
+            allowed.wait(timeout=10)
+            try:
+                return change()
+            finally:
+                changed.set()
+
+        with mock.patch.object(services, "refuse", refuse_and_wait):
+            return self.all_at_once(pick_up, change_then)
+
+    # A pick-up against a rent of the same copy.
+
+    def test_while_others_try_to_rent_it_the_copy_goes_to_whom_it_is_put_aside_for(self) -> None:
+        self.ready(self.alice)
+        members = User.objects.bulk_create(
+            User(username=f"m{number}", email=f"m{number}@example.org") for number in range(8)
+        )
+        others = [lambda member=member: self.rent(member) for member in members]
+        named = [lambda member=member: self.rent(member, copy=self.copy) for member in members]
+        found = self.outcomes(*others, lambda: self.rent(self.alice), *named)
+        self.assertEqual(found, {"done": 1, "book_unavailable": 8, "copy_unavailable": 8})
+        self.assertEqual(Rental.objects.open().get().user, self.alice)
+
+    def give_up_and_let_rent(self, hold: Hold) -> Rental:
+        queue.cancel_hold(hold=hold, at=self.now)
+        return self.rent(self.bob, copy=self.copy)
+
+    def test_a_copy_that_is_being_picked_up_is_not_given_up_and_rented_meanwhile(self) -> None:
+        hold = self.ready(self.alice)
+        found = self.pick_up_while(lambda: self.give_up_and_let_rent(hold), patience=0.5)
+        self.assertEqual([outcome(result) for result in found], ["done", "hold_ended"])
+        self.assertEqual(Rental.objects.open().get().user, self.alice)
+
+    @has_row_locks
+    def test_without_the_books_lock_it_is_and_the_pick_up_ends_in_an_error(self) -> None:
+        hold = self.ready(self.alice)
+        with unlocked("lock_book", "lock_copy"):
+            found = self.pick_up_while(lambda: self.give_up_and_let_rent(hold), patience=10)
+        self.assertIsInstance(found[0], IntegrityError)
+        self.assertEqual(Rental.objects.open().get().user, self.bob)
+
+    # An expiry against a pick-up.
+
+    def test_a_hold_that_is_being_picked_up_does_not_expire_meanwhile(self) -> None:
+        self.ready(self.alice, self.erin)
+        late = self.now + 4 * DAY
+        found = self.pick_up_while(lambda: expire_holds(at=late), patience=0.5)
+        self.assertEqual((outcome(found[0]), found[1]), ("done", Swept()))
+        self.assertEqual(self.states(), {"alice": Status.PICKED_UP, "erin": Status.WAITING})
+
+    @has_row_locks
+    def test_without_the_books_lock_it_does_and_the_copy_is_put_aside_while_it_is_out(self) -> None:
+        self.ready(self.alice, self.erin)
+        late = self.now + 4 * DAY
+        with unlocked("lock_book"):
+            found = self.pick_up_while(lambda: expire_holds(at=late), patience=10)
+        self.assertEqual((outcome(found[0]), found[1]), ("done", Swept(expired=1, ready=1)))
+        self.assertEqual(self.states()["erin"], Status.READY)
+        self.assertEqual(Rental.objects.open().get().copy, self.copy)
+
+    def test_of_a_pick_up_and_an_expiry_at_once_either_wins_and_both_fit(self) -> None:
+        self.ready(self.alice, self.erin)
+        late = self.now + 4 * DAY
+        picked_up, swept = self.all_at_once(
+            lambda: self.rent(self.alice, at=late), lambda: expire_holds(at=late)
+        )
+        if outcome(picked_up) == "done":
+            self.assertEqual(swept, Swept())
+            self.assertEqual(self.states(), {"alice": Status.PICKED_UP, "erin": Status.WAITING})
+        else:
+            self.assertEqual((outcome(picked_up), swept), ("book_unavailable", Swept(1, 1)))
+            self.assertEqual(self.states(), {"alice": Status.EXPIRED, "erin": Status.READY})
+
+    # Two places taken at once by one member.
+
+    def test_one_member_gets_one_place(self) -> None:
+        self.rent(self.bob)
+        found = self.outcomes(*[lambda: self.place(self.alice)] * 5)
+        self.assertEqual(found, {"done": 1, "already_waiting": 4})
+
+    @has_row_locks
+    def test_without_the_locks_the_constraint_gives_the_others_an_error(self) -> None:
+        self.rent(self.bob)
+        with unlocked("lock_member", "lock_book"), meeting(queue, "refuse", number=3):
+            found = self.all_at_once(*[lambda: self.place(self.alice)] * 3)
+        self.assertEqual(sum(isinstance(result, IntegrityError) for result in found), 2)
+        self.assertEqual(Hold.objects.count(), 1)
+
+    def out_with_bob(self, count: int) -> list[Book]:
+        books = [add_book(name=f"Volume {number}", kind=1) for number in range(count)]
+        for book in books:
+            services.rent_book(member=self.bob, book=book, at=self.now, now=self.now)
+        return books
+
+    def test_the_limit_on_holds_stands_across_books(self) -> None:
+        Policy.objects.update(max_holds=2)
+        calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
+        self.assertEqual(self.outcomes(*calls), {"done": 2, "hold_limit": 3})
+
+    @has_row_locks
+    def test_without_the_members_lock_the_limit_does_not_hold(self) -> None:
+        Policy.objects.update(max_holds=2)
+        calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
+        with unlocked("lock_member"), meeting(queue, "refuse", number=5):
+            self.assertEqual(self.outcomes(*calls), {"done": 5})
+
+    # A return against a place taken.
+
+    def place_while(self, change: Callable[[], Any], *, patience: float) -> list[Any]:
+        """What comes of Alice's place, and of `change`, which starts when nothing speaks against it."""
+        allowed, changed = threading.Event(), threading.Event()
+
+        def refuse_and_wait(reasons: Any) -> None:
+            refuse(reasons)
+            allowed.set()
+            changed.wait(timeout=patience)
+
+        def change_then() -> Any:
+            allowed.wait(timeout=10)
+            try:
+                return change()
+            finally:
+                changed.set()
+
+        with mock.patch.object(queue, "refuse", refuse_and_wait):
+            return self.all_at_once(lambda: self.place(self.alice), change_then)
+
+    def test_a_copy_that_comes_back_while_a_place_is_taken_is_put_aside(self) -> None:
+        rental = self.rent(self.bob)
+        found = self.place_while(lambda: self.give_back(rental), patience=0.5)
+        self.assertEqual([outcome(result) for result in found], ["done", "done"])
+        self.assertEqual(self.states(), {"alice": Status.READY})
+        self.assertEqual(len(mail.outbox), 1)
+
+    @has_row_locks
+    def test_without_the_books_lock_the_member_waits_for_a_copy_on_the_shelf(self) -> None:
+        rental = self.rent(self.bob)
+        with unlocked("lock_book"):
+            found = self.place_while(lambda: self.give_back(rental), patience=10)
+        self.assertEqual([outcome(result) for result in found], ["done", "done"])
+        self.assertEqual(self.states(), {"alice": Status.WAITING})
+        # And this is what mends it.
+        self.assertEqual(expire_holds(at=self.now), Swept(expired=0, ready=1))
+
+    def test_of_a_renewal_and_a_place_at_once_both_fit(self) -> None:
+        rental = self.rent(self.bob)
+        renewed, placed = self.all_at_once(
+            lambda: services.renew_rental(rental=rental, at=self.now), lambda: self.place(self.alice)
+        )
+        self.assertIn(outcome(renewed), {"done", "others_wait"})
+        self.assertEqual(outcome(placed), "done")
+
+    # Two who run expire_holds at once.
+
+    def test_two_who_expire_at_once_do_it_once(self) -> None:
+        self.ready(self.alice, self.erin)
+        late = self.now + 4 * DAY
+        found = self.all_at_once(*[lambda: expire_holds(at=late)] * 4)
+        self.assertEqual(sum(found, Swept()), Swept(expired=1, ready=1))
+        self.assertEqual(self.states(), {"alice": Status.EXPIRED, "erin": Status.READY})
+        self.assertEqual(
+            Counter(message.to[0] for message in mail.outbox),
+            {"alice@example.org": 1, "erin@example.org": 1},
+        )
+
+    @has_row_locks
+    def test_without_the_books_lock_they_do_it_twice_and_the_members_are_told_twice(self) -> None:
+        self.ready(self.alice, self.erin)
+        late = self.now + 4 * DAY
+        # Both have found it lapsed by then.
+        with unlocked("lock_book"), meeting(queue, "_end", number=2):
+            found = self.all_at_once(*[lambda: expire_holds(at=late)] * 2)
+        self.assertEqual(sum(result.expired for result in found), 2)
+        self.assertEqual(Counter(message.to[0] for message in mail.outbox)["alice@example.org"], 2)
+
+    # Two returns that serve one queue.
+
+    def two_out(self) -> list[Rental]:
+        """Two copies, out; Alice and Erin wait."""
+        Copy.objects.create(book=self.book, barcode="second")
+        rentals = [self.rent(self.bob), self.rent(self.dan)]
+        for member in (self.alice, self.erin):
+            self.place(member)
+        return rentals
+
+    def test_two_returns_at_once_serve_two(self) -> None:
+        first, second = self.two_out()
+        self.assertEqual(
+            self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second)), {"done": 2}
+        )
+        self.assertEqual(self.states(), {"alice": Status.READY, "erin": Status.READY})
+        self.assertEqual(len(mail.outbox), 2)
+
+    @has_row_locks
+    def test_without_the_books_lock_both_serve_the_first(self) -> None:
+        first, second = self.two_out()
+        # Each has seen the other's copy still out by then.
+        with unlocked("lock_book"), meeting(queue.Policy, "current", number=2):
+            found = self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second))
+        self.assertEqual(found, {"done": 2})
+        self.assertEqual(self.states(), {"alice": Status.READY, "erin": Status.WAITING})
