@@ -16,6 +16,7 @@ from accounts.api.auth_views import PATHS as SIGN_IN
 from accounts.api.views import AccountViewSet
 from books.api.views import BookViewSet, CopyViewSet
 from lori_assignment.api_fields import PLAIN_DIGITS
+from rentals.api.hold_views import HoldViewSet
 from rentals.api.money_views import PaymentViewSet, PriceListViewSet
 from rentals.api.views import MemberViewSet, RentalViewSet
 
@@ -47,6 +48,8 @@ FROM_V3: list[tuple[str, Any, dict[str, str]]] = [
     ("book_rentals/users/statement/<user_id>", MemberViewSet, {"get": "statement"}),
     ("copies", CopyViewSet, LIST),
     ("copies/<pk>", CopyViewSet, ONE),
+    ("holds", HoldViewSet, LIST),
+    ("holds/<pk>", HoldViewSet, {"get": "retrieve", "delete": "destroy"}),
     ("payments", PaymentViewSet, LIST),
     ("payments/<pk>", PaymentViewSet, {"get": "retrieve"}),
     ("price_lists", PriceListViewSet, LIST),

@@ -122,6 +122,8 @@ class TruthTest(Document, CastTestCase):
         desk.post(f"/api/v3/book_rentals/{ref}/return")
         desk.post("/api/v3/payments/", {"user": self.alice.pk, "amount": "1.00", "method": "cash"})
         desk.post("/api/v3/book_rentals/", sent)
+        desk.post("/api/v3/book_rentals/", {"book": book.pk, "user": self.bob.pk})
+        desk.post("/api/v3/holds/", {"book": book.pk})
         values = {"id": book.pk, "ref": ref, "user_id": self.alice.pk}
         checked = 0
         for path, method, operation in self.operations():

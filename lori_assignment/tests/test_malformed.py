@@ -19,6 +19,7 @@ from rest_framework.throttling import ScopedRateThrottle
 from books.stock import add_book
 from lori_assignment import api
 from lori_assignment.cast import CastTestCase
+from rentals.queue import place_hold
 from rentals.services import rent_book
 
 BODIES = {
@@ -82,9 +83,13 @@ class MalformedTestCase(CastTestCase):
         cls.book = add_book(name="Emma", kind=3, copies=3)
         now = timezone.now()
         cls.rental = rent_book(member=cls.alice, book=cls.book, at=now, now=now)
+        out = add_book(name="Persuasion", kind=3)
+        rent_book(member=cls.bob, book=out, at=now, now=now)
+        cls.hold = place_hold(member=cls.alice, book=out, at=now)
 
     book: Any
     rental: Any
+    hold: Any
 
     def setUp(self) -> None:
         # The limits would answer 429 after a while, and hide what we look for.
@@ -105,6 +110,7 @@ class MalformedTestCase(CastTestCase):
         """Each path, with ids that exist, and each method that it has."""
         copy = self.book.copies.all()[0]
         ids = {"books": self.book.pk, "copies": copy.pk, "accounts": self.alice.pk, "price_lists": 3}
+        ids |= {"holds": self.hold.pk}
         for written, view in api.SIGN_IN:
             for method in view.http_method_names:
                 if hasattr(view, method):
@@ -212,6 +218,7 @@ class BodyTest(MalformedTestCase):
             "/api/v3/book_rentals/users/balance/{}",
             "/api/v3/payments/{}/",
             "/api/v3/price_lists/{}",
+            "/api/v3/holds/{}",
             "/api/v3/copies/{}",
             "/api/{}/books/",
         ):
@@ -266,7 +273,8 @@ class QueryTest(MalformedTestCase):
             lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
             max_leaves=5,
         )
-        paths = ["books/", "book_rentals/", "payments/", "price_lists/", "copies/", "book_rentals/1/return"]
+        paths = ["books/", "book_rentals/", "payments/", "price_lists/", "copies/", "holds/"]
+        paths += ["book_rentals/1/return"]
 
         @settings(max_examples=150, deadline=None, database=None)
         @given(st.dictionaries(st.sampled_from(fields), values), st.sampled_from(paths))

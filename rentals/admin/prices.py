@@ -23,7 +23,15 @@ from rentals.models import Policy, PriceList, Rate
 
 @admin.register(Policy)
 class PolicyAdmin(ShopAdmin):
-    list_display = ["__str__", "rental_days", "max_renewals", "max_open_rentals", "debt_limit"]
+    list_display = [
+        "__str__",
+        "rental_days",
+        "max_renewals",
+        "max_open_rentals",
+        "debt_limit",
+        "pick_up_days",
+        "max_holds",
+    ]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False

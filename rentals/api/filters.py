@@ -1,4 +1,4 @@
-"""How the lists of rentals and payments are narrowed by query parameters."""
+"""How the lists of rentals, holds and payments are narrowed by query parameters."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from django.utils import timezone
 
 from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from rentals.api.fields import Status
-from rentals.models import LedgerEntry, Rental, RentalQuerySet
+from rentals.models import Hold, HoldQuerySet, LedgerEntry, Rental, RentalQuerySet
 
 
 class RentalFilter(filters.FilterSet):
@@ -28,6 +28,21 @@ class RentalFilter(filters.FilterSet):
     def narrow_by_overdue(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
         overdue = rentals.overdue(timezone.now())
         return overdue if wanted else rentals.exclude(pk__in=overdue.order_by().values("pk"))
+
+
+class HoldFilter(filters.FilterSet):
+    status = OneOfFilter(
+        method="narrow_by_status", choices=[(status.value, status.value) for status in Hold.Status]
+    )
+    user = KeyFilter(field_name="user")
+    book = KeyFilter(field_name="book")
+
+    class Meta:
+        model = Hold
+        fields: list[str] = []
+
+    def narrow_by_status(self, holds: HoldQuerySet, name: str, status: str) -> HoldQuerySet:
+        return holds.in_state(Hold.Status(status))
 
 
 class PaymentFilter(filters.FilterSet):

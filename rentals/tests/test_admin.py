@@ -84,7 +84,14 @@ class WhoMayTest(ShopAdminTestCase):
 
 
 class PolicyAdminTest(ShopAdminTestCase):
-    fields = {"rental_days": 14, "max_renewals": 2, "max_open_rentals": 10, "debt_limit": "50.00"}
+    fields = {
+        "rental_days": 14,
+        "max_renewals": 2,
+        "max_open_rentals": 10,
+        "debt_limit": "50.00",
+        "pick_up_days": 3,
+        "max_holds": 10,
+    }
 
     def test_a_new_period_holds_from_the_next_rental_on(self) -> None:
         before = self.rent()
@@ -107,6 +114,8 @@ class PolicyAdminTest(ShopAdminTestCase):
             ("max_open_rentals", 0),
             ("debt_limit", "-1"),
             ("debt_limit", "x"),
+            ("pick_up_days", 0),
+            ("max_holds", -1),
         ):
             answer = self.send("policy_change", Policy.current(), **self.fields | {field: value})
             self.assertEqual(list(self.errors(answer)), [field])

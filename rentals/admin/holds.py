@@ -1,0 +1,61 @@
+"""The queues: looked at, and places given up for a member."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.translation import gettext_lazy
+
+from rentals import queue
+from rentals.admin.readonly import ReadOnly, short_time
+from rentals.models import Hold
+
+
+class StatusFilter(admin.SimpleListFilter):
+    title = gettext_lazy("status")
+    parameter_name = "status"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [(status.value, status.label) for status in Hold.Status]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.in_state(self.value()) if self.value() in Hold.Status.values else queryset
+
+
+@admin.register(Hold)
+class HoldAdmin(ReadOnly):
+    list_display = ["member", "book", "status", "copy", "placed", "pick_up"]
+    list_filter = [StatusFilter]
+    search_fields = ["user__username", "user__name", "book__name", "=copy__barcode"]
+    search_help_text = gettext_lazy("Member, book or barcode.")
+    list_select_related = ["user", "book", "copy"]
+    ordering = ["-id"]
+    actions = ["cancel"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    @admin.display(description=gettext_lazy("member"), ordering="user__username")
+    def member(self, hold: Hold) -> str:
+        return hold.user.username
+
+    @admin.display(description=gettext_lazy("status"))
+    def status(self, hold: Hold) -> str:
+        return str(hold.status.label)
+
+    @admin.display(description=gettext_lazy("placed"), ordering="placed_at")
+    def placed(self, hold: Hold) -> str:
+        return short_time(hold.placed_at)
+
+    @admin.display(description=gettext_lazy("pick up by"), ordering="pick_up_by")
+    def pick_up(self, hold: Hold) -> str:
+        return short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
+
+    @admin.action(description=gettext_lazy("Cancel"), permissions=["view"])
+    def cancel(self, request: HttpRequest, holds: QuerySet[Hold]) -> None:
+        now = timezone.now()
+        self.try_each(request, holds, lambda hold: queue.cancel_hold(hold=hold, at=now))

@@ -1,0 +1,99 @@
+"""Version 3 of holds: the current one."""
+
+from __future__ import annotations
+
+from drf_yasg.utils import swagger_serializer_method
+from rest_framework import serializers
+
+from accounts.models import User
+from books.models import Book
+from lori_assignment.api_fields import PlainKey
+from rentals.models import Hold
+from rentals.outlook import Outlook
+
+
+class HoldIn(serializers.Serializer[Hold]):
+    """What a member sends."""
+
+    book = PlainKey(queryset=Book.objects.all())
+
+    class Meta:
+        ref_name = "HoldV3In"
+        swagger_schema_fields = {"example": {"book": 7}}
+
+
+class HoldDeskIn(serializers.Serializer[Hold]):
+    """What staff may send."""
+
+    book = PlainKey(queryset=Book.objects.all())
+    user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
+
+    class Meta:
+        ref_name = "HoldV3DeskIn"
+        swagger_schema_fields = {"example": {"book": 7, "user": 3}}
+
+
+class HoldOut(serializers.ModelSerializer[Hold]):
+    """Needs in its context the `outlooks` of `rentals.outlook`, of the holds that wait."""
+
+    status = serializers.ChoiceField(choices=Hold.Status.choices)
+    place = serializers.SerializerMethodField(help_text="1: next. Null when it does not wait.")
+    expected_at = serializers.SerializerMethodField(
+        help_text="About when a copy will be ready, by the due dates of what is out; an estimate. Null when "
+        "it does not wait, or when no copy is in service."
+    )
+    copy = serializers.PrimaryKeyRelatedField[Hold](
+        read_only=True, allow_null=True, help_text="The one that is put aside; null while it waits."
+    )
+    rental = serializers.PrimaryKeyRelatedField[Hold](
+        read_only=True, allow_null=True, help_text="What it became when the book was picked up."
+    )
+
+    class Meta:
+        model = Hold
+        fields = [
+            "id",
+            "user",
+            "book",
+            "status",
+            "place",
+            "expected_at",
+            "copy",
+            "placed_at",
+            "ready_at",
+            "pick_up_by",
+            "ended_at",
+            "rental",
+        ]
+        ref_name = "HoldV3"
+        swagger_schema_fields = {
+            "example": {
+                "id": 15,
+                "user": 3,
+                "book": 7,
+                "status": "waiting",
+                "place": 2,
+                "expected_at": "2026-12-04T10:30:00Z",
+                "copy": None,
+                "placed_at": "2026-11-24T09:15:00Z",
+                "ready_at": None,
+                "pick_up_by": None,
+                "ended_at": None,
+                "rental": None,
+            }
+        }
+
+    def _outlook(self, hold: Hold) -> Outlook | None:
+        return self.context["outlooks"].get(hold.pk)
+
+    @swagger_serializer_method(serializers.IntegerField(allow_null=True))
+    def get_place(self, hold: Hold) -> int | None:
+        outlook = self._outlook(hold)
+        return outlook.place if outlook else None
+
+    @swagger_serializer_method(serializers.DateTimeField(allow_null=True))
+    def get_expected_at(self, hold: Hold) -> str | None:
+        outlook = self._outlook(hold)
+        if outlook is None or outlook.expected_at is None:
+            return None
+        return serializers.DateTimeField().to_representation(outlook.expected_at)

@@ -1,0 +1,21 @@
+"""Pass on what was not picked up in time; to be run every hour, by as many machines as like."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from rentals.queue import expire_holds
+
+
+class Command(BaseCommand):
+    help = (
+        "End the holds whose copies were not picked up in time, and put free copies aside for the next. "
+        "Safe to be run at any time, again, and by several at once."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        swept = expire_holds(at=timezone.now())
+        self.stdout.write(f"Holds expired: {swept.expired}. Copies put aside: {swept.ready}.")

@@ -1,0 +1,101 @@
+"""The queues in the administration, and what the stock's pages there do to them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.urls import reverse
+from django.utils import timezone
+
+from books.models import Copy
+from books.stock import change_copy
+from rentals import services
+from rentals.models import Hold, Policy
+from rentals.queue import place_hold
+from rentals.tests.test_admin import ShopAdminTestCase
+
+Status = Hold.Status
+
+
+class HoldAdminTest(ShopAdminTestCase):
+    """One of the two copies is in repair, Bob has the other, and Alice and Dan wait."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.broken = self.novel.copies.order_by("pk")[1]
+        change_copy(copy=self.broken, status=Copy.Status.IN_REPAIR)
+        self.out = self.rent(self.bob)
+        self.mine, self.other = (
+            place_hold(member=member, book=self.novel, at=timezone.now()) for member in (self.alice, self.dan)
+        )
+
+    def give_back(self) -> None:
+        now = timezone.now()
+        services.return_rental(rental=self.out, at=now, actor=self.carol, now=now)
+
+    def listed(self, **query: Any) -> list[Hold]:
+        return list(self.counter.get(self.page("hold_changelist"), query).context["cl"].result_list)
+
+    def statuses(self) -> list[str]:
+        return [hold.status for hold in Hold.objects.all()]
+
+    def test_holds_are_found_by_member_and_book_and_told_apart_by_their_status(self) -> None:
+        self.give_back()
+        for query, found in (
+            ({"q": "moss"}, [self.mine]),
+            ({"q": "emma"}, [self.other, self.mine]),
+            ({"q": self.out.copy.barcode}, [self.mine]),
+            ({"status": "ready"}, [self.mine]),
+            ({"status": "waiting"}, [self.other]),
+            ({"status": "expired"}, []),
+            ({"status": "nonsense"}, [self.other, self.mine]),
+        ):
+            self.assertEqual(self.listed(**query), found)
+        page = self.counter.get(self.page("hold_changelist"))
+        self.assertContains(page, '<td class="field-status">ready</td>', html=True)
+
+    def test_a_list_costs_as_many_queries_with_one_hold_as_with_many(self) -> None:
+        with self.assertNumQueries(7):
+            self.listed(q="moss")
+        with self.assertNumQueries(7):
+            self.listed(q="emma")
+
+    def test_chosen_holds_are_cancelled_and_what_was_put_aside_goes_on(self) -> None:
+        self.give_back()
+        self.assertEqual(self.act("hold", "cancel", self.mine), ["1 done."])
+        self.assertEqual(self.statuses(), [Status.CANCELLED, Status.READY])
+        told = self.act("hold", "cancel", self.mine, self.other)
+        self.assertEqual(told[1:], ["1 done."])
+        self.assertIn("has ended already", told[0])
+
+    def test_a_hold_is_only_looked_at(self) -> None:
+        self.counter = self.signed_in(self.dan)
+        self.assertContains(self.counter.get(self.page("hold_change", self.mine)), "Emma")
+        self.assertEqual(self.send("hold_change", self.mine, outcome="expired").status_code, 403)
+        self.assertEqual(self.send("hold_delete", self.mine, post="yes").status_code, 403)
+        self.assertEqual(self.send("hold_add").status_code, 403)
+
+    def test_a_new_deadline_holds_from_the_next_copy_on(self) -> None:
+        fields = {"rental_days": 14, "max_renewals": 2, "max_open_rentals": 10, "debt_limit": "50.00"}
+        self.send("policy_change", Policy.current(), **fields, pick_up_days=7, max_holds=10)
+        self.give_back()
+        self.mine.refresh_from_db()
+        self.assertEqual((self.mine.pick_up_by - self.mine.ready_at).days, 7)
+
+    def stock(self, what: str, row: Any = None, **fields: Any) -> Any:
+        address = reverse(f"admin:books_{what}", args=[row.pk] if row else [])
+        return self.counter.post(address, fields)
+
+    def test_a_copy_back_from_repair_and_a_new_one_are_put_aside(self) -> None:
+        fields = {"condition": "good", "status": "in_service", "replacement_price": ""}
+        self.stock("copy_change", self.broken, **fields, barcode=self.broken.barcode)
+        self.assertEqual(self.statuses(), [Status.READY, Status.WAITING])
+        self.stock("copy_add", **fields, book=self.novel.pk, barcode="")
+        self.assertEqual(self.statuses(), [Status.READY, Status.READY])
+
+    def test_a_copy_put_aside_that_goes_to_repair_is_put_aside_no_more(self) -> None:
+        self.give_back()
+        copy = self.out.copy
+        fields = {"condition": "damaged", "status": "in_repair", "replacement_price": ""}
+        self.stock("copy_change", copy, **fields, barcode=copy.barcode)
+        self.assertEqual(self.statuses(), [Status.WAITING, Status.WAITING])

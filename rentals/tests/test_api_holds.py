@@ -1,0 +1,261 @@
+"""The queue over the API, and what it changes about books, copies and rentals there."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.utils import timezone
+
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.models import Hold, Policy, Rental
+from rentals.queue import expire_holds
+from rentals.services import rent_book
+
+DAY = timedelta(days=1)
+HOLDS = "/api/v3/holds/"
+
+
+class HoldTestCase(CastTestCase):
+    """Bob has the only copy of Emma."""
+
+    book: Book
+    out: Rental
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Emma", kind=3)
+        now = timezone.now()
+        cls.out = rent_book(member=cls.bob, book=cls.book, at=now, now=now)
+
+    def join(self, who: Any = None, book: Book | None = None, **facts: Any) -> Any:
+        sent = {"book": (book or self.book).pk} | facts
+        return self.api(who or self.alice).post(HOLDS, sent)
+
+    def hold(self, who: Any = None, **facts: Any) -> dict[str, Any]:
+        answer = self.join(who, **facts)
+        self.assertEqual(answer.status_code, 201, answer.content)
+        return answer.json()
+
+    def give_back(self) -> None:
+        answer = self.api(self.carol).post(f"/api/v3/book_rentals/{self.out.ref}/return")
+        self.assertEqual(answer.status_code, 200)
+
+    def see(self, hold: dict[str, Any], user: Any = None) -> dict[str, Any]:
+        return self.api(user or self.alice).get(f"{HOLDS}{hold['id']}").json()
+
+
+class JoinTest(HoldTestCase):
+    def test_a_member_waits_and_sees_the_place_and_when(self) -> None:
+        hold = self.hold()
+        placed_at = hold.pop("placed_at")
+        self.assertIsNotNone(placed_at)
+        due = self.api(self.bob).get(f"/api/v3/book_rentals/{self.out.ref}").json()["due_at"]
+        self.assertEqual(
+            hold,
+            {
+                "id": Hold.objects.get().pk,
+                "user": self.alice.pk,
+                "book": self.book.pk,
+                "status": "waiting",
+                "place": 1,
+                "expected_at": due,
+                "copy": None,
+                "ready_at": None,
+                "pick_up_by": None,
+                "ended_at": None,
+                "rental": None,
+            },
+        )
+
+    def test_a_refusal_is_409_with_every_reason(self) -> None:
+        Policy.objects.update(max_holds=0)
+        answer = self.join(self.bob)
+        self.assertEqual(answer.status_code, 409)
+        self.assertEqual(
+            [reason["code"] for reason in answer.json()["reasons"]], ["already_rented", "hold_limit"]
+        )
+
+    def test_what_is_free_is_to_be_rented(self) -> None:
+        other = add_book(name="Persuasion", kind=3)
+        answer = self.join(book=other)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (409, "book_available"))
+
+    def test_staff_queue_for_a_member_and_a_member_only_for_themselves(self) -> None:
+        self.assertEqual(self.hold(self.carol, user=self.alice.pk)["user"], self.alice.pk)
+        self.assertEqual(self.hold(self.dan)["user"], self.dan.pk)
+        again = self.join(self.alice, user=self.dan.pk)
+        self.assertEqual(again.json()["code"], "already_waiting")
+
+    def test_what_is_wrong_with_a_field_is_told(self) -> None:
+        for book in ("x", None, 987654, True, "1_0"):
+            answer = self.api(self.alice).post(HOLDS, {"book": book})
+            self.assertEqual((answer.status_code, list(answer.json())), (400, ["book"]))
+        answer = self.join(self.carol, user=987654)
+        self.assertEqual((answer.status_code, list(answer.json())), (400, ["user"]))
+        self.assertEqual(self.api(self.alice).post(HOLDS, {}).json(), {"book": ["This field is required."]})
+
+    def test_a_visitor_has_no_place(self) -> None:
+        client = self.api()
+        for answer in (client.post(HOLDS, {"book": 1}), client.get(HOLDS), client.delete(f"{HOLDS}1")):
+            self.assertEqual(answer.status_code, 401)
+
+    def test_the_older_versions_know_of_no_queue(self) -> None:
+        for version in ("v1", "v2"):
+            self.assertEqual(self.api(self.alice).get(f"/api/{version}/holds/").status_code, 404)
+
+
+class SeeTest(HoldTestCase):
+    def test_members_see_their_own_and_staff_all_newest_first(self) -> None:
+        hers, staffs = self.hold(), self.hold(self.dan)
+        seen = self.api(self.alice).get(HOLDS).json()["results"]
+        self.assertEqual(seen, [hers])
+        seen = self.api(self.carol).get(HOLDS).json()["results"]
+        self.assertEqual([(hold["id"], hold["place"]) for hold in seen], [(staffs["id"], 2), (hers["id"], 1)])
+
+    def test_anothers_hold_answers_like_an_absent_one(self) -> None:
+        hold = self.hold()
+        for method in ("get", "delete"):
+            call = getattr(self.api(self.bob), method)
+            his, absent = call(f"{HOLDS}{hold['id']}"), call(f"{HOLDS}987654")
+            self.assertEqual((his.status_code, his.content), (404, absent.content))
+        self.assertEqual(self.see(hold)["status"], "waiting")
+        self.assertEqual(self.see(hold, self.carol), hold)
+
+    def test_a_list_costs_the_same_queries_for_one_hold_and_for_many(self) -> None:
+        self.hold()
+        with self.assertNumQueries(4):
+            self.api(self.carol).get(HOLDS)
+        self.hold(self.carol)
+        other = add_book(name="Persuasion", kind=3)
+        now = timezone.now()
+        rent_book(member=self.bob, book=other, at=now, now=now)
+        self.hold(book=other)
+        with self.assertNumQueries(4):
+            self.api(self.carol).get(HOLDS)
+
+    def test_the_list_is_narrowed_by_member_book_and_status(self) -> None:
+        first, second = self.hold(), self.hold(self.dan)
+        self.give_back()
+        client = self.api(self.carol)
+
+        def ids(query: str) -> list[int]:
+            return [hold["id"] for hold in client.get(f"{HOLDS}?{query}").json()["results"]]
+
+        self.assertEqual(ids(f"user={self.alice.pk}"), [first["id"]])
+        self.assertEqual(ids(f"book={self.book.pk}"), [second["id"], first["id"]])
+        self.assertEqual(ids(f"book={self.book.pk + 1}"), [])
+        self.assertEqual(ids("status=ready"), [first["id"]])
+        self.assertEqual(ids("status=waiting"), [second["id"]])
+        client.delete(f"{HOLDS}{first['id']}")
+        self.assertEqual(ids("status=cancelled"), [first["id"]])
+        self.assertEqual(ids("status=picked_up") + ids("status=expired"), [])
+        for wrong in ("status=ended", "user=x", "book=1_0"):
+            answer = client.get(f"{HOLDS}?{wrong}")
+            self.assertEqual((answer.status_code, list(answer.json())), (400, [wrong.split("=")[0]]))
+
+
+class LifeTest(HoldTestCase):
+    def test_from_waiting_to_the_rental(self) -> None:
+        hold = self.hold()
+        self.give_back()
+        ready = self.see(hold)
+        self.assertEqual((ready["status"], ready["place"], ready["expected_at"]), ("ready", None, None))
+        self.assertEqual(ready["copy"], self.out.copy.pk)
+        times = Hold.objects.get()
+        self.assertEqual(times.pick_up_by, times.ready_at + 3 * DAY)  # type: ignore[operator]  # it is ready
+        refused = self.api(self.dan).post("/api/v3/book_rentals/", {"book": self.book.pk})
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "book_unavailable"))
+        rented = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk}).json()
+        ended = self.see(hold)
+        self.assertEqual((ended["status"], ended["rental"]), ("picked_up", rented["ref"]))
+
+    def test_one_delete_gives_the_place_up_and_a_second_is_refused(self) -> None:
+        hold, next_one = self.hold(), self.hold(self.dan)
+        client = self.api(self.alice)
+        answer = client.delete(f"{HOLDS}{hold['id']}/")
+        self.assertEqual((answer.status_code, answer.content), (204, b""))
+        again = client.delete(f"{HOLDS}{hold['id']}/")
+        self.assertEqual((again.status_code, again.json()["code"]), (409, "hold_ended"))
+        self.assertEqual(self.see(next_one, self.dan)["place"], 1)
+
+    def test_staff_cancel_anyones(self) -> None:
+        hold = self.hold()
+        self.assertEqual(self.api(self.carol).delete(f"{HOLDS}{hold['id']}").status_code, 204)
+
+    def test_a_hold_is_not_changed_otherwise(self) -> None:
+        hold = self.hold()
+        for method in ("put", "patch", "post"):
+            answer = getattr(self.api(self.carol), method)(f"{HOLDS}{hold['id']}", {"place": 1})
+            self.assertEqual(answer.status_code, 405)
+
+    def test_what_expired_is_told(self) -> None:
+        hold = self.hold()
+        self.give_back()
+        expire_holds(at=timezone.now() + 4 * DAY)
+        self.assertEqual(self.see(hold)["status"], "expired")
+
+    def test_a_renewal_is_refused_while_somebody_waits(self) -> None:
+        self.hold()
+        refused = self.api(self.bob).post(f"/api/v3/book_rentals/{self.out.ref}/renew")
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "others_wait"))
+
+
+class StockTest(HoldTestCase):
+    """The doors that bring copies in serve the queue, and a book shows what is left."""
+
+    def book_shown(self) -> dict[str, Any]:
+        return self.api().get(f"/api/v3/books/{self.book.pk}").json()
+
+    def available_ids(self, wanted: str) -> list[int]:
+        books = self.api().get(f"/api/v3/books/?available={wanted}").json()["results"]
+        return [book["id"] for book in books]
+
+    def test_a_copy_put_aside_is_not_available(self) -> None:
+        self.hold()
+        self.give_back()
+        self.assertEqual((self.book_shown()["copies"], self.book_shown()["available"]), (1, 0))
+        self.assertEqual((self.available_ids("true"), self.available_ids("false")), ([], [self.book.pk]))
+        copy = self.api(self.carol).get(f"/api/v3/copies/{self.out.copy.pk}").json()
+        self.assertIs(copy["available"], False)
+
+    def test_what_came_in_by_another_way_is_available_to_those_who_wait_only(self) -> None:
+        self.hold()
+        Copy.objects.create(book=self.book, barcode="x1")
+        self.assertEqual((self.book_shown()["available"], self.available_ids("true")), (0, []))
+        Copy.objects.create(book=self.book, barcode="x2")
+        self.assertEqual((self.book_shown()["available"], self.available_ids("true")), (1, [self.book.pk]))
+
+    def test_a_new_copy_is_put_aside_at_once(self) -> None:
+        hold = self.hold()
+        added = self.api(self.carol).post("/api/v3/copies/", {"book": self.book.pk}).json()
+        self.assertIs(added["available"], False)
+        self.assertEqual(self.see(hold)["copy"], added["id"])
+
+    def test_a_copy_that_comes_from_repair_is_and_one_that_goes_there_is_not_any_more(self) -> None:
+        hold = self.hold()
+        spare = Copy.objects.create(book=self.book, barcode="x1", status=Copy.Status.IN_REPAIR)
+        desk = self.api(self.carol)
+        desk.patch(f"/api/v3/copies/{spare.pk}", {"status": "in_service"})
+        self.assertEqual(self.see(hold)["status"], "ready")
+        desk.patch(f"/api/v3/copies/{spare.pk}", {"status": "in_repair"})
+        self.assertEqual((self.see(hold)["status"], self.see(hold)["place"]), ("waiting", 1))
+
+    def test_staff_cannot_give_a_copy_to_somebody_else_by_naming_it(self) -> None:
+        self.hold()
+        self.give_back()
+        sent = {"book": self.book.pk, "user": self.dan.pk, "copy": self.out.copy.pk}
+        refused = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "copy_unavailable"))
+        sent["user"] = self.alice.pk
+        self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
+
+    def test_a_copy_that_was_put_aside_is_not_deleted(self) -> None:
+        hold = self.hold()
+        added = self.api(self.carol).post("/api/v3/copies/", {"book": self.book.pk}).json()
+        self.api(self.alice).delete(f"{HOLDS}{hold['id']}")
+        refused = self.api(self.carol).delete(f"/api/v3/copies/{added['id']}")
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "copy_has_rentals"))

@@ -1,0 +1,30 @@
+"""The command that passes on what was not picked up."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from io import StringIO
+from unittest import mock
+
+from django.core.management import call_command
+
+from rentals.management.commands import expire_holds
+from rentals.models import Hold
+from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
+
+
+class ExpireHoldsTest(QueueTestCase):
+    def run_at(self, at: datetime) -> str:
+        printed = StringIO()
+        with mock.patch.object(expire_holds.timezone, "now", return_value=at):
+            call_command("expire_holds", stdout=printed)
+        return printed.getvalue()
+
+    def test_it_says_in_one_line_what_it_did_and_a_second_run_does_nothing(self) -> None:
+        first, second = self.line(self.alice, self.erin)
+        self.give_back()
+        late = MONDAY + 5 * DAY
+        self.assertEqual(self.run_at(MONDAY + 2 * DAY), "Holds expired: 0. Copies put aside: 0.\n")
+        self.assertEqual(self.run_at(late), "Holds expired: 1. Copies put aside: 1.\n")
+        self.assertEqual(self.run_at(late), "Holds expired: 0. Copies put aside: 0.\n")
+        self.assertEqual(self.states(first, second), [Hold.Status.EXPIRED, Hold.Status.READY])
