@@ -21,7 +21,8 @@ from accounts.models import User
 from books.models import Book, Copy, Kind
 from rentals import errors, ledger
 from rentals.demo.people import Person
-from rentals.models import LedgerEntry, Rental
+from rentals.models import Hold, LedgerEntry, Rental
+from rentals.queue import place_hold
 from rentals.services import renew_rental, rent_book, return_rental, void_rental
 
 Story = Generator[int, datetime, None]
@@ -56,6 +57,7 @@ class Shop:
         # A book of which the shop has many copies is one that many ask for.
         copies = Counter(Copy.objects.values_list("book", flat=True))
         self._liked = {book.pk: copies[book.pk] * chance.uniform(0.3, 2) for book in books}
+        self._single = {book for book, number in copies.items() if number == 1}
         self._read: set[tuple[int, int]] = set()
 
     def of_kind(self, *kinds: Kind) -> list[Book]:
@@ -106,6 +108,14 @@ class Shop:
                 self._read.add((member.account.pk, book.pk))
                 return rental
         raise errors.BookUnavailable
+
+    def rent_only_copy(self, member: Visitor, at: datetime) -> Rental:
+        """Rent a book of which the shop has one copy, so that whoever wants it next must wait."""
+        return self.rent(member, at, [book for book in self.books if book.pk in self._single])
+
+    def join_queue(self, member: Visitor, at: datetime, rental: Rental) -> Hold:
+        """Wait for the book of another member's rental."""
+        return place_hold(member=member.account, book=rental.book, at=at)
 
     def take_back(self, rental: Rental, at: datetime) -> Rental:
         return return_rental(rental=rental, at=at, actor=self.clerk, now=at)
@@ -262,23 +272,40 @@ def declined(shop: Shop, member: Visitor) -> Story:
     yield from reader(shop, member, since=120)
 
 
-def keeper(shop: Shop, member: Visitor, *, rented: int, renewed: int | None = None) -> Story:
-    """Has one book out at the end, rented and perhaps renewed that many days ago."""
+def keeper(
+    shop: Shop, member: Visitor, *, rented: int, renewed: int | None = None, returned: int | None = None
+) -> Story:
+    """Has one book out, rented and perhaps renewed that many days ago, and perhaps returned late."""
     at_home = yield from reader(shop, member, since=member.joined, until=rented + 8)
     at = yield rented + 1
     for rental in at_home:
         shop.take_back(rental, at)
     shop.settle(member, at)
     at = yield rented
-    rental = shop.rent(member, at)
+    wanted = member.account.username in WANTED_FROM.values()
+    rental = shop.rent_only_copy(member, at) if wanted else shop.rent(member, at)
     if renewed is not None:
         at = yield renewed
         renew_rental(rental=rental, at=at)
+    if returned is not None:
+        at = yield returned
+        shop.take_back(rental, at)
+
+
+def waiting(shop: Shop, member: Visitor, *, since: int) -> Story:
+    """Has queued that many days ago for the book that somebody else has at home."""
+    yield from reader(shop, member, since=member.joined, until=since + 2)
+    at = yield since
+    holder = WANTED_FROM[member.account.username]
+    shop.join_queue(member, at, Rental.objects.open().get(user__username=holder))
 
 
 def ordinary(shop: Shop, member: Visitor) -> Story:
     yield from reader(shop, member, since=member.joined)
 
+
+# Who waits for the book that who has.
+WANTED_FROM = {"yuki": "quinn", "bea": "quinn", "vera": "milo"}
 
 STORIES: dict[str, Callable[[Shop, Visitor], Story]] = {
     "nora": bookworm,
@@ -294,6 +321,11 @@ STORIES: dict[str, Callable[[Shop, Visitor], Story]] = {
     "elias": partial(keeper, rented=13),  # Due tomorrow.
     "milo": partial(keeper, rented=17),  # A little late.
     "ivan": partial(keeper, rented=28),  # Two weeks late.
+    # Came back yesterday, so a copy is put aside for Yuki, and Beatrice waits for it still.
+    "quinn": partial(keeper, rented=16, returned=1),
+    "yuki": partial(waiting, since=5),
+    "bea": partial(waiting, since=3),
+    "vera": partial(waiting, since=2),  # For what Milo should have brought back.
 }
 
 

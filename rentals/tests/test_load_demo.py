@@ -10,21 +10,23 @@ from typing import Any
 from unittest import mock
 
 from allauth.account.models import EmailAddress
+from django.core import mail
 from django.core.management import CommandError, call_command
 from django.db import transaction
 from django.db.models import Count, F, Min, Q, Sum
-from django.test import TestCase, override_settings
+from django.test import TestCase, TransactionTestCase, override_settings
 from django.utils import timezone
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
 from books.stock import add_book
+from lori_assignment.cast import Committed
 from rentals import ledger
 from rentals.demo.history import Shop, play_history
 from rentals.demo.people import MEMBERS, STAFF, open_accounts
 from rentals.demo.shelves import fill_shelves
 from rentals.management.commands import load_demo
-from rentals.models import LedgerEntry, PriceList, Rental
+from rentals.models import Hold, LedgerEntry, PriceList, Rental
 
 # A Monday, one hour before closing.
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -40,7 +42,9 @@ def load(**options: Any) -> str:
 
 
 def contents() -> tuple[int, ...]:
-    return tuple(model.objects.count() for model in (User, EmailAddress, Book, Copy, Rental, LedgerEntry))
+    return tuple(
+        model.objects.count() for model in (User, EmailAddress, Book, Copy, Rental, Hold, LedgerEntry)
+    )
 
 
 class LoadedTest(TestCase):
@@ -127,6 +131,17 @@ class LoadedTest(TestCase):
         (most, number), (_, next_number) = out.most_common(2)
         self.assertEqual((most, number), ("nora", 5))
         self.assertGreater(number, next_number)
+
+    def test_a_copy_is_put_aside_with_some_days_left_and_others_wait(self) -> None:
+        ready = Hold.objects.ready().get()
+        self.assertEqual(ready.user.username, "yuki")
+        self.assertTrue(NOW + DAY < ready.pick_up_by < NOW + 3 * DAY)
+        behind = Hold.objects.waiting().get(book=ready.book)
+        self.assertEqual((behind.user.username, behind.pk > ready.pk), ("bea", True))
+        late = Hold.objects.waiting().exclude(book=ready.book).get()
+        self.assertTrue(Rental.objects.overdue(NOW).filter(copy__book=late.book, user__username="milo"))
+        self.assertEqual((Hold.objects.lapsed(NOW).count(), Hold.objects.count()), (0, 3))
+        self.assertIn("3 holds, 2 waiting, 1 ready", self.printed)
 
     def test_a_rental_that_costs_the_replacement_price_and_no_more(self) -> None:
         rental = Rental.objects.with_terms().open().get(user__username="gus")
@@ -237,6 +252,18 @@ class RefusedTest(TestCase):
     def test_a_shop_whose_prices_leave_no_room_for_the_history_is_refused(self) -> None:
         PriceList.objects.all().delete()
         self.assert_refused("policy or prices: No price list")
+
+
+class CommittedTest(Committed, TransactionTestCase):
+    def setUp(self) -> None:
+        """Without the cast: the demo brings its own."""
+
+    def test_nobody_is_written_to_about_what_happened_last_year(self) -> None:
+        waiting = [person for person in MEMBERS if person.username in {"quinn", "yuki", "bea"}]
+        with mock.patch.object(load_demo, "MEMBERS", waiting):
+            load()
+        self.assertEqual(Hold.objects.ready().get().user.username, "yuki")
+        self.assertEqual(mail.outbox, [])
 
 
 class SameAgainTest(TestCase):
