@@ -11,8 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
+from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Coalesce, Greatest
-from django.db.models.lookups import GreaterThan
+from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from books.models import Book, Copy
 from rentals.models import Hold, Rental
@@ -28,10 +29,14 @@ def free_copies() -> QuerySet[Copy]:
 def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
     # Subqueries and not a join: they are made for the rows of one page only.
-    left = _count_by_book(free_copies()) - _count_by_book(Hold.objects.waiting())
     return books.annotate(
-        copies_in_service=_count_by_book(Copy.objects.in_service()), available=Greatest(left, 0)
+        copies_in_service=_count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
     )
+
+
+def _left() -> CombinedExpression:
+    """How many free copies a book has beyond those that wait for it; below zero where more wait."""
+    return _count_by_book(free_copies()) - _count_by_book(Hold.objects.waiting())
 
 
 def _count_by_book(rows: QuerySet[Any]) -> Coalesce:
@@ -43,6 +48,12 @@ def available_books(books: QuerySet[Book]) -> QuerySet[Book]:
     """Those of `books` of which a copy can be rented now."""
     free = Exists(free_copies().filter(book=OuterRef("pk")))
     waited_for = Exists(Hold.objects.waiting().filter(book=OuterRef("pk")))
-    # Nobody waits for nearly every book that has a free copy: those are not counted.
-    enough = GreaterThan(_count_by_book(free_copies()), _count_by_book(Hold.objects.waiting()))
-    return books.filter(free).filter(~waited_for | Q(enough))
+    # Only where somebody waits for a book that has a free copy, which is rare, are they counted.
+    return books.filter(free).filter(~waited_for | Q(GreaterThan(_left(), 0)))
+
+
+def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
+    """Those of `books` of which no copy can be rented now."""
+    # Counted row by row until the page is full. "Not among the available" would first look at all
+    # the books of the shop.
+    return books.filter(LessThanOrEqual(_left(), 0))

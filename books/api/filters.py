@@ -11,7 +11,7 @@ from django.db.models.functions import Coalesce
 from books.api.fields import KINDS
 from books.models import Book, BookQuerySet, Copy, Kind
 from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
-from rentals.availability import available_books
+from rentals.availability import available_books, unavailable_books
 
 # Books of unknown year come first going up, last going down.
 BEFORE_ALL_YEARS = -32768
@@ -42,8 +42,7 @@ class BookFilter(filters.FilterSet):
         return books.search(text)
 
     def narrow_by_availability(self, books: QuerySet[Book], name: str, wanted: bool) -> QuerySet[Book]:
-        free = available_books(books)
-        return free if wanted else books.exclude(pk__in=free.order_by().values("pk"))
+        return available_books(books) if wanted else unavailable_books(books)
 
     def order(self, books: QuerySet[Book], name: str, order: Any) -> QuerySet[Book]:
         sign = "-" if order.startswith("-") else ""

@@ -16,7 +16,7 @@ from books.stock import add_book, add_copy, change_copy, delete_book, delete_cop
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
 from rentals import queue, services
-from rentals.availability import available_books, free_copies, with_availability
+from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Policy, Rental
 from rentals.queue import Swept, expire_holds, place_hold, serve_queue
 
@@ -68,9 +68,10 @@ class QueueTestCase(CastTestCase):
         return [hold.status for hold in holds]
 
     def available(self) -> int:
-        """How many copies can be rented now, by both ways of asking."""
+        """How many copies can be rented now, by every way of asking."""
         number = with_availability(Book.objects.filter(pk=self.book.pk)).get().available  # type: ignore[attr-defined]  # annotated
         self.assertEqual(available_books(Book.objects.filter(pk=self.book.pk)).exists(), number > 0)
+        self.assertEqual(unavailable_books(Book.objects.filter(pk=self.book.pk)).exists(), number == 0)
         return number
 
     def assert_refused(self, codes: Sequence[str], call: Any, *args: Any, **facts: Any) -> None:
