@@ -4,19 +4,14 @@ v1 and v2 answer a bare array and put the neighbours into a `Link` header; v3 an
 `{"next", "previous", "results"}`.
 
 REST framework's own cursor counts rows of equal value from the start of their group and gives up
-after a thousand; a shop has authors with more books than that. Here the key, which is unique, is
-always part of the position.
+after a thousand; a shop has authors with more books than that. `lori_assignment.keyset` does not.
 """
 
 from __future__ import annotations
 
-import json
 import re
-from base64 import urlsafe_b64decode, urlsafe_b64encode
-from typing import Any, NamedTuple
+from typing import Any
 
-from django.core.exceptions import ValidationError as InvalidValue
-from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import BasePagination
@@ -24,69 +19,25 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from lori_assignment.keyset import UnknownCursor, page_of
+
 DEFAULT_SIZE = {"v1": 100, "v2": 100, "v3": 25}
 LARGEST_SIZE = {"v1": 500, "v2": 500, "v3": 100}
 
 
-class Cursor(NamedTuple):
-    """Where a page begins: after (or, going back, before) the row with these values."""
-
-    back: bool
-    values: list[Any]
-
-    def encode(self) -> str:
-        return urlsafe_b64encode(json.dumps([self.back, *self.values]).encode()).decode().rstrip("=")
-
-    @classmethod
-    def decode(cls, text: str, length: int) -> Cursor:
-        """Raises NotFound for what `encode` did not make of `length` values."""
-        try:
-            back, *values = json.loads(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
-        except (ValueError, TypeError, RecursionError):
-            raise NotFound(_("This cursor is not one of ours.")) from None
-        whole = all(type(value) in (int, str) for value in values)
-        if type(back) is not bool or len(values) != length or not whole:
-            raise NotFound(_("This cursor is not one of ours."))
-        return cls(back, values)
-
-
 class VersionedPagination(BasePagination):
-    """Pages the queryset in its own order, whose last field must be unique and none nullable.
-
-    All fields go the same way, up or down.
-    """
+    """Pages the queryset in its own order, which must be as `keyset.page_of` says."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
-        fields = [str(field) for field in queryset.query.order_by]
-        names = [field.removeprefix("-") for field in fields]
-        down = fields[0].startswith("-")
         size = self._page_size(request)
-
-        cursor = None
-        if (text := request.query_params.get("cursor")) is not None:
-            cursor = Cursor.decode(text, len(names))
-            beyond = "lt" if down != cursor.back else "gt"
-            try:
-                queryset = queryset.filter(_beyond(names, cursor.values, beyond))
-                if cursor.back:
-                    queryset = queryset.reverse()
-                rows = list(queryset[: size + 1])
-            except (ValueError, TypeError, InvalidValue):
-                raise NotFound(_("This cursor is not one of ours.")) from None
-        else:
-            rows = list(queryset[: size + 1])
-
-        more = len(rows) > size
-        rows = rows[:size]
-        back = cursor is not None and cursor.back
-        if back:
-            rows.reverse()
-        has_next = bool(rows) and (more if not back else True)
-        has_previous = bool(rows) and (more if back else cursor is not None)
-        self.next = self._link(False, rows[-1], names) if has_next else None
-        self.previous = self._link(True, rows[0], names) if has_previous else None
-        return rows
+        try:
+            page = page_of(queryset, size=size, cursor=request.query_params.get("cursor"))
+        except UnknownCursor:
+            raise NotFound(_("This cursor is not one of ours.")) from None
+        self.next = self._link(page.next)
+        self.previous = self._link(page.previous)
+        return page.rows
 
     def _page_size(self, request: Request) -> int:
         """A size above the largest gets the largest."""
@@ -101,9 +52,8 @@ class VersionedPagination(BasePagination):
             )
         return min(int(asked), largest)
 
-    def _link(self, back: bool, row: Any, names: list[str]) -> str:
-        cursor = Cursor(back, [getattr(row, name) for name in names])
-        return replace_query_param(self.request.build_absolute_uri(), "cursor", cursor.encode())
+    def _link(self, cursor: str | None) -> str | None:
+        return cursor and replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
 
     def get_paginated_response(self, data: Any) -> Response:
         if self.request.version == "v3":
@@ -132,15 +82,3 @@ class VersionedPagination(BasePagination):
                 "schema": {"type": "integer"},
             },
         ]
-
-
-def _beyond(names: list[str], values: list[Any], way: str) -> Q:
-    """The rows whose values come after `values` in the order of `names`.
-
-    The first comparison stands outside the OR, where an index can use it.
-    """
-    name, value = names[0], values[0]
-    if len(names) == 1:
-        return Q(**{f"{name}__{way}": value})
-    tied = Q(**{name: value}) & _beyond(names[1:], values[1:], way)
-    return Q(**{f"{name}__{way}e": value}) & (Q(**{f"{name}__{way}": value}) | tied)

@@ -24,6 +24,7 @@ LEAVES = {
     "admin_pages": {"errors"},
     "money": set(),
     "pages": {"errors"},
+    "keyset": set(),
 }
 # Doors: how people and programs come in.
 DOORS = ("admin", "api", "forms", "management", "urls", "views")

@@ -1,0 +1,122 @@
+"""Pages of a list, by keyset: the ten-thousandth page costs what the first costs. A leaf.
+
+A page does not begin after so many rows but after the row that the page before ended with, whose
+values the cursor carries. The key, which is unique, is always one of them, so no row is shown twice or
+left out however many are alike in the others.
+"""
+
+from __future__ import annotations
+
+import json
+from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Generic, NamedTuple, TypeVar
+
+from django.core.exceptions import ValidationError
+from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet, Value
+from django.db.models.lookups import GreaterThan, LessThan
+
+_Row = TypeVar("_Row", bound=Model)
+
+
+class UnknownCursor(Exception):
+    """A cursor that we did not give out, or gave out for a list in another order."""
+
+
+@dataclass(frozen=True, slots=True)
+class Page(Generic[_Row]):
+    """The rows of one page, and the cursors of the pages beside it, None where there is none."""
+
+    rows: list[_Row]
+    next: str | None
+    previous: str | None
+
+
+class Cursor(NamedTuple):
+    """Where a page begins: after (or, going back, before) the row with these values."""
+
+    back: bool
+    values: list[Any]
+
+    def encode(self) -> str:
+        # A time is written as str() writes it, which its field reads again.
+        text = json.dumps([self.back, *self.values], default=str)
+        return urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+    @classmethod
+    def decode(cls, text: str, length: int) -> Cursor:
+        """Raises UnknownCursor for what `encode` did not make of `length` values."""
+        try:
+            back, *values = json.loads(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
+        except (ValueError, TypeError, RecursionError):
+            raise UnknownCursor from None
+        if type(back) is not bool or len(values) != length or not all(map(_is_plain, values)):
+            raise UnknownCursor
+        return cls(back, values)
+
+
+def _is_plain(value: Any) -> bool:
+    if type(value) is str:
+        return "\x00" not in value
+    # No database has a larger number, and SQLite trips over one.
+    return type(value) is int and abs(value) < 1 << 63
+
+
+def page_of(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Page[_Row]:
+    """The page of `rows` that begins at `cursor`, or the first.
+
+    The queryset is paged in its own order: names of fields or annotations that all go the same way,
+    none of them nullable, the last one unique. Raises UnknownCursor.
+    """
+    order = [str(name) for name in rows.query.order_by]
+    names = [name.removeprefix("-") for name in order]
+    start = None if cursor is None else Cursor.decode(cursor, len(names))
+    if start is None:
+        found = list(rows[: size + 1])
+    else:
+        down = order[0].startswith("-") != start.back
+        try:
+            rows = rows.filter(_beyond(rows, names, start.values, down=down))
+            found = list((rows.reverse() if start.back else rows)[: size + 1])
+        except (ValueError, TypeError, ValidationError):
+            raise UnknownCursor from None
+
+    more = len(found) > size
+    del found[size:]
+    if start and start.back:
+        found.reverse()
+    has_next = bool(found) and (more or (start is not None and start.back))
+    has_previous = bool(found) and start is not None and (more or not start.back)
+    return Page(
+        found,
+        next=_cursor(names, found[-1], back=False) if has_next else None,
+        previous=_cursor(names, found[0], back=True) if has_previous else None,
+    )
+
+
+def _cursor(names: Sequence[str], row: Model, *, back: bool) -> str:
+    return Cursor(back, [getattr(row, name) for name in names]).encode()
+
+
+def _beyond(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *, down: bool) -> Q:
+    """The rows whose values come after `values`, all together, in the order of `names`.
+
+    The first comparison says nothing new; SQLite finds the place in the index by it where PostgreSQL
+    does by the other, which tells apart a hundred thousand books of one year without reading them.
+    """
+    first = Q(**{f"{names[0]}__{'lt' if down else 'gt'}{'e' if len(names) > 1 else ''}": values[0]})
+    if len(names) == 1:
+        return first
+    here = _together(*(F(name) for name in names))
+    there = _together(*(Value(value, _field(rows, name)) for name, value in zip(names, values, strict=True)))
+    return first & Q((LessThan if down else GreaterThan)(here, there))
+
+
+def _together(*expressions: Any) -> Func:
+    return Func(*expressions, template="(%(expressions)s)", output_field=BooleanField())
+
+
+def _field(rows: QuerySet[Any], name: str) -> Field[Any, Any]:
+    field: Field[Any, Any] = F(name).resolve_expression(rows.query.clone()).output_field
+    return field
