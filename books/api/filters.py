@@ -5,54 +5,69 @@ from __future__ import annotations
 from typing import Any
 
 import django_filters as filters
-from django.db.models import QuerySet, Value
-from django.db.models.functions import Coalesce
+from django.core.validators import RegexValidator
+from django.db.models import QuerySet
+from django.utils.translation import gettext_lazy as _
 
 from books.api.fields import KINDS
-from books.models import Book, BookQuerySet, Copy, Kind
+from books.catalogue import ORDERS, in_decade, in_order
+from books.models import Book, Copy, Kind
+from books.search import LONGEST_TEXT, find
 from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from rentals.availability import available_books, unavailable_books
 
-# Books of unknown year come first going up, last going down.
-BEFORE_ALL_YEARS = -32768
 
-ORDERS = ["id", "-id", "name", "-name", "author", "-author", "published", "-published"]
+class DecadeFilter(filters.CharFilter):
+    """A year that ends in 0, in plain digits, negative before the common era."""
+
+    def __init__(self, **options: Any) -> None:
+        digits = RegexValidator(r"\A(-?[1-9][0-9]{0,2})?0\Z", _("A year that ends in 0 is required."))
+        super().__init__(validators=[digits], **options)
 
 
 class BookFilter(filters.FilterSet):
-    search = filters.CharFilter(
-        method="narrow_by_search", max_length=200, help_text="Words of the name or the author, or an ISBN."
-    )
     book_type = OneOfFilter(field_name="kind", choices=Kind.choices, help_text=KINDS)
     language = filters.CharFilter(
-        field_name="language", lookup_expr="iexact", max_length=8, help_text="Language code, such as en."
+        method="narrow_by_language", max_length=8, help_text="Language code, such as en."
+    )
+    decade = DecadeFilter(
+        method="narrow_by_decade", help_text="The first of the ten years of publication, such as 1980."
     )
     available = TrueFalseFilter(
         method="narrow_by_availability", help_text="true: only books that can be rented now."
     )
     ordering = OneOfFilter(
-        method="order", choices=[(order, order) for order in ORDERS], help_text="A minus turns it round."
+        method="order",
+        choices=[(order, order) for order in ORDERS],
+        help_text="A minus turns it round. Without it: by id, or best first where `search` finds few.",
+    )
+    # Last, because what is found is put into order of what is left by the others.
+    search = filters.CharFilter(
+        method="narrow_by_search",
+        max_length=LONGEST_TEXT,
+        help_text="Words of the name or the author, the last perhaps only begun, or an ISBN.",
     )
 
     class Meta:
         model = Book
         fields: list[str] = []
 
-    def narrow_by_search(self, books: BookQuerySet, name: str, text: str) -> BookQuerySet:
-        return books.search(text)
+    def narrow_by_language(self, books: QuerySet[Book], name: str, code: str) -> QuerySet[Book]:
+        return books.filter(language=code.lower())
+
+    def narrow_by_decade(self, books: QuerySet[Book], name: str, decade: str) -> QuerySet[Book]:
+        return in_decade(books, int(decade))
 
     def narrow_by_availability(self, books: QuerySet[Book], name: str, wanted: bool) -> QuerySet[Book]:
         return available_books(books) if wanted else unavailable_books(books)
 
-    def order(self, books: QuerySet[Book], name: str, order: Any) -> QuerySet[Book]:
-        sign = "-" if order.startswith("-") else ""
-        field = order.removeprefix("-")
-        if field == "id":
-            return books.order_by(f"{sign}id")
-        if field == "published":
-            books = books.annotate(year=Coalesce("published", Value(BEFORE_ALL_YEARS)))
-            field = "year"
-        return books.order_by(f"{sign}{field}", f"{sign}id")
+    def order(self, books: QuerySet[Book], name: str, order: str) -> QuerySet[Book]:
+        return in_order(books, order)
+
+    def narrow_by_search(self, books: QuerySet[Book], name: str, text: str) -> QuerySet[Book]:
+        found = find(books, text).books
+        order = self.form.cleaned_data["ordering"]
+        return in_order(found, order) if order else found
 
 
 class CopyFilter(filters.FilterSet):

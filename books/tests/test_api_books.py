@@ -92,6 +92,26 @@ class FindTest(CatalogueTestCase):
         self.assertEqual(self.names("available=false"), ["Undated"])
         self.assertNotIn("Undated", self.names("available=true"))
 
+    def test_the_list_is_narrowed_by_decade(self) -> None:
+        for decade, names in (("1810", ["Emma"]), ("-750", ["Ἰλιάς"]), ("1990", []), ("0", [])):
+            self.assertEqual(self.names(f"decade={decade}"), names)
+
+    def test_what_search_finds_comes_best_first_unless_an_order_is_asked(self) -> None:
+        add_book(name="About Emma", author="A. Reader")
+        self.assertEqual(self.names("search=about%20em"), ["About Emma"])
+        self.assertEqual(self.names("search=emma"), ["Emma", "About Emma"])
+        self.assertEqual(self.names("search=emma&ordering=name"), ["About Emma", "Emma"])
+
+    def test_filters_go_together(self) -> None:
+        add_book(name="About Emma", author="A. Reader", language="fr", copies=0)
+        for query, names in (
+            ("search=emma&language=en", ["Emma"]),
+            ("search=emma&available=false", ["About Emma"]),
+            ("search=emma&decade=1810&book_type=3&available=true", ["Emma"]),
+        ):
+            with self.subTest(query=query):
+                self.assertEqual(self.names(query), names)
+
     def test_the_list_is_ordered_as_asked(self) -> None:
         self.assertEqual(self.names("ordering=name")[:2], ["Cosmos", "Emma"])
         self.assertEqual(self.names("ordering=-published"), ["Cosmos", "Emma", "Ἰλιάς", "Undated"])
@@ -105,6 +125,10 @@ class FindTest(CatalogueTestCase):
             "page_size=x",
             "search=%00",
             "available=banana",
+            "decade=1815",
+            "decade=x",
+            "decade=12340",
+            "decade=-0",
         ):
             with self.subTest(query=query):
                 answer = self.api().get(f"/api/v3/books/?{query}")
@@ -115,6 +139,8 @@ class FindTest(CatalogueTestCase):
             for size in (1, 4):
                 with self.assertNumQueries(1):
                     self.api().get(f"/api/{version}/books/?page_size={size}")
+                with self.assertNumQueries(2):
+                    self.api().get(f"/api/{version}/books/?page_size={size}&search=emma")
 
 
 class PageTest(CatalogueTestCase):

@@ -1,0 +1,78 @@
+"""Words that no book has, and the words of books that come nearest. On PostgreSQL only.
+
+The words of all titles and authors stand in the table `books_word`, which a trigger fills; see the
+migration. A word may stand there twice, and after its last book is gone.
+"""
+
+from __future__ import annotations
+
+import string
+from typing import Any
+
+from django.db import connection
+
+# Shorter words are near to everything, and none longer is worth the look.
+SHORTEST = 3
+LONGEST = 24
+# What is looked up takes some milliseconds a word.
+MOST_WORDS = 6
+MOST_NEAR = 5
+
+_WHOLE = "word = %s"
+# The column is compared byte by byte, and no character of UTF-8 begins with a higher one.
+_BEGUN = "word >= %s AND word < %s"
+_ITSELF = "SELECT %s::int AS position, 0 AS way, %s AS word, 1.0 AS likeness"
+_KNOWN = f"{_ITSELF} WHERE EXISTS (SELECT FROM books_word WHERE {{known}})"
+# One slip (a letter too many, missing, wrong, or two in the wrong order) counts before all likeness of
+# trigrams, which short words have little of.
+_NEAR = """
+SELECT %s::int, near.* FROM (
+    SELECT CASE WHEN word = ANY(%s) THEN 1 ELSE 2 END AS way, word, similarity(word, %s) AS likeness
+    FROM books_word
+    WHERE (word = ANY(%s) OR word %% %s) AND NOT EXISTS (SELECT FROM books_word WHERE {known})
+    GROUP BY word ORDER BY way, likeness DESC, word LIMIT %s
+) AS near WHERE way = 1 OR likeness >= 0.4
+"""
+
+
+def respelt(words: list[str], *, begun: bool) -> list[list[str]] | None:
+    """For each of `words` those of books to be taken instead: itself, where some book has it.
+
+    The last is only the beginning of a word where `begun`. None when all are known as they are, when
+    nothing comes near one of them, or when it would take too long to look.
+    """
+    if len(words) > MOST_WORDS:
+        return None
+    selects: list[str] = []
+    values: list[Any] = []
+    for position, word in enumerate(words):
+        if not SHORTEST <= len(word) <= LONGEST:
+            selects.append(_ITSELF)
+            values += [position, word]
+            continue
+        known, told = _WHOLE, [word]
+        if begun and position == len(words) - 1:
+            known, told = _BEGUN, [word, f"{word}\U0010ffff"]
+        slips = _one_slip_away(word)
+        selects += [_KNOWN.format(known=known), _NEAR.format(known=known)]
+        values += [position, word, *told, position, slips, word, slips, word, *told, MOST_NEAR]
+    with connection.cursor() as cursor:
+        parts = " UNION ALL ".join(f"({select})" for select in selects)
+        cursor.execute(f"{parts} ORDER BY position, way, likeness DESC, word", values)
+        found = cursor.fetchall()
+    instead: list[list[str]] = []
+    for position in range(len(words)):
+        ways = [(way, word) for place, way, word, _likeness in found if place == position]
+        # What is one slip away leaves no need for what only looks like it.
+        instead.append([word for way, word in ways if way == ways[0][0]])
+    return instead if all(instead) and instead != [[word] for word in words] else None
+
+
+def _one_slip_away(word: str) -> list[str]:
+    cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
+    letters = set(string.ascii_lowercase) | set(word)
+    slips = {before + after[1:] for before, after in cuts if after}
+    slips |= {before + after[1] + after[0] + after[2:] for before, after in cuts if len(after) > 1}
+    slips |= {before + letter + after[1:] for before, after in cuts if after for letter in letters}
+    slips |= {before + letter + after for before, after in cuts for letter in letters}
+    return sorted(slips - {word})

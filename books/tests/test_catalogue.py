@@ -1,0 +1,146 @@
+"""The catalogue as a list: narrowed, ordered, counted, and by which indexes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from unittest import skipUnless
+
+from django.db import connection
+from django.test import TestCase
+
+from books.catalogue import COUNTED, ORDERS, Facets, counted, decade_of, facets, in_decade, in_order
+from books.models import Book
+from books.search import find
+from lori_assignment.keyset import page_of
+from rentals.availability import with_availability
+
+ON_POSTGRESQL = connection.vendor == "postgresql"
+
+
+class NarrowTest(TestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        for name, year, language in (
+            ("Iliad", -750, "el"),
+            ("Aeneid", -19, "la"),
+            ("Early", 3, "la"),
+            ("Emma", 1815, "en"),
+            ("Frankenstein", 1818, "en"),
+            ("Walden", 1854, "en"),
+            ("Undated", None, ""),
+        ):
+            Book.objects.create(name=name, published=year, language=language)
+
+    def test_a_decade_is_the_ten_years_from_its_first_on(self) -> None:
+        for decade, names in (
+            (1810, ["Emma", "Frankenstein"]),
+            (1820, []),
+            (-750, ["Iliad"]),
+            (-20, ["Aeneid"]),
+            (-10, []),
+            (0, ["Early"]),
+        ):
+            with self.subTest(decade=decade):
+                found = in_decade(Book.objects.order_by("id"), decade)
+                self.assertEqual([book.name for book in found], names)
+
+    def test_every_year_is_in_its_decade(self) -> None:
+        for year, decade in ((1815, 1810), (1810, 1810), (3, 0), (-1, -10), (-10, -10), (-19, -20)):
+            self.assertEqual(decade_of(year), decade)
+
+    def test_facets_are_what_there_is_in_one_query(self) -> None:
+        with self.assertNumQueries(1):
+            found = facets()
+        self.assertEqual(found, Facets(languages=["el", "en", "la"], decades=[-750, -20, 0, 1810, 1850]))
+
+    def test_without_books_there_are_no_facets(self) -> None:
+        Book.objects.all().delete()
+        self.assertEqual(facets(), Facets(languages=[], decades=[]))
+
+    def test_books_are_counted_up_to_a_bound(self) -> None:
+        self.assertEqual(counted(Book.objects.all()), (7, False))
+        Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(COUNTED))
+        with self.assertNumQueries(1):
+            self.assertEqual(counted(with_availability(Book.objects.order_by("name"))), (COUNTED, True))
+
+    def test_the_newest_is_the_one_that_came_in_last(self) -> None:
+        self.assertEqual(Book.objects.newest()[0].name, "Undated")
+
+    def test_authors_too_long_for_an_index_are_kept(self) -> None:
+        endless = "".join(chr(0x4E00 + n) for n in range(1000))
+        Book.objects.create(name="Chorus", author=endless)
+        self.assertEqual(in_order(Book.objects.all(), "-author")[0].name, "Chorus")
+
+
+class PlanTest(TestCase):
+    """Every hot query goes by an index: what it costs does not grow with the books."""
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        Book.objects.bulk_create(
+            Book(
+                name=f"Volume {n}",
+                author=f"Author {n % 97}",
+                isbn=f"97800{n:08}",
+                kind=n % 3 + 1,
+                published=1900 + n % 100,
+                language="en" if n % 50 else "la",
+            )
+            for n in range(3000)
+        )
+        with connection.cursor() as cursor:
+            cursor.execute("ANALYZE")
+
+    def plan_of(self, sql: str) -> str:
+        with connection.cursor() as cursor:
+            cursor.execute(f"{'EXPLAIN' if ON_POSTGRESQL else 'EXPLAIN QUERY PLAN'} {sql}")
+            return "\n".join(str(row[-1]) for row in cursor.fetchall())
+
+    def plan_of_query_of(self, call: Callable[[], Any]) -> str:
+        with self.assertNumQueries(1) as asked:
+            call()
+        return self.plan_of(asked.captured_queries[0]["sql"])
+
+    def test_every_order_follows_its_index_on_every_page(self) -> None:
+        indexes = {"name": "book_by_name", "author": "book_by_author", "published": "book_by_year"}
+        for order in ORDERS:
+            books = in_order(with_availability(Book.objects.all()), order)
+            second = page_of(books, size=24).next
+            for cursor in (None, second):
+                with self.subTest(order=order, cursor=cursor):
+                    plan = self.plan_of_query_of(partial(page_of, books, size=24, cursor=cursor))
+                    self.assertIn(indexes.get(order.removeprefix("-"), ""), plan)
+                    self.assertNotRegex(plan, "Seq Scan on books_book|Sort Key|TEMP B-TREE")
+
+    def test_a_language_and_a_decade_go_by_their_indexes(self) -> None:
+        for books, index in (
+            (Book.objects.filter(language="la").order_by("id"), "book_by_language"),
+            (in_order(in_decade(Book.objects.all(), 1950), "published"), "book_by_year"),
+            (in_order(in_decade(Book.objects.all(), 1950), "-published"), "book_by_year"),
+        ):
+            with self.subTest(index=index):
+                self.assertIn(index, self.plan_of_query_of(partial(page_of, books, size=24)))
+
+    def test_facets_are_read_from_the_indexes(self) -> None:
+        plan = self.plan_of_query_of(facets)
+        for index in ("book_by_language", "book_by_year"):
+            self.assertIn(index, plan)
+        self.assertNotRegex(plan, "Seq Scan on books_book|SCAN books_book$")
+
+    @skipUnless(ON_POSTGRESQL, "On SQLite a search reads every book.")
+    def test_a_search_goes_by_its_index(self) -> None:
+        with connection.cursor() as cursor:
+            # So few books are read as fast without.
+            cursor.execute("SET LOCAL enable_seqscan = off")
+        for text, index in (
+            ("2999", "book_by_words"),
+            ("author 55 vol", "book_by_words"),
+            ("9780000002999", "book_isbn_unique_when_present"),
+            ("978-0-0000-029", "book_isbn_unique_when_present"),
+        ):
+            with self.subTest(text=text):
+                plan = self.plan_of_query_of(partial(find, Book.objects.all(), text))
+                self.assertIn(index, plan)
+                self.assertNotIn("Seq Scan", plan)

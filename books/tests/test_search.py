@@ -1,0 +1,200 @@
+"""Finding books by what somebody types."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import skipUnless
+
+from django.db import connection
+from django.test import TestCase
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.django import TestCase as PropertyTestCase
+
+from books import search
+from books.models import Book
+from books.search import find
+from books.stock import change_book
+from books.words import words_of
+
+ON_POSTGRESQL = connection.vendor == "postgresql"
+forgiving = skipUnless(ON_POSTGRESQL, "Typing errors are forgiven on PostgreSQL.")
+
+BOOKS = [
+    ("Emma", "Jane Austen", "9780141439587"),
+    ("Emma Brown", "Clare Boylan", "9780316725248"),
+    ("The Story of Emma", "Ida Lane", ""),
+    ("A Life", "Emma Goldman", ""),
+    ("Harry Potter and the Philosopher's Stone", "J. K. Rowling", "9780747532699"),
+    ("Jane Eyre", "Charlotte Brontë", "9780141441146"),
+    ("L'Étranger", "Albert Camus", "9782070360024"),
+    ("Ἰλιάς", "Ὅμηρος", ""),
+    ("吾輩は猫である", "夏目漱石", ""),
+    ("Die Straße", "Łukasz Øre", ""),
+    ("Nineteen Eighty-Four (1984)", "George Orwell", "9780451524935"),
+    ("100% \\ 'quoted'; -- Robert", "O’Brien & Søn", ""),
+]
+
+HOSTILE = [
+    *("", " ", "'", '"', "''", "%", "_", "\\", "\\'", "\x00", "a\x00b", "!", "(", "a & ", "foo:*", ":*"),
+    *("& | ! ( ) : * <->", "'a' & !'b':*", "'; DROP TABLE books_book; --", "%s", "{0}", "\n\r\t", "\u2028"),
+    *("\u200b", "\ufeff", "😀", "\U0001f469\u200d\U0001f467", "e\u0301", "\u0301" * 50, "ﷺ" * 200),
+    *("x" * 10_000, "a " * 5_000, "é" * 10_000, "9" * 10_000, "-" * 300, "٠١٢٣", "𝕳𝖆𝖗𝖗𝖞", "ŉ", "İi"),
+    *("\ud7ff", "\U0010ffff"),
+]
+
+
+class SearchTestCase(TestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        Book.objects.bulk_create(
+            Book(name=name, author=author, isbn=isbn, kind=1) for name, author, isbn in BOOKS
+        )
+
+    def names(self, text: str) -> list[str]:
+        return [book.name for book in find(Book.objects.all(), text).books]
+
+
+class WordsTest(SearchTestCase):
+    def test_every_word_must_occur_in_title_or_authors(self) -> None:
+        self.assertEqual(self.names("jane austen"), ["Emma"])
+        self.assertEqual(self.names("stone rowling harry"), ["Harry Potter and the Philosopher's Stone"])
+        self.assertEqual(self.names("emma eyre"), [])
+
+    def test_the_last_word_may_be_begun_and_the_others_not(self) -> None:
+        self.assertEqual(self.names("jane aus"), ["Emma"])
+        self.assertEqual(self.names("philos"), ["Harry Potter and the Philosopher's Stone"])
+        self.assertEqual(self.names("ja austen"), [])
+
+    def test_accents_case_and_punctuation_do_not_count(self) -> None:
+        for text, name in (
+            ("BRONTE", "Jane Eyre"),
+            ("brontë", "Jane Eyre"),
+            ("l'etranger", "L'Étranger"),
+            ("Étranger", "L'Étranger"),
+            ("ιλιας ομηρος", "Ἰλιάς"),
+            ("strasse lukasz ore", "Die Straße"),
+            ("eighty four", "Nineteen Eighty-Four (1984)"),
+            ("1984", "Nineteen Eighty-Four (1984)"),
+            ("J.K.Rowling", "Harry Potter and the Philosopher's Stone"),
+            ("o'brien son", "100% \\ 'quoted'; -- Robert"),
+        ):
+            with self.subTest(text=text):
+                self.assertEqual(self.names(text), [name])
+
+    def test_a_writing_without_spaces_is_found_by_any_part(self) -> None:
+        for text in ("猫", "猫である", "漱石"):
+            self.assertEqual(self.names(text), ["吾輩は猫である"])
+
+    def test_an_isbn_is_found_in_any_spelling_and_from_five_digits_on(self) -> None:
+        for text in (
+            "9780141439587",
+            "978-0-14-143958-7",
+            "978 0 14 143958 7",
+            "0141439587"[:9] + "0",
+            "0-14-143958-0",
+            "97801414395",
+            "978-0-14-14395",
+            "0-14-14395",
+        ):
+            with self.subTest(text=text):
+                self.assertEqual(self.names(text), ["Emma"])
+        self.assertEqual(self.names("97801"), ["Emma", "Jane Eyre"])
+        self.assertEqual(self.names("9780141439588"), [])
+
+    def test_a_changed_book_is_found_by_its_new_words_only(self) -> None:
+        change_book(book=Book.objects.get(name="Jane Eyre"), name="Villette")
+        self.assertEqual(self.names("villette"), ["Villette"])
+        self.assertEqual(self.names("eyre"), [])
+
+    def test_nothing_to_look_for_finds_nothing(self) -> None:
+        for text in ("", "!?", "\x00", "   "):
+            self.assertEqual(self.names(text), [])
+
+    def test_nothing_that_anybody_types_is_an_error(self) -> None:
+        for text in HOSTILE:
+            with self.subTest(text=text[:20]):
+                self.names(text)
+        self.assertEqual(self.names("100%"), ["100% \\ 'quoted'; -- Robert"])
+        self.assertEqual(Book.objects.count(), len(BOOKS))
+
+
+class OrderTest(SearchTestCase):
+    def test_best_comes_first(self) -> None:
+        self.assertEqual(self.names("emma"), ["Emma", "Emma Brown", "The Story of Emma", "A Life"])
+
+    def test_what_is_left_by_other_filters_is_searched(self) -> None:
+        some = Book.objects.exclude(name="Emma Brown")
+        self.assertEqual([book.name for book in find(some, "emma").books][:2], ["Emma", "The Story of Emma"])
+
+    def test_more_than_can_be_ranked_come_in_the_order_of_the_catalogue(self) -> None:
+        Book.objects.bulk_create(Book(name=f"Emma, volume {n}", kind=1) for n in range(search.MOST_RANKED))
+        found = find(Book.objects.all(), "emma")
+        self.assertEqual((found.number, found.more), (search.MOST_RANKED, True))
+        keys = [book.pk for book in found.books]
+        self.assertEqual((len(keys), keys), (search.MOST_RANKED + 4, sorted(keys)))
+
+    def test_the_number_found_is_told(self) -> None:
+        found = find(Book.objects.all(), "emma")
+        self.assertEqual((found.number, found.more, found.near), (4, False, False))
+
+
+class SpellingTest(SearchTestCase):
+    @forgiving
+    def test_a_word_that_no_book_has_is_taken_for_the_nearest(self) -> None:
+        for text, name in (
+            ("Emam", "Emma"),
+            ("hary potter", "Harry Potter and the Philosopher's Stone"),
+            ("poter", "Harry Potter and the Philosopher's Stone"),
+            ("rowlign stone", "Harry Potter and the Philosopher's Stone"),
+            ("philosophres", "Harry Potter and the Philosopher's Stone"),
+            ("letranger", "L'Étranger"),
+            ("orwll", "Nineteen Eighty-Four (1984)"),
+            ("bronti", "Jane Eyre"),
+            ("austin", "Emma"),
+        ):
+            with self.subTest(text=text):
+                found = find(Book.objects.all(), text)
+                self.assertEqual((next(iter(found.books)).name, found.near), (name, True))
+
+    def test_a_word_that_some_book_has_is_what_is_meant(self) -> None:
+        found = find(Book.objects.exclude(author="Jane Austen"), "austen")
+        self.assertEqual((found.number, found.near), (0, False))
+        self.assertEqual(self.names("emma eyre"), [])
+
+    def test_what_is_near_to_nothing_finds_nothing(self) -> None:
+        for text in ("xqzzt", "qq", "x y z", "emma xqzzt", "zzzz " * 7, "q" * 30):
+            with self.subTest(text=text):
+                self.assertEqual(self.names(text), [])
+
+    def test_a_search_takes_at_most_three_queries(self) -> None:
+        for text, most in (("emma", 1), ("xqzzt", 2), ("Emam", 3)):
+            with self.assertNumQueries(most if ON_POSTGRESQL else 1):
+                find(Book.objects.all(), text)
+
+
+@skipUnless(ON_POSTGRESQL, "The database makes words itself on PostgreSQL only.")
+class SameWordsTest(PropertyTestCase):
+    def in_database(self, text: str) -> Any:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT book_words(%s), book_tokens(%s)", [text, text])
+            return cursor.fetchone()
+
+    def test_the_database_makes_the_same_words_as_the_search(self) -> None:
+        for text in [*HOSTILE, *(f"{name} {author}" for name, author, _ in BOOKS)]:
+            text = text.replace("\x00", " ")
+            with self.subTest(text=text[:20]):
+                self.assertEqual(self.in_database(text)[0], words_of(text))
+
+    @given(st.text(st.characters(max_codepoint=0x24F, exclude_characters="\x00"), max_size=60))
+    def test_in_latin(self, text: str) -> None:
+        self.assertEqual(self.in_database(text)[0], words_of(text))
+
+    @given(
+        st.text(
+            st.characters(min_codepoint=0x370, max_codepoint=0x9FFF, categories=["L", "P", "Z", "N"]),
+            max_size=30,
+        )
+    )
+    def test_in_other_letters(self, text: str) -> None:
+        self.assertEqual(self.in_database(text)[0], words_of(text))

@@ -1,0 +1,30 @@
+"""Words as a search compares them: without accents, case and punctuation.
+
+On PostgreSQL the function `book_words`, made by a migration, does the same to what is stored; a test
+holds the two together. Whoever changes this changes both, and fills the stored column anew.
+"""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+# Accents once they are taken apart from their letters, and signs that nobody sees.
+_MARKS = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\u3099\u309a\ufeff]")
+_ASCII_SEPARATORS = "".join(chr(code) for code in range(128) if not chr(code).isalnum())
+_SEPARATORS = _ASCII_SEPARATORS + "¡§«¶·»¿‐‒–—―‘’‚‛“”„‟†‡•′″‹›※⁄、。〈〉《》「」『』【】〔〕・"
+_LETTERS = dict(zip("ςøłđðıħŧ", "σolddiht", strict=True)) | {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
+_REPLACED = str.maketrans(dict.fromkeys(_SEPARATORS, " ") | _LETTERS)
+# Written without spaces: every character counts as a word.
+_UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u9fff])")
+# PostgreSQL takes no word of more than two thousand bytes.
+_ENDLESS = re.compile("([^ ]{200})")
+
+
+def words_of(text: str) -> str:
+    """The words of `text`, each followed by a space but the last; empty when there is none."""
+    if text.isascii():
+        return re.sub("[^a-z0-9]+", " ", text.lower()).strip()
+    text = _MARKS.sub("", unicodedata.normalize("NFKD", text)).lower().translate(_REPLACED)
+    text = _ENDLESS.sub(r"\1 ", _UNSPACED.sub(r" \1 ", text))
+    return re.sub(" +", " ", text).strip(" ")
