@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.db.models import Exists, OuterRef
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -17,9 +16,9 @@ from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors, ledger, queue
-from rentals.availability import free_copies
 from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
+from rentals.offers import Offer, copy_to_rent
 from rentals.price_lists import held_rate_in_force
 
 
@@ -39,72 +38,32 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     line = queue.hand_out(book, at=now)
     hold = next((hold for hold in line if hold.user_id == member.pk and hold.copy), None)
     policy = Policy.current()
-    reasons: list[Refusal] = []
+    taken = copy_to_rent(member=member, book=book, at=at, wanted=copy)
+    offer = Offer(
+        member=member,
+        book=book,
+        at=at,
+        policy=policy,
+        rate=held_rate_in_force(book, at=at),
+        # Nobody changes it in between: whoever changes a copy locks its book first.
+        copy=lock_copy(taken) if taken else None,
+        standing=ledger.balance(member, at=now),
+    )
+    refuse(offer.refusals(past=at < now, wanted=copy))
 
-    if not member.is_active:
-        reasons.append(errors.MemberInactive())
-    out = list(Rental.objects.open().filter(user=member).values_list("copy__book", flat=True))
-    if book.pk in out:
-        reasons.append(errors.AlreadyRented())
-    if at >= now:
-        reasons += _over_limits(member, policy, len(out), now)
-    rate = held_rate_in_force(book, at=at)
-    if rate is None:
-        reasons.append(errors.NoPriceInForce())
-    taken = _copy_to_rent(book, copy, at, hold)
-    if taken is None:
-        reasons.append(errors.BookUnavailable() if copy is None else errors.CopyUnavailable())
-    refuse(reasons)
-
-    assert taken is not None  # noqa: S101  # for the type checker: it was refused above
-    assert rate is not None  # noqa: S101  # as above
+    assert offer.copy is not None  # noqa: S101  # for the type checker: it was refused above
+    assert offer.rate is not None  # noqa: S101  # as above
     rental = Rental.objects.create(
         user=member,
-        copy=taken,
-        rate=rate,
-        replacement_price=taken.replacement_price,
+        copy=offer.copy,
+        rate=offer.rate,
+        replacement_price=offer.cap,
         rented_at=at,
-        due_at=at + timedelta(days=policy.rental_days),
+        due_at=offer.due_at,
     )
     if hold is not None:
         queue.pick_up(hold, rental=rental, at=now)
     return rental
-
-
-def _over_limits(member: User, policy: Policy, open_rentals: int, now: datetime) -> list[Refusal]:
-    reasons: list[Refusal] = []
-    if open_rentals >= policy.max_open_rentals:
-        reasons.append(
-            errors.RentalLimit(
-                _("At most %(limit)d books may be out at a time.") % {"limit": policy.max_open_rentals}
-            )
-        )
-    owed = ledger.balance(member, at=now).total
-    if owed > policy.debt_limit:
-        reasons.append(
-            errors.DebtLimit(
-                _("The member owes %(owed)s; above %(limit)s nothing more is rented.")
-                % {"owed": owed, "limit": policy.debt_limit}
-            )
-        )
-    return reasons
-
-
-def _copy_to_rent(book: Book, wanted: Copy | None, at: datetime, hold: Hold | None) -> Copy | None:
-    """The copy of the ready `hold`; else one that is free now, and rather one that, by the records,
-    was not out at `at` either.
-
-    The records may say that all were: a return is written down when the desk gets to it.
-    """
-    if hold is not None and hold.copy is not None and wanted in (None, hold.copy):
-        return lock_copy(hold.copy)
-    free = free_copies().filter(book=book)
-    if wanted is not None:
-        free = free.filter(pk=wanted.pk)
-    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
-    chosen = free.order_by(Exists(out_then), "pk").first()
-    # Nobody changes it in between: whoever changes a copy locks its book first.
-    return lock_copy(chosen) if chosen else None
 
 
 def _locked(rental: Rental) -> Rental:

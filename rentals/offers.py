@@ -1,0 +1,119 @@
+"""What renting a book would be for a member: the terms, and every rule that says no.
+
+`rentals.services.rent_book` makes the offer under its locks and takes it; a page makes it without, to be
+read before anything is charged. What a page shows may be gone when the member presses the button, and is
+then refused in the same words.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+
+from django.db.models import Exists, OuterRef, Q
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from books.models import Book, Copy
+from lori_assignment.errors import Refusal
+from rentals import errors, ledger
+from rentals.availability import free_copies
+from rentals.ledger import Balance
+from rentals.models import Hold, Policy, Rate, Rental
+from rentals.price_lists import rate_in_force
+from rentals.pricing import Price, price_of_days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """`copy` is the one that the member would get, None where there is none. Asks the database nothing."""
+
+    member: User
+    book: Book
+    at: datetime
+    policy: Policy
+    rate: Rate | None
+    copy: Copy | None
+    standing: Balance
+
+    @property
+    def due_at(self) -> datetime:
+        return self.at + timedelta(days=self.policy.rental_days)
+
+    @property
+    def cap(self) -> Decimal | None:
+        """What rent and late fee never exceed; None where nothing limits them."""
+        return self.copy.replacement_price if self.copy else None
+
+    def price(self, days: int) -> Price | None:
+        """What it would cost if it came back after so many days; None without a price list."""
+        if self.rate is None:
+            return None
+        late = max(0, days - self.policy.rental_days)
+        return price_of_days(self.rate, days, late_days=late, cap=self.cap)
+
+    def refusals(self, *, past: bool = False, wanted: Copy | None = None) -> list[Refusal]:
+        """Why the book cannot be rented so; empty when it can.
+
+        What is `past` has happened: the limits on debt and number, which guard a decision, are not
+        asked. `wanted` is the copy that the desk named.
+        """
+        reasons: list[Refusal] = []
+        if not self.member.is_active:
+            reasons.append(errors.MemberInactive())
+        if any(rental.book == self.book for rental in self.standing.open_rentals):
+            reasons.append(errors.AlreadyRented())
+        if not past:
+            reasons += self._over_limits()
+        if self.rate is None:
+            reasons.append(errors.NoPriceInForce())
+        if self.copy is None:
+            reasons.append(errors.BookUnavailable() if wanted is None else errors.CopyUnavailable())
+        return reasons
+
+    def _over_limits(self) -> list[Refusal]:
+        reasons: list[Refusal] = []
+        if len(self.standing.open_rentals) >= self.policy.max_open_rentals:
+            reasons.append(
+                errors.RentalLimit(
+                    _("At most %(limit)d books may be out at a time.")
+                    % {"limit": self.policy.max_open_rentals}
+                )
+            )
+        if self.standing.total > self.policy.debt_limit:
+            reasons.append(
+                errors.DebtLimit(
+                    _("The member owes %(owed)s; above %(limit)s nothing more is rented.")
+                    % {"owed": self.standing.total, "limit": self.policy.debt_limit}
+                )
+            )
+        return reasons
+
+
+def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
+    """What renting `book` now, at `at`, would be, without doing it. Takes five queries."""
+    return Offer(
+        member=member,
+        book=book,
+        at=at,
+        policy=Policy.current(),
+        rate=rate_in_force(book, at=at),
+        copy=copy_to_rent(member=member, book=book, at=at),
+        standing=ledger.balance(member, at=at),
+    )
+
+
+def copy_to_rent(*, member: User, book: Book, at: datetime, wanted: Copy | None = None) -> Copy | None:
+    """The copy that is put aside for the member; else one that is free now, and rather one that, by the
+    records, was not out at `at` either.
+
+    The records may say that all were: a return is written down when the desk gets to it.
+    """
+    mine = Hold.objects.ready().filter(user=member, copy=OuterRef("pk"))
+    free = free_copies().filter(book=book).values("pk")
+    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
+    copies = Copy.objects.filter(book=book).annotate(put_aside=Exists(mine), out_then=Exists(out_then))
+    if wanted is not None:
+        copies = copies.filter(pk=wanted.pk)
+    return copies.filter(Q(put_aside=True) | Q(pk__in=free)).order_by("-put_aside", "out_then", "pk").first()
