@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 
+from babel import Locale
 from langcodes import Language, standardize_tag
 from langcodes.tag_parser import LanguageTagError
 
@@ -29,3 +30,9 @@ def language_of(text: str) -> str | None:
     if not found.language or not re.fullmatch("[a-z]{2,3}", found.language):
         return None
     return found.language if Language.get(found.language).is_valid() else None
+
+
+def name_of(code: str, *, in_language: str) -> str:
+    """What the language of this code is called in the language `in_language`: `French`, `Französisch`."""
+    names = Locale.parse(in_language, sep="-").languages
+    return str(names.get(code, code))

@@ -20,6 +20,8 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     path("", front, name="front"),
+    path("", include("books.urls")),
+    path("", include("rentals.urls")),
     *api.urlpatterns,
     *api_docs.urlpatterns,
     path("admin/", admin.site.urls),

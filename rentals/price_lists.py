@@ -22,6 +22,22 @@ def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     return Rate.objects.filter(kind=book.kind, price_list=in_force).select_related("price_list").first()
 
 
+def rates_in_force(*, at: datetime) -> dict[int, Rate]:
+    """The rate of each kind in the price list in force at `at`; none before the first list."""
+    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
+    return {rate.kind: rate for rate in Rate.objects.filter(price_list=in_force)}
+
+
+def price_examples(book: Book, *, days: Sequence[int], at: datetime) -> list[Price]:
+    """As `quote`, for each of several numbers of days; none before the first price list. One query."""
+    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
+    period = Subquery(Policy.objects.values("rental_days")[:1])
+    rate = Rate.objects.filter(kind=book.kind, price_list=in_force).annotate(period=period).first()
+    if rate is None:
+        return []
+    return [price_of_days(rate, number, late_days=max(0, number - rate.period)) for number in days]
+
+
 def held_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
     while rate := rate_in_force(book, at=at):

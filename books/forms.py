@@ -1,0 +1,85 @@
+"""What a reader asks of the catalogue."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django import forms
+from django.utils.text import capfirst
+from django.utils.translation import get_language, gettext_lazy
+from django.utils.translation import gettext as _
+
+from books.catalogue import ORDERS, YEARS_A_DECADE, Facets
+from books.languages import name_of
+from books.models import Kind
+from books.search import LONGEST_TEXT
+
+KINDS = {kind.name.lower(): kind for kind in Kind}
+# The order in which books came in has a name that people read in an address.
+NEWEST = "newest"
+ORDER_NAMES = {
+    "": gettext_lazy("Best match"),
+    NEWEST: gettext_lazy("New in the shop first"),
+    "name": gettext_lazy("Title, A to Z"),
+    "-name": gettext_lazy("Title, Z to A"),
+    "author": gettext_lazy("Author, A to Z"),
+    "-author": gettext_lazy("Author, Z to A"),
+    "-published": gettext_lazy("Published last first"),
+    "published": gettext_lazy("Published first first"),
+}
+
+
+class CatalogueForm(forms.Form):
+    """Every field may be missing. One that cannot be read says so, and the others still count."""
+
+    search = forms.CharField(
+        label=gettext_lazy("Title, author or ISBN"),
+        required=False,
+        max_length=LONGEST_TEXT,
+        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off", "enterkeyhint": "search"}),
+    )
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False)
+    language = forms.ChoiceField(label=gettext_lazy("Language"), required=False)
+    decade = forms.TypedChoiceField(
+        label=gettext_lazy("Published"), required=False, coerce=int, empty_value=None
+    )
+    ordering = forms.ChoiceField(label=gettext_lazy("Order"), required=False)
+    available = forms.BooleanField(
+        label=gettext_lazy("Available now"),
+        required=False,
+        widget=forms.CheckboxInput(attrs={"value": "true"}),
+    )
+
+    def __init__(self, *args: Any, facets: Facets, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.fields["search"].widget.attrs["placeholder"] = self.fields["search"].label
+        here = get_language() or "en"
+        languages = sorted((capfirst(name_of(code, in_language=here)), code) for code in facets.languages)
+        choices: dict[str, list[tuple[Any, Any]]] = {
+            "kind": [("", _("Any")), *((name, capfirst(kind.label)) for name, kind in KINDS.items())],
+            "language": [("", _("Any")), *((code, name) for name, code in languages)],
+            "decade": [
+                ("", _("Any time")),
+                *((year, decade_name(year)) for year in reversed(facets.decades)),
+            ],
+            "ordering": [
+                *ORDER_NAMES.items(),
+                # The API's other orders are understood, and offered to nobody.
+                *((order, order) for order in ORDERS if order not in ORDER_NAMES),
+            ],
+        }
+        for name, those in choices.items():
+            field = self.fields[name]
+            assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
+            field.choices = those
+            field.error_messages["invalid_choice"] = _("This is none of the choices, so it was left out.")
+
+
+def decade_name(decade: int) -> str:
+    if decade >= 0:
+        return _("%(decade)ds") % {"decade": decade}
+    return _("%(from)d–%(to)d BC") % {"from": -decade, "to": -decade - YEARS_A_DECADE + 1}
+
+
+def year_name(year: int) -> str:
+    return str(year) if year > 0 else _("%(year)d BC") % {"year": -year}

@@ -1,0 +1,299 @@
+"""The catalogue and the page of a book, as members and strangers get them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+from typing import Any
+from urllib.parse import quote
+
+from django.db import connection
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.models import PriceList, Rental
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+
+HOSTILE = ["'", '"><script>', "%", "\\", "\x00", "x" * 10_000, "!!!", "a & !b", "😀", "\u202e"]
+
+
+class PagesTestCase(CastTestCase):
+    emma: Book
+    cosmos: Book
+    undated: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(
+            name="Emma",
+            author="Jane Austen",
+            kind=3,
+            isbn="9780141439587",
+            published=1815,
+            language="en",
+            description="A <clever> heiress & matchmaker.",
+        )
+        cls.cosmos = add_book(
+            name="Cosmos", author="Carl Sagan", kind=1, published=1980, language="fr", copies=3
+        )
+        cls.undated = add_book(name="Undated", kind=2, copies=0)
+
+    def get(self, path: str, user: User | None = None, **headers: str) -> Any:
+        if user:
+            self.client.force_login(user)
+        return self.client.get(path, headers=headers)
+
+    def rent(self, book: Book, user: User) -> Rental:
+        now = timezone.now()
+        return rent_book(member=user, book=book, at=now, now=now)
+
+
+class CatalogueTest(PagesTestCase):
+    def names(self, query: str = "") -> list[str]:
+        page = self.get(f"/home?{query}")
+        self.assertEqual(page.status_code, 200, query)
+        return [result["book"].name for result in page.context["results"]]
+
+    def test_it_shows_the_last_that_came_in_first(self) -> None:
+        self.assertEqual(self.names(), ["Undated", "Cosmos", "Emma"])
+
+    def test_every_result_says_whether_it_is_free_and_what_a_day_costs(self) -> None:
+        self.rent(self.emma, self.bob)
+        text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", self.get("/home").content.decode()))
+        for said in (
+            "Undated Not for rent now Fiction $3.00 a day",
+            "Cosmos Carl Sagan 3 of 3 free Regular $1.50 a day at least $2.00",
+            "Emma Jane Austen All out Novel $1.50 a day at least $4.50",
+        ):
+            self.assertIn(said, text)
+
+    def test_it_is_narrowed_and_ordered_by_the_address(self) -> None:
+        for query, names in (
+            ("search=austen", ["Emma"]),
+            ("kind=fiction", ["Undated"]),
+            ("language=fr", ["Cosmos"]),
+            ("decade=1810", ["Emma"]),
+            ("available=true", ["Cosmos", "Emma"]),
+            ("available=true&kind=novel&search=em", ["Emma"]),
+            ("ordering=name", ["Cosmos", "Emma", "Undated"]),
+            ("ordering=-published", ["Cosmos", "Emma", "Undated"]),
+            ("ordering=id", ["Emma", "Cosmos", "Undated"]),
+            ("search=nowhere", []),
+        ):
+            with self.subTest(query=query):
+                self.assertEqual(self.names(query), names)
+
+    def test_only_what_there_is_can_be_chosen(self) -> None:
+        form = self.get("/home").context["form"]
+        self.assertEqual([name for _, name in form.fields["language"].choices], ["Any", "English", "French"])
+        self.assertEqual([name for _, name in form.fields["decade"].choices], ["Any time", "1980s", "1810s"])
+
+    def test_what_cannot_be_read_says_so_and_the_rest_still_counts(self) -> None:
+        for query, field in (
+            ("kind=x", "kind"),
+            ("language=tlh", "language"),
+            ("decade=1985", "decade"),
+            ("decade=x", "decade"),
+            ("ordering=price", "ordering"),
+            (f"search={'x' * 201}", "search"),
+            ("search=%00", "search"),
+        ):
+            with self.subTest(query=query[:30]):
+                page = self.get(f"/home?available=true&{query}")
+                self.assertEqual(list(page.context["form"].errors), [field])
+                self.assertEqual(len(page.context["results"]), 2)
+                self.assertContains(page, 'class="errorlist"')
+                self.assertEqual(page.context["address"], "/home?available=true")
+
+    def test_nothing_that_anybody_types_breaks_it(self) -> None:
+        for text in HOSTILE:
+            for name in ("search", "kind", "language", "decade", "ordering", "available", "cursor"):
+                with self.subTest(text=text[:10], name=name):
+                    page = self.client.get(f"/home?{name}={quote(text)}", follow=True)
+                    self.assertEqual(page.status_code, 200)
+                    self.assertNotContains(page, "<script>")
+
+    def test_an_address_says_no_more_than_was_asked(self) -> None:
+        page = self.get("/home?search=em&kind=&language=&decade=&ordering=")
+        self.assertRedirects(page, "/home?search=em")
+        self.assertContains(self.get("/home?search=em&utm=x"), '<link rel="canonical" href="http')
+        self.assertTrue(self.get("/home?search=em&utm=x").context["canonical"].endswith("/home?search=em"))
+
+    def test_it_leads_on_and_back_through_all_books(self) -> None:
+        Book.objects.bulk_create(Book(name=f"Volume {n:02}") for n in range(50))
+        page = self.get("/home?ordering=name&search=volume")
+        seen = [[result["book"].name for result in page.context["results"]]]
+        while page.context["next"]:
+            self.assertIn("ordering=name", page.context["next"])
+            page = self.get(page.context["next"])
+            seen.append([result["book"].name for result in page.context["results"]])
+        self.assertEqual([len(names) for names in seen], [24, 24, 2])
+        everything = [name for names in seen for name in names]
+        self.assertEqual(everything, [f"Volume {n:02}" for n in range(50)])
+        back = self.get(page.context["previous"])
+        self.assertEqual([result["book"].name for result in back.context["results"]], seen[1])
+
+    def test_a_cursor_that_is_not_ours_leads_to_the_first_page(self) -> None:
+        self.assertRedirects(self.get("/home?search=em&cursor=x"), "/home?search=em")
+
+    def test_the_number_of_books_is_told_up_to_a_thousand(self) -> None:
+        self.assertContains(self.get("/home?search=emma"), "1 book")
+        self.assertContains(self.get("/home?search=nowhere"), "No book found")
+        Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(1001))
+        self.assertContains(self.get("/home"), "More than 1,000 books")
+        self.assertContains(self.get("/home?search=volume"), "More than 1,000 books")
+
+    def test_each_condition_can_be_left_out_again(self) -> None:
+        chips = self.get("/home?search=em&kind=novel&available=true").context["chips"]
+        self.assertEqual(
+            [(chip.label, chip.without) for chip in chips],
+            [
+                ("em", "/home?kind=novel&available=true"),
+                ("Novel", "/home?search=em&available=true"),
+                ("Available now", "/home?search=em&kind=novel"),
+            ],
+        )
+
+    def test_a_script_gets_the_results_alone_and_the_address_to_show(self) -> None:
+        part = self.get("/home?search=em&kind=", **{"HX-Request": "true"})
+        self.assertEqual(part.headers["HX-Push-Url"], "/home?search=em")
+        self.assertNotContains(part, "<html")
+        self.assertContains(part, "Emma")
+        self.assertIn("HX-Request", part.headers["Vary"])
+        back = self.get("/home?search=em", **{"HX-Request": "true", "HX-History-Restore-Request": "true"})
+        self.assertContains(back, "<html")
+
+    def test_without_a_price_list_the_books_are_shown_without_prices(self) -> None:
+        PriceList.objects.all().delete()
+        self.assertEqual(len(self.names()), 3)
+        self.assertEqual(self.get(f"/books/{self.emma.pk}/").status_code, 200)
+
+    def test_its_queries_are_few_and_as_many_for_many_books(self) -> None:
+        self.client.force_login(self.alice)
+        # Session, member, facets, number, books, rates; a search finds and counts in one.
+        for query, number in (("", 6), ("search=emma", 6), ("available=true&kind=novel", 6)):
+            with self.subTest(query=query), self.assertNumQueries(number):
+                self.client.get(f"/home?{query}")
+        for n in range(30):
+            add_book(name=f"Emma {n}", language=("de", "it")[n % 2], published=1900 + n)
+        for query in ("", "search=emma"):
+            with self.subTest(query=query), self.assertNumQueries(6):
+                self.client.get(f"/home?{query}")
+
+    def test_a_misspelt_search_takes_two_queries_more(self) -> None:
+        self.client.force_login(self.alice)
+        with self.assertNumQueries(8 if connection.vendor == "postgresql" else 5):
+            self.client.get("/home?search=emam")
+
+
+class BookPageTest(PagesTestCase):
+    def page(self, book: Book, user: User | None = None) -> Any:
+        return self.get(f"/books/{book.pk}/", user)
+
+    def test_a_stranger_sees_what_it_costs_and_is_led_to_rent(self) -> None:
+        page = self.page(self.emma)
+        self.assertEqual(page.context["state"], "free")
+        self.assertEqual(
+            [str(price.total) for price in page.context["examples"]], ["4.50", "4.50", "10.50", "21.00"]
+        )
+        self.assertContains(page, f'href="/books/{self.emma.pk}/rent/"')
+        self.assertContains(page, "<title>Emma, Jane Austen · Lori Books</title>")
+        self.assertContains(page, 'content="A &lt;clever&gt; heiress &amp; matchmaker."')
+
+    def test_the_button_says_what_is_next(self) -> None:
+        self.assertEqual(self.page(self.undated, self.alice).context["state"], "withdrawn")
+        self.assertEqual(self.page(self.emma, self.alice).context["state"], "free")
+        rental = self.rent(self.emma, self.bob)
+        self.assertEqual(self.page(self.emma, self.bob).context["state"], "rented")
+        out = self.page(self.emma, self.alice)
+        self.assertEqual((out.context["state"], out.context["next_place"]), ("out", 1))
+        self.assertEqual(out.context["outlook"].next_copy_at, rental.due_at)
+
+        now = timezone.now()
+        place_hold(member=self.alice, book=self.emma, at=now)
+        waiting = self.page(self.emma, self.alice)
+        self.assertEqual((waiting.context["state"], waiting.context["outlook"].place), ("waiting", 1))
+        self.assertContains(waiting, "You have place 1 in the queue.")
+        self.assertContains(self.page(self.emma, self.carol), "1 member waits for it.")
+
+        return_rental(rental=rental, at=now, actor=self.carol, now=now)
+        ready = self.page(self.emma, self.alice)
+        self.assertEqual(ready.context["state"], "ready")
+        self.assertContains(ready, "Ready for you")
+        self.assertEqual(self.page(self.emma, self.bob).context["state"], "out")
+
+    def test_an_overdue_copy_is_expected_any_day(self) -> None:
+        now = timezone.now()
+        rent_book(member=self.bob, book=self.emma, at=now - timedelta(days=30), now=now)
+        self.assertContains(self.page(self.emma, self.alice), "A copy should be back any day now.")
+
+    def test_search_engines_read_the_book_and_its_offer(self) -> None:
+        page = self.page(self.emma)
+        [text] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.content.decode())
+        data = json.loads(text)
+        self.assertEqual((data["@type"], data["name"], data["isbn"]), ("Book", "Emma", "9780141439587"))
+        self.assertEqual(data["description"], "A <clever> heiress & matchmaker.")
+        self.assertEqual(data["offers"]["availability"], "https://schema.org/InStock")
+        self.assertEqual((data["offers"]["price"], data["offers"]["priceCurrency"]), ("4.50", "USD"))
+
+    def test_no_text_of_a_book_ends_the_script_element(self) -> None:
+        book = add_book(name="</script><script>alert(1)</script>", author="<!--")
+        page = self.page(book)
+        self.assertNotContains(page, "<script>alert")
+        [text] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.content.decode())
+        self.assertEqual(json.loads(text)["name"], book.name)
+
+    def test_it_leads_back_to_the_search_that_led_here(self) -> None:
+        for referer, back in (
+            ("http://testserver/home?search=em", "/home?search=em"),
+            ("http://testserver/rentals/", "/home"),
+            ("http://elsewhere.example/home?search=em", "/home"),
+            ("", "/home"),
+        ):
+            with self.subTest(referer=referer):
+                page = self.get(f"/books/{self.emma.pk}/", Referer=referer)
+                self.assertEqual(page.context["back"], back)
+
+    def test_a_book_that_is_not_there_is_404(self) -> None:
+        for key in (10**6, 10**30, 0):
+            self.assertEqual(self.get(f"/books/{key}/").status_code, 404)
+
+    def test_its_queries_are_few_in_every_state(self) -> None:
+        # Session, member, book, prices; what is the member's own; three for the outlook.
+        self.client.force_login(self.alice)
+        counted = {"free": 4, "out": 7, "waiting": 8, "ready": 5, "rented": 5}
+        seen = {}
+
+        def look() -> None:
+            with self.assertNumQueries(counted[state]):
+                page = self.client.get(f"/books/{self.emma.pk}/")
+            seen[state] = page.context["state"]
+
+        state = "free"
+        look()
+        rental = self.rent(self.emma, self.bob)
+        now = timezone.now()
+        state = "out"
+        look()
+        place_hold(member=self.alice, book=self.emma, at=now)
+        place_hold(member=self.dan, book=self.emma, at=now)
+        state = "waiting"
+        look()
+        return_rental(rental=rental, at=now, actor=self.carol, now=now)
+        state = "ready"
+        look()
+        self.rent(self.emma, self.alice)
+        state = "rented"
+        look()
+        self.assertEqual(seen, {name: name for name in counted})
+
+    def test_a_copy_more_is_no_query_more(self) -> None:
+        Copy.objects.bulk_create(Copy(book=self.emma, barcode=f"more-{n}") for n in range(20))
+        with self.assertNumQueries(2):
+            self.page(self.emma)

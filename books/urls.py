@@ -1,0 +1,10 @@
+"""The pages of the catalogue."""
+
+from django.urls import path
+
+from books import views
+
+urlpatterns = [
+    path("home", views.home, name="home"),
+    path("books/<int:pk>/", views.book, name="book"),
+]

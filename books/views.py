@@ -1,0 +1,230 @@
+"""The catalogue and the page of a book."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, replace
+from typing import Any
+
+from django.conf import settings
+from django.db.models import OuterRef, Subquery
+from django.http import HttpRequest, HttpResponse, QueryDict
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.cache import patch_vary_headers
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import get_language
+
+from books.catalogue import counted, facets, in_decade, in_order
+from books.forms import KINDS, NEWEST, CatalogueForm, year_name
+from books.languages import name_of
+from books.models import Book, Kind
+from books.search import Found, find
+from lori_assignment.keyset import UnknownCursor, page_of
+from lori_assignment.pages import page_before
+from rentals.availability import available_books, with_availability
+from rentals.models import Hold, Rate, Rental
+from rentals.outlook import book_outlook, outlooks
+from rentals.price_lists import price_examples, rates_in_force
+from rentals.pricing import Price, price_of_days
+
+PAGE = 24
+EXAMPLES = (1, 3, 7, 14)
+
+
+@dataclass(frozen=True, slots=True)
+class Chip:
+    """A condition of the search that is in force, and the address of the list without it."""
+
+    label: str
+    without: str
+
+
+def home(request: HttpRequest) -> HttpResponse:
+    """The catalogue, narrowed by the address: it can be shared, and what is not asked is not in it."""
+    asked = QueryDict(mutable=True)
+    asked.update({name: str(value) for name, value in request.GET.dict().items() if value})
+    form = CatalogueForm(asked, facets=facets())
+    form.is_valid()
+    wanted = form.cleaned_data
+    # What cannot be read is left out here, and said beside its field.
+    kept = QueryDict(mutable=True)
+    kept.update({name: str(value) for name, value in asked.dict().items() if name in wanted})
+    address = _address(kept)
+    part = _is_part(request)
+    if len(asked) < len(request.GET) and not part:
+        return redirect(_address(asked))
+
+    found = _found(wanted)
+    try:
+        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"))
+    except UnknownCursor:
+        return redirect(address)
+    rates = rates_in_force(at=timezone.now())
+    facts = {
+        "form": form,
+        "found": found,
+        "results": [{"book": book, "price": _price(rates.get(book.kind))} for book in page.rows],
+        "chips": _chips(form, kept),
+        "address": address,
+        "canonical": f"{settings.SITE_URL}{address}",
+        "next": page.next and _address(kept, cursor=page.next),
+        "previous": page.previous and _address(kept, cursor=page.previous),
+    }
+    answer = render(request, "books/results.html" if part else "books/home.html", facts)
+    # The browser must not take the part, which it has under the same address, for the page.
+    patch_vary_headers(answer, ["HX-Request"])
+    if part:
+        answer.headers["HX-Push-Url"] = address
+    return answer
+
+
+def _is_part(request: HttpRequest) -> bool:
+    """Whether a script asks for the results alone, to put them into the page that is there."""
+    htmx: Any = request.htmx  # type: ignore[attr-defined]  # django_htmx puts it there
+    return bool(htmx) and not htmx.history_restore_request
+
+
+def _address(query: QueryDict, **more: str) -> str:
+    query = query.copy()
+    query.update(more)
+    return f"{reverse('home')}?{query.urlencode()}" if query else reverse("home")
+
+
+def _found(wanted: dict[str, Any]) -> Found:
+    books = with_availability(Book.objects.all())
+    if wanted.get("kind"):
+        books = books.filter(kind=KINDS[wanted["kind"]])
+    if wanted.get("language"):
+        books = books.filter(language=wanted["language"])
+    if wanted.get("decade") is not None:
+        books = in_decade(books, wanted["decade"])
+    if wanted.get("available"):
+        books = available_books(books)
+    order = wanted.get("ordering")
+    order = "-id" if order == NEWEST else order
+    if wanted.get("search"):
+        found = find(books, wanted["search"])
+        return replace(found, books=in_order(found.books, order)) if order else found
+    number, more = counted(books)
+    return Found(in_order(books, order or "-id"), number, more)
+
+
+def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
+    chips = []
+    for name in ("search", "kind", "language", "decade", "available"):
+        if name not in kept:
+            continue
+        labels = {str(value): label for value, label in getattr(form.fields[name], "choices", ())}
+        value = str(kept.dict()[name])
+        label = form.fields[name].label if name == "available" else labels.get(value, value)
+        without = kept.copy()
+        del without[name]
+        chips.append(Chip(str(label), _address(without)))
+    return chips
+
+
+def _price(rate: Rate | None) -> dict[str, Any] | None:
+    """What a day costs, and the least that a rental costs where that is more."""
+    if rate is None:
+        return None
+    least = price_of_days(rate, 1).total
+    return {"daily": rate.daily_rate, "least": least if least > rate.daily_rate else None}
+
+
+def book(request: HttpRequest, pk: int) -> HttpResponse:
+    """One book: what it is, what it costs, and the one thing to do with it next."""
+    now = timezone.now()
+    books = with_availability(Book.objects.all())
+    if request.user.is_authenticated:
+        rented = Rental.objects.open().filter(user=request.user, copy__book=OuterRef("pk"))
+        held = Hold.objects.live().filter(user=request.user, book=OuterRef("pk"))
+        books = books.annotate(
+            my_rental=Subquery(rented.values("pk")[:1]), my_hold=Subquery(held.values("pk"))
+        )
+    this: Any = get_object_or_404(books, pk=pk)
+    rental = Rental.objects.get(pk=this.my_rental) if getattr(this, "my_rental", None) else None
+    hold = Hold.objects.get(pk=this.my_hold) if getattr(this, "my_hold", None) else None
+    state = _state(this, rental, hold)
+    facts: dict[str, Any] = {
+        "book": this,
+        "state": state,
+        "rental": rental,
+        "hold": hold,
+        "now": now,
+        "examples": price_examples(this, days=EXAMPLES, at=now),
+        "published": this.published and year_name(this.published),
+        "back": _catalogue_before(request),
+        "language": this.language and name_of(this.language, in_language=get_language() or "en"),
+    }
+    if hold and state == "waiting":
+        facts["outlook"] = outlooks([hold], at=now)[hold.pk]
+    elif state == "out":
+        facts["outlook"] = outlook = book_outlook(this, at=now)
+        facts["next_place"] = outlook.waiting + 1
+    address = reverse("book", args=[this.pk])
+    facts["canonical"] = f"{settings.SITE_URL}{address}"
+    facts["linked_data"] = _linked_data(this, facts["canonical"], facts["examples"])
+    return render(request, "books/book.html", facts)
+
+
+def _catalogue_before(request: HttpRequest) -> str:
+    """The part of the catalogue that led here, so that a search is not lost; else all of it."""
+    before = page_before(request) or ""
+    return before if before.split("?")[0] == reverse("home") else reverse("home")
+
+
+def _state(book: Any, rental: Rental | None, hold: Hold | None) -> str:
+    """What the main button is about."""
+    if rental:
+        return "rented"
+    if hold:
+        return "ready" if hold.status == Hold.Status.READY else "waiting"
+    if book.available:
+        return "free"
+    return "out" if book.copies_in_service else "withdrawn"
+
+
+def _linked_data(book: Any, address: str, examples: list[Price]) -> SafeString:
+    """The book and its offer as search engines read them: JSON-LD by the words of schema.org."""
+    data: dict[str, Any] = {
+        "@context": "https://schema.org",
+        "@type": "Book",
+        "@id": address,
+        "url": address,
+        "name": book.name,
+    }
+    data |= {"author": {"@type": "Person", "name": book.author}} if book.author else {}
+    data |= {"isbn": book.isbn} if book.isbn else {}
+    data |= {"inLanguage": book.language} if book.language else {}
+    data |= {"description": book.description} if book.description else {}
+    data |= {"genre": "Novel"} if book.kind == Kind.NOVEL else {}
+    data |= {"genre": "Fiction"} if book.kind == Kind.FICTION else {}
+    if book.published is not None and book.published > 0:
+        data["datePublished"] = f"{book.published:04}"
+    if book.cover:
+        data["image"] = (
+            f"{settings.SITE_URL}{book.cover.url}" if book.cover.url[:1] == "/" else book.cover.url
+        )
+    if examples:
+        there = "InStock" if book.available else "BackOrder" if book.copies_in_service else "OutOfStock"
+        data["offers"] = {
+            "@type": "Offer",
+            "url": address,
+            "businessFunction": "http://purl.org/goodrelations/v1#LeaseOut",
+            "availability": f"https://schema.org/{there}",
+            "price": str(examples[0].total),
+            "priceCurrency": settings.CURRENCY,
+            "priceSpecification": {
+                "@type": "UnitPriceSpecification",
+                "price": str(examples[0].total),
+                "priceCurrency": settings.CURRENCY,
+                "referenceQuantity": {"@type": "QuantitativeValue", "value": 1, "unitCode": "DAY"},
+            },
+        }
+    # The element ends at "</", whatever JSON thinks of it.
+    text = json.dumps(data, ensure_ascii=False)
+    for sign in "<>&":
+        text = text.replace(sign, f"\\u{ord(sign):04x}")
+    return mark_safe(text)  # noqa: S308  # Nothing is left in it that HTML would read.

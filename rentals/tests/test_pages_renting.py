@@ -1,0 +1,202 @@
+"""Renting by the page: the terms before, one rental whatever is sent twice, and the queue."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+
+from django.test import override_settings
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Book
+from books.stock import add_book, change_copy
+from lori_assignment.cast import CastTestCase
+from rentals import ledger
+from rentals.models import Hold, LedgerEntry, Policy, Rate, Rental
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+
+
+class RentingTestCase(CastTestCase):
+    emma: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(name="Emma", author="Jane Austen", kind=3)
+
+    def setUp(self) -> None:
+        self.now = timezone.now()
+        self.client.force_login(self.alice)
+
+    def rented_by(self, user: User) -> Rental:
+        return rent_book(member=user, book=self.emma, at=self.now, now=self.now)
+
+
+class RentTest(RentingTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = f"/books/{self.emma.pk}/rent/"
+
+    @override_settings(TIME_ZONE="Europe/Berlin")
+    def test_the_terms_are_named_before_anything_is_charged(self) -> None:
+        change_copy(copy=self.emma.copies.get(), replacement_price=Decimal("18.00"))
+        Rate.objects.filter(price_list__name="Tiered", kind=3).update(late_fee="0.75")
+        page = self.client.get(self.path)
+        due = timezone.localtime(page.context["offer"].due_at)
+        self.assertContains(page, due.strftime("%A"))
+        for amount in ("$4.50", "$18.00, the price of the book", "$1.50, and a late fee of $0.75"):
+            self.assertContains(page, amount)
+        self.assertEqual(page.context["at_due_date"].total, Decimal("18.00"))
+        self.assertContains(page, "Rent it")
+        self.assertEqual((Rental.objects.count(), LedgerEntry.objects.count()), (0, 0))
+
+    def test_the_button_rents_by_these_terms(self) -> None:
+        offer = self.client.get(self.path).context["offer"]
+        answer = self.client.post(self.path, follow=True)
+        rental = Rental.objects.get()
+        self.assertEqual((rental.user, rental.copy, rental.rate), (self.alice, offer.copy, offer.rate))
+        self.assertLess(rental.due_at - offer.due_at, timedelta(minutes=1))
+        self.assertContains(answer, "“Emma” is yours until")
+        self.assertContains(answer, "You have it")
+
+    def test_what_is_sent_twice_rents_once_and_shows_the_rental(self) -> None:
+        add_book(name="Another copy would be there", copies=1)
+        self.emma.copies.create(barcode="second")
+        self.client.post(self.path)
+        again = self.client.post(self.path, follow=True)
+        self.assertEqual((again.status_code, Rental.objects.count()), (200, 1))
+        self.assertContains(again, "You have “Emma” already.")
+        self.assertContains(again, "You have it")
+        self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
+
+    def test_everything_that_stands_against_it_is_said_and_there_is_no_button(self) -> None:
+        self.rented_by(self.bob)
+        Policy.objects.update(debt_limit="1.00")
+        ledger.post(
+            member=self.alice,
+            kind=LedgerEntry.Kind.LOST_BOOK,
+            amount=Decimal("9.00"),
+            actor=self.carol,
+            at=self.now,
+        )
+        page = self.client.get(self.path)
+        self.assertContains(page, "No copy of this book is free.")
+        self.assertContains(page, "The member owes 9.00; above 1.00 nothing more is rented.")
+        self.assertNotContains(page, "Rent it")
+        self.assertNotContains(page, "Join the queue")
+
+    def test_who_comes_too_late_is_told_kindly_and_offered_the_queue(self) -> None:
+        self.assertContains(self.client.get(self.path), "Rent it")
+        self.rented_by(self.bob)
+        page = self.client.post(self.path)
+        self.assertContains(page, "Somebody was faster", status_code=409)
+        self.assertContains(page, f'action="/books/{self.emma.pk}/queue/"', status_code=409)
+        self.assertEqual(Rental.objects.count(), 1)
+
+    def test_the_page_says_what_the_api_says(self) -> None:
+        self.rented_by(self.bob)
+        api = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.emma.pk}).json()
+        self.assertContains(self.client.get(self.path), api["detail"])
+
+    def test_a_copy_put_aside_is_picked_up_by_its_member_only(self) -> None:
+        rental = self.rented_by(self.bob)
+        place_hold(member=self.alice, book=self.emma, at=self.now)
+        return_rental(rental=rental, at=self.now, actor=self.carol, now=self.now)
+        self.assertContains(self.client.get(self.path), "Rent it")
+        self.client.force_login(self.bob)
+        self.assertNotContains(self.client.get(self.path), "Rent it")
+        self.client.force_login(self.alice)
+        self.client.post(self.path)
+        self.assertEqual(Hold.objects.get().status, Hold.Status.PICKED_UP)
+
+    def test_a_stranger_signs_in_and_comes_back(self) -> None:
+        self.client.logout()
+        answer = self.client.get(self.path)
+        self.assertRedirects(answer, f"/user/login/?next={self.path}", fetch_redirect_response=False)
+        self.client.post(self.path)
+        self.assertEqual(Rental.objects.count(), 0)
+
+    def test_its_queries_are_few_and_as_many_for_many_rentals(self) -> None:
+        with self.assertNumQueries(8):
+            self.client.get(self.path)
+        for n in range(5):
+            other = add_book(name=f"Other {n}")
+            rent_book(member=self.alice, book=other, at=self.now, now=self.now)
+        self.emma.copies.create(barcode="second")
+        with self.assertNumQueries(8):
+            self.client.get(self.path)
+
+    def test_a_book_that_is_not_there_is_404(self) -> None:
+        for path in ("/books/0/rent/", f"/books/{10**30}/rent/", "/books/0/queue/"):
+            self.assertEqual(self.client.post(path).status_code, 404)
+
+
+class QueueTest(RentingTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.path = f"/books/{self.emma.pk}/queue/"
+
+    def test_the_button_gives_the_last_place(self) -> None:
+        self.rented_by(self.bob)
+        place_hold(member=self.dan, book=self.emma, at=self.now)
+        answer = self.client.post(self.path, follow=True)
+        self.assertContains(answer, "You are in the queue, at place 2.")
+        self.assertContains(answer, "You have place 2 in the queue.")
+
+    def test_what_is_sent_twice_gives_one_place(self) -> None:
+        self.rented_by(self.bob)
+        self.client.post(self.path)
+        self.assertContains(self.client.post(self.path, follow=True), "You are in this queue already.")
+        self.assertEqual(Hold.objects.count(), 1)
+
+    def test_nobody_queues_for_what_is_free(self) -> None:
+        answer = self.client.post(self.path, follow=True)
+        self.assertContains(answer, "A copy has just come back: you can rent the book now.")
+        self.assertEqual(Hold.objects.count(), 0)
+
+    def test_a_rule_that_says_no_is_said_in_its_words(self) -> None:
+        self.rented_by(self.bob)
+        Policy.objects.update(max_holds=1)
+        other = add_book(name="Other")
+        rent_book(member=self.bob, book=other, at=self.now, now=self.now)
+        place_hold(member=self.alice, book=other, at=self.now)
+        self.assertContains(
+            self.client.post(self.path, follow=True), "At most 1 book may be waited for at a time."
+        )
+
+    def test_an_address_without_its_button_leads_to_the_book(self) -> None:
+        self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
+        self.assertEqual(Hold.objects.count(), 0)
+
+    def test_one_click_leaves_it(self) -> None:
+        self.rented_by(self.bob)
+        hold = place_hold(member=self.alice, book=self.emma, at=self.now)
+        answer = self.client.post(f"/holds/{hold.pk}/cancel/", follow=True)
+        self.assertContains(answer, "You have left the queue for “Emma”.")
+        self.assertContains(answer, "Join the queue")
+        hold.refresh_from_db()
+        self.assertEqual(hold.status, Hold.Status.CANCELLED)
+        again = self.client.post(f"/holds/{hold.pk}/cancel/", follow=True)
+        self.assertEqual(again.status_code, 200)
+
+    def test_it_leads_back_to_the_page_that_is_named_if_it_is_ours(self) -> None:
+        self.rented_by(self.bob)
+        for following, target in (
+            ("/home", "/home"),
+            ("https://elsewhere.example/", f"/books/{self.emma.pk}/"),
+        ):
+            hold = place_hold(member=self.alice, book=self.emma, at=self.now)
+            answer = self.client.post(f"/holds/{hold.pk}/cancel/", {"next": following})
+            self.assertRedirects(answer, target, fetch_redirect_response=False)
+
+    def test_nobody_ends_the_place_of_another(self) -> None:
+        self.rented_by(self.bob)
+        hold = place_hold(member=self.dan, book=self.emma, at=self.now)
+        for user in (self.alice, self.carol):
+            self.client.force_login(user)
+            self.assertEqual(self.client.post(f"/holds/{hold.pk}/cancel/").status_code, 404)
+        self.assertEqual(self.client.get(f"/holds/{hold.pk}/cancel/").status_code, 405)
+        hold.refresh_from_db()
+        self.assertTrue(hold.is_live)

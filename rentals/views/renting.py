@@ -1,0 +1,59 @@
+"""Renting a book, after its terms were read."""
+
+from __future__ import annotations
+
+from django.contrib import messages
+from django.http import HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+
+from books.models import Book
+from lori_assignment.errors import Refusal
+from lori_assignment.pages import member_page
+from rentals import errors
+from rentals.offers import make_offer
+from rentals.services import rent_book
+from rentals.views import MemberRequest
+
+
+@member_page
+def rent(request: MemberRequest, pk: int) -> HttpResponse:
+    """GET names the terms, and what stands against it; POST rents.
+
+    Whoever sends it twice has rented once, and is shown that.
+    """
+    book = get_object_or_404(Book, pk=pk)
+    now = timezone.now()
+    reasons: tuple[Refusal, ...] = ()
+    if request.method == "POST":
+        try:
+            rental = rent_book(member=request.user, book=book, at=now, now=now)
+        except Refusal as refusal:
+            reasons = refusal.reasons
+        else:
+            due = date_format(timezone.localtime(rental.due_at), "DATE_FORMAT")
+            messages.success(
+                request, _("“%(book)s” is yours until %(due)s.") % {"book": book.name, "due": due}
+            )
+            return redirect("book", book.pk)
+    offer = make_offer(member=request.user, book=book, at=now)
+    reasons = reasons or tuple(offer.refusals())
+    if _has(reasons, errors.AlreadyRented):
+        messages.info(request, _("You have “%(book)s” already.") % {"book": book.name})
+        return redirect("book", book.pk)
+    facts = {
+        "book": book,
+        "offer": offer,
+        "first_day": offer.price(1),
+        "at_due_date": offer.price(offer.policy.rental_days),
+        "reasons": [reason.message for reason in reasons],
+        "can_join_queue": _has(reasons, errors.BookUnavailable) and len(reasons) == 1,
+        "too_late": request.method == "POST" and _has(reasons, errors.BookUnavailable),
+    }
+    return render(request, "rentals/rent.html", facts, status=409 if request.method == "POST" else 200)
+
+
+def _has(reasons: tuple[Refusal, ...], kind: type[Refusal]) -> bool:
+    return any(isinstance(reason, kind) for reason in reasons)
