@@ -3,15 +3,24 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
+from django.contrib.sessions.backends.db import SessionStore
+from django.db import IntegrityError, transaction
 from django.http import HttpRequest
 
+from accounts import tokens, web_tokens
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 
 logger = logging.getLogger(__name__)
@@ -39,6 +48,20 @@ class AccountAdapter(DefaultAccountAdapter):
         if not request.path.startswith("/api/"):
             super().add_message(request, *args, **kwargs)
 
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        try:
+            with transaction.atomic():
+                return super().confirm_email(request, email_address)
+        except IntegrityError:
+            # Another account was opened with the address while it waited here.
+            self.add_message(
+                request,
+                messages.ERROR,
+                "account/messages/email_confirmation_failed.txt",
+                {"email": email_address.email},
+            )
+            return False
+
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)
         # Only this: another request may have changed the profile since.
@@ -52,6 +75,22 @@ class AccountAdapter(DefaultAccountAdapter):
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # Without the Host, which allauth puts in: each host name of the shop would allow five more.
         return credentials.get("email", credentials.get("username", "")).lower()
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys are the shop's at SITE_URL, whatever Host the request named."""
+        return {"id": urlsplit(settings.SITE_URL).hostname or "", "name": settings.SITE_NAME}
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        """With their refresh tokens; an access token that is out lives its five minutes."""
+        for session in sessions:
+            store = SessionStore(session.session_key)
+            if web_tokens.FAMILY in store:
+                tokens.end_family(session.user, store[web_tokens.FAMILY])
+            session.end()
 
 
 def _at_site(url: str) -> str:

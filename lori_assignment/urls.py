@@ -26,6 +26,7 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("favicon.ico", favicon),
     path("robots.txt", TemplateView.as_view(template_name="robots.txt", content_type="text/plain")),
     path("language/", set_language, name="language"),
+    path("user/", include("accounts.urls")),
     # Last: dj-rest-auth has routes of the same names that lead nowhere.
     path("user/", include("allauth.urls")),
 ]
