@@ -78,8 +78,9 @@ def _taken(user: User) -> dict[str, list[str]]:
 
 def address_taken(email: str, *, by_another_than: User | None = None) -> bool:
     """Is it an account's address, or one that an account has confirmed?"""
-    me = by_another_than.pk if by_another_than else None
-    owners = User.objects.filter(email__iexact=email).exclude(pk=me)
-    return owners.exists() or (
-        EmailAddress.objects.filter(email=email.lower(), verified=True).exclude(user_id=me).exists()
-    )
+    owners = User.objects.filter(email__iexact=email)
+    confirmed = EmailAddress.objects.filter(email=email.lower(), verified=True)
+    if by_another_than is not None:
+        owners = owners.exclude(pk=by_another_than.pk)
+        confirmed = confirmed.exclude(user=by_another_than)
+    return owners.exists() or confirmed.exists()

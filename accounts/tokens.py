@@ -79,11 +79,14 @@ def end_family(user: User, family: str) -> None:
     given = OutstandingToken.objects.filter(
         user=user, expires_at__gt=timezone.now(), blacklistedtoken=None
     ).only("id", "token")
-    ended = [one for one in given if RefreshToken(one.token, verify=False).get(FAMILY) == family]  # type: ignore[arg-type]  # as in _read
+    ended = [BlacklistedToken(token=one) for one in given if _family_of(one.token) == family]
     # Another request may be ending the same ones.
-    BlacklistedToken.objects.bulk_create(
-        [BlacklistedToken(token=one) for one in ended], ignore_conflicts=True
-    )
+    BlacklistedToken.objects.bulk_create(ended, ignore_conflicts=True)
+
+
+def _family_of(refresh: str) -> str:
+    token = RefreshToken(refresh, verify=False)  # type: ignore[arg-type]  # as in _read
+    return token.get(FAMILY, "")
 
 
 def _read(kind: type[_Token], text: str) -> _Token:

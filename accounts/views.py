@@ -36,6 +36,7 @@ class EmailPage(EmailView):
 @require_POST
 def renew_token(request: HttpRequest) -> HttpResponse:
     """The next pair of cookies for whoever is signed in here; for the page's script."""
+    answer: HttpResponse
     if not request.user.is_authenticated:
         answer = JsonResponse({"detail": _("Nobody is signed in here."), "code": "signed_out"}, status=401)
         web_tokens.clear_cookies(answer)

@@ -66,6 +66,7 @@ def _outlived_its_session(request: HttpRequest) -> bool:
     )
 
 
+# The arguments of a signal are Django's choice.
 def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     request.session[FAMILY] = secrets.token_hex(16)
     setattr(request, _PENDING, user)

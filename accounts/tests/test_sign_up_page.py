@@ -15,6 +15,7 @@ from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
 
 PAGE = "/user/signup/"
+FIFTH = "the-fifth-chapter"
 EVE = {"username": "eve", "email": "Eve@Example.org", "password1": PASSWORD, "password2": PASSWORD}
 
 

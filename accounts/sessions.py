@@ -1,0 +1,57 @@
+"""The browsers in which a person is signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from allauth.usersessions.adapter import get_adapter
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import HASH_SESSION_KEY
+from django.contrib.sessions.models import Session
+
+from accounts.models import User
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """One browser, since when, and from what address."""
+
+    pk: int
+    since: datetime
+    seen: datetime
+    address: str
+    agent: str
+    is_this: bool
+
+
+def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[SignedIn]:
+    """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key."""
+    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk"))
+    # One look for all of them; allauth's own list takes several for each.
+    stored = Session.objects.filter(session_key__in=[one.session_key for one in listed], expire_date__gt=at)
+    valid = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
+    live = {one.session_key for one in stored if one.get_decoded().get(HASH_SESSION_KEY) in valid}
+    return [
+        SignedIn(
+            pk=one.pk,
+            since=one.created_at,
+            seen=one.last_seen_at,
+            address=one.ip,
+            agent=one.user_agent,
+            is_this=one.session_key == this,
+        )
+        for one in listed
+        if one.session_key in live
+    ]
+
+
+def end_session(user: User, pk: int) -> None:
+    """Sign that browser out, with its refresh tokens. Raises UserSession.DoesNotExist for another's."""
+    get_adapter().end_sessions([UserSession.objects.select_related("user").get(user=user, pk=pk)])
+
+
+def end_other_sessions(user: User, *, this: str | None) -> None:
+    """Sign every browser out but the caller's."""
+    others = UserSession.objects.filter(user=user).select_related("user").exclude(session_key=this)
+    get_adapter().end_sessions(list(others))
