@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
@@ -10,7 +11,9 @@ from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
+from allauth.core import context
 from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
 from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
@@ -19,9 +22,12 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.sessions.backends.db import SessionStore
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
 from accounts import tokens, web_tokens
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from accounts.sign_in import WRONG_PASSWORD, SignInRefused
 
 logger = logging.getLogger(__name__)
 
@@ -31,6 +37,13 @@ class AccountAdapter(DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "email_taken": EMAIL_TAKEN,
         "username_taken": USERNAME_TAKEN,
+        # As the API says it, and the same whatever is wrong.
+        "username_password_mismatch": SignInRefused.message,
+        "email_password_mismatch": SignInRefused.message,
+        "too_many_login_attempts": _("Too many attempts. Wait a few minutes, and try again."),
+        "incorrect_password": WRONG_PASSWORD,
+        "enter_current_password": WRONG_PASSWORD,
+        "invalid_password_reset": _("This link is not good, or not any more."),
     }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -78,9 +91,38 @@ class AccountAdapter(DefaultAccountAdapter):
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("That was not right, or it has been used already."),
+        "unverified_email": _("Confirm your e-mail address first: it is the way back in when all is lost."),
+    }
+
+    def is_mfa_enabled(self, user: AbstractBaseUser, types: list[str] | None = None) -> bool:
+        if user.is_anonymous:
+            return False
+        kinds = _second_factors(user)
+        return bool(kinds if types is None else kinds.keys() & set(types))
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        return gettext("Passkey %(number)d") % {"number": _second_factors(user)[type] + 1}
+
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
         """Passkeys are the shop's at SITE_URL, whatever Host the request named."""
         return {"id": urlsplit(settings.SITE_URL).hostname or "", "name": settings.SITE_NAME}
+
+
+def _second_factors(user: AbstractBaseUser) -> Counter[str]:
+    """How many of each kind: a page asks for every kind, some twice, and one look answers all.
+
+    Only where nothing changes in between.
+    """
+    found = Authenticator.objects.filter(user_id=user.pk).values_list("type", flat=True)
+    if context.request is None or context.request.method != "GET":
+        return Counter(found)
+    looked_up = vars(context.request.allauth).setdefault("second_factors", {})
+    if user.pk not in looked_up:
+        looked_up[user.pk] = Counter(found)
+    return looked_up[user.pk]
 
 
 class SessionsAdapter(DefaultUserSessionsAdapter):

@@ -12,6 +12,28 @@ from django.contrib.sessions.models import Session
 
 from accounts.models import User
 
+# What a browser says of itself, the first that fits: most call themselves by the names of others too.
+BROWSERS = {
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Chrome": "Chrome",
+    "CriOS": "Chrome",
+    "Safari": "Safari",
+}
+SYSTEMS = {
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Android": "Android",
+    "Windows": "Windows",
+    "Mac OS": "macOS",
+    "CrOS": "ChromeOS",
+    "Linux": "Linux",
+}
+ON_THE_GO = ("iPhone", "iPad", "Android")
+
 
 @dataclass(frozen=True, slots=True)
 class SignedIn:
@@ -23,6 +45,19 @@ class SignedIn:
     address: str
     agent: str
     is_this: bool
+
+    @property
+    def browser(self) -> str:
+        """Its name; empty when it gives none that we know."""
+        return next((name for sign, name in BROWSERS.items() if sign in self.agent), "")
+
+    @property
+    def system(self) -> str:
+        return next((name for sign, name in SYSTEMS.items() if sign in self.agent), "")
+
+    @property
+    def is_on_the_go(self) -> bool:
+        return self.system in ON_THE_GO
 
 
 def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[SignedIn]:
