@@ -97,7 +97,7 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         "unverified_email": _("Confirm your e-mail address first: it is the way back in when all is lost."),
     }
 
-    def is_mfa_enabled(self, user: AbstractBaseUser, types: list[str] | None = None) -> bool:
+    def is_mfa_enabled(self, user: Any, types: list[str] | None = None) -> bool:
         if user.is_anonymous:
             return False
         kinds = _second_factors(user)

@@ -13,7 +13,6 @@ from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
-from django.utils.functional import Promise
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import EMAIL_TAKEN, User
@@ -29,8 +28,8 @@ GOOD_PASSWORD = _("At least 8 characters, not a common password and nothing like
 class InOurWords:
     """Mixed into a form of allauth's. A placeholder, which says the label once more, goes."""
 
-    labels: ClassVar[dict[str, Promise]] = {}
-    helps: ClassVar[dict[str, Promise | str]] = {}
+    labels: ClassVar[dict[str, Any]] = {}
+    helps: ClassVar[dict[str, Any]] = {}
     fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

@@ -7,10 +7,7 @@
 "use strict";
 
 (() => {
-  const script = document.currentScript;
-  const renewal = script.dataset.renew;
-  // A session may be older than its first token.
-  const signedIn = "signedIn" in script.dataset;
+  const renewal = document.currentScript.dataset.renew;
   // An answer takes its time too.
   const MARGIN_MS = 20_000;
   // However wrong this machine's clock is, it must not make us renew before every call.
@@ -18,6 +15,8 @@
 
   let renewing = null;
   let renewedAt = -Infinity;
+  // No token may be there because nobody is signed in, or because the session is older than its first one.
+  let nobody = false;
 
   function cookie(name) {
     const found = document.cookie.split("; ").find((one) => one.startsWith(name + "="));
@@ -45,6 +44,7 @@
         headers: { "X-CSRFToken": csrfToken() },
         credentials: "same-origin",
       });
+      nobody = answer.status === 401;
       if (answer.ok) renewedAt = performance.now();
     })
       .catch(() => {})
@@ -74,7 +74,7 @@
 
     const seen = until();
     const answer = await send(address, options);
-    if (answer.status !== 401 || !(seen || signedIn)) return answer;
+    if (answer.status !== 401 || (nobody && seen === "")) return answer;
     // Unless a renewal came in between: then it is the answer to the token before.
     if (until() === seen) await renew(seen);
     // Empty: the session has ended.
