@@ -19,9 +19,9 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.sessions.backends.db import SessionStore
+from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -74,6 +74,19 @@ class AccountAdapter(DefaultAccountAdapter):
                 {"email": email_address.email},
             )
             return False
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """Whoever has chosen a language in another browser finds it in this one."""
+        response = super().post_login(request, user, **kwargs)
+        if user.language and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+            response.set_cookie(
+                settings.LANGUAGE_COOKIE_NAME,
+                user.language,
+                max_age=settings.LANGUAGE_COOKIE_AGE,
+                secure=settings.LANGUAGE_COOKIE_SECURE,
+                samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+            )
+        return response
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)
@@ -128,11 +141,13 @@ def _second_factors(user: AbstractBaseUser) -> Counter[str]:
 class SessionsAdapter(DefaultUserSessionsAdapter):
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
         """With their refresh tokens; an access token that is out lives its five minutes."""
-        for session in sessions:
-            store = SessionStore(session.session_key)
-            if web_tokens.FAMILY in store:
-                tokens.end_family(session.user, store[web_tokens.FAMILY])
-            session.end()
+        listed = list(sessions)
+        stored = Session.objects.filter(session_key__in=[one.session_key for one in listed])
+        families = {one.get_decoded().get(web_tokens.FAMILY, "") for one in stored} - {""}
+        for owner in {one.user_id for one in listed}:
+            tokens.end_families(owner, families)
+        stored.delete()
+        UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
 
 
 def _at_site(url: str) -> str:

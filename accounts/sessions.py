@@ -9,6 +9,9 @@ from allauth.usersessions.adapter import get_adapter
 from allauth.usersessions.models import UserSession
 from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils import timezone
 
 from accounts.models import User
 
@@ -32,6 +35,7 @@ SYSTEMS = {
     "CrOS": "ChromeOS",
     "Linux": "Linux",
 }
+MOST_LISTED = 50
 ON_THE_GO = ("iPhone", "iPad", "Android")
 
 
@@ -60,9 +64,22 @@ class SignedIn:
         return self.system in ON_THE_GO
 
 
+def note_session(request: HttpRequest) -> None:
+    """Put the session that has just begun on its account's list, and take off what has run out.
+
+    In as many queries however long the list is: somebody's script may sign in a thousand times a day.
+    """
+    live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=timezone.now())
+    UserSession.objects.filter(~Exists(live), user=request.user).delete()
+    UserSession.objects.create_from_request(request)
+
+
 def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[SignedIn]:
-    """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key."""
-    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk"))
+    """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key.
+
+    Of very many only the latest; `end_other_sessions` ends them all.
+    """
+    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:MOST_LISTED])
     # One look for all of them; allauth's own list takes several for each.
     stored = Session.objects.filter(session_key__in=[one.session_key for one in listed], expire_date__gt=at)
     valid = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
@@ -83,10 +100,9 @@ def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[Si
 
 def end_session(user: User, pk: int) -> None:
     """Sign that browser out, with its refresh tokens. Raises UserSession.DoesNotExist for another's."""
-    get_adapter().end_sessions([UserSession.objects.select_related("user").get(user=user, pk=pk)])
+    get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
 
 
 def end_other_sessions(user: User, *, this: str | None) -> None:
     """Sign every browser out but the caller's."""
-    others = UserSession.objects.filter(user=user).select_related("user").exclude(session_key=this)
-    get_adapter().end_sessions(list(others))
+    get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))

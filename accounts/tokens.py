@@ -6,6 +6,7 @@ or of an account that is gone, deactivated or has another password since.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, TypeVar
 
 from django.db import IntegrityError, transaction
@@ -19,7 +20,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_pas
 
 from accounts.models import User
 
-__all__ = ["Pair", "TokenError", "check", "end", "end_family", "give_tokens", "renew"]
+__all__ = ["Pair", "TokenError", "check", "end", "end_families", "give_tokens", "renew"]
 
 USED = _("This token has been used already.")
 NO_LONGER_GOOD = _("This token is no longer good: sign in again.")
@@ -74,12 +75,12 @@ def end(refresh: str) -> None:
         _use_up(token)
 
 
-def end_family(user: User, family: str) -> None:
-    """Every refresh token of this `family` stops working."""
+def end_families(user_id: int, families: Collection[str]) -> None:
+    """Every refresh token of these `families` stops working."""
     given = OutstandingToken.objects.filter(
-        user=user, expires_at__gt=timezone.now(), blacklistedtoken=None
+        user_id=user_id, expires_at__gt=timezone.now(), blacklistedtoken=None
     ).only("id", "token")
-    ended = [BlacklistedToken(token=one) for one in given if _family_of(one.token) == family]
+    ended = [BlacklistedToken(token=one) for one in given if _family_of(one.token) in families]
     # Another request may be ending the same ones.
     BlacklistedToken.objects.bulk_create(ended, ignore_conflicts=True)
 

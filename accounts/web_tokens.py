@@ -75,7 +75,7 @@ def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs
 def _take_when_signed_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     # The session is still there: Django flushes it afterwards.
     if user is not None and FAMILY in request.session:
-        tokens.end_family(user, request.session[FAMILY])
+        tokens.end_families(user.pk, [request.session[FAMILY]])
     setattr(request, _PENDING, _CLEAR)
 
 

@@ -117,7 +117,7 @@ INSTALLED_APPS = [
     # dj_rest_auth.registration refuses to load without it; no social provider is set up.
     "allauth.socialaccount",
     "allauth.mfa",
-    "allauth.usersessions",
+    "accounts.apps.SessionsConfig",
     "dj_rest_auth.registration",
     "django_filters",
     "drf_yasg",

@@ -197,6 +197,14 @@ class LanguageTest(PagesCase):
         self.assertEqual(answer.cookies[settings.LANGUAGE_COOKIE_NAME].value, "de")
         self.assertEqual(self.chosen(), "")
 
+    def test_is_found_again_in_another_browser(self):
+        User.objects.filter(pk=self.alice.pk).update(language="de")
+        body = {"login": "alice", "password": PASSWORD}
+        fresh, decided = Client(), Client()
+        self.assertEqual(fresh.post("/user/login/", body).cookies["django_language"].value, "de")
+        decided.cookies["django_language"] = "en"
+        self.assertNotIn("django_language", decided.post("/user/login/", body).cookies)
+
     def test_one_that_there_is_not_changes_nothing(self):
         for language in ("tlh", "", "x" * 100):
             self.assertNotIn(settings.LANGUAGE_COOKIE_NAME, self.choose(language).cookies)

@@ -6,13 +6,16 @@ from datetime import timedelta
 
 from allauth.usersessions.models import UserSession
 from django.contrib.sessions.models import Session
+from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, sessions_of
 from accounts.tests.case import NEW, USER
 from accounts.tests.test_web_tokens import RENEW, BrowserClient, WebCase
+from lori_assignment.cast import PASSWORD
 
 
 class SessionsTest(WebCase):
@@ -48,6 +51,34 @@ class SessionsTest(WebCase):
                 self.browser()
             with self.assertNumQueries(2):
                 self.listed()
+
+    def test_signing_in_takes_as_many_queries_however_long_the_list_is(self):
+        def queries():
+            client = Client()
+            with CaptureQueriesContext(connection) as taken:
+                client.post("/user/login/", {"login": "alice", "password": PASSWORD})
+            return len(taken)
+
+        queries()
+        few = queries()
+        for _ in range(5):
+            self.browser()
+        self.assertEqual(queries(), few)
+
+    def test_ending_all_others_takes_as_many_too(self):
+        mine = self.browser()
+        for others in (2, 5):
+            for _ in range(others):
+                self.browser()
+            with self.assertNumQueries(6):
+                end_other_sessions(self.alice, this=mine.session.session_key)
+            self.assertEqual(len(self.listed(mine)), 1)
+
+    def test_what_has_run_out_leaves_the_list_with_the_next_sign_in(self):
+        key = self.browser().session.session_key
+        Session.objects.filter(session_key=key).update(expire_date=timezone.now() - timedelta(seconds=1))
+        self.browser()
+        self.assertFalse(UserSession.objects.filter(session_key=key).exists())
 
     def test_one_is_ended_with_its_tokens(self):
         mine, other = self.browser(), self.browser()
