@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
+from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
 from django.conf import settings
+from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.http import HttpRequest
+from django.contrib.sessions.models import Session
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
 
+from accounts import tokens, web_tokens
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from accounts.sign_in import WRONG_PASSWORD, SignInRefused
 
 logger = logging.getLogger(__name__)
 
@@ -22,6 +37,13 @@ class AccountAdapter(DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "email_taken": EMAIL_TAKEN,
         "username_taken": USERNAME_TAKEN,
+        # As the API says it, and the same whatever is wrong.
+        "username_password_mismatch": SignInRefused.message,
+        "email_password_mismatch": SignInRefused.message,
+        "too_many_login_attempts": _("Too many attempts. Wait a few minutes, and try again."),
+        "incorrect_password": WRONG_PASSWORD,
+        "enter_current_password": WRONG_PASSWORD,
+        "invalid_password_reset": _("This link is not good, or not any more."),
     }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -39,6 +61,33 @@ class AccountAdapter(DefaultAccountAdapter):
         if not request.path.startswith("/api/"):
             super().add_message(request, *args, **kwargs)
 
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        try:
+            with transaction.atomic():
+                return super().confirm_email(request, email_address)
+        except IntegrityError:
+            # Another account was opened with the address while it waited here.
+            self.add_message(
+                request,
+                messages.ERROR,
+                "account/messages/email_confirmation_failed.txt",
+                {"email": email_address.email},
+            )
+            return False
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """Whoever has chosen a language in another browser finds it in this one."""
+        response = super().post_login(request, user, **kwargs)
+        if user.language and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+            response.set_cookie(
+                settings.LANGUAGE_COOKIE_NAME,
+                user.language,
+                max_age=settings.LANGUAGE_COOKIE_AGE,
+                secure=settings.LANGUAGE_COOKIE_SECURE,
+                samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+            )
+        return response
+
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)
         # Only this: another request may have changed the profile since.
@@ -52,6 +101,53 @@ class AccountAdapter(DefaultAccountAdapter):
     def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
         # Without the Host, which allauth puts in: each host name of the shop would allow five more.
         return credentials.get("email", credentials.get("username", "")).lower()
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("That was not right, or it has been used already."),
+        "unverified_email": _("Confirm your e-mail address first: it is the way back in when all is lost."),
+    }
+
+    def is_mfa_enabled(self, user: Any, types: list[str] | None = None) -> bool:
+        if user.is_anonymous:
+            return False
+        kinds = _second_factors(user)
+        return bool(kinds if types is None else kinds.keys() & set(types))
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        return gettext("Passkey %(number)d") % {"number": _second_factors(user)[type] + 1}
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys are the shop's at SITE_URL, whatever Host the request named."""
+        return {"id": urlsplit(settings.SITE_URL).hostname or "", "name": settings.SITE_NAME}
+
+
+def _second_factors(user: AbstractBaseUser) -> Counter[str]:
+    """How many of each kind: a page asks for every kind, some twice, and one look answers all.
+
+    Only where nothing changes in between.
+    """
+    found = Authenticator.objects.filter(user_id=user.pk).values_list("type", flat=True)
+    if context.request is None or context.request.method != "GET":
+        return Counter(found)
+    looked_up = vars(context.request.allauth).setdefault("second_factors", {})
+    if user.pk not in looked_up:
+        looked_up[user.pk] = Counter(found)
+    return looked_up[user.pk]
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        """With their refresh tokens; an access token that is out lives its five minutes."""
+        listed = list(sessions)
+        stored = Session.objects.filter(session_key__in=[one.session_key for one in listed])
+        families = {one.get_decoded().get(web_tokens.FAMILY, "") for one in stored} - {""}
+        for owner in {one.user_id for one in listed}:
+            tokens.end_families(owner, families)
+        stored.delete()
+        UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
 
 
 def _at_site(url: str) -> str:

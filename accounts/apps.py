@@ -1,5 +1,29 @@
+from typing import Any
+
+from allauth.usersessions import apps as usersessions
 from django.apps import AppConfig
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
+    default = True
+
+
+class SessionsConfig(usersessions.UserSessionsConfig):
+    """allauth's, but for the sign-in, at which it would look at each session of the account by itself."""
+
+    default = False
+
+    def ready(self) -> None:
+        from allauth.account.signals import password_changed, password_set, user_logged_in
+        from allauth.usersessions.signals import on_password_changed
+
+        user_logged_in.connect(_note_sign_in)
+        for changed in (password_changed, password_set):
+            changed.connect(on_password_changed)
+
+
+def _note_sign_in(request: Any, **kwargs: Any) -> None:
+    from accounts.sessions import note_session
+
+    note_session(request)

@@ -1,17 +1,197 @@
-"""allauth's forms, where ours ask for more."""
+"""allauth's forms, in the shop's words and where ours ask for more, and the forms of our own pages."""
 
 from __future__ import annotations
 
-from allauth.account.forms import AddEmailForm
+from typing import Any, ClassVar
+
+from allauth.account import forms as account
+from allauth.account.adapter import get_adapter
+from allauth.account.models import EmailAddress
+from allauth.mfa.base import forms as second_factor
+from allauth.mfa.totp import forms as totp
+from allauth.mfa.webauthn import forms as webauthn
+from django import forms
 from django.core.exceptions import ValidationError
+from django.http import HttpRequest
+from django.utils.translation import gettext_lazy as _
 
 from accounts.models import EMAIL_TAKEN, User
+from accounts.sign_up import address_taken, change_address, open_account
+
+EMAIL = _("E-mail address")
+PASSWORD = _("Password")
+NEW_PASSWORD = _("New password")
+AGAIN = _("The same again")
+GOOD_PASSWORD = _("At least 8 characters, not a common password and nothing like your name.")
 
 
-class AddOwnEmailForm(AddEmailForm):
+class InOurWords:
+    """Mixed into a form of allauth's. A placeholder, which says the label once more, goes."""
+
+    labels: ClassVar[dict[str, Any]] = {}
+    helps: ClassVar[dict[str, Any]] = {}
+    fields: dict[str, forms.Field]
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **{"label_suffix": "", **kwargs})
+        for name, field in self.fields.items():
+            field.widget.attrs.pop("placeholder", None)
+            field.label = self.labels.get(name, field.label)
+            field.help_text = self.helps.get(name, field.help_text)
+
+
+class SignInForm(InOurWords, account.LoginForm):
+    labels = {
+        "login": _("Username or e-mail address"),
+        "password": PASSWORD,
+        "remember": _("Keep me signed in on this device"),
+    }
+    helps = {"password": ""}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["login"].widget.attrs |= {
+            "autocomplete": "username",
+            "autocapitalize": "none",
+            "spellcheck": "false",
+        }
+
+
+class SignUpForm(InOurWords, account.SignupForm):
+    """By the rule of every other door; nothing is left of allauth's own way to save."""
+
+    name = forms.CharField(
+        required=False, max_length=200, widget=forms.TextInput(attrs={"autocomplete": "name"})
+    )
+    field_order = ["username", "email", "name", "password1", "password2"]
+    labels = {
+        "username": _("Username"),
+        "email": EMAIL,
+        "name": _("Name"),
+        "password1": PASSWORD,
+        "password2": AGAIN,
+    }
+    helps = {
+        "username": _("Letters, digits and . + - _"),
+        "name": _("As you would like to be called."),
+        "password1": GOOD_PASSWORD,
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.fields["username"].widget.attrs |= {"autocapitalize": "none", "spellcheck": "false"}
+
+    def save(self, request: HttpRequest) -> User:
+        """Raises ValidationError by field, also when somebody took the name or the address just now."""
+        given = self.cleaned_data
+        try:
+            return open_account(
+                username=given["username"],
+                email=given["email"],
+                password=given["password1"],
+                name=given["name"],
+            )
+        except ValidationError as error:
+            named = {"password": "password1"}
+            raise ValidationError(
+                {named.get(field, field): messages for field, messages in error.message_dict.items()}
+            ) from error
+
+
+class NewEmailForm(InOurWords, account.AddEmailForm):
+    labels = {"email": _("New address")}
+
     def clean_email(self) -> str:
-        """An address that is another account's cannot become this one's, confirmed or not."""
-        email: str = super().clean_email()
-        if User.objects.filter(email__iexact=email).exclude(pk=self.user.pk).exists():
+        """An address that is another account's cannot become this one's, confirmed or not.
+
+        A second factor is no hindrance, as it is in allauth: the new address counts for nothing before it
+        is confirmed.
+        """
+        email: str = get_adapter().clean_email(self.cleaned_data["email"].lower())
+        if self.user.emailaddress_set.filter(email=email).exists():
+            raise ValidationError(_("This is your address already."))
+        if address_taken(email, by_another_than=self.user):
             raise ValidationError(EMAIL_TAKEN)
         return email
+
+    def save(self, request: HttpRequest) -> EmailAddress:
+        """Raises ValidationError when somebody took the address just now."""
+        if EmailAddress.objects.get_verified(self.user):
+            return super().save(request)
+        # Nothing speaks for the old one: the new one, perhaps spelled right this time, takes its place.
+        change_address(self.user, self.cleaned_data["email"])
+        address = EmailAddress.objects.get(user=self.user)
+        address.send_confirmation(request)
+        return address
+
+
+class ChangePasswordForm(InOurWords, account.ChangePasswordForm):
+    labels = {"oldpassword": _("Current password"), "password1": NEW_PASSWORD, "password2": AGAIN}
+    helps = {"oldpassword": "", "password1": GOOD_PASSWORD}
+
+
+class SetPasswordForm(InOurWords, account.SetPasswordForm):
+    labels = {"password1": NEW_PASSWORD, "password2": AGAIN}
+    helps = {"password1": GOOD_PASSWORD}
+
+
+class ForgottenPasswordForm(InOurWords, account.ResetPasswordForm):
+    labels = {"email": EMAIL}
+
+
+class ResetPasswordForm(InOurWords, account.ResetPasswordKeyForm):
+    labels = {"password1": NEW_PASSWORD, "password2": AGAIN}
+    helps = {"password1": GOOD_PASSWORD}
+
+
+class ConfirmPasswordForm(InOurWords, account.ReauthenticateForm):
+    labels = {"password": PASSWORD}
+    helps = {"password": ""}
+
+
+class _CodeForm(InOurWords):
+    labels = {"code": _("Code")}
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        # The digits' keyboard on a phone; codes are never shown again, so none is offered from before.
+        self.fields["code"].widget.attrs |= {"inputmode": "numeric", "autocomplete": "one-time-code"}
+
+
+class SecondFactorForm(_CodeForm, second_factor.AuthenticateForm):
+    helps = {"code": _("From your authenticator app, or one of your recovery codes.")}
+
+
+class ConfirmCodeForm(_CodeForm, second_factor.ReauthenticateForm):
+    helps = SecondFactorForm.helps
+
+
+class AuthenticatorAppForm(_CodeForm, totp.ActivateTOTPForm):
+    helps = {"code": _("The six digits that the app shows now.")}
+
+
+class NewPasskeyForm(InOurWords, webauthn.AddWebAuthnForm):
+    labels = {"name": _("Name"), "passwordless": _("Sign in with it alone, without the password")}
+    helps = {
+        "name": _("To tell it from your others: where it is, for example."),
+        "passwordless": _("It then asks for your fingerprint, your face or its PIN."),
+    }
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.initial.setdefault("passwordless", True)
+
+
+class PasskeyNameForm(InOurWords, webauthn.EditWebAuthnForm):
+    labels = {"name": _("Name")}
+
+
+class ProfileForm(forms.ModelForm):
+    class Meta:
+        model = User
+        fields = ["name", "phone", "address"]
+        widgets = {
+            "name": forms.TextInput(attrs={"autocomplete": "name"}),
+            "phone": forms.TextInput(attrs={"autocomplete": "tel", "type": "tel"}),
+            "address": forms.Textarea(attrs={"autocomplete": "street-address", "rows": 4}),
+        }

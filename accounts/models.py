@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar
 
+from django.conf import settings
 from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db import models
 from django.db.models.functions import Upper
@@ -21,6 +23,9 @@ username_validators = [
         code="invalid_username",
     )
 ]
+
+# What a closed account is called, with its number. Nobody can sign up with a name that has a colon in it.
+CLOSED = "closed:"
 
 
 class AccountManager(UserManager["User"]):
@@ -53,6 +58,16 @@ class User(AbstractUser):
     name = models.CharField(_("name"), max_length=200, blank=True)
     phone = models.CharField(_("phone"), max_length=50, blank=True)
     address = models.TextField(_("address"), max_length=500, blank=True)
+    # The choices are not the column's: a language that the shop gives up must not make accounts invalid.
+    language = models.CharField(
+        _("language"),
+        max_length=10,
+        blank=True,
+        default="",
+        # The code before this column inserts rows without it.
+        db_default="",
+        help_text=_("Of pages and mail. Empty: the shop's own."),
+    )
     first_name = None  # type: ignore[assignment]  # people have one name here, written as they write it
     last_name = None  # type: ignore[assignment]  # as above
 
@@ -83,9 +98,24 @@ class User(AbstractUser):
 
     def change_profile(self, **fields: str) -> None:
         """Write `name`, `phone` and `address`, those that are given."""
+        self._write(**fields)
+
+    def choose_language(self, language: str) -> None:
+        """Speak `language` to this person from now on; empty for the shop's own.
+
+        Raises ValidationError for one that the shop does not speak.
+        """
+        if language and language not in dict(settings.LANGUAGES):
+            raise ValidationError(_("The shop does not speak this language."), code="unknown_language")
+        self._write(language=language)
+
+    def _write(self, **fields: str) -> None:
         for field, value in fields.items():
             setattr(self, field, value)
-        self.save(update_fields=fields.keys())
+        # A closed account stays empty, though a request that was under way then may come in late.
+        others = type(self).objects.exclude(username__startswith=CLOSED)
+        if fields:
+            others.filter(pk=self.pk).update(**fields)
 
     def get_full_name(self) -> str:
         return self.name

@@ -16,6 +16,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 
+WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
 
 

@@ -1,4 +1,4 @@
-"""Opening an account, for the API and the commands."""
+"""Opening an account, whichever door is used, and its e-mail address."""
 
 from __future__ import annotations
 
@@ -41,6 +41,17 @@ def open_account(
     return user
 
 
+def change_address(user: User, email: str) -> None:
+    """Make `email` the account's one address, not yet verified. Raises ValidationError by field."""
+    try:
+        with transaction.atomic():
+            user.email = User.objects.normalize_email(email)
+            user.save(update_fields=["email"])
+            record_address(user)
+    except IntegrityError:
+        raise ValidationError({"email": [str(EMAIL_TAKEN)]}) from None
+
+
 def record_address(user: User) -> None:
     """Make allauth's own list say that `user.email` is the account's one address, not yet verified."""
     EmailAddress.objects.filter(user=user).delete()
@@ -60,7 +71,16 @@ def _taken(user: User) -> dict[str, list[str]]:
     taken = {}
     if User.objects.filter(username__iexact=user.username).exists():
         taken["username"] = [str(USERNAME_TAKEN)]
-    of_another = EmailAddress.objects.filter(email=user.email, verified=True)
-    if user.email and (User.objects.filter(email__iexact=user.email).exists() or of_another.exists()):
+    if user.email and address_taken(user.email):
         taken["email"] = [str(EMAIL_TAKEN)]
     return taken
+
+
+def address_taken(email: str, *, by_another_than: User | None = None) -> bool:
+    """Is it an account's address, or one that an account has confirmed?"""
+    owners = User.objects.filter(email__iexact=email)
+    confirmed = EmailAddress.objects.filter(email=email.lower(), verified=True)
+    if by_another_than is not None:
+        owners = owners.exclude(pk=by_another_than.pk)
+        confirmed = confirmed.exclude(user=by_another_than)
+    return owners.exists() or confirmed.exists()

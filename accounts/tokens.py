@@ -1,4 +1,4 @@
-"""The JWT pairs that programs sign in with: give, renew, check, end.
+"""The JWT pairs that programs and browsers sign in with: give, renew, check, end.
 
 Whatever is wrong with a token, it is a `TokenError`: expired, forged, of the wrong type, used already,
 or of an account that is gone, deactivated or has another password since.
@@ -6,9 +6,11 @@ or of an account that is gone, deactivated or has another password since.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import NamedTuple, TypeVar
 
 from django.db import IntegrityError, transaction
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
@@ -18,10 +20,12 @@ from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_pas
 
 from accounts.models import User
 
-__all__ = ["Pair", "TokenError", "check", "end", "give_tokens", "renew"]
+__all__ = ["Pair", "TokenError", "check", "end", "end_families", "give_tokens", "renew"]
 
 USED = _("This token has been used already.")
 NO_LONGER_GOOD = _("This token is no longer good: sign in again.")
+# The claim that says which browser session a refresh token and its successors were given to.
+FAMILY = "family"
 
 
 _Token = TypeVar("_Token", bound=Token)
@@ -32,21 +36,28 @@ class Pair(NamedTuple):
     refresh: str
 
 
-def give_tokens(user: User) -> Pair:
+def give_tokens(user: User, *, family: str = "") -> Pair:
+    """A pair for `user`; one that is given a `family` can be ended by it, whoever holds the token."""
     refresh = RefreshToken.for_user(user)
+    if family:
+        refresh[FAMILY] = family
+        # The row was written before the claim was set.
+        OutstandingToken.objects.filter(jti=refresh[api_settings.JTI_CLAIM]).update(token=str(refresh))
     return Pair(access=str(refresh.access_token), refresh=str(refresh))
 
 
-def renew(refresh: str) -> Pair:
+def renew(refresh: str, *, owner: User | None = None) -> Pair:
     """A new pair for `refresh`, which stops working: of several at once, one gets it.
 
-    Raises TokenError.
+    Raises TokenError, also when the token is not `owner`'s where one is named.
     """
     token = _read(RefreshToken, refresh)
     with transaction.atomic():
-        owner = _owner(token)
+        found = _owner(token)
+        if owner is not None and found != owner:
+            raise TokenError(NO_LONGER_GOOD)
         _use_up(token)
-        return give_tokens(owner)
+        return give_tokens(found, family=token.get(FAMILY, ""))
 
 
 def check(text: str) -> None:
@@ -62,6 +73,21 @@ def end(refresh: str) -> None:
     token = _read(RefreshToken, refresh)
     with transaction.atomic():
         _use_up(token)
+
+
+def end_families(user_id: int, families: Collection[str]) -> None:
+    """Every refresh token of these `families` stops working."""
+    given = OutstandingToken.objects.filter(
+        user_id=user_id, expires_at__gt=timezone.now(), blacklistedtoken=None
+    ).only("id", "token")
+    ended = [BlacklistedToken(token=one) for one in given if _family_of(one.token) in families]
+    # Another request may be ending the same ones.
+    BlacklistedToken.objects.bulk_create(ended, ignore_conflicts=True)
+
+
+def _family_of(refresh: str) -> str:
+    token = RefreshToken(refresh, verify=False)  # type: ignore[arg-type]  # as in _read
+    return token.get(FAMILY, "")
 
 
 def _read(kind: type[_Token], text: str) -> _Token:

@@ -31,8 +31,9 @@ INFO = openapi.Info(
     default_version="v1 v2 v3",
     description=(
         "The API of a book-rental shop. Sign in with `POST /api-token-auth/`, press *Authorize* and enter "
-        "the word `JWT`, a space and the token. v3 is the current version; v1 and v2 keep the shape of the "
-        "first service. Every path answers with and without a trailing slash."
+        "the word `JWT`, a space and the token; whoever is signed in on the web needs neither on this page. "
+        "v3 is the current version; v1 and v2 keep the shape of the first service. Every path answers with "
+        "and without a trailing slash."
     ),
 )
 

@@ -10,13 +10,13 @@ from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
-from django.http import HttpRequest, HttpResponse, QueryDict
+from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from lori_assignment.errors import Refusal
 
-View = Callable[..., HttpResponse]
+View = Callable[..., HttpResponseBase]
 
 # Long enough to sign in, short enough that the next person at this browser does not find it.
 KEPT_SECONDS = 15 * 60
@@ -33,7 +33,7 @@ def member_page(view: View) -> View:
     """
 
     @wraps(view)
-    def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+    def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
             # Nobody sees it after the sign-out by the button that goes back, nor from a shared cache.
             answer = view(request, *args, **kwargs)

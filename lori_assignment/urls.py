@@ -6,9 +6,9 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import TemplateView
-from django.views.i18n import set_language
 from django.views.static import serve
 
+from accounts.views import choose_language
 from lori_assignment import api, api_docs
 from lori_assignment.front import front
 
@@ -27,7 +27,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon),
     path("robots.txt", TemplateView.as_view(template_name="robots.txt", content_type="text/plain")),
-    path("language/", set_language, name="language"),
+    path("language/", choose_language, name="language"),
+    path("user/", include("accounts.urls")),
     # Last: dj-rest-auth has routes of the same names that lead nowhere.
     path("user/", include("allauth.urls")),
 ]

@@ -117,3 +117,23 @@ class PriceListTaken(Refusal):
 
     code = "price_list_taken"
     message = _("Another price list has this name, or comes into force at this very time.")
+
+
+class BooksOut(Refusal):
+    code = "books_out"
+    message = _("Books are still out. Bring them back first.")
+
+
+class MoneyOwed(Refusal):
+    code = "money_owed"
+    message = _("Money is owed. Pay it first.")
+
+
+class CreditLeft(Refusal):
+    code = "credit_left"
+    message = _("The shop owes you money. The counter pays it out.")
+
+
+class StaffAccount(Refusal):
+    code = "staff_account"
+    message = _("This account belongs to staff. An administrator closes it.")

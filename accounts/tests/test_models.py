@@ -2,13 +2,12 @@ from __future__ import annotations
 
 from io import StringIO
 
-from allauth.account.models import EmailAddress
 from django.contrib.auth.models import AnonymousUser
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.test import RequestFactory
-from django.urls import reverse
 
 from accounts.models import User
 from accounts.passwords import send_reset_mail
@@ -64,11 +63,26 @@ class SuperuserTest(CastTestCase):
         self.assertTrue(User.objects.get(username="eve").is_superuser)
 
 
-class OwnAddressTest(CastTestCase):
-    def test_another_accounts_address_cannot_be_added_as_ones_own(self):
-        self.client.force_login(self.alice)
-        page = reverse("account_email")
-        for address, accepted in (("BOB@example.org", False), ("alice2@example.org", True)):
-            self.client.post(page, {"action_add": "", "email": address})
-            added = EmailAddress.objects.filter(user=self.alice, email__iexact=address).exists()
-            self.assertEqual(added, accepted)
+class LanguageTest(CastTestCase):
+    def test_is_the_shops_own_until_one_is_chosen(self):
+        self.assertEqual(self.alice.language, "")
+        self.alice.choose_language("en")
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.language, "en")
+        self.alice.choose_language("")
+        self.assertEqual(User.objects.get(pk=self.alice.pk).language, "")
+
+    def test_one_that_the_shop_does_not_speak_is_refused(self):
+        for language in ("tlh", "en'--", "x" * 50):
+            with self.assertRaises(ValidationError):
+                self.alice.choose_language(language)
+        self.assertEqual(User.objects.get(pk=self.alice.pk).language, "")
+
+    def test_the_code_before_the_column_can_still_open_accounts(self):
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "INSERT INTO accounts_user (username, email, password, name, phone, address, is_active,"
+                " is_staff, is_superuser, date_joined) SELECT 'eve', '', '', '', '', '', is_active, is_staff,"
+                " is_superuser, date_joined FROM accounts_user WHERE username = 'alice'"
+            )
+        self.assertEqual(User.objects.get(username="eve").language, "")

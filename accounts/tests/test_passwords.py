@@ -104,7 +104,7 @@ class ResetTest(SignInCase):
         self.assertIn("https://shop.example/user/signup/", mail.outbox[1].body)
         for message in mail.outbox:
             self.assertNotIn("evil.example", message.body + message.subject)
-            self.assertIn("Hello from Lori Books!", message.body)
+            self.assertIn("Yours,\nLori Books", message.body)
 
     def test_the_linked_page_sets_a_password(self):
         web = Client()

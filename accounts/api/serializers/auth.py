@@ -19,7 +19,7 @@ from accounts.api.refusals import refusals_answered
 from accounts.api.serializers.tokens import EXAMPLE_TOKEN, Code, Password
 from accounts.models import User
 from accounts.passwords import account_of_link, reset_password, send_reset_mail
-from accounts.sign_in import check_password
+from accounts.sign_in import WRONG_PASSWORD, check_password
 from accounts.sign_up import open_account
 
 EXAMPLE_PROFILE = {
@@ -156,7 +156,7 @@ class PasswordChangeIn(NewPassword):
                 inner(request), login=request.user.username, password=given["old_password"]
             )
         if owner != request.user:
-            raise serializers.ValidationError({"old_password": [_("This is not the password in use.")]})
+            raise serializers.ValidationError({"old_password": [WRONG_PASSWORD]})
         return given
 
     def save(self, **kwargs: Any) -> None:

@@ -1,0 +1,54 @@
+"""Forgetting a person. Whether an account may be closed is asked in `rentals.leaving`, the one caller."""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.contrib.sessions.models import Session
+from django.db.models import Model, QuerySet
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import CLOSED, User
+
+
+def forget(user: User) -> None:
+    """Empty the account of everything that says whose it was; the caller holds its lock.
+
+    The row stays, since rentals and ledger entries point to it, under a name that nobody can take: the
+    username and the e-mail address are free for a new account. Nothing opens it again.
+    """
+    for owned in (
+        EmailAddress.objects.filter(user=user),
+        Authenticator.objects.filter(user=user),
+        OutstandingToken.objects.filter(user=user),
+        UserSession.objects.filter(user=user),
+    ):
+        _unname_in_the_log(owned)
+    _unname_in_the_log(User.objects.filter(pk=user.pk))
+
+    keys = UserSession.objects.filter(user=user).values_list("session_key", flat=True)
+    Session.objects.filter(session_key__in=list(keys)).delete()
+    UserSession.objects.filter(user=user).delete()
+    OutstandingToken.objects.filter(user=user).delete()
+    Authenticator.objects.filter(user=user).delete()
+    EmailAddress.objects.filter(user=user).delete()
+    user.groups.clear()
+    user.user_permissions.clear()
+
+    user.username = f"{CLOSED}{user.pk}"
+    user.email = user.name = user.phone = user.address = user.language = ""
+    # Of the sessions that no list knows, this ends the last: they carry a hash of the password.
+    user.set_unusable_password()
+    user.is_active = False
+    user.last_login = None
+    user.save()
+
+
+def _unname_in_the_log(rows: QuerySet[Model]) -> None:
+    """The administration's log calls what was changed by what it was called then."""
+    kind = ContentType.objects.get_for_model(rows.model)
+    numbers = [str(pk) for pk in rows.values_list("pk", flat=True)]
+    LogEntry.objects.filter(content_type=kind, object_id__in=numbers).update(object_repr=CLOSED)

@@ -1,0 +1,81 @@
+"""What the shop holds on a person, as far as the account goes; `rentals.personal_data` has the whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.models import UserSession
+from django.contrib.admin.models import LogEntry
+from django.contrib.contenttypes.models import ContentType
+from django.db.models import Q
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+
+from accounts.models import User
+
+# One part: its name, and one row or any number of them.
+Part = tuple[str, dict[str, Any] | Iterable[Mapping[str, Any]]]
+
+
+def held_on(user: User) -> Iterator[Part]:
+    """Part by part, row by row, without the secrets that only prove who signs in."""
+    yield (
+        "account",
+        {
+            "number": user.pk,
+            "username": user.username,
+            "email": user.email,
+            "name": user.name,
+            "phone": user.phone,
+            "address": user.address,
+            "language": user.language,
+            "is_active": user.is_active,
+            "is_staff": user.is_staff,
+            "is_superuser": user.is_superuser,
+            "groups": list(user.groups.values_list("name", flat=True)),
+            "permissions": list(user.user_permissions.values_list("codename", flat=True)),
+            "date_joined": user.date_joined,
+            "last_login": user.last_login,
+            "has_password": user.has_usable_password(),
+        },
+    )
+    yield (
+        "email_addresses",
+        EmailAddress.objects.filter(user=user).order_by("pk").values("email", "verified", "primary"),
+    )
+    yield (
+        "second_factors",
+        (
+            {
+                "kind": one.type,
+                "name": one.data.get("name", ""),
+                "created_at": one.created_at,
+                "last_used_at": one.last_used_at,
+            }
+            for one in Authenticator.objects.filter(user=user).order_by("pk").iterator()
+        ),
+    )
+    yield (
+        "sessions",
+        UserSession.objects.filter(user=user)
+        .order_by("pk")
+        .values("ip", "user_agent", "created_at", "last_seen_at")
+        .iterator(),
+    )
+    yield (
+        "tokens",
+        OutstandingToken.objects.filter(user=user)
+        .order_by("pk")
+        .values("created_at", "expires_at", "blacklistedtoken__blacklisted_at")
+        .iterator(),
+    )
+    account = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))
+    yield (
+        "administration_log",
+        LogEntry.objects.filter(account | Q(user=user))
+        .order_by("pk")
+        .values("action_time", "object_repr", "change_message")
+        .iterator(),
+    )

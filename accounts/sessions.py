@@ -1,0 +1,108 @@
+"""The browsers in which a person is signed in."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+
+from allauth.usersessions.adapter import get_adapter
+from allauth.usersessions.models import UserSession
+from django.contrib.auth import HASH_SESSION_KEY
+from django.contrib.sessions.models import Session
+from django.db.models import Exists, OuterRef
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts.models import User
+
+# What a browser says of itself, the first that fits: most call themselves by the names of others too.
+BROWSERS = {
+    "Firefox": "Firefox",
+    "FxiOS": "Firefox",
+    "Edg": "Edge",
+    "OPR": "Opera",
+    "SamsungBrowser": "Samsung Internet",
+    "Chrome": "Chrome",
+    "CriOS": "Chrome",
+    "Safari": "Safari",
+}
+SYSTEMS = {
+    "iPhone": "iPhone",
+    "iPad": "iPad",
+    "Android": "Android",
+    "Windows": "Windows",
+    "Mac OS": "macOS",
+    "CrOS": "ChromeOS",
+    "Linux": "Linux",
+}
+MOST_LISTED = 50
+ON_THE_GO = ("iPhone", "iPad", "Android")
+
+
+@dataclass(frozen=True, slots=True)
+class SignedIn:
+    """One browser, since when, and from what address."""
+
+    pk: int
+    since: datetime
+    seen: datetime
+    address: str
+    agent: str
+    is_this: bool
+
+    @property
+    def browser(self) -> str:
+        """Its name; empty when it gives none that we know."""
+        return next((name for sign, name in BROWSERS.items() if sign in self.agent), "")
+
+    @property
+    def system(self) -> str:
+        return next((name for sign, name in SYSTEMS.items() if sign in self.agent), "")
+
+    @property
+    def is_on_the_go(self) -> bool:
+        return self.system in ON_THE_GO
+
+
+def note_session(request: HttpRequest) -> None:
+    """Put the session that has just begun on its account's list, and take off what has run out.
+
+    In as many queries however long the list is: somebody's script may sign in a thousand times a day.
+    """
+    live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=timezone.now())
+    UserSession.objects.filter(~Exists(live), user=request.user).delete()
+    UserSession.objects.create_from_request(request)
+
+
+def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[SignedIn]:
+    """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key.
+
+    Of very many only the latest; `end_other_sessions` ends them all.
+    """
+    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:MOST_LISTED])
+    # One look for all of them; allauth's own list takes several for each.
+    stored = Session.objects.filter(session_key__in=[one.session_key for one in listed], expire_date__gt=at)
+    valid = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
+    live = {one.session_key for one in stored if one.get_decoded().get(HASH_SESSION_KEY) in valid}
+    return [
+        SignedIn(
+            pk=one.pk,
+            since=one.created_at,
+            seen=one.last_seen_at,
+            address=one.ip,
+            agent=one.user_agent,
+            is_this=one.session_key == this,
+        )
+        for one in listed
+        if one.session_key in live
+    ]
+
+
+def end_session(user: User, pk: int) -> None:
+    """Sign that browser out, with its refresh tokens. Raises UserSession.DoesNotExist for another's."""
+    get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
+
+
+def end_other_sessions(user: User, *, this: str | None) -> None:
+    """Sign every browser out but the caller's."""
+    get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))

@@ -1,0 +1,346 @@
+"""The pages of an account, as a browser without scripts has them."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import timedelta
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.core import mail
+from django.core.cache import cache
+from django.test import Client
+from django.utils import timezone
+
+from accounts.models import CLOSED, User
+from accounts.sign_up import record_address
+from accounts.tests.case import NEW, WRONG, give_totp
+from accounts.tests.test_web_tokens import COOKIES, RENEW, WebCase
+from books.stock import add_book
+from lori_assignment.cast import PASSWORD, CastTestCase
+from rentals.services import rent_book
+
+PROFILE = "/user/profile/"
+SESSIONS = "/user/sessions/"
+CLOSE = "/user/close/"
+DOWNLOAD = "/user/data/download/"
+
+# Every page with the queries that it takes, the session and the account included.
+FOR_ANYONE = {
+    "/user/login/": 0,
+    "/user/signup/": 0,
+    "/user/password/reset/": 0,
+    "/user/password/reset/done/": 0,
+    "/user/password/reset/key/done/": 0,
+    "/user/password/reset/key/x-y/": 1,
+    "/user/confirm-email/": 0,
+    "/user/confirm-email/x/": 0,
+    "/user/inactive/": 0,
+}
+FOR_MEMBERS = {
+    PROFILE: 2,
+    "/user/email/": 6,
+    "/user/password/change/": 2,
+    "/user/2fa/": 4,
+    "/user/2fa/totp/deactivate/": 4,
+    "/user/2fa/webauthn/": 3,
+    # It keeps its challenge in the session, which in a test takes a savepoint besides.
+    "/user/2fa/webauthn/add/": 8,
+    "/user/2fa/recovery-codes/": 4,
+    "/user/2fa/recovery-codes/generate/": 4,
+    SESSIONS: 4,
+    "/user/data/": 2,
+    CLOSE: 4,
+    "/user/logout/": 2,
+    "/user/reauthenticate/": 3,
+}
+
+
+class PagesCase(CastTestCase):
+    def setUp(self):
+        cache.clear()
+        record_address(self.alice)
+        EmailAddress.objects.filter(user=self.alice).update(verified=True)
+        self.client.post("/user/login/", {"login": "alice", "password": PASSWORD})
+
+    def confirm_it_is_me(self, client=None):
+        (client or self.client).post("/user/reauthenticate/", {"password": PASSWORD})
+
+    def told(self, answer):
+        return [str(message) for message in answer.context["messages"]]
+
+
+class QueriesTest(PagesCase):
+    def test_of_the_pages_for_anyone(self):
+        for path, queries in FOR_ANYONE.items():
+            with self.subTest(path=path), self.assertNumQueries(queries):
+                self.assertEqual(Client().get(path).status_code, 200)
+
+    def test_of_the_pages_for_members_however_much_there_is(self):
+        give_totp(self.alice)
+        RecoveryCodes.activate(self.alice)
+        self.confirm_it_is_me()
+        # allauth writes down that the codes were shown.
+        self.client.get("/user/2fa/recovery-codes/")
+        for more in (0, 3):
+            for number in range(more):
+                Client().post("/user/login/", {"login": "alice", "password": PASSWORD})
+                now = timezone.now()
+                rent_book(member=self.alice, book=add_book(name=f"{number}", kind=1), at=now, now=now)
+            for path, queries in FOR_MEMBERS.items():
+                with self.subTest(path=path, more=more), self.assertNumQueries(queries):
+                    self.assertEqual(self.client.get(path).status_code, 200)
+
+    def test_none_takes_more_than_eight(self):
+        self.assertLessEqual(max([*FOR_ANYONE.values(), *FOR_MEMBERS.values()]), 8)
+
+
+class SignInFirstTest(CastTestCase):
+    def test_the_pages_of_an_account_are_its_own(self):
+        for path in FOR_MEMBERS:
+            if path != "/user/logout/":
+                with self.subTest(path=path):
+                    answer = self.client.get(path)
+                    self.assertEqual(answer.status_code, 302)
+                    self.assertIn("/user/login/", answer["Location"])
+
+
+class SignInPageTest(CastTestCase):
+    def test_says_what_the_api_says_whatever_is_wrong(self):
+        refusal = Client().post("/api-token-auth/", {"username": "alice", "password": WRONG})
+        for login in ("alice", "alice@example.org", "nobody", "nobody@example.org"):
+            answer = self.client.post("/user/login/", {"login": login, "password": WRONG})
+            self.assertEqual(answer.context["form"].non_field_errors(), [refusal.json()["detail"]])
+
+    def test_is_slowed_down_by_our_page(self):
+        for _ in range(30):
+            answer = self.client.post("/user/login/", {"login": "", "password": ""})
+        self.assertEqual(answer.status_code, 200)
+        answer = self.client.post("/user/login/", {"login": "", "password": ""})
+        self.assertEqual(answer.status_code, 429)
+        self.assertTemplateUsed(answer, "429.html")
+
+    def setUp(self):
+        cache.clear()
+
+    def test_password_managers_know_the_fields(self):
+        for path, fields in {
+            "/user/login/": {"login": "username", "password": "current-password"},
+            "/user/signup/": {
+                "username": "username",
+                "email": "email",
+                "name": "name",
+                "password1": "new-password",
+                "password2": "new-password",
+            },
+        }.items():
+            form = self.client.get(path).context["form"]
+            for name, expected in fields.items():
+                self.assertEqual(form.fields[name].widget.attrs["autocomplete"], expected, name)
+                self.assertNotIn("placeholder", form.fields[name].widget.attrs)
+
+
+class ProfileTest(PagesCase):
+    def test_is_changed(self):
+        answer = self.client.post(
+            PROFILE, {"name": "Alice Hill", "phone": "555", "address": "Via Appia 7\nRoma"}, follow=True
+        )
+        self.assertEqual(self.told(answer), ["Your profile is saved."])
+        self.alice.refresh_from_db()
+        self.assertEqual(
+            (self.alice.name, self.alice.phone, self.alice.address),
+            ("Alice Hill", "555", "Via Appia 7\nRoma"),
+        )
+
+    def test_nothing_typed_is_lost_by_an_error_and_nothing_is_changed(self):
+        answer = self.client.post(PROFILE, {"name": "Alice Hill", "phone": "5" * 51})
+        self.assertContains(answer, "5" * 51)
+        self.assertContains(answer, 'value="Alice Hill"')
+        self.assertContains(answer, "Signed in as Alice Moss")
+        self.assertEqual(list(answer.context["form"].errors), ["phone"])
+        self.alice.refresh_from_db()
+        self.assertEqual((self.alice.name, self.alice.phone), ("Alice Moss", ""))
+
+    def test_nothing_else_of_the_account_is_changed(self):
+        before = User.objects.values().get(pk=self.alice.pk)
+        self.client.post(PROFILE, {"name": "A", "is_staff": "on", "username": "x", "email": "x@example.org"})
+        self.assertEqual(User.objects.values().get(pk=self.alice.pk), before | {"name": "A"})
+
+    def test_what_was_typed_after_the_session_had_ended_comes_back(self):
+        stranger = Client()
+        answer = stranger.post(PROFILE, {"name": "Alice Hill", "phone": "555"})
+        self.assertEqual(answer.status_code, 302)
+        stranger.post("/user/login/", {"login": "alice", "password": PASSWORD})
+        form = stranger.get(PROFILE).context["form"]
+        self.assertEqual((form["name"].value(), form["phone"].value()), ("Alice Hill", "555"))
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.name, "Alice Moss")
+
+
+class LanguageTest(PagesCase):
+    def choose(self, language, client=None):
+        return (client or self.client).post("/language/", {"language": language, "next": PROFILE})
+
+    def chosen(self):
+        return User.objects.get(pk=self.alice.pk).language
+
+    def test_of_a_member_is_remembered(self):
+        answer = self.choose("de")
+        self.assertEqual((answer.status_code, answer["Location"], self.chosen()), (302, PROFILE, "de"))
+        self.assertEqual(answer.cookies[settings.LANGUAGE_COOKIE_NAME].value, "de")
+
+    def test_of_a_stranger_is_the_browsers(self):
+        answer = self.choose("de", Client())
+        self.assertEqual(answer.cookies[settings.LANGUAGE_COOKIE_NAME].value, "de")
+        self.assertEqual(self.chosen(), "")
+
+    def test_is_found_again_in_another_browser(self):
+        User.objects.filter(pk=self.alice.pk).update(language="de")
+        body = {"login": "alice", "password": PASSWORD}
+        fresh, decided = Client(), Client()
+        self.assertEqual(fresh.post("/user/login/", body).cookies["django_language"].value, "de")
+        decided.cookies["django_language"] = "en"
+        self.assertNotIn("django_language", decided.post("/user/login/", body).cookies)
+
+    def test_one_that_there_is_not_changes_nothing(self):
+        for language in ("tlh", "", "x" * 100):
+            self.assertNotIn(settings.LANGUAGE_COOKIE_NAME, self.choose(language).cookies)
+        self.assertEqual(self.chosen(), "")
+        self.assertEqual(self.client.get("/language/").status_code, 405)
+
+
+class SessionsPageTest(WebCase):
+    def test_lists_each_browser_by_its_name(self):
+        mine = self.browser()
+        for agent in (
+            "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile Safari/604.1",
+            "Mozilla/5.0 (Windows NT 10.0; Win64; x64) Chrome/131.0.0.0 Safari/537.36 Edg/131.0",
+            "curl/8.5.0",
+        ):
+            client = Client(headers={"user-agent": agent})
+            client.post("/user/login/", {"login": "alice", "password": PASSWORD})
+        page = mine.get(SESSIONS)
+        for name in ("Safari on iPhone", "Edge on Windows", "A browser that gives no name", "This browser"):
+            self.assertContains(page, name)
+
+    def test_signs_one_out(self):
+        mine, other = self.browser(), self.browser()
+        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
+        answer = mine.post(f"{SESSIONS}{pk}/end/", form, follow=True)
+        self.assertContains(answer, "That browser is signed out.")
+        self.assertEqual((other.get(PROFILE).status_code, other.say(RENEW).status_code), (302, 401))
+        # Pressed twice, or gone since.
+        self.assertEqual(mine.post(f"{SESSIONS}{pk}/end/", form).status_code, 404)
+
+    def test_signs_all_others_out(self):
+        mine, *others = (self.browser() for _ in range(3))
+        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        mine.post(f"{SESSIONS}end/", form)
+        self.assertEqual([one.get(PROFILE).status_code for one in (mine, *others)], [200, 302, 302])
+
+    def test_anothers_is_not_there(self):
+        mine = self.browser()
+        self.browser("bob")
+        theirs = UserSession.objects.get(user=self.bob)
+        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        self.assertEqual(mine.post(f"{SESSIONS}{theirs.pk}/end/", form).status_code, 404)
+        self.assertTrue(UserSession.objects.filter(pk=theirs.pk).exists())
+
+    def test_takes_a_post(self):
+        mine = self.browser()
+        for path in (f"{SESSIONS}1/end/", f"{SESSIONS}end/"):
+            self.assertEqual(mine.get(path).status_code, 405)
+
+
+class DownloadTest(PagesCase):
+    def test_is_one_file_of_everything(self):
+        answer = self.client.get(DOWNLOAD)
+        self.assertEqual(answer["Content-Type"], "application/json")
+        self.assertRegex(answer["Content-Disposition"], r'attachment; filename="lori-books-[\d-]+\.json"')
+        self.assertIn("no-store", answer["Cache-Control"])
+        document = json.loads(b"".join(answer.streaming_content))
+        self.assertEqual(document["account"]["email"], "alice@example.org")
+        self.assertEqual(self.client.post(DOWNLOAD).status_code, 405)
+
+
+class ClosePageTest(PagesCase):
+    def test_says_what_stands_against_it_and_offers_no_button(self):
+        now = timezone.now()
+        rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now - timedelta(hours=1), now=now)
+        answer = self.client.get(CLOSE)
+        self.assertContains(answer, "One book is still out. Bring it back first.")
+        self.assertContains(answer, "$4.50 is owed. Pay it first.")
+        self.assertNotContains(answer, "for good")
+        self.confirm_it_is_me()
+        refused = self.client.post(CLOSE, follow=True)
+        self.assertIn("One book is still out. Bring it back first.", self.told(refused))
+        self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
+
+    def test_asks_for_the_password_and_then_forgets(self):
+        self.assertContains(self.client.get(CLOSE), "Close my account for good")
+        answer = self.client.post(CLOSE)
+        self.assertRedirects(answer, f"/user/reauthenticate/?next={CLOSE}", fetch_redirect_response=False)
+        self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
+        wrong = self.client.post(answer["Location"], {"password": WRONG})
+        self.assertContains(wrong, "This is not the password in use.")
+        self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
+
+        done = self.client.post(answer["Location"], {"password": PASSWORD})
+        self.assertEqual((done.status_code, done["Location"]), (302, "/"))
+        self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED))
+        self.assertEqual([done.cookies[name].value for name in COOKIES], [""] * 3)
+        front = self.client.get("/")
+        self.assertEqual(
+            self.told(front), ["Your account is closed, and what we knew of you is gone. Farewell!"]
+        )
+        self.assertNotContains(front, "Signed in as")
+
+    def test_the_second_factor_will_do_instead(self):
+        give_totp(self.alice)
+        answer = self.client.get("/user/reauthenticate/")
+        self.assertContains(answer, "/user/2fa/reauthenticate/")
+
+    def test_says_that_staff_notes_stay(self):
+        self.assertContains(self.client.get(CLOSE), "stays as it was written")
+
+
+class MailTest(PagesCase):
+    """What allauth sends speaks of the shop, in the language of whoever asked."""
+
+    def sent(self):
+        letter = mail.outbox[-1]
+        self.assertTrue(letter.subject.startswith("[Lori Books] "))
+        self.assertIn("Lori Books", letter.body)
+        return letter
+
+    def test_tells_of_a_changed_password(self):
+        self.client.post(
+            "/user/password/change/", {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+        )
+        letter = self.sent()
+        self.assertEqual(letter.subject, "[Lori Books] Your password was changed")
+        self.assertIn("from the address 127.0.0.1", letter.body)
+
+    def test_tells_both_addresses_of_a_change(self):
+        self.confirm_it_is_me()
+        self.client.post("/user/email/", {"action_add": "", "email": "moss@example.org"})
+        self.assertEqual(self.sent().to, ["moss@example.org"])
+        [link] = re.findall(r"/user/confirm-email/\S+", mail.outbox[-1].body)
+        self.client.post(link)
+        self.assertEqual([self.sent().to, self.sent().subject], [["alice@example.org"], letter_of_change()])
+
+    def test_resets_a_password_and_says_nothing_of_who_is_there(self):
+        answers = []
+        for address in ("alice@example.org", "nobody@example.org"):
+            answer = Client().post("/user/password/reset/", {"email": address}, follow=True)
+            answers.append(re.sub(rb"[\w-]{40,}", b"", answer.content))
+            self.assertEqual(self.sent().to, [address])
+        self.assertEqual(*answers)
+
+
+def letter_of_change():
+    return "[Lori Books] Your e-mail address was changed"

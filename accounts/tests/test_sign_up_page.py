@@ -1,0 +1,92 @@
+"""Opening an account by the form."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from allauth.account.models import EmailAddress
+from django.core import mail
+from django.core.cache import cache
+from django.db import connection
+from django.test import Client
+
+from accounts import sign_up
+from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
+
+PAGE = "/user/signup/"
+FIFTH = "the-fifth-chapter"
+EVE = {"username": "eve", "email": "Eve@Example.org", "password1": PASSWORD, "password2": PASSWORD}
+
+
+class SignUpPageTest(CastTestCase):
+    def setUp(self):
+        cache.clear()
+
+    def test_opens_a_member_account_by_the_rule_of_every_door(self):
+        answer = self.client.post(PAGE, EVE | {"name": "Eve Hill"})
+        self.assertEqual(answer.status_code, 302)
+        eve = User.objects.get(username="eve")
+        self.assertEqual((eve.email, eve.name, eve.is_staff), ("eve@example.org", "Eve Hill", False))
+        self.assertEqual(
+            list(EmailAddress.objects.filter(user=eve).values_list("email", "primary", "verified")),
+            [("eve@example.org", True, False)],
+        )
+        self.assertEqual([letter.to for letter in mail.outbox], [["eve@example.org"]])
+
+    def test_the_name_may_be_left_out(self):
+        self.assertEqual(self.client.post(PAGE, EVE).status_code, 302)
+
+    def test_what_is_wrong_is_said_at_its_field(self):
+        for wrong, field, sentence in (
+            ({"username": "Alice"}, "username", USERNAME_TAKEN),
+            ({"email": "ALICE@example.org"}, "email", EMAIL_TAKEN),
+            ({"username": "e@v.e"}, "username", "A username has letters"),
+            ({"password1": "password1", "password2": "password1"}, "password1", "too common"),
+            ({"password2": "another-one-of-it"}, "password2", ""),
+            # As the API has it: a password like the name is none.
+            (
+                {
+                    "name": "the-fifth-chapter",
+                    "password1": "the-fifth-chapter",
+                    "password2": "the-fifth-chapter",
+                },
+                "password1",
+                "similar to the name",
+            ),
+        ):
+            with self.subTest(wrong=wrong):
+                answer = self.client.post(PAGE, EVE | wrong)
+                self.assertEqual(answer.status_code, 200)
+                self.assertIn(str(sentence), " ".join(answer.context["form"].errors[field]))
+                # Nothing typed is lost, but for the passwords.
+                self.assertEqual(answer.context["form"]["email"].value(), (EVE | wrong)["email"])
+        self.assertEqual(User.objects.count(), 4)
+
+    def test_a_name_or_address_that_somebody_took_in_the_last_moment_is_named(self):
+        look = sign_up._taken
+
+        def look_and_be_late(user):
+            found = look(user)
+            User.objects.get_or_create(username="eve", email="eve@example.org")
+            return found
+
+        with mock.patch.object(sign_up, "_taken", look_and_be_late):
+            answer = self.client.post(PAGE, EVE)
+        errors = answer.context["form"].errors
+        self.assertEqual((list(errors), answer.status_code), (["username", "email"], 200))
+        self.assertEqual(User.objects.filter(username="eve").count(), 1)
+
+
+class SignUpRaceTest(RaceTestCase):
+    def test_one_of_five_gets_the_address_and_the_others_hear_why_not(self):
+        def sign_up_as(number):
+            def call():
+                answer = Client().post(PAGE, EVE | {"username": f"eve{number}"})
+                return answer.status_code
+
+            return call
+
+        outcomes = self.all_at_once(*[sign_up_as(number) for number in range(5)])
+        self.assertEqual(sorted(outcomes), [200, 200, 200, 200, 302], connection.vendor)
+        self.assertEqual(User.objects.filter(email="eve@example.org").count(), 1)

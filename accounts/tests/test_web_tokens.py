@@ -1,0 +1,316 @@
+"""The tokens that a browser gets by signing in, and what the API makes of them."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from unittest import mock
+
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.test import Client, override_settings
+from rest_framework.test import APIClient
+from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
+from rest_framework_simplejwt.tokens import AccessToken
+
+from accounts import tokens
+from accounts.models import User
+from accounts.tests.case import NEW, REFRESH, USER, WRONG, at_the_second, code_of, give_totp
+from accounts.tokens import TokenError
+from accounts.web_tokens import ACCESS_COOKIE, REFRESH_COOKIE, UNTIL_COOKIE
+from books.stock import add_book
+from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
+from rentals.models import Rental
+
+RENEW = "/user/token/renew/"
+RENTALS = "/api/v3/book_rentals/"
+BOOKS = "/api/v3/books/"
+COOKIES = (ACCESS_COOKIE, REFRESH_COOKIE, UNTIL_COOKIE)
+NOW = 1795132800
+
+
+class BrowserClient(Client):
+    """A browser: it sends its CSRF cookie back in the header, when it is told to."""
+
+    def __init__(self, **options):
+        super().__init__(enforce_csrf_checks=True, **options)
+
+    def token_of_the_form(self, path="/user/login/"):
+        self.get(path)
+        return self.cookies["csrftoken"].value
+
+    def sign_in(self, login="alice", **more):
+        body = {"login": login, "password": PASSWORD, "csrfmiddlewaretoken": self.token_of_the_form()}
+        return self.post("/user/login/", body | more)
+
+    def say(self, path, body=None, method="post", **more):
+        """A call as our script makes it."""
+        headers = {"X-CSRFToken": self.cookies["csrftoken"].value} | more.pop("headers", {})
+        call = getattr(self, method)
+        return call(path, body, content_type="application/json", headers=headers, **more)
+
+    def has(self, name):
+        return name in self.cookies and bool(self.cookies[name].value)
+
+
+class WebCase(CastTestCase):
+    def browser(self, login="alice", **more) -> BrowserClient:
+        browser = BrowserClient()
+        self.assertEqual(browser.sign_in(login, **more).status_code, 302)
+        return browser
+
+
+class SignInGivesTokensTest(WebCase):
+    def assert_has_tokens(self, browser):
+        self.assertTrue(all(browser.has(name) for name in COOKIES))
+        self.assertEqual(browser.get(USER).json()["username"], "alice")
+
+    def test_by_password(self):
+        self.assert_has_tokens(self.browser())
+
+    def test_not_by_a_wrong_password(self):
+        browser = BrowserClient()
+        self.assertEqual(browser.sign_in(password=WRONG).status_code, 200)
+        self.assertFalse(any(browser.has(name) for name in COOKIES))
+
+    def test_by_the_second_factor_and_not_before_it(self):
+        secret = give_totp(self.alice)
+        browser = self.browser()
+        self.assertFalse(any(browser.has(name) for name in COOKIES))
+        with at_the_second(NOW):
+            code = code_of(secret, NOW)
+            form = {"code": code, "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+            self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
+        self.assert_has_tokens(browser)
+
+    def test_by_a_recovery_code(self):
+        code = RecoveryCodes.activate(self.alice).get_unused_codes()[0]
+        give_totp(self.alice)
+        browser = self.browser()
+        form = {"code": code, "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+        self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
+        self.assert_has_tokens(browser)
+
+    def test_by_signing_up(self):
+        browser = BrowserClient()
+        form = {"username": "eve", "email": "eve@example.org", "password1": NEW, "password2": NEW}
+        form["csrfmiddlewaretoken"] = browser.token_of_the_form("/user/signup/")
+        self.assertEqual(browser.post("/user/signup/", form).status_code, 302)
+        self.assertEqual(browser.get(USER).json()["username"], "eve")
+
+    def test_the_cookies_are_out_of_reach(self):
+        cookies = self.browser().cookies
+        for name in COOKIES:
+            self.assertEqual((cookies[name]["samesite"], cookies[name]["secure"]), ("Lax", ""))
+            self.assertEqual(bool(cookies[name]["httponly"]), name != UNTIL_COOKIE)
+        self.assertEqual(cookies[ACCESS_COOKIE]["path"], "/api/")
+        self.assertEqual(cookies[REFRESH_COOKIE]["path"], "/user/token/")
+        self.assertTrue(RENEW.startswith(cookies[REFRESH_COOKIE]["path"]))
+
+    @override_settings(SESSION_COOKIE_SECURE=True)
+    def test_they_are_secure_where_the_shop_is(self):
+        cookies = self.browser().cookies
+        self.assertEqual([cookies[name]["secure"] for name in COOKIES], [True] * 3)
+
+    def test_they_stay_as_long_as_the_session_does(self):
+        for remember, lasts in (({}, ""), ({"remember": "on"}, 7 * 24 * 3600)):
+            cookies = self.browser(**remember).cookies
+            self.assertEqual([cookies[name]["max-age"] for name in COOKIES], [lasts] * 3)
+
+    def test_a_page_costs_no_query_more_for_them(self):
+        with_tokens, without = self.browser(), Client()
+        without.force_login(self.alice)
+        for client in (with_tokens, without, Client()):
+            client.get("/user/password/change/")
+        with self.assertNumQueries(2):
+            without.get("/user/password/change/")
+        with self.assertNumQueries(2):
+            with_tokens.get("/user/password/change/")
+
+
+class CookieCallTest(WebCase):
+    """The API, called with the access cookie."""
+
+    def setUp(self):
+        self.book = add_book(name="Emma", kind=3)
+
+    def test_a_browser_rents_as_the_person_signed_in(self):
+        browser = self.browser()
+        answer = browser.say(RENTALS, {"book": self.book.pk})
+        self.assertEqual(answer.status_code, 201)
+        self.assertEqual(Rental.objects.get().user, self.alice)
+
+    def test_without_the_csrf_header_nothing_changes(self):
+        browser = self.browser()
+        for headers in ({}, {"X-CSRFToken": "x" * 32}):
+            answer = browser.post(
+                RENTALS, {"book": self.book.pk}, content_type="application/json", headers=headers
+            )
+            self.assertEqual((answer.status_code, answer.json()["code"]), (403, "csrf_failed"))
+        self.assertEqual(browser.get(RENTALS).status_code, 200)
+        self.assertFalse(Rental.objects.exists())
+
+    def test_staff_calls_need_it_too(self):
+        desk = self.browser("carol")
+        for method in ("post", "put", "patch", "delete"):
+            path = BOOKS if method == "post" else f"{BOOKS}{self.book.pk}/"
+            answer = getattr(desk, method)(path, {"name": "x"}, content_type="application/json")
+            self.assertEqual((answer.status_code, answer.json()["code"]), (403, "csrf_failed"), method)
+        answer = desk.say(f"{BOOKS}{self.book.pk}/", {"name": "Emma again"}, method="patch")
+        self.assertEqual(answer.status_code, 200)
+
+    def test_a_call_takes_the_query_that_one_by_header_takes(self):
+        browser = self.browser()
+        with self.assertNumQueries(1):
+            browser.get(USER)
+        by_header = APIClient()
+        by_header.credentials(HTTP_AUTHORIZATION=f"JWT {tokens.give_tokens(self.alice).access}")
+        with self.assertNumQueries(1):
+            by_header.get(USER)
+
+    def test_a_header_wins_over_the_cookie(self):
+        browser = self.browser()
+        bobs = {"Authorization": f"JWT {tokens.give_tokens(self.bob).access}"}
+        self.assertEqual(browser.get(USER, headers=bobs).json()["username"], "bob")
+        # And needs no CSRF header, as no browser sends it unasked.
+        answer = browser.patch(USER, {"name": "Bob"}, content_type="application/json", headers=bobs)
+        self.assertEqual((answer.status_code, answer.json()["username"]), (200, "bob"))
+        self.assertEqual(browser.get(USER, headers={"Authorization": "JWT x.y.z"}).status_code, 401)
+
+    def test_a_header_that_is_not_about_us_does_not(self):
+        browser = self.browser()
+        answer = browser.get(USER, headers={"Authorization": "Basic YTpi"})
+        self.assertEqual(answer.json()["username"], "alice")
+
+    def test_a_bad_cookie_is_as_good_as_none(self):
+        with mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1)):
+            stale = tokens.give_tokens(self.alice).access
+        refresh = tokens.give_tokens(self.alice).refresh
+        for text in (stale, refresh, "x", "a.b.c", '"', "é"):
+            with self.subTest(text=text[:10]):
+                client = Client()
+                client.cookies[ACCESS_COOKIE] = text
+                self.assertEqual(client.get(BOOKS).status_code, 200)
+                self.assertEqual(client.get(f"{BOOKS}{self.book.pk}/quote?days=3").status_code, 200)
+                answer = client.get(USER)
+                self.assertEqual((answer.status_code, answer.json()["code"]), (401, "not_authenticated"))
+                signed_in = client.post("/api-token-auth/", {"username": "alice", "password": PASSWORD})
+                self.assertEqual(signed_in.status_code, 200)
+
+    def test_a_deactivated_account_is_nobody(self):
+        browser = self.browser()
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        self.assertEqual(browser.get(USER).status_code, 401)
+        self.assertEqual(browser.get(BOOKS).status_code, 200)
+
+    def test_a_changed_password_ends_them(self):
+        browser, other = self.browser(), self.browser()
+        form = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+        form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"].value
+        self.assertEqual(browser.post("/user/password/change/", form).status_code, 302)
+        for one, renewed in ((browser, 204), (other, 401)):
+            self.assertEqual(one.get(USER).status_code, 401)
+            self.assertEqual(one.say(RENEW).status_code, renewed)
+
+
+class RenewalTest(WebCase):
+    def test_the_next_pair_works_and_the_last_one_does_not(self):
+        browser = self.browser()
+        before = {name: browser.cookies[name].value for name in COOKIES}
+        self.assertEqual(browser.say(RENEW).status_code, 204)
+        self.assertTrue(all(browser.cookies[name].value != before[name] for name in COOKIES))
+        self.assertEqual(browser.get(USER).status_code, 200)
+        with self.assertRaises(TokenError):
+            tokens.renew(before[REFRESH_COOKIE])
+
+    def test_it_takes_a_post_with_the_csrf_header(self):
+        browser = self.browser()
+        self.assertEqual(browser.get(RENEW).status_code, 405)
+        self.assertEqual(browser.post(RENEW).status_code, 403)
+
+    def test_a_good_session_gets_a_pair_however_bad_its_last(self):
+        browser = self.browser()
+        expired = mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1))
+        with expired:
+            stale = tokens.give_tokens(self.alice).access
+        for refresh in ("x", tokens.give_tokens(self.bob).refresh, None):
+            browser.cookies[ACCESS_COOKIE] = stale
+            browser.cookies[REFRESH_COOKIE] = refresh or ""
+            self.assertEqual(browser.get(USER).status_code, 401)
+            self.assertEqual(browser.say(RENEW).status_code, 204)
+            self.assertEqual(browser.get(USER).json()["username"], "alice")
+
+    def test_a_session_from_before_there_were_tokens_gets_one(self):
+        client = Client()
+        client.force_login(self.alice)
+        self.assertFalse(client.cookies.get(ACCESS_COOKIE))
+        self.assertEqual(client.post(RENEW).status_code, 204)
+        self.assertEqual(client.get(USER).json()["username"], "alice")
+
+    def test_without_a_session_there_is_none_and_the_cookies_go(self):
+        browser = self.browser()
+        browser.session.flush()
+        answer = browser.say(RENEW)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (401, "signed_out"))
+        self.assertFalse(any(browser.has(name) for name in COOKIES))
+
+    def test_a_deactivated_account_gets_none(self):
+        browser = self.browser()
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        self.assertEqual(browser.say(RENEW).status_code, 401)
+
+    def test_the_answer_is_never_kept(self):
+        self.assertIn("no-store", self.browser().say(RENEW)["Cache-Control"])
+
+
+class SignOutTest(WebCase):
+    def sign_out(self, browser):
+        form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+        self.assertEqual(browser.post("/user/logout/", form).status_code, 302)
+
+    def test_ends_the_refresh_token_and_takes_the_cookies(self):
+        browser = self.browser()
+        refresh = browser.cookies[REFRESH_COOKIE].value
+        self.sign_out(browser)
+        self.assertFalse(any(browser.has(name) for name in COOKIES))
+        answer = Client().post(REFRESH, {"refresh": refresh}, content_type="application/json")
+        self.assertEqual(answer.status_code, 401)
+
+    def test_ends_all_that_the_session_was_given_and_nothing_else(self):
+        browser, other = self.browser(), self.browser()
+        program = tokens.give_tokens(self.alice)
+        for _ in range(3):
+            # Each time as if the answer had been lost on its way.
+            browser.cookies[REFRESH_COOKIE] = "x"
+            browser.say(RENEW)
+        self.sign_out(browser)
+        good = OutstandingToken.objects.filter(blacklistedtoken=None)
+        self.assertEqual({row.token for row in good}, {program.refresh, other.cookies[REFRESH_COOKIE].value})
+
+    def test_by_the_administration_too(self):
+        desk = self.browser("dan")
+        desk.get("/admin/")
+        desk.post("/admin/logout/", {"csrfmiddlewaretoken": desk.cookies["csrftoken"].value})
+        self.assertFalse(any(desk.has(name) for name in COOKIES))
+        self.assertFalse(OutstandingToken.objects.filter(blacklistedtoken=None).exists())
+
+    def test_cookies_that_outlived_their_session_go_with_the_next_page(self):
+        browser = self.browser()
+        browser.session.flush()
+        browser.get("/user/login/")
+        self.assertFalse(any(browser.has(name) for name in COOKIES))
+
+
+class RenewalRaceTest(RaceTestCase):
+    def test_five_renewals_at_once_leave_the_person_signed_in(self):
+        browser = BrowserClient()
+        browser.sign_in()
+
+        def renew():
+            twin = BrowserClient()
+            twin.cookies = browser.cookies.copy()
+            answer = twin.say(RENEW)
+            return answer.status_code, twin.get(USER).status_code, twin.say(RENEW).status_code
+
+        self.assertEqual(self.all_at_once(*[renew] * 5), [(204, 200, 204)] * 5)
+        form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+        browser.post("/user/logout/", form)
+        self.assertFalse(OutstandingToken.objects.filter(blacklistedtoken=None).exists())

@@ -1,0 +1,19 @@
+"""The addresses below /user/ that are ours; the others are allauth's."""
+
+from django.urls import path
+
+from accounts import views
+
+urlpatterns = [
+    path("signup/", views.SignUpPage.as_view(), name="account_signup"),
+    path("email/", views.EmailPage.as_view(), name="account_email"),
+    path("profile/", views.profile, name="profile"),
+    # allauth's name: its own list, at this address too, takes more queries the more there are.
+    path("sessions/", views.sessions, name="usersessions_list"),
+    path("sessions/<int:pk>/end/", views.sign_out_there, name="end-session"),
+    path("sessions/end/", views.sign_out_elsewhere, name="end-other-sessions"),
+    path("data/", views.your_data, name="your-data"),
+    path("data/download/", views.download_data, name="download-data"),
+    path("close/", views.close, name="close-account"),
+    path("token/renew/", views.renew_token, name="renew-token"),
+]

@@ -1,0 +1,158 @@
+"""The pages of an account that are not allauth's own, and the renewal of a browser's tokens."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from copy import copy
+
+from allauth.account.decorators import reauthentication_required
+from allauth.account.views import EmailView, SignupView
+from allauth.usersessions.models import UserSession
+from django.contrib import messages
+from django.contrib.auth import logout
+from django.core.exceptions import ValidationError
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    JsonResponse,
+    StreamingHttpResponse,
+)
+from django.shortcuts import redirect, render
+from django.utils import timezone
+from django.utils.translation import gettext as _
+from django.views.decorators.cache import never_cache
+from django.views.decorators.http import require_POST, require_safe
+from django.views.i18n import set_language
+
+from accounts import web_tokens
+from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
+from accounts.models import User
+from accounts.sessions import end_other_sessions, end_session, sessions_of
+from lori_assignment.errors import Refusal
+from lori_assignment.pages import member_page, tell_refusal, unsent_form
+from rentals.leaving import against_closing, close_account
+from rentals.personal_data import everything_on
+
+
+class MemberRequest(HttpRequest):
+    """What `member_page` lets through."""
+
+    user: User
+
+
+class SignUpPage(SignupView):
+    def form_valid(self, form: SignUpForm) -> HttpResponse:
+        try:
+            return super().form_valid(form)
+        except ValidationError as refusal:
+            # Somebody was faster with the name or the address.
+            form.add_error(None, refusal)
+            return self.form_invalid(form)
+
+
+class EmailPage(EmailView):
+    def form_valid(self, form: NewEmailForm) -> HttpResponse:
+        try:
+            return super().form_valid(form)
+        except ValidationError as refusal:
+            form.add_error(None, refusal)
+            return self.form_invalid(form)
+
+
+@member_page
+def profile(request: MemberRequest) -> HttpResponse:
+    typed = request.POST if request.method == "POST" else unsent_form(request)
+    # A copy: the page around a form with errors goes on to say who is really signed in.
+    form = ProfileForm(typed, instance=copy(request.user))
+    if request.method == "POST" and form.is_valid():
+        request.user.change_profile(**form.cleaned_data)
+        messages.success(request, _("Your profile is saved."))
+        return redirect("profile")
+    return render(request, "accounts/profile.html", {"form": form})
+
+
+@require_POST
+def choose_language(request: HttpRequest) -> HttpResponse:
+    """The switch at the foot of every page; of a member it is remembered, for other browsers and for mail."""
+    language = request.POST.get("language", "")
+    if request.user.is_authenticated:
+        # One that there is not is not set by Django's own answer, below, either.
+        with suppress(ValidationError):
+            request.user.choose_language(language)
+    return set_language(request)
+
+
+@member_page
+@require_safe
+def sessions(request: MemberRequest) -> HttpResponse:
+    signed_in = sessions_of(request.user, at=timezone.now(), this=request.session.session_key)
+    return render(request, "accounts/sessions.html", {"sessions": signed_in})
+
+
+@member_page
+@require_POST
+def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
+    try:
+        end_session(request.user, pk)
+    except UserSession.DoesNotExist:
+        raise Http404 from None
+    messages.success(request, _("That browser is signed out."))
+    return redirect("usersessions_list")
+
+
+@member_page
+@require_POST
+def sign_out_elsewhere(request: MemberRequest) -> HttpResponse:
+    end_other_sessions(request.user, this=request.session.session_key)
+    messages.success(request, _("You are signed out everywhere but here."))
+    return redirect("usersessions_list")
+
+
+@member_page
+@require_safe
+def your_data(request: MemberRequest) -> HttpResponse:
+    return render(request, "accounts/your_data.html")
+
+
+@member_page
+@require_safe
+def download_data(request: MemberRequest) -> StreamingHttpResponse:
+    now = timezone.now()
+    answer = StreamingHttpResponse(everything_on(request.user, at=now), content_type="application/json")
+    answer["Content-Disposition"] = f'attachment; filename="lori-books-{now:%Y-%m-%d}.json"'
+    return answer
+
+
+@member_page
+def close(request: MemberRequest) -> HttpResponse:
+    if request.method == "POST":
+        return _close_now(request)
+    reasons = against_closing(request.user, at=timezone.now())
+    return render(request, "accounts/close.html", {"reasons": reasons})
+
+
+@reauthentication_required
+def _close_now(request: MemberRequest) -> HttpResponse:
+    try:
+        close_account(member=request.user, at=timezone.now())
+    except Refusal as refusal:
+        tell_refusal(request, refusal)
+        return redirect("close-account")
+    logout(request)
+    messages.success(request, _("Your account is closed, and what we knew of you is gone. Farewell!"))
+    return redirect("front")
+
+
+@never_cache
+@require_POST
+def renew_token(request: HttpRequest) -> HttpResponse:
+    """The next pair of cookies for whoever is signed in here; for the page's script."""
+    answer: HttpResponse
+    if not request.user.is_authenticated:
+        answer = JsonResponse({"detail": _("Nobody is signed in here."), "code": "signed_out"}, status=401)
+        web_tokens.clear_cookies(answer)
+        return answer
+    answer = HttpResponse(status=204)
+    web_tokens.set_cookies(answer, request, web_tokens.renew(request, request.user))
+    return answer

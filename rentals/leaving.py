@@ -1,0 +1,61 @@
+"""Closing an account: the person leaves, and the shop's totals stay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.closing import forget
+from accounts.models import User
+from lori_assignment.errors import Refusal, refuse
+from lori_assignment.money import shown
+from rentals import errors, ledger
+from rentals.locks import lock_member
+
+
+@transaction.atomic
+def close_account(*, member: User, at: datetime) -> None:
+    """Forget the person; what was rented and paid stays, under a number.
+
+    Raises every refusal that `against_closing` finds, in one.
+    """
+    member = lock_member(member)
+    refuse(against_closing(member, at=at))
+    forget(member)
+
+
+def against_closing(member: User, *, at: datetime) -> list[Refusal]:
+    """What must be settled before this account can be closed; nothing, when it can."""
+    if not member.is_active:
+        return [errors.MemberInactive()]
+    reasons: list[Refusal] = []
+    if member.is_staff:
+        reasons.append(errors.StaffAccount())
+    balance = ledger.balance(member, at=at)
+    out = len(balance.open_rentals)
+    if out:
+        reasons.append(
+            errors.BooksOut(
+                ngettext(
+                    "One book is still out. Bring it back first.",
+                    "%(count)d books are still out. Bring them back first.",
+                    out,
+                )
+                % {"count": out}
+            )
+        )
+    if balance.total > 0:
+        reasons.append(
+            errors.MoneyOwed(_("%(amount)s is owed. Pay it first.") % {"amount": shown(balance.total)})
+        )
+    elif balance.total < 0:
+        reasons.append(
+            errors.CreditLeft(
+                _("The shop owes you %(amount)s. The counter pays it out.")
+                % {"amount": shown(-balance.total)}
+            )
+        )
+    return reasons

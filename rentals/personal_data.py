@@ -1,0 +1,85 @@
+"""Everything that the shop holds on a member, as one JSON document that is written while it is read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import datetime
+from typing import Any
+
+from django.conf import settings
+from django.core.serializers.json import DjangoJSONEncoder
+
+from accounts import personal_data
+from accounts.models import User
+from accounts.personal_data import Part
+from rentals.models import LedgerEntry, Rental
+
+
+def everything_on(member: User, *, at: datetime) -> Iterator[str]:
+    """The document in pieces: however much there is, little of it is in memory."""
+    yield from as_json(
+        [("made", {"by": settings.SITE_NAME, "at": at, "currency": settings.CURRENCY}), *held_on(member)]
+    )
+
+
+def held_on(member: User) -> Iterator[Part]:
+    yield from personal_data.held_on(member)
+    yield "rentals", (_rental(one) for one in _rentals(member))
+    yield (
+        "ledger",
+        LedgerEntry.objects.filter(user=member)
+        .order_by("number")
+        .values(
+            "number", "kind", "amount", "balance", "rental", "reverses__number", "method", "note", "working",
+            "posted_at",
+        )
+        .iterator(),
+    )  # fmt: skip
+
+
+def _rentals(member: User) -> Iterator[Rental]:
+    return Rental.objects.filter(user=member).with_terms().order_by("ref").iterator(chunk_size=500)
+
+
+def _rental(one: Rental) -> dict[str, Any]:
+    return {
+        "ref": one.ref,
+        "book": one.book.name,
+        "author": one.book.author,
+        "barcode": one.copy.barcode,
+        "rented_at": one.rented_at,
+        "due_at": one.due_at,
+        "returned_at": one.returned_at,
+        "renewals": one.renewals,
+        "due_before_renewals": one.due_before,
+        "price_list": one.price_list.name,
+        "replacement_price": one.replacement_price,
+        "charge": one.charge,
+        "voided_at": one.voided_at,
+    }
+
+
+def as_json(parts: Iterable[Part]) -> Iterator[str]:
+    """One JSON object of the parts, each a single object or a list."""
+    before = "{\n"
+    for name, content in parts:
+        yield f"{before}{_written(name)}: "
+        if isinstance(content, dict):
+            yield _written(content)
+        else:
+            yield from _list(content)
+        before = ",\n"
+    yield "\n}\n"
+
+
+def _list(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+    before = "[\n  "
+    for row in rows:
+        yield before + _written(row)
+        before = ",\n  "
+    yield "[]" if before.startswith("[") else "\n]"
+
+
+def _written(value: Any) -> str:
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)

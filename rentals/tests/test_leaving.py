@@ -1,0 +1,254 @@
+"""Closing an account: what stands against it, and that nothing of the person is left."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from functools import partial
+from typing import Any
+from unittest import mock
+
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.apps import apps
+from django.contrib.admin.models import CHANGE, LogEntry
+from django.contrib.auth.models import Group, Permission
+from django.contrib.sessions.models import Session
+from django.core.exceptions import ValidationError
+from django.db import connection, models
+from django.test import Client
+from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenError
+
+from accounts import tokens
+from accounts.models import CLOSED, User
+from accounts.sign_up import open_account, record_address
+from accounts.tests.case import give_totp
+from books.stock import add_book
+from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
+from lori_assignment.errors import Refusal
+from rentals import ledger, services
+from rentals.leaving import against_closing, close_account
+from rentals.models import LedgerEntry, Rental
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+# What there is of her to find, each in a spelling that nothing else has.
+OF_ALICE = {
+    "username": "zephyrine",
+    "email": "zephyrine@moss.example",
+    "name": "Zéphyrine Moss",
+    "phone": "+39 06 5550142",
+    "address": "Via Zephyra 7",
+}
+
+
+class LeavingCase(CastTestCase):
+    def rent(self, member: User, at: datetime = MONDAY) -> Rental:
+        return services.rent_book(member=member, book=add_book(name="Emma", kind=3), at=at, now=at)
+
+    def give_back(self, rental: Rental, at: datetime = MONDAY + DAY) -> None:
+        services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+
+    def pay(self, member: User, amount: str, at: datetime = MONDAY + DAY) -> LedgerEntry:
+        return ledger.take_payment(
+            member=member,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=at,
+            note="At the counter",
+        )
+
+    def reasons(self, member: User, at: datetime = MONDAY + DAY) -> list[tuple[str, str]]:
+        with self.assertRaises(Refusal) as raised:
+            close_account(member=member, at=at)
+        self.assertTrue(User.objects.get(pk=member.pk).username)
+        return [(reason.code, str(reason)) for reason in raised.exception.reasons]
+
+
+class RefusalTest(LeavingCase):
+    def test_books_that_are_out_are_brought_back_first(self):
+        rental = self.rent(self.alice)
+        self.pay(self.alice, "4.50")
+        self.assertEqual(
+            self.reasons(self.alice), [("books_out", "One book is still out. Bring it back first.")]
+        )
+        self.assertEqual(
+            [str(reason) for reason in against_closing(self.alice, at=MONDAY + DAY)],
+            ["One book is still out. Bring it back first."],
+        )
+        self.give_back(rental)
+        close_account(member=self.alice, at=MONDAY + DAY)
+
+    def test_what_is_owed_is_paid_first(self):
+        self.give_back(self.rent(self.alice))
+        self.assertEqual(self.reasons(self.alice), [("money_owed", "$4.50 is owed. Pay it first.")])
+        self.pay(self.alice, "4.50")
+        close_account(member=self.alice, at=MONDAY + DAY)
+
+    def test_what_the_shop_owes_is_paid_out_first(self):
+        rental = self.rent(self.alice)
+        self.give_back(rental)
+        self.pay(self.alice, "4.50")
+        services.void_rental(rental=rental, at=MONDAY + DAY, actor=self.carol)
+        self.assertEqual(
+            self.reasons(self.alice),
+            [("credit_left", "The shop owes you $4.50. The counter pays it out.")],
+        )
+
+    def test_all_reasons_are_named_at_once(self):
+        for _ in range(2):
+            self.rent(self.carol)
+        self.assertEqual(
+            self.reasons(self.carol),
+            [
+                ("staff_account", "This account belongs to staff. An administrator closes it."),
+                ("books_out", "2 books are still out. Bring them back first."),
+                ("money_owed", "$9.00 is owed. Pay it first."),
+            ],
+        )
+
+    def test_a_closed_account_is_not_closed_again(self):
+        close_account(member=self.alice, at=MONDAY)
+        self.assertEqual([code for code, _ in self.reasons(self.alice)], ["member_inactive"])
+
+
+class ForgottenTest(LeavingCase):
+    """Alice, with everything that a member can leave behind."""
+
+    def setUp(self):
+        User.objects.filter(pk=self.alice.pk).update(**OF_ALICE, language="de", last_login=timezone.now())
+        self.alice.refresh_from_db()
+        record_address(self.alice)
+        self.browser = Client(headers={"user-agent": "Zephyr Browser"})
+        self.browser.post("/user/login/", {"login": OF_ALICE["username"], "password": PASSWORD})
+        self.refresh = tokens.give_tokens(self.alice).refresh
+        give_totp(self.alice)
+        RecoveryCodes.activate(self.alice)
+        self.alice.groups.add(Group.objects.create(name="Readers"))
+        self.alice.user_permissions.add(Permission.objects.first())
+        for row in (self.alice, self.alice.emailaddress_set.get()):
+            LogEntry.objects.log_actions(self.dan.pk, [row], CHANGE, "Changed", single_object=True)
+        self.give_back(self.rent(self.alice))
+        self.pay(self.alice, "4.50")
+
+    def close(self):
+        close_account(member=self.alice, at=MONDAY + DAY)
+
+    def test_nothing_of_the_person_is_in_any_text_of_any_table(self):
+        traces = {*OF_ALICE.values(), self.refresh, "Zephyr Browser"}
+        found = set(self.places(traces))
+        # Before: she is all over, or the search does not find what there is.
+        self.assertLessEqual(
+            {
+                "accounts.User.username",
+                "accounts.User.email",
+                "accounts.User.name",
+                "accounts.User.phone",
+                "accounts.User.address",
+                "account.EmailAddress.email",
+                "admin.LogEntry.object_repr",
+                "token_blacklist.OutstandingToken.token",
+                "usersessions.UserSession.user_agent",
+                "sessions.Session.session_data",
+            },
+            found,
+        )
+        self.close()
+        self.assertEqual(list(self.places(traces)), [])
+
+    def places(self, traces: set[str]) -> Iterator[str]:
+        for model in apps.get_models():
+            for field in model._meta.concrete_fields:
+                if isinstance(field, models.CharField | models.TextField | models.JSONField):
+                    texts = self.texts(model, field)
+                    if any(trace.lower() in text for trace in traces for text in texts):
+                        yield f"{model._meta.label}.{field.name}"
+
+    def texts(self, model: Any, field: Any) -> list[str]:
+        rows = model._default_manager.all()
+        if model is Session and field.name == "session_data":
+            return [str(row.get_decoded()).lower() for row in rows]
+        return [str(value).lower() for value in rows.values_list(field.name, flat=True)]
+
+    def test_nothing_that_is_hers_alone_points_to_the_account(self):
+        self.close()
+        left = {
+            f"{relation.related_model._meta.label}.{relation.field.name}"
+            for relation in User._meta.related_objects
+            if relation.related_model._base_manager.filter(**{relation.field.name: self.alice}).exists()
+        }
+        self.assertEqual(left, {"rentals.Rental.user", "rentals.LedgerEntry.user"})
+        closed = User.objects.get(pk=self.alice.pk)
+        self.assertFalse(closed.groups.exists() or closed.user_permissions.exists())
+
+    def test_the_shops_totals_stay(self):
+        before = [list(model.objects.order_by("pk").values()) for model in (Rental, LedgerEntry)]
+        self.close()
+        self.assertEqual(
+            [list(model.objects.order_by("pk").values()) for model in (Rental, LedgerEntry)], before
+        )
+        self.assertEqual(ledger.posted_balance(self.alice), 0)
+
+    def test_nothing_opens_it_again(self):
+        self.close()
+        closed = User.objects.get(pk=self.alice.pk)
+        self.assertEqual((closed.is_active, closed.has_usable_password()), (False, False))
+        self.assertEqual(self.browser.get("/user/email/").status_code, 302)
+        with self.assertRaises(TokenError):
+            tokens.renew(self.refresh)
+        with self.assertRaises(Refusal) as refused:
+            self.rent(closed)
+        self.assertEqual(refused.exception.code, "member_inactive")
+
+    def test_a_session_that_no_list_knows_ends_too(self):
+        unknown = Client()
+        unknown.force_login(self.alice)
+        self.close()
+        self.assertEqual(unknown.get("/user/email/").status_code, 302)
+
+    def test_the_same_person_can_come_back_as_new(self):
+        self.close()
+        anew = open_account(
+            username=OF_ALICE["username"], email=OF_ALICE["email"], password=PASSWORD, name=OF_ALICE["name"]
+        )
+        self.assertNotEqual(anew.pk, self.alice.pk)
+        self.assertEqual(ledger.balance(anew, at=MONDAY + DAY).total, 0)
+
+    def test_nobody_takes_the_name_of_a_closed_account(self):
+        self.close()
+        name = User.objects.get(pk=self.alice.pk).username
+        self.assertTrue(name.startswith(CLOSED))
+        for taken in (name, f"{CLOSED}999999"):
+            with self.assertRaises(ValidationError):
+                open_account(username=taken, email="", password=PASSWORD)
+
+    def test_a_change_that_was_under_way_comes_too_late(self):
+        late = User.objects.get(pk=self.alice.pk)
+        self.close()
+        late.change_profile(name=OF_ALICE["name"], phone=OF_ALICE["phone"])
+        late.choose_language("de")
+        closed = User.objects.get(pk=self.alice.pk)
+        self.assertEqual((closed.name, closed.phone, closed.language), ("", "", ""))
+
+    def test_all_is_kept_when_something_goes_wrong_on_the_way(self):
+        with mock.patch.object(User, "save", side_effect=RuntimeError), self.assertRaises(RuntimeError):
+            self.close()
+        self.assertTrue(self.alice.emailaddress_set.exists())
+
+
+class LeavingRaceTest(RaceTestCase):
+    def test_an_account_is_closed_or_rents_and_never_both(self):
+        for number in range(4):
+            member = User.objects.create_user(f"m{number}", f"m{number}@example.org", PASSWORD)
+            book = add_book(name="Emma", kind=3)
+            now = timezone.now()
+            outcomes = self.all_at_once(
+                partial(close_account, member=member, at=now),
+                partial(services.rent_book, member=member, book=book, at=now, now=now),
+            )
+            refused = [one.code for one in outcomes if isinstance(one, Refusal)]
+            self.assertIn(refused, (["books_out"], ["member_inactive"]), (connection.vendor, outcomes))
+            member.refresh_from_db()
+            self.assertEqual(member.is_active, Rental.objects.filter(user=member).exists())
