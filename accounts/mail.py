@@ -40,8 +40,8 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
     if _kept_back.get() or not (member.is_active and member.email):
         return
     facts |= {"member": member, "site_name": settings.SITE_NAME}
-    # The member's own language belongs here, once an account has one.
-    with translation.override(settings.LANGUAGE_CODE), timezone.override(timezone.get_default_timezone()):
+    language = member.language or settings.LANGUAGE_CODE
+    with translation.override(language), timezone.override(timezone.get_default_timezone()):
         subject = render_to_string(f"mail/{template}_subject.txt", facts)
         body = render_to_string(f"mail/{template}.txt", facts)
     try:

@@ -14,16 +14,18 @@ from lori_assignment.errors import Refusal, refuse
 from lori_assignment.money import shown
 from rentals import errors, ledger
 from rentals.locks import lock_member
+from rentals.queue import leave_all_queues
 
 
 @transaction.atomic
 def close_account(*, member: User, at: datetime) -> None:
-    """Forget the person; what was rented and paid stays, under a number.
+    """Forget the person; what was rented and paid stays, under a number. The places in queues pass on.
 
     Raises every refusal that `against_closing` finds, in one.
     """
     member = lock_member(member)
     refuse(against_closing(member, at=at))
+    leave_all_queues(member=member, at=at)
     forget(member)
 
 

@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from accounts import personal_data
 from accounts.models import User
 from accounts.personal_data import Part
-from rentals.models import LedgerEntry, Rental
+from rentals.models import Hold, LedgerEntry, Rental
 
 
 def everything_on(member: User, *, at: datetime) -> Iterator[str]:
@@ -26,6 +26,13 @@ def everything_on(member: User, *, at: datetime) -> Iterator[str]:
 def held_on(member: User) -> Iterator[Part]:
     yield from personal_data.held_on(member)
     yield "rentals", (_rental(one) for one in _rentals(member))
+    yield (
+        "holds",
+        Hold.objects.filter(user=member)
+        .order_by("pk")
+        .values("book__name", "placed_at", "ready_at", "pick_up_by", "ended_at", "outcome", "rental")
+        .iterator(),
+    )
     yield (
         "ledger",
         LedgerEntry.objects.filter(user=member)

@@ -29,7 +29,8 @@ from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal
 from rentals import ledger, services
 from rentals.leaving import against_closing, close_account
-from rentals.models import LedgerEntry, Rental
+from rentals.models import Hold, LedgerEntry, Rental
+from rentals.queue import place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -132,6 +133,14 @@ class ForgottenTest(LeavingCase):
             LogEntry.objects.log_actions(self.dan.pk, [row], CHANGE, "Changed", single_object=True)
         self.give_back(self.rent(self.alice))
         self.pay(self.alice, "4.50")
+        # One book is put aside for her, for another she waits.
+        for is_put_aside in (False, True):
+            book = add_book(name="Persuasion", kind=3)
+            rental = services.rent_book(member=self.bob, book=book, at=MONDAY, now=MONDAY)
+            place_hold(member=self.alice, book=book, at=MONDAY)
+            if is_put_aside:
+                place_hold(member=self.carol, book=book, at=MONDAY)
+                self.give_back(rental)
 
     def close(self):
         close_account(member=self.alice, at=MONDAY + DAY)
@@ -179,9 +188,15 @@ class ForgottenTest(LeavingCase):
             for relation in User._meta.related_objects
             if relation.related_model._base_manager.filter(**{relation.field.name: self.alice}).exists()
         }
-        self.assertEqual(left, {"rentals.Rental.user", "rentals.LedgerEntry.user"})
+        self.assertEqual(left, {"rentals.Rental.user", "rentals.LedgerEntry.user", "rentals.Hold.user"})
         closed = User.objects.get(pk=self.alice.pk)
         self.assertFalse(closed.groups.exists() or closed.user_permissions.exists())
+
+    def test_the_places_in_queues_pass_on(self):
+        self.assertEqual(Hold.objects.ready().get().user, self.alice)
+        self.close()
+        self.assertFalse(Hold.objects.live().filter(user=self.alice).exists())
+        self.assertEqual(Hold.objects.ready().get().user, self.carol)
 
     def test_the_shops_totals_stay(self):
         before = [list(model.objects.order_by("pk").values()) for model in (Rental, LedgerEntry)]
