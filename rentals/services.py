@@ -127,18 +127,25 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     return rental
 
 
+def refusals_to_renew(rental: Rental, *, policy: Policy) -> list[Refusal]:
+    """Every reason why `rental`, which is open, is not renewed; none when it is. A page may ask too."""
+    reasons: list[Refusal] = []
+    if rental.renewals >= policy.max_renewals:
+        reasons.append(errors.RenewalLimit())
+    return reasons
+
+
 @transaction.atomic
 def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     """Move the due date on by the rental period, counted from the due date, or from `at` if late.
 
     Days that were late already stay late: a renewal never makes a rental cheaper.
-    Raises AlreadyVoid, AlreadyReturned, RenewalLimit.
+    Raises AlreadyVoid, AlreadyReturned, and what `refusals_to_renew` has, in one.
     """
     rental = _locked(rental)
     policy = Policy.current()
     refuse_unless_open(rental)
-    if rental.renewals >= policy.max_renewals:
-        raise errors.RenewalLimit
+    refuse(refusals_to_renew(rental, policy=policy))
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
     rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
     rental.renewals += 1
@@ -152,7 +159,6 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
 
     Raises AlreadyVoid.
     """
-    reason = reason or _("The rental is void.")
     rental = _locked(rental)
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
