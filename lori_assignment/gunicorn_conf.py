@@ -18,6 +18,8 @@ keepalive = 5
 # A search with a long cursor still fits.
 limit_request_line = 8190
 accesslog = "-"
+# Some addresses are secrets.
+logger_class = "lori_assignment.logs.AccessLog"
 # Nobody steers a running server by a socket in somebody's home folder.
 control_socket_disable = True
 

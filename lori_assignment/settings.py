@@ -426,7 +426,10 @@ LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
     "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+    "filters": {"without_secrets": {"()": "lori_assignment.logs.WithoutSecrets"}},
+    "handlers": {
+        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_secrets"]}
+    },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Its own handler would print every line a second time, and its own level overrule ours.
     "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},

@@ -97,9 +97,14 @@ class Overpayment(Refusal):
     message = _("This is more than the member owes.")
 
 
+class RefundAboveCredit(Refusal):
+    code = "refund_above_credit"
+    message = _("This is more than the shop owes the member.")
+
+
 class NotReversible(Refusal):
     code = "not_reversible"
-    message = _("Only payments and waivers are reversed. For a rent, make its rental void.")
+    message = _("Only payments, waivers and refunds are reversed. For a rent, make its rental void.")
 
 
 class AlreadyReversed(Refusal):

@@ -17,6 +17,7 @@ from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
+from books.models import Kind
 from rentals import errors
 from rentals.locks import lock_member
 from rentals.models import ZERO, LedgerEntry, Rental
@@ -83,7 +84,8 @@ def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> 
     charged = rental.running_price(until)
     working = {
         "price_list": rental.price_list.name,
-        "kind": rental.rate.get_kind_display(),
+        # Its name, whatever language the desk speaks: what is kept is translated when it is shown.
+        "kind": Kind(rental.rate.kind).name.lower(),
         "rented_at": rental.rented_at.isoformat(),
         "returned_at": until.isoformat(),
         **charged.as_json(),
@@ -138,8 +140,39 @@ def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: dateti
     return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
 
 
+def refuse_more_than_credit(member: User, amount: Decimal, *, at: datetime) -> None:
+    """Raises RefundAboveCredit when the shop owes the member less than `amount` at `at`."""
+    credit = -balance(member, at=at).total
+    if amount > credit:
+        raise errors.RefundAboveCredit(
+            _("The shop owes the member %(credit)s %(currency)s, less than %(amount)s.")
+            % {"credit": max(credit, ZERO), "amount": amount, "currency": settings.CURRENCY}
+        )
+
+
 @transaction.atomic
-def reverse(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
+def refund(
+    *, member: User, amount: Decimal, method: LedgerEntry.Method, reason: str, actor: User, at: datetime
+) -> LedgerEntry:
+    """Pay out `amount`, above zero, of what the shop owes the member.
+
+    The running cost of open rentals is kept back. Raises RefundAboveCredit above what is owed.
+    """
+    member = lock_member(member)
+    refuse_more_than_credit(member, amount, at=at)
+    return post(
+        member=member,
+        kind=LedgerEntry.Kind.REFUND,
+        amount=amount,
+        method=method,
+        note=reason,
+        actor=actor,
+        at=at,
+    )
+
+
+@transaction.atomic
+def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
     """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
 
     Raises AlreadyReversed, and NotReversible for a reversal and for a rent: a rental that stands has

@@ -161,6 +161,9 @@ class RentalQuerySet(models.QuerySet["Rental"]):
     def open(self) -> Self:
         return self.standing().filter(returned_at=None)
 
+    def returned(self) -> Self:
+        return self.standing().filter(returned_at__isnull=False)
+
     def overdue(self, at: datetime) -> Self:
         return self.open().filter(due_at__lt=at)
 
@@ -258,6 +261,11 @@ class Rental(models.Model):
                 fields=["due_at"],
                 condition=Q(returned_at=None, voided_at=None),
                 name="rental_open_by_due_date",
+            ),
+            models.Index(
+                fields=["user", "returned_at", "ref"],
+                condition=Q(returned_at__isnull=False, voided_at=None),
+                name="rental_history_by_user",
             ),
         ]
 
@@ -434,6 +442,14 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
     def payments(self) -> Self:
         return self.filter(kind=LedgerEntry.Kind.PAYMENT)
 
+    def money_moved(self) -> Self:
+        """Payments and refunds: what a receipt is written for."""
+        return self.filter(kind__in=[LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND])
+
+    def with_facts(self) -> Self:
+        """With all that `rentals.wording` reads."""
+        return self.select_related("user", "rental__copy__book", "reverses")
+
     def for_user(self, user: User) -> Self:
         """The entries that `user` may see: staff all, members their own."""
         return self if user.is_staff else self.filter(user=user)
@@ -526,5 +542,33 @@ class LedgerEntry(models.Model):
             ),
         ]
 
+        indexes = [models.Index(fields=["user", "posted_at"], name="ledger_by_user_and_time")]
+
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"
+
+
+class CalendarFeed(models.Model):
+    """A member's due dates for calendar programs, at a secret link; see `rentals.calendar_feeds`.
+
+    The link itself is not kept. It follows from `nonce` and the shop's SECRET_KEY, and is found again
+    by its digest: whoever reads the database can open no feed.
+    """
+
+    user = models.OneToOneField(
+        settings.AUTH_USER_MODEL,
+        models.CASCADE,
+        primary_key=True,
+        related_name="calendar_feed",
+        verbose_name=_("member"),
+    )
+    nonce = models.CharField(_("nonce"), max_length=64)
+    digest = models.CharField(_("digest of the secret"), max_length=64, unique=True)
+    made_at = models.DateTimeField(_("made"))
+
+    class Meta:
+        verbose_name = _("calendar feed")
+        verbose_name_plural = _("calendar feeds")
+
+    def __str__(self) -> str:
+        return str(self.user)

@@ -9,7 +9,6 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.db import transaction
-from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.locks import lock_book, lock_copy
@@ -141,7 +140,6 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
 
     The copy goes to whoever waits first. Raises AlreadyVoid.
     """
-    reason = reason or _("The rental is void.")
     rental = _locked(rental)
     if rental.voided_at is not None:
         raise errors.AlreadyVoid

@@ -33,7 +33,7 @@ class MemberField(forms.CharField):
 
 
 class CreditForm(forms.ModelForm):
-    """Money that a member pays, or that the shop lets the member off."""
+    """Money that a member pays or gets back, or that the shop lets the member off."""
 
     user = MemberField(
         label=gettext_lazy("Member"), max_length=254, help_text=gettext_lazy("Username or e-mail address.")
@@ -43,6 +43,7 @@ class CreditForm(forms.ModelForm):
         choices=[
             (LedgerEntry.Kind.PAYMENT, gettext_lazy("payment")),
             (LedgerEntry.Kind.WAIVER, gettext_lazy("waiver")),
+            (LedgerEntry.Kind.REFUND, gettext_lazy("refund")),
         ],
     )
     amount = forms.DecimalField(
@@ -50,26 +51,31 @@ class CreditForm(forms.ModelForm):
         min_value=Decimal("0.01"),
         max_digits=8,
         decimal_places=2,
-        help_text=gettext_lazy("At most what the member owes, with the books that are out."),
+        help_text=gettext_lazy(
+            "At most what the member owes, with the books that are out; of a refund, what the shop owes."
+        ),
     )
 
     class Meta:
         model = LedgerEntry
         fields: ClassVar[list[str]] = ["user", "kind", "amount", "method", "note"]
         help_texts: ClassVar[dict[str, Any]] = {
-            "method": gettext_lazy("How it was paid; for a payment."),
-            "note": gettext_lazy("A waiver says why; a payment may say something."),
+            "method": gettext_lazy("How it was paid; for a payment and a refund."),
+            "note": gettext_lazy("A waiver and a refund say why; a payment may say something."),
         }
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
-        if given.get("kind") == LedgerEntry.Kind.PAYMENT and not given.get("method"):
-            self.add_error("method", _("A payment says how it was paid."))
-        if given.get("kind") == LedgerEntry.Kind.WAIVER and not given.get("note"):
-            self.add_error("note", _("A waiver says why."))
-        if "user" in given and "amount" in given:
+        kind = given.get("kind")
+        if kind in (LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND) and not given.get("method"):
+            self.add_error("method", _("A payment and a refund say how it was paid."))
+        if kind in (LedgerEntry.Kind.WAIVER, LedgerEntry.Kind.REFUND) and not given.get("note"):
+            self.add_error("note", _("A waiver and a refund say why."))
+        if {"user", "kind", "amount"} <= given.keys():
+            paid_out = kind == LedgerEntry.Kind.REFUND
+            check = ledger.refuse_more_than_credit if paid_out else ledger.refuse_more_than_owed
             try:
-                ledger.refuse_more_than_owed(given["user"], given["amount"], at=timezone.now())
+                check(given["user"], given["amount"], at=timezone.now())
             except Refusal as refusal:
                 self.add_error("amount", str(refusal))
         return given
@@ -102,7 +108,7 @@ class LedgerEntryAdmin(ReadOnly):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        title = {"title": _("Take a payment, or let a member off")}
+        title = {"title": _("Take a payment, let a member off, or pay out a credit")}
         return super().add_view(request, form_url, title | (extra_context or {}))
 
     def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
@@ -115,6 +121,8 @@ class LedgerEntryAdmin(ReadOnly):
         }
         if given["kind"] == LedgerEntry.Kind.PAYMENT:
             entry = ledger.take_payment(method=given["method"], note=given["note"], **facts)
+        elif given["kind"] == LedgerEntry.Kind.REFUND:
+            entry = ledger.refund(method=given["method"], reason=given["note"], **facts)
         else:
             entry = ledger.waive(reason=given["note"], **facts)
         obj.pk = entry.pk
@@ -126,7 +134,5 @@ class LedgerEntryAdmin(ReadOnly):
         self.try_each(
             request,
             entries,
-            lambda entry: ledger.reverse(
-                entry=entry, reason=_("Corrected."), actor=self.caller(request), at=timezone.now()
-            ),
+            lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=timezone.now()),
         )

@@ -134,11 +134,22 @@ class LedgerAdminTest(ShopAdminTestCase):
         entry = LedgerEntry.objects.get(kind="waiver")
         self.assertEqual((str(entry.amount), entry.note, entry.method), ("-2.00", "Flooded flat", ""))
 
+    def test_a_credit_is_paid_out(self) -> None:
+        self.told(self.credit(amount="4.50"))
+        self.act("rental", "make_void", Rental.objects.get())
+        self.assertIn("less than 4.51", self.errors(self.credit(kind="refund", amount="4.51"))["amount"][0])
+        self.assertEqual(
+            list(self.errors(self.credit(kind="refund", amount="4.50", method=""))), ["method", "note"]
+        )
+        told = self.told(self.credit(kind="refund", amount="4.50", note="Charged by mistake."))
+        self.assertIn("refund 4.50", told[0])
+        self.assertEqual(ledger.posted_balance(self.alice), 0)
+
     def test_what_is_wrong_is_an_error_of_its_field(self) -> None:
         for field, value in (
             *(("amount", amount) for amount in ("4.51", "0", "-1", "1.001", "NaN", "")),
             *(("method", method) for method in ("", "gold")),
-            *(("kind", kind) for kind in ("", "rent", "refund")),
+            *(("kind", kind) for kind in ("", "rent", "reversal")),
             ("note", "x" * 501),
         ):
             with self.subTest(field=field, value=value):
@@ -162,7 +173,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
         told = self.act("ledgerentry", "reverse", payment, self.charge)
         self.assertEqual(told[0], "payment -2.00: This entry has been reversed already.")
-        self.assertIn("rent 4.50: Only payments and waivers are reversed.", told[1])
+        self.assertIn("rent 4.50: Only payments, waivers and refunds are reversed.", told[1])
         self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
 
     def test_an_entry_is_only_looked_at_with_its_working(self) -> None:

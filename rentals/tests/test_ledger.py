@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unittest import mock
+
+from django.utils import translation
 
 from books.models import Book
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
 from rentals import errors, ledger, services
-from rentals.models import LedgerEntry, PriceList, Rate, Rental
+from rentals.models import LedgerEntry, Policy, PriceList, Rate, Rental
 from rentals.price_lists import make_price_list
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -159,6 +162,78 @@ class PaymentTest(LedgerTestCase):
         waiver = ledger.waive(amount=Decimal("4.50"), **facts)  # type: ignore[arg-type]  # as above
         self.assertEqual((waiver.amount, waiver.note), (Decimal("-4.50"), "Pages missing."))
         self.assertEqual(self.owed(MONDAY + DAY), 0)
+
+
+class RefundTest(LedgerTestCase):
+    def refund(self, amount: str, at: datetime) -> LedgerEntry:
+        return ledger.refund(
+            member=self.alice,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            reason="Charged by mistake.",
+            actor=self.carol,
+            at=at,
+        )
+
+    def have_a_credit(self) -> None:
+        """Of 4.50: a rent that was paid, and then turned out to be a mistake."""
+        rental = self.give_back(self.rent(), MONDAY + DAY)
+        self.pay("4.50", MONDAY + DAY)
+        services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
+
+    def test_what_the_shop_owes_is_paid_out_and_no_more(self) -> None:
+        self.have_a_credit()
+        with self.assertRaises(errors.RefundAboveCredit):
+            self.refund("4.51", MONDAY + 2 * DAY)
+        paid_out = self.refund("4.50", MONDAY + 2 * DAY)
+        self.assertEqual((paid_out.kind, paid_out.amount), ("refund", Decimal("4.50")))
+        self.assertEqual((paid_out.note, paid_out.method), ("Charged by mistake.", "cash"))
+        self.assertEqual(self.owed(MONDAY + 2 * DAY), 0)
+
+    def test_what_is_out_is_kept_back(self) -> None:
+        self.have_a_credit()
+        self.rent(MONDAY + 2 * DAY, add_book(name="Cosmos", kind=1))
+        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member 2.50 USD, less than 2.51."):
+            self.refund("2.51", MONDAY + 2 * DAY)
+        self.refund("2.50", MONDAY + 2 * DAY)
+
+    def test_who_owes_gets_nothing_and_it_leaves_no_trace(self) -> None:
+        self.rent()
+        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member 0.00 USD"):
+            self.refund("0.01", MONDAY)
+        self.assertFalse(LedgerEntry.objects.exists())
+
+    def test_it_is_reversed_like_a_payment(self) -> None:
+        self.have_a_credit()
+        ledger.reverse(entry=self.refund("4.50", MONDAY + 2 * DAY), actor=self.carol, at=MONDAY + 3 * DAY)
+        self.assertEqual(self.owed(MONDAY + 3 * DAY), Decimal("-4.50"))
+
+
+class NeutralTest(LedgerTestCase):
+    """What is kept is the same whatever language the desk speaks."""
+
+    def test_a_working_names_its_kind_in_no_language(self) -> None:
+        with translation.override("de"), mock.patch.object(Rate, "get_kind_display", return_value="Roman"):
+            rental = self.give_back(self.rent(), MONDAY + DAY)
+        assert rental.rent_entry is not None
+        self.assertEqual(rental.rent_entry.working["kind"], "novel")
+
+    def test_a_correction_without_a_reason_has_no_words_of_ours(self) -> None:
+        rental = self.give_back(self.rent(), MONDAY + DAY)
+        services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
+        self.assertEqual(LedgerEntry.objects.get(kind="reversal").note, "")
+
+
+class RenewalQuestionTest(LedgerTestCase):
+    def test_why_not_is_asked_without_renewing_and_is_what_renewing_says(self) -> None:
+        rental = self.rent()
+        policy = Policy.current()
+        self.assertEqual(services.renewal_refusals(rental, policy=policy, others_wait=False), [])
+        for _ in range(2):
+            rental = services.renew_rental(rental=rental, at=MONDAY)
+        [why_not] = services.renewal_refusals(rental, policy=policy, others_wait=False)
+        with self.assertRaisesMessage(errors.RenewalLimit, str(why_not)):
+            services.renew_rental(rental=rental, at=MONDAY)
 
 
 class ReversalTest(LedgerTestCase):

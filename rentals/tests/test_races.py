@@ -186,6 +186,24 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes, {"done": 2, "overpayment": 4})
         self.assertEqual(ledger.posted_balance(self.alice), Decimal("1.00"))
 
+    def test_refunds_at_once_never_exceed_the_credit(self) -> None:
+        rental = self.give_back(self.rent(self.alice, add_book(name="Emma", kind=3))())()
+        self.pay("4.50")()
+        services.void_rental(rental=rental, at=timezone.now(), actor=self.carol)
+
+        def pay_out() -> LedgerEntry:
+            return ledger.refund(
+                member=self.alice,
+                amount=Decimal("2.00"),
+                method=LedgerEntry.Method.CASH,
+                reason="Void.",
+                actor=self.carol,
+                at=timezone.now(),
+            )
+
+        outcomes = Counter(map(outcome, self.all_at_once(*[pay_out] * 5)))
+        self.assertEqual(outcomes, {"done": 2, "refund_above_credit": 3})
+
     @has_row_locks
     def test_without_the_members_lock_the_entrys_number_stops_the_second_payment_by_an_error(self) -> None:
         self._owe(2)

@@ -1,0 +1,73 @@
+"""What a person asks about a rental that is out: what it costs, when it is due, can it be renewed."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from lori_assignment.errors import Refusal
+from rentals.models import Policy, Rental
+from rentals.pricing import Price
+from rentals.services import renewal_refusals
+
+TOMORROW = timedelta(days=1)
+# So far ahead the name of a weekday says which day is meant.
+A_WEEK = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """An open rental at one moment. `at_due` is None when the due date is no longer ahead."""
+
+    rental: Rental
+    is_overdue: bool
+    due: str
+    now: Price
+    tomorrow: Price
+    at_due: Price | None
+    renewals_left: int
+    why_not_renewed: tuple[Refusal, ...]
+
+
+def look_ahead(rental: Rental, *, at: datetime, policy: Policy, others_wait: bool = False) -> Outlook:
+    """What `rental`, which is open, costs at `at`, a day later and at its due date, and its renewals."""
+    is_overdue = rental.is_overdue(at)
+    return Outlook(
+        rental=rental,
+        is_overdue=is_overdue,
+        due=due_in_words(rental.due_at, now=at),
+        now=rental.running_price(at),
+        tomorrow=rental.running_price(at + TOMORROW),
+        at_due=None if is_overdue else rental.running_price(rental.due_at),
+        renewals_left=max(0, policy.max_renewals - rental.renewals),
+        why_not_renewed=tuple(renewal_refusals(rental, policy=policy, others_wait=others_wait)),
+    )
+
+
+def due_in_words(due_at: datetime, *, now: datetime) -> str:
+    """Such as "due Friday, in 3 days": days are those of the calendar in the time zone in use."""
+    due = timezone.localtime(due_at)
+    days = (due.date() - timezone.localdate(now)).days
+    clock = date_format(due, "TIME_FORMAT")
+    if due_at < now and days == 0:
+        return _("overdue since %(time)s today") % {"time": clock}
+    if days < 0:
+        return ngettext("%(days)d day overdue", "%(days)d days overdue", -days) % {"days": -days}
+    if days == 0:
+        return _("due today at %(time)s") % {"time": clock}
+    if days == 1:
+        return _("due tomorrow at %(time)s") % {"time": clock}
+    if days < A_WEEK:
+        return ngettext("due %(weekday)s, in %(days)d day", "due %(weekday)s, in %(days)d days", days) % {
+            "weekday": date_format(due, "l"),
+            "days": days,
+        }
+    return ngettext("due %(date)s, in %(days)d day", "due %(date)s, in %(days)d days", days) % {
+        "date": date_format(due, "MONTH_DAY_FORMAT"),
+        "days": days,
+    }

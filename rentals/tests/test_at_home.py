@@ -1,0 +1,82 @@
+"""What a member is told about a rental that is out, in words and amounts."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from unittest import TestCase
+from zoneinfo import ZoneInfo
+
+from django.utils import timezone
+
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import services
+from rentals.at_home import due_in_words, look_ahead
+from rentals.models import Policy
+
+# A Tuesday.
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+HOUR = timedelta(hours=1)
+
+
+class DueInWordsTest(TestCase):
+    def test_it_says_how_far_off_the_day_is_on_the_calendar(self) -> None:
+        for ahead, words in (
+            (timedelta(minutes=1), "due today at 1:01 p.m."),
+            (timedelta(), "due today at 1 p.m."),
+            (11 * HOUR, "due tomorrow at midnight"),
+            (DAY, "due tomorrow at 1 p.m."),
+            (3 * DAY, "due Friday, in 3 days"),
+            (6 * DAY, "due Monday, in 6 days"),
+            (7 * DAY, "due December 1, in 7 days"),
+            (14 * DAY, "due December 8, in 14 days"),
+            (-HOUR, "overdue since noon today"),
+            (-14 * HOUR, "1 day overdue"),
+            (-2 * DAY, "2 days overdue"),
+        ):
+            with self.subTest(ahead=ahead):
+                self.assertEqual(due_in_words(NOW + ahead, now=NOW), words)
+
+    def test_days_are_those_of_the_shop(self) -> None:
+        late_evening = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
+        with timezone.override(ZoneInfo("Europe/Rome")):
+            self.assertEqual(due_in_words(late_evening, now=NOW), "due tomorrow at 12:30 a.m.")
+        self.assertEqual(due_in_words(late_evening, now=NOW), "due today at 11:30 p.m.")
+
+
+class OutlookTest(CastTestCase):
+    def look(self, *, rented: datetime, at: datetime = NOW) -> None:
+        self.rental = services.rent_book(
+            member=self.alice, book=add_book(name="Cosmos", kind=1), at=rented, now=rented
+        )
+        self.seen = look_ahead(self.rental, at=at, policy=Policy.current())
+
+    def totals(self) -> list[str | None]:
+        seen = self.seen
+        return [price and str(price.total) for price in (seen.now, seen.tomorrow, seen.at_due)]
+
+    def test_it_has_the_cost_now_tomorrow_and_at_the_due_date(self) -> None:
+        self.look(rented=NOW - 3 * DAY)
+        self.assertEqual(self.totals(), ["3.50", "5.00", "20.00"])
+        self.assertEqual((self.seen.is_overdue, self.seen.due), (False, "due December 5, in 11 days"))
+
+    def test_a_due_date_that_has_passed_has_no_cost_of_its_own(self) -> None:
+        self.look(rented=NOW - 16 * DAY)
+        self.assertEqual(self.totals(), ["23.00", "24.50", None])
+        self.assertEqual((self.seen.is_overdue, self.seen.due), (True, "2 days overdue"))
+
+    def test_renewals_are_counted_down_to_the_reason_why_not(self) -> None:
+        self.look(rented=NOW)
+        self.assertEqual((self.seen.renewals_left, self.seen.why_not_renewed), (2, ()))
+        for _ in range(2):
+            self.rental = services.renew_rental(rental=self.rental, at=NOW)
+        seen = look_ahead(self.rental, at=NOW, policy=Policy.current())
+        self.assertEqual(seen.renewals_left, 0)
+        self.assertEqual([reason.code for reason in seen.why_not_renewed], ["renewal_limit"])
+
+    def test_a_policy_that_has_become_stricter_leaves_none(self) -> None:
+        self.look(rented=NOW)
+        self.rental.renewals = 2
+        seen = look_ahead(self.rental, at=NOW, policy=Policy(max_renewals=1))
+        self.assertEqual(seen.renewals_left, 0)

@@ -1,0 +1,127 @@
+"""Calendar feeds: the secret in the link, and what a calendar program reads."""
+
+from __future__ import annotations
+
+import base64
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.test import override_settings
+from icalendar import Calendar
+
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import calendar_feeds, services
+from rentals.models import CalendarFeed, Rental
+
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class SecretTest(CastTestCase):
+    def make(self) -> str:
+        secret = calendar_feeds.secret_of(calendar_feeds.make_feed(member=self.alice, at=NOW))
+        assert secret is not None
+        return secret
+
+    def test_it_leads_to_the_members_feed_and_to_no_other(self) -> None:
+        secret = self.make()
+        feed = calendar_feeds.find_feed(secret)
+        assert feed is not None
+        self.assertEqual((feed.user, calendar_feeds.secret_of(feed)), (self.alice, secret))
+        for wrong in ("", secret[:-1], secret.lower(), feed.digest, feed.nonce, "\u6751" * 43):
+            self.assertIsNone(calendar_feeds.find_feed(wrong))
+
+    def test_it_has_256_bits_and_does_not_stand_in_the_database(self) -> None:
+        secret = self.make()
+        self.assertEqual(len(base64.urlsafe_b64decode(secret + "=")), 32)
+        self.assertNotIn(secret, str(CalendarFeed.objects.values_list().get()))
+
+    def test_a_new_one_ends_the_one_before(self) -> None:
+        old, new = self.make(), self.make()
+        self.assertIsNone(calendar_feeds.find_feed(old))
+        self.assertIsNotNone(calendar_feeds.find_feed(new))
+        self.assertEqual(CalendarFeed.objects.count(), 1)
+
+    def test_one_that_was_revoked_leads_nowhere(self) -> None:
+        secret = self.make()
+        calendar_feeds.revoke_feed(member=self.bob)
+        self.assertIsNotNone(calendar_feeds.find_feed(secret))
+        for _ in range(2):
+            calendar_feeds.revoke_feed(member=self.alice)
+            self.assertIsNone(calendar_feeds.find_feed(secret))
+
+    def test_one_of_a_closed_account_leads_nowhere(self) -> None:
+        secret = self.make()
+        self.alice.is_active = False
+        self.alice.save()
+        self.assertIsNone(calendar_feeds.find_feed(secret))
+
+    def test_it_outlives_a_change_of_the_shops_key_but_can_be_shown_no_more(self) -> None:
+        secret = self.make()
+        with override_settings(SECRET_KEY="another"):
+            feed = calendar_feeds.find_feed(secret)
+            assert feed is not None
+            self.assertIsNone(calendar_feeds.secret_of(feed))
+
+
+@override_settings(SITE_URL="https://shop.example:8443")
+class DueDatesTest(CastTestCase):
+    def rent(self, at: datetime = NOW, **book: Any) -> Rental:
+        added = add_book(**{"name": "Emma", "author": "Jane Austen", "kind": 3} | book)
+        return services.rent_book(member=self.alice, book=added, at=at, now=at)
+
+    def events(self) -> list[Any]:
+        calendar = Calendar.from_ical(calendar_feeds.due_dates(self.alice))
+        self.assertEqual((calendar["version"], calendar["method"]), ("2.0", "PUBLISH"))
+        return calendar.walk("VEVENT")
+
+    def test_every_open_rental_is_an_event_at_its_due_date(self) -> None:
+        rental = self.rent()
+        returned = self.rent(name="Cosmos", kind=1)
+        services.return_rental(rental=returned, at=NOW, actor=self.carol, now=NOW)
+        [event] = self.events()
+        self.assertEqual(event["uid"], f"rental-{rental.ref}@shop.example")
+        self.assertEqual((event.decoded("dtstart"), event.decoded("dtstamp")), (NOW + 14 * DAY, NOW))
+        self.assertEqual((event["summary"], event["sequence"]), ("Bring back: Emma", 0))
+        self.assertIn("By Jane Austen. Rental no.", event["description"])
+        self.assertEqual(event["url"], "https://shop.example:8443/rentals/")
+
+    def test_it_warns_a_day_before(self) -> None:
+        self.rent()
+        [alarm] = self.events()[0].walk("VALARM")
+        self.assertEqual((alarm["action"], alarm.decoded("trigger")), ("DISPLAY", -DAY))
+
+    def test_a_renewal_moves_the_event_and_adds_none(self) -> None:
+        rental = self.rent()
+        before = self.events()[0]
+        services.renew_rental(rental=rental, at=NOW + DAY)
+        [after] = self.events()
+        self.assertEqual((before["uid"], after["sequence"]), (after["uid"], 1))
+        self.assertEqual((after.decoded("dtstart"), after.decoded("dtstamp")), (NOW + 28 * DAY, NOW + DAY))
+
+    def test_a_book_without_an_author_is_fine(self) -> None:
+        self.rent(author="")
+        self.assertRegex(self.events()[0]["description"], r"^Rental no\. \d+\. Renew it at https:")
+
+    def test_the_file_is_within_rfc_5545(self) -> None:
+        name = 'Village; or, "Люди" \\ 村上\nBEGIN:VEVENT\r\nUID:x ' + "long " * 40
+        self.rent(name=name.strip())
+        written = calendar_feeds.due_dates(self.alice)
+        self.assertTrue(written.endswith(b"END:VCALENDAR\r\n"))
+        for line in written.split(b"\r\n"):
+            self.assertLessEqual(len(line), 75)
+            self.assertNotIn(b"\n", line)
+            line.decode()
+        self.assertEqual(written.count(b"\r\nBEGIN:VEVENT\r\n"), 1)
+        self.assertEqual(len(self.events()), 1)
+        self.assertIn('Village; or, "Люди" \\ 村上', self.events()[0]["summary"])
+
+    def test_a_member_without_books_has_an_empty_calendar(self) -> None:
+        self.assertEqual(self.events(), [])
+
+    def test_it_costs_one_query_whatever_is_out(self) -> None:
+        for name in ("Emma", "Persuasion"):
+            self.rent(name=name)
+            with self.assertNumQueries(1):
+                calendar_feeds.due_dates(self.alice)

@@ -1,0 +1,135 @@
+"""Statements and receipts as PDF: what can be read in them, whatever people and books are called."""
+
+from __future__ import annotations
+
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from unittest import TestCase
+
+from django.utils import translation
+from hypothesis import given
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from rentals import ledger, services
+from rentals.models import LedgerEntry, Rental
+from rentals.papers import Paper, printable, receipt_as_pdf, statement_as_pdf
+from rentals.tests.test_statements import NOW, StatementTestCase
+
+DAY = timedelta(days=1)
+LETTERS = Paper("", at=NOW)._letters
+
+
+def pages_of(pdf: bytes) -> list[str]:
+    return [
+        page.extract_text().replace("\N{NO-BREAK SPACE}", " ") for page in PdfReader(io.BytesIO(pdf)).pages
+    ]
+
+
+class PrintableTest(TestCase):
+    def test_names_of_many_scripts_stay_as_they_are(self) -> None:
+        for name in ("Kovács", "Novotná", "Петренко", "Παπαδοπούλου", "Nguyễn", "Łukasz", "İpek", "€ £ ₴"):
+            self.assertEqual(printable(name, LETTERS), name)
+
+    def test_what_the_face_lacks_is_seen_to_be_missing(self) -> None:
+        for name, printed in (
+            ("村上", "☐☐"),
+            ("ἀρχή", "αρχή"),
+            ("Kova\u0301cs", "Kovács"),
+            ("a\nb\tc", "a b c"),
+            ("a\u200bb\x07", "ab"),
+            ("1\u202f000", "1\u00a0000"),
+            ("ﬄ①", "ﬄ1"),
+        ):
+            self.assertEqual(printable(name, LETTERS), printed)
+
+    @given(st.text())
+    def test_nothing_else_is_ever_printed(self, text: str) -> None:
+        self.assertTrue(all(ord(sign) in LETTERS or sign == " " for sign in printable(text, LETTERS)))
+
+
+class StatementPdfTest(StatementTestCase):
+    def text(self) -> str:
+        return "\n".join(pages_of(statement_as_pdf(self.of(2026, 11), at=NOW)))
+
+    def test_it_says_whose_it_is_and_how_the_balance_came_about(self) -> None:
+        self.alice.change_profile(name="Аліса Kovács", address="Moss Lane 1\nNewtown")
+        self.charge(NOW - 40 * DAY)
+        self.charge(NOW - DAY)
+        self.pay("2.00", NOW)
+        text = self.text()
+        for words in (
+            *("Lori Books", "Statement of November 2026", "Аліса Kovács", "Moss Lane 1, Newtown"),
+            *("alice@example.org", "Rent: Emma", "price list Tiered, novel", "1 day at $1.50: $1.50"),
+            *("Payment, cash", "-$2.00", "You owe $7.00.", "Page 1 of 1"),
+        ):
+            self.assertIn(words, text)
+        sums = [line for line in text.splitlines() if line.startswith(("Balance", "Charged", "Paid and"))]
+        self.assertEqual([line.split()[-1] for line in sums[:4]], ["$4.50", "$4.50", "-$2.00", "$7.00"], sums)
+
+    def test_a_quiet_month_says_so(self) -> None:
+        self.assertIn("Nothing was charged or paid in this month.", self.text())
+        self.assertIn("Nothing is owed.", self.text())
+
+    def test_a_long_month_has_more_pages_and_loses_nothing(self) -> None:
+        self.emma.name = "Emma, " + "or how to see what is before one's eyes, " * 6
+        self.emma.save()
+        for _ in range(30):
+            self.charge(NOW)
+        pages = pages_of(statement_as_pdf(self.of(2026, 11), at=NOW))
+        self.assertGreater(len(pages), 3)
+        self.assertEqual(sum(page.count("Rent: Emma") for page in pages), 30)
+        for number, page in enumerate(pages, start=1):
+            self.assertIn(f"Page {number} of {len(pages)}", page)
+
+    def test_a_hostile_name_and_note_are_only_text(self) -> None:
+        self.alice.change_profile(name="(村上) \\n **x** %PDF {nb}\U0001f642" * 5)
+        self.charge(NOW)
+        self.pay("1.00", NOW, "\u202eevil) Tj ET" * 20)
+        self.assertIn("(☐☐)", self.text())
+
+    def test_it_is_written_in_the_language_of_the_reader(self) -> None:
+        with translation.override("de"):
+            self.charge(NOW)
+            self.assertIn("4,50 $", self.text())
+
+
+class ReceiptPdfTest(StatementTestCase):
+    def text(self, entry: LedgerEntry) -> str:
+        found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
+        [page] = pages_of(receipt_as_pdf(found, at=NOW))
+        return page
+
+    def test_it_says_who_paid_what_to_whom(self) -> None:
+        self.charge(NOW)
+        payment = self.pay("2.00", datetime(2026, 11, 24, 12, 30, tzinfo=UTC), "Thanks")
+        text = self.text(payment)
+        for words in (
+            *(f"Receipt no. {payment.pk}", "Alice Moss", "cash", "11/24/2026 12:30 p.m.", "carol", "Thanks"),
+            *("No. 2 of the account", "Received with thanks", "$2.00"),
+        ):
+            self.assertIn(words, text)
+
+    def test_one_of_a_corrected_payment_says_that_it_counts_for_nothing(self) -> None:
+        self.charge(NOW)
+        payment = self.pay("2.00", NOW)
+        ledger.reverse(entry=payment, actor=self.carol, at=NOW)
+        self.assertIn("by no. 3 and counts for nothing.", self.text(payment))
+
+    def test_a_refund_has_one_too(self) -> None:
+        self.charge(NOW)
+        self.pay("4.50", NOW)
+        rental = Rental.objects.get(user=self.alice)
+        services.void_rental(rental=rental, at=NOW, actor=self.carol)
+        refund = ledger.refund(
+            member=self.alice,
+            amount=Decimal("4.50"),
+            method=LedgerEntry.Method.CASH,
+            reason="Void.",
+            actor=self.carol,
+            at=NOW,
+        )
+        text = self.text(refund)
+        for words in ("Paid out by", "Handed out by", "$4.50", "Void."):
+            self.assertIn(words, text)

@@ -1,0 +1,159 @@
+"""Statements: which months there are, what is in them, and that they add up; as CSV too."""
+
+from __future__ import annotations
+
+import csv
+import io
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+
+from django.test import override_settings
+
+from accounts.models import User
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import ledger, services, statement_csv
+from rentals.models import LedgerEntry
+from rentals.statements import Month, Statement, months_of, statement
+
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class MonthTest(CastTestCase):
+    def test_it_knows_its_neighbours(self) -> None:
+        december = Month(2026, 12)
+        self.assertEqual((december.next, december.before), (Month(2027, 1), Month(2026, 11)))
+        self.assertEqual((Month(2027, 1).before, str(Month(2027, 1))), (december, "2027-01"))
+
+    @override_settings(TIME_ZONE="Europe/Rome")
+    def test_it_begins_at_midnight_in_the_shop(self) -> None:
+        midnight = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
+        self.assertEqual(Month(2026, 11).start, midnight)
+        self.assertEqual(Month.of(midnight), Month(2026, 11))
+        self.assertEqual(Month.of(midnight - timedelta(microseconds=1)), Month(2026, 10))
+
+
+class StatementTestCase(CastTestCase):
+    emma: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(name="Emma", kind=3)
+
+    def charge(self, at: datetime, member: User | None = None) -> None:
+        """4.50 for Emma."""
+        rental = services.rent_book(member=member or self.alice, book=self.emma, at=at, now=at)
+        services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+
+    def pay(self, amount: str, at: datetime, note: str = "") -> LedgerEntry:
+        return ledger.take_payment(
+            member=self.alice,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=at,
+            note=note,
+        )
+
+    def of(self, year: int, number: int, at: datetime = NOW) -> Statement:
+        found = statement(self.alice, Month(year, number), at=at)
+        assert found is not None
+        return found
+
+    def numbers(self, year: int, number: int) -> list[int]:
+        return [entry.number for entry in self.of(year, number).entries()]
+
+
+class StatementTest(StatementTestCase):
+    def setUp(self) -> None:
+        self.charge(datetime(2026, 8, 10, tzinfo=UTC))
+        self.charge(datetime(2026, 10, 1, tzinfo=UTC))
+        self.charge(datetime(2026, 10, 31, 23, 30, tzinfo=UTC))
+        self.pay("5.00", datetime(2026, 11, 2, tzinfo=UTC))
+        self.charge(datetime(2026, 8, 10, tzinfo=UTC), self.bob)
+
+    def test_there_is_one_for_each_month_from_the_first_entry_to_now(self) -> None:
+        self.assertEqual(
+            [str(month) for month in months_of(self.alice, at=NOW)],
+            ["2026-11", "2026-10", "2026-09", "2026-08"],
+        )
+        self.assertEqual(months_of(self.dan, at=NOW), [Month(2026, 11)])
+        for month in (Month(2026, 7), Month(2026, 12)):
+            self.assertIsNone(statement(self.alice, month, at=NOW))
+
+    def test_it_has_the_months_entries_between_two_balances(self) -> None:
+        october = self.of(2026, 10)
+        self.assertEqual([entry.number for entry in october.entries()], [2, 3])
+        self.assertEqual((str(october.opening), str(october.closing)), ("4.50", "13.50"))
+        self.assertEqual(october.totals(), (Decimal("9.00"), Decimal(0)))
+        november = self.of(2026, 11)
+        self.assertEqual((str(november.opening), str(november.closing)), ("13.50", "8.50"))
+        self.assertEqual(november.totals(), (Decimal(0), Decimal("5.00")))
+
+    def test_a_quiet_month_ends_as_it_began(self) -> None:
+        september = self.of(2026, 9)
+        self.assertEqual((list(september.entries()), september.opening), ([], september.closing))
+        self.assertEqual(september.totals(), (Decimal(0), Decimal(0)))
+
+    def test_it_knows_its_neighbours_and_whether_it_is_over(self) -> None:
+        first, last = self.of(2026, 8), self.of(2026, 11)
+        self.assertEqual((first.previous, first.following), (None, Month(2026, 9)))
+        self.assertEqual((last.previous, last.following), (Month(2026, 10), None))
+        self.assertEqual((first.is_running, last.is_running), (False, True))
+
+    @override_settings(TIME_ZONE="Europe/Rome")
+    def test_months_are_those_of_the_shop(self) -> None:
+        self.assertEqual((self.numbers(2026, 10), self.numbers(2026, 11)), ([2], [3, 4]))
+
+    def test_clocks_out_of_step_neither_lose_an_entry_nor_a_cent(self) -> None:
+        turn = datetime(2026, 12, 1, tzinfo=UTC)
+        for milliseconds in (1, -1, 2):
+            self.pay("1.00", turn + timedelta(milliseconds=milliseconds))
+        later = turn + 40 * DAY
+        months = [self.of(month.year, month.number, later) for month in months_of(self.alice, at=later)]
+        found = [entry.number for month in reversed(months) for entry in month.entries()]
+        self.assertEqual(found, list(range(1, 8)))
+        for month in months:
+            charged, credited = month.totals()
+            self.assertEqual(month.opening + charged - credited, month.closing)
+
+    def test_it_costs_the_same_queries_whatever_the_history(self) -> None:
+        for _ in range(2):
+            # The first entry, the two balances; the entries.
+            with self.assertNumQueries(4):
+                list(self.of(2026, 11).entries())
+            for day in range(5):
+                self.charge(NOW - day * DAY)
+
+
+class StatementCsvTest(StatementTestCase):
+    def rows(self, year: int, number: int) -> list[dict[str, str]]:
+        text = "".join(statement_csv.lines(self.of(year, number)))
+        self.assertTrue(text.startswith("\ufeff"))
+        return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
+
+    def test_it_has_the_balance_before_and_every_entry(self) -> None:
+        self.charge(datetime(2026, 10, 5, tzinfo=UTC))
+        self.charge(datetime(2026, 11, 5, 9, 30, tzinfo=UTC))
+        before, rent = self.rows(2026, 11)
+        self.assertEqual((before["What"], before["Balance"]), ("Balance before", "4.50"))
+        self.assertEqual(rent["Time"], "2026-11-05T09:30:00+00:00")
+        self.assertEqual((rent["No."], rent["Kind"], rent["What"]), ("2", "rent", "Rent: Emma"))
+        self.assertEqual((rent["Amount"], rent["Balance"], rent["Currency"]), ("4.50", "9.00", "USD"))
+
+    def test_no_cell_is_a_formula_except_that_a_credit_is_negative(self) -> None:
+        self.charge(NOW)
+        for note in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"):
+            self.pay("0.10", NOW, note)
+        rows = self.rows(2026, 11)[2:]
+        self.assertEqual({row["Note"][0] for row in rows}, {"'"})
+        self.assertEqual({row["Amount"] for row in rows}, {"-0.10"})
+
+    def test_signs_of_the_format_in_a_note_stay_in_their_cell(self) -> None:
+        self.charge(NOW)
+        note = 'Said "no", then;\nleft'
+        self.pay("0.10", NOW, note)
+        self.assertEqual(self.rows(2026, 11)[-1]["Note"], note)

@@ -1,0 +1,146 @@
+"""The ledger in words."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from unittest import TestCase
+
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import ledger, services, wording
+from rentals.models import LedgerEntry, Rental
+from rentals.price_lists import make_price_list
+
+NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+
+class WordingTest(CastTestCase):
+    def setUp(self) -> None:
+        self.emma = add_book(name="Emma", kind=3)
+
+    def rent(self, at: datetime = NOW) -> Rental:
+        return services.rent_book(member=self.alice, book=self.emma, at=at, now=at)
+
+    def give_back(self, rental: Rental, at: datetime = NOW) -> LedgerEntry:
+        services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+        return self.last()
+
+    def pay(self) -> LedgerEntry:
+        return ledger.take_payment(
+            member=self.alice,
+            amount=Decimal("1.00"),
+            method=LedgerEntry.Method.TRANSFER,
+            actor=self.carol,
+            at=NOW,
+        )
+
+    def last(self) -> LedgerEntry:
+        return LedgerEntry.objects.with_facts().order_by("-number")[0]
+
+    def steps(self, entry: LedgerEntry) -> list[tuple[str, str]]:
+        working = wording.working_of(entry)
+        assert working is not None
+        self.assertEqual(sum(step.amount for step in working.steps), working.total)
+        return [(step.words, str(step.amount)) for step in working.steps]
+
+    def test_every_kind_of_entry_has_a_title(self) -> None:
+        rent = self.give_back(self.rent())
+        payment = self.pay()
+        titles = [wording.title_of(rent), wording.title_of(payment)]
+        ledger.reverse(entry=payment, actor=self.carol, at=NOW)
+        titles.append(wording.title_of(self.last()))
+        ledger.waive(member=self.alice, amount=Decimal(1), reason="Torn.", actor=self.carol, at=NOW)
+        titles.append(wording.title_of(self.last()))
+        self.pay()
+        services.void_rental(rental=rent.rental, at=NOW, actor=self.carol)
+        titles.append(wording.note_of(self.last()))
+        ledger.refund(
+            member=self.alice,
+            amount=Decimal(1),
+            method=LedgerEntry.Method.CASH,
+            reason="Void.",
+            actor=self.carol,
+            at=NOW,
+        )
+        titles.append(wording.title_of(self.last()))
+        titles.append(wording.title_of(LedgerEntry(kind="lost_book", rental=rent.rental)))
+        titles.append(wording.title_of(LedgerEntry(kind="lost_book")))
+        self.assertEqual(
+            titles,
+            [
+                "Rent: Emma",
+                "Payment, bank transfer",
+                "Correction of no. 2",
+                "Let off",
+                "The rental was a mistake and is void.",
+                "Refund, cash",
+                "Lost book: Emma",
+                "Lost book",
+            ],
+        )
+
+    def test_a_note_is_what_was_written_and_else_why_a_correction_was_made(self) -> None:
+        self.give_back(self.rent())
+        payment = self.pay()
+        self.assertEqual(wording.note_of(payment), "")
+        ledger.reverse(entry=payment, actor=self.carol, at=NOW)
+        self.assertEqual(wording.note_of(self.last()), "That entry was a mistake.")
+        ledger.reverse(entry=self.pay(), reason="Typed twice.", actor=self.carol, at=NOW)
+        self.assertEqual(wording.note_of(self.last()), "Typed twice.")
+
+    def test_a_working_has_a_sentence_for_each_step(self) -> None:
+        self.assertEqual(
+            self.steps(self.give_back(self.rent(NOW - DAY))),
+            [("1 day at $1.50", "1.50"), ("Up to the minimum of this kind of book", "3.00")],
+        )
+        rates = [
+            {
+                "kind": kind,
+                "first_days": 2,
+                "first_days_rate": Decimal(1),
+                "daily_rate": Decimal(2),
+                "late_fee": Decimal("0.25"),
+            }
+            for kind in (1, 2, 3)
+        ]
+        make_price_list(name="Winter", in_force_from=NOW - 17 * DAY, rates=rates)
+        self.emma.copies.update(replacement_price=Decimal("20.00"))
+        entry = self.give_back(self.rent(NOW - 16 * DAY))
+        self.assertEqual(
+            self.steps(entry),
+            [
+                ("First 2 days at $1.00", "2.00"),
+                ("14 days at $2.00", "28.00"),
+                ("Late fee: 2 days at $0.25", "0.50"),
+                ("No more than the price of the book itself", "-10.50"),
+            ],
+        )
+        working = wording.working_of(entry)
+        assert working is not None
+        self.assertEqual((working.price_list, working.kind), ("Winter", "novel"))
+        self.assertEqual((working.rented_at, working.until), (NOW - 16 * DAY, NOW))
+        self.assertEqual((working.days, working.late_days), (16, 2))
+
+    def test_what_is_out_is_explained_like_what_was_charged(self) -> None:
+        rental = Rental.objects.with_terms().get(pk=self.rent(NOW - 5 * DAY).pk)
+        so_far = wording.working_so_far(rental, rental.running_price(NOW), until=NOW)
+        self.assertEqual(so_far, wording.working_of(self.give_back(rental)))
+
+    def test_only_a_rent_has_a_working(self) -> None:
+        self.give_back(self.rent())
+        self.assertIsNone(wording.working_of(self.pay()))
+
+
+class BalanceInWordsTest(TestCase):
+    def test_it_says_who_owes_whom(self) -> None:
+        for balance, words in (
+            ("4.50", "You owe $4.50."),
+            ("-4.50", "The shop owes you $4.50."),
+            ("0.00", "Nothing is owed."),
+        ):
+            self.assertEqual(wording.balance_in_words(Decimal(balance)), words)
+
+    def test_a_kind_that_is_not_known_keeps_its_name(self) -> None:
+        self.assertEqual((wording.kind_named("novel"), wording.kind_named("Roman")), ("novel", "Roman"))

@@ -1,0 +1,148 @@
+"""The ledger and prices in words: what an entry is, and how an amount came about.
+
+The ledger keeps names and numbers that belong to no language; here they become sentences, in the one
+in use. Pages, PDF and CSV say the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from books.models import Kind
+from lori_assignment.money import shown
+from rentals.models import ZERO, LedgerEntry, Rental
+from rentals.pricing import Line, Price
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One line of a working: why, and how much."""
+
+    words: str
+    amount: Decimal
+
+
+@dataclass(frozen=True, slots=True)
+class Working:
+    """How the amount of a rental came about; the steps add up to `total`."""
+
+    price_list: str
+    kind: str
+    rented_at: datetime
+    # When it came back, or to when an open rental is counted.
+    until: datetime
+    days: int
+    late_days: int
+    steps: tuple[Step, ...]
+    total: Decimal
+
+
+def title_of(entry: LedgerEntry) -> str:
+    """What the entry is, such as "Rent: Emma" or "Payment, cash"; reads what `with_facts` fetches."""
+    kind = LedgerEntry.Kind(entry.kind)
+    if kind == LedgerEntry.Kind.REVERSAL and entry.reverses is not None:
+        return _("Correction of no. %(number)d") % {"number": entry.reverses.number}
+    if entry.rental is not None and kind in (LedgerEntry.Kind.RENT, LedgerEntry.Kind.LOST_BOOK):
+        book = entry.rental.book.name
+        if kind == LedgerEntry.Kind.RENT:
+            return _("Rent: %(book)s") % {"book": book}
+        return _("Lost book: %(book)s") % {"book": book}
+    if entry.method:
+        method = entry.get_method_display()
+        if kind == LedgerEntry.Kind.REFUND:
+            return _("Refund, %(method)s") % {"method": method}
+        return _("Payment, %(method)s") % {"method": method}
+    return {
+        LedgerEntry.Kind.LOST_BOOK: _("Lost book"),
+        LedgerEntry.Kind.WAIVER: _("Let off"),
+    }.get(kind, str(kind.label))
+
+
+def note_of(entry: LedgerEntry) -> str:
+    """What was written beside the entry; of a correction without a word, why there is one."""
+    if entry.note or entry.reverses is None:
+        return entry.note
+    if entry.reverses.kind == LedgerEntry.Kind.RENT:
+        return _("The rental was a mistake and is void.")
+    return _("That entry was a mistake.")
+
+
+def balance_in_words(balance: Decimal) -> str:
+    """Who owes whom, as it is said to the member."""
+    if balance > 0:
+        return _("You owe %(amount)s.") % {"amount": shown(balance)}
+    if balance < 0:
+        return _("The shop owes you %(amount)s.") % {"amount": shown(-balance)}
+    return _("Nothing is owed.")
+
+
+def working_of(entry: LedgerEntry) -> Working | None:
+    """How the amount of a rent entry came about; None for any other."""
+    kept = entry.working
+    if not kept:
+        return None
+    lines = [
+        Line(
+            line["what"],
+            Decimal(line["amount"]),
+            line.get("days"),
+            Decimal(line["rate"]) if "rate" in line else None,
+        )
+        for line in kept["lines"]
+    ]
+    return Working(
+        price_list=kept["price_list"],
+        kind=kind_named(kept["kind"]),
+        rented_at=datetime.fromisoformat(kept["rented_at"]),
+        until=datetime.fromisoformat(kept["returned_at"]),
+        days=kept["days"],
+        late_days=kept["late_days"],
+        steps=_steps(lines),
+        total=entry.amount,
+    )
+
+
+def working_so_far(rental: Rental, price: Price, *, until: datetime) -> Working:
+    """How the running cost of an open rental comes about; `price` is that at `until`."""
+    return Working(
+        price_list=rental.price_list.name,
+        kind=str(Kind(rental.rate.kind).label),
+        rented_at=rental.rented_at,
+        until=until,
+        days=price.days,
+        late_days=price.late_days,
+        steps=_steps(price.lines),
+        total=price.total,
+    )
+
+
+def kind_named(name: str) -> str:
+    """The word for a kind that the ledger knows as "regular", "fiction" or "novel"."""
+    known = {kind.name.lower(): kind for kind in Kind}
+    return str(known[name].label) if name in known else name
+
+
+def _steps(lines: Sequence[Line]) -> tuple[Step, ...]:
+    return tuple(Step(_words_of(line), line.amount) for line in lines)
+
+
+def _words_of(line: Line) -> str:
+    if line.what == "minimum":
+        return _("Up to the minimum of this kind of book")
+    if line.what == "cap":
+        return _("No more than the price of the book itself")
+    days = line.days or 0
+    facts = {"days": days, "rate": shown(line.rate or ZERO)}
+    if line.what == "first_days":
+        words = ngettext("First %(days)d day at %(rate)s", "First %(days)d days at %(rate)s", days)
+    elif line.what == "late_fee":
+        words = ngettext("Late fee: %(days)d day at %(rate)s", "Late fee: %(days)d days at %(rate)s", days)
+    else:
+        words = ngettext("%(days)d day at %(rate)s", "%(days)d days at %(rate)s", days)
+    return words % facts
