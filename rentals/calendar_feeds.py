@@ -16,6 +16,7 @@ from datetime import datetime, timedelta
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 from icalendar import Alarm, Calendar, Event
@@ -106,7 +107,7 @@ def _due_date(rental: Rental) -> Event:
 
 
 def _my_rentals() -> str:
-    return f"{settings.SITE_URL}/rentals/"
+    return settings.SITE_URL + reverse("my-rentals")
 
 
 def _site_host() -> str:

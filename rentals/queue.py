@@ -16,6 +16,7 @@ from functools import partial
 from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
+from django.urls import reverse
 from django.utils.translation import ngettext
 
 from accounts.mail import mail_member
@@ -207,5 +208,5 @@ def _mail(pk: int, template: str, while_status: Hold.Status) -> None:
             template,
             book=hold.book.name,
             pick_up_by=hold.pick_up_by,
-            link=f"{settings.SITE_URL}/rentals/",
+            link=settings.SITE_URL + reverse("my-rentals"),
         )

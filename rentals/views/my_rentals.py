@@ -1,0 +1,120 @@
+"""What a member has at home and waits for, what there was, and the calendar of due dates."""
+
+from __future__ import annotations
+
+from django.conf import settings
+from django.contrib import messages
+from django.http import Http404, HttpRequest, HttpResponse
+from django.shortcuts import get_object_or_404, redirect, render
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import gettext as _
+from django.views.decorators.http import require_POST, require_safe
+
+from lori_assignment.errors import Refusal
+from lori_assignment.keyset import UnknownCursor, page_of
+from lori_assignment.pages import member_page, tell_refusal
+from rentals.at_home import look_ahead
+from rentals.calendar_feeds import due_dates, find_feed, make_feed, revoke_feed, secret_of
+from rentals.models import CalendarFeed, Hold, Policy, Rental
+from rentals.outlook import outlooks, waited_for
+from rentals.services import renew_rental
+from rentals.views import MemberRequest
+
+HISTORY_PAGE = 25
+
+
+@member_page
+@require_safe
+def my_rentals(request: MemberRequest) -> HttpResponse:
+    now = timezone.now()
+    member = request.user
+    rentals = list(Rental.objects.open().filter(user=member).with_terms().order_by("due_at", "ref"))
+    wanted = waited_for([rental.book.pk for rental in rentals]) if rentals else set()
+    policy = Policy.current()
+    holds = list(Hold.objects.live().filter(user=member).select_related("book", "copy").order_by("pk"))
+    places = outlooks(holds, at=now)
+    feed = CalendarFeed.objects.filter(user=member).first()
+    facts = {
+        "at_home": [
+            look_ahead(rental, at=now, policy=policy, others_wait=rental.book.pk in wanted)
+            for rental in rentals
+        ],
+        "ready": [hold for hold in holds if hold.status == Hold.Status.READY],
+        "waiting": [(hold, places.get(hold.pk)) for hold in holds if hold.status == Hold.Status.WAITING],
+        "feed": feed,
+        "feed_link": _link(feed),
+    }
+    return render(request, "rentals/my_rentals.html", facts)
+
+
+def _link(feed: CalendarFeed | None) -> str | None:
+    secret = secret_of(feed) if feed else None
+    return settings.SITE_URL + reverse("calendar-feed", args=[secret]) if secret else None
+
+
+@require_POST
+@member_page
+def renew(request: MemberRequest, ref: int) -> HttpResponse:
+    rental = get_object_or_404(Rental.objects.standing().filter(user=request.user), ref=ref)
+    try:
+        renewed = renew_rental(rental=rental, at=timezone.now())
+    except Refusal as refusal:
+        tell_refusal(request, refusal)
+    else:
+        due = date_format(timezone.localtime(renewed.due_at), "DATE_FORMAT")
+        messages.success(
+            request, _("“%(book)s” is now due on %(due)s.") % {"book": renewed.book.name, "due": due}
+        )
+    return redirect("my-rentals")
+
+
+@member_page
+@require_safe
+def history(request: MemberRequest) -> HttpResponse:
+    """What came back, the latest first; found by words of the title or the author."""
+    words = request.GET.get("search", "")[:200].replace("\x00", "").split()
+    rentals = Rental.objects.standing().filter(user=request.user, returned_at__isnull=False)
+    for word in words:
+        rentals = rentals.filter(copy__book__name__icontains=word) | rentals.filter(
+            copy__book__author__icontains=word
+        )
+    rentals = rentals.with_terms().order_by("-returned_at", "-ref")
+    try:
+        page = page_of(rentals, size=HISTORY_PAGE, cursor=request.GET.get("cursor"))
+    except UnknownCursor:
+        raise Http404 from None
+    return render(request, "rentals/history.html", {"page": page, "search": " ".join(words)})
+
+
+@require_POST
+@member_page
+def make_calendar_link(request: MemberRequest) -> HttpResponse:
+    make_feed(member=request.user, at=timezone.now())
+    messages.success(request, _("Here is your calendar link. A link from before leads nowhere any more."))
+    return redirect(reverse("my-rentals") + "#calendar")
+
+
+@require_POST
+@member_page
+def revoke_calendar_link(request: MemberRequest) -> HttpResponse:
+    revoke_feed(member=request.user)
+    messages.success(request, _("The calendar link leads nowhere any more."))
+    return redirect(reverse("my-rentals") + "#calendar")
+
+
+@require_safe
+def calendar_feed(request: HttpRequest, secret: str) -> HttpResponse:
+    """For a calendar program, which signs in by the secret alone."""
+    feed = find_feed(secret)
+    if feed is None:
+        raise Http404
+    return HttpResponse(
+        due_dates(feed.user),
+        content_type="text/calendar; charset=utf-8",
+        headers={
+            "Cache-Control": "private, no-store",
+            "Content-Disposition": 'inline; filename="lori-books.ics"',
+        },
+    )
