@@ -13,6 +13,7 @@ from accounts.models import User
 from lori_assignment.errors import Refusal, refuse
 from lori_assignment.money import shown
 from rentals import errors, ledger
+from rentals.calendar_feeds import revoke_feed
 from rentals.locks import lock_member
 from rentals.queue import leave_all_queues
 
@@ -26,6 +27,7 @@ def close_account(*, member: User, at: datetime) -> None:
     member = lock_member(member)
     refuse(against_closing(member, at=at))
     leave_all_queues(member=member, at=at)
+    revoke_feed(member=member)
     forget(member)
 
 

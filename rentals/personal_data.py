@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from accounts import personal_data
 from accounts.models import User
 from accounts.personal_data import Part
-from rentals.models import Hold, LedgerEntry, Rental
+from rentals.models import CalendarFeed, Hold, LedgerEntry, Rental
 
 
 def everything_on(member: User, *, at: datetime) -> Iterator[str]:
@@ -33,6 +33,8 @@ def held_on(member: User) -> Iterator[Part]:
         .values("book__name", "placed_at", "ready_at", "pick_up_by", "ended_at", "outcome", "rental")
         .iterator(),
     )
+    # Whether there is a link, and since when: the link itself is a secret.
+    yield "calendar_link", CalendarFeed.objects.filter(user=member).values("made_at")
     yield (
         "ledger",
         LedgerEntry.objects.filter(user=member)

@@ -1,8 +1,25 @@
 """The pages of renting."""
 
-from django.urls import path
+from django.urls import path, re_path, register_converter
 
-from rentals.views import my_rentals, queue, renting
+from rentals.statements import Month
+from rentals.views import account, my_rentals, queue, renting
+
+
+class MonthConverter:
+    """A month as in 2026-11."""
+
+    regex = "[0-9]{4}-(?:0[1-9]|1[0-2])"
+
+    def to_python(self, text: str) -> Month:
+        year, number = text.split("-")
+        return Month(int(year), int(number))
+
+    def to_url(self, month: Month) -> str:
+        return str(month)
+
+
+register_converter(MonthConverter, "month")
 
 urlpatterns = [
     path("books/<int:pk>/rent/", renting.rent, name="rent"),
@@ -14,4 +31,10 @@ urlpatterns = [
     path("rentals/calendar/make/", my_rentals.make_calendar_link, name="make-calendar-link"),
     path("rentals/calendar/revoke/", my_rentals.revoke_calendar_link, name="revoke-calendar-link"),
     path("rentals/calendar/<str:secret>.ics", my_rentals.calendar_feed, name="calendar-feed"),
+    re_path(r"^balance/?\Z", account.balance, name="balance"),
+    path("balance/statements/<month:month>/", account.statement, name="statement"),
+    path("balance/statements/<month:month>.pdf", account.statement_pdf, name="statement-pdf"),
+    path("balance/statements/<month:month>.csv", account.statement_in_csv, name="statement-csv"),
+    path("balance/receipts/<int:number>/", account.receipt, name="receipt"),
+    path("balance/receipts/<int:number>.pdf", account.receipt_pdf, name="receipt-pdf"),
 ]
