@@ -36,6 +36,7 @@ PARTS = {
     "admin.LogEntry.user": "administration_log",
     "rentals.Rental.user": "rentals",
     "rentals.Hold.user": "holds",
+    "rentals.CalendarFeed.user": "calendar_link",
     "rentals.LedgerEntry.user": "ledger",
 }
 # What staff did in their work is the shop's record and not theirs.
