@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
 
-from books.models import Book
-from rentals.models import PriceList
+from books.models import Book, Kind
+from rentals.at_home import due_in_words
+from rentals.models import Rental
+from rentals.popular import most_rented
+from rentals.price_lists import rates_in_force
+from rentals.pricing import price_of_days
 
 SHELF = 6
+MOST_DUE = 3
+EXAMPLES = (1, 3, 7, 14)
 
 
 def front(request: HttpRequest) -> HttpResponse:
-    price_list = PriceList.objects.in_force(timezone.now()).prefetch_related("rates").first()
-    facts = {
-        "price_list": price_list,
-        "newest": Book.objects.order_by("-id")[:SHELF],
+    now = timezone.now()
+    facts: dict[str, Any] = {
+        "newest": list(Book.objects.newest()[:SHELF]),
+        "popular": most_rented(at=now, most=SHELF),
     }
+    if request.user.is_authenticated:
+        due = Rental.objects.open().filter(user=request.user).with_terms().order_by("due_at", "ref")
+        facts["due"] = [
+            (rental, due_in_words(rental.due_at, now=now), rental.is_overdue(now))
+            for rental in due[:MOST_DUE]
+        ]
+    else:
+        facts["examples"] = EXAMPLES
+        facts["prices"] = [
+            (Kind(kind).label, [price_of_days(rate, days).total for days in EXAMPLES])
+            for kind, rate in sorted(rates_in_force(at=now).items())
+        ]
     return render(request, "front.html", facts)

@@ -1,0 +1,58 @@
+"""The shop speaks German as completely as English. `make messages` brings the catalogue up to date."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from unittest import TestCase
+
+from babel.messages.catalog import Catalog, Message
+from babel.messages.mofile import read_mo
+from babel.messages.pofile import read_po
+from django.conf import settings
+
+FOLDER = Path(settings.LOCALE_PATHS[0]) / "de" / "LC_MESSAGES"
+
+
+def texts(message: Message, of: str) -> list[str]:
+    found = message.id if of == "id" else message.string
+    return list(found) if isinstance(found, (list, tuple)) else [str(found)]
+
+
+def places(text: str) -> set[str]:
+    """What is filled into the text when it is shown."""
+    return set(re.findall(r"%\([a-z_]+\)[sd]|%[sd]|\{[a-z_]*\}|<[^>]+>", text))
+
+
+class GermanTest(TestCase):
+    catalogue: Catalog
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        with (FOLDER / "django.po").open("rb") as lines:
+            cls.catalogue = read_po(lines)
+
+    def test_every_text_is_translated_and_none_by_guess(self) -> None:
+        self.assertGreater(len(self.catalogue), 300)
+        lacking = [
+            message.id for message in self.catalogue if message.id and not all(texts(message, "string"))
+        ]
+        self.assertEqual(lacking, [])
+        self.assertEqual([message.id for message in self.catalogue if message.id and message.fuzzy], [])
+
+    def test_what_is_filled_in_has_its_place_in_the_translation(self) -> None:
+        for message in self.catalogue:
+            if message.id:
+                wanted = {place for text in texts(message, "id") for place in places(text)}
+                for text in texts(message, "string"):
+                    with self.subTest(text):
+                        # "One day" may do without its number.
+                        missing = set() if message.pluralizable else wanted - places(text)
+                        self.assertEqual((missing, places(text) - wanted), (set(), set()))
+
+    def test_what_is_shown_is_what_is_written(self) -> None:
+        with (FOLDER / "django.mo").open("rb") as compiled:
+            shown = {message.id: message.string for message in read_mo(compiled) if message.id}
+        written = {message.id: message.string for message in self.catalogue if message.id}
+        self.assertEqual(shown, written, "Run make messages, which compiles the catalogue.")
