@@ -35,7 +35,7 @@ def front(request: HttpRequest) -> HttpResponse:
     else:
         facts["examples"] = EXAMPLES
         facts["prices"] = [
-            (Kind(kind).label, [price_of_days(rate, days).total for days in EXAMPLES])
+            (Kind(kind).label, [(days, price_of_days(rate, days).total) for days in EXAMPLES])
             for kind, rate in sorted(rates_in_force(at=now).items())
         ]
     return render(request, "front.html", facts)
