@@ -37,12 +37,12 @@ def rent(request: MemberRequest, pk: int) -> HttpResponse:
             messages.success(
                 request, _("“%(book)s” is yours until %(due)s.") % {"book": book.name, "due": due}
             )
-            return redirect("my-rentals")
+            return redirect("book", book.pk)
     offer = make_offer(member=request.user, book=book, at=now)
     reasons = reasons or tuple(offer.refusals())
     if _has(reasons, errors.AlreadyRented):
         messages.info(request, _("You have “%(book)s” already.") % {"book": book.name})
-        return redirect("my-rentals")
+        return redirect("book", book.pk)
     facts = {
         "book": book,
         "offer": offer,
