@@ -432,5 +432,9 @@ LOGGING: dict[str, Any] = {
     },
     "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
     # Its own handler would print every line a second time, and its own level overrule ours.
-    "loggers": {"django": {"handlers": [], "level": LOG_LEVEL, "propagate": True}},
+    "loggers": {
+        "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # It tells thirty lines of every PDF.
+        "fontTools": {"level": "WARNING"},
+    },
 }

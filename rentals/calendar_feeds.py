@@ -22,7 +22,7 @@ from django.utils.translation import gettext as _
 from icalendar import Alarm, Calendar, Event
 
 from accounts.models import User
-from rentals.models import CalendarFeed, Rental
+from rentals.models import CalendarFeed, Hold, Rental
 
 WARNING_TIME = timedelta(days=1)
 # How often a calendar program is asked to look again.
@@ -65,7 +65,10 @@ def _digest(secret: str) -> str:
 
 
 def due_dates(member: User) -> bytes:
-    """The member's open rentals as an iCalendar file (RFC 5545): an event at each due date."""
+    """What the member has to be at the shop for, as an iCalendar file (RFC 5545).
+
+    An event at the due date of each open rental, and at the pick-up deadline of each copy put aside.
+    """
     calendar = Calendar()
     calendar.add("prodid", f"-//{settings.SITE_NAME}//{_site_host()}//EN")
     calendar.add("version", "2.0")
@@ -76,32 +79,68 @@ def due_dates(member: User) -> bytes:
     calendar.add("x-published-ttl", "PT6H")
     for rental in Rental.objects.open().filter(user=member).with_terms().order_by("due_at", "ref"):
         calendar.add_component(_due_date(rental))
+    for hold in Hold.objects.ready().filter(user=member).select_related("book").order_by("pick_up_by", "pk"):
+        calendar.add_component(_pick_up(hold))
     return calendar.to_ical()
 
 
 def _due_date(rental: Rental) -> Event:
-    event = Event()
-    # The same for as long as the rental lives, so that a renewal moves the event and adds none.
-    event.add("uid", f"rental-{rental.ref}@{_site_host()}")
-    last_changed = datetime.fromisoformat(rental.due_before[-1][0]) if rental.due_before else rental.rented_at
-    event.add("dtstamp", last_changed)
-    event.add("sequence", rental.renewals)
-    event.add("dtstart", rental.due_at)
-    event.add("summary", _("Bring back: %(book)s") % {"book": rental.book.name})
-    event.add(
-        "description",
-        _("By %(author)s. Rental no. %(ref)d. Renew it at %(address)s")
-        % {"author": rental.book.author, "ref": rental.ref, "address": _my_rentals()}
-        if rental.book.author
-        else _("Rental no. %(ref)d. Renew it at %(address)s") % {"ref": rental.ref, "address": _my_rentals()},
+    renewed_at = [datetime.fromisoformat(at) for at, _due in rental.due_before]
+    book, facts = rental.book, {"ref": rental.ref, "address": _my_rentals()}
+    return _event(
+        # The same for as long as the rental lives, so that a renewal moves the event and adds none.
+        uid=f"rental-{rental.ref}",
+        at=rental.due_at,
+        changed_at=max([rental.rented_at, *renewed_at]),
+        sequence=rental.renewals,
+        summary=_("Bring back: %(book)s") % {"book": book.name},
+        description=_("By %(author)s. Rental no. %(ref)d. Renew it at %(address)s")
+        % {"author": book.author, **facts}
+        if book.author
+        else _("Rental no. %(ref)d. Renew it at %(address)s") % facts,
+        warning=_("Due tomorrow: %(book)s") % {"book": book.name},
     )
+
+
+def _pick_up(hold: Hold) -> Event:
+    assert hold.ready_at is not None  # noqa: S101  # for the type checker: a constraint says so
+    assert hold.pick_up_by is not None  # noqa: S101  # as above
+    return _event(
+        uid=f"hold-{hold.pk}",
+        at=hold.pick_up_by,
+        changed_at=hold.ready_at,
+        sequence=0,
+        summary=_("Pick up by now: %(book)s") % {"book": hold.book.name},
+        description=_("It lies ready for you. Rent it, or let it go, at %(address)s")
+        % {"address": _my_rentals()},
+        warning=_("To be picked up by tomorrow: %(book)s") % {"book": hold.book.name},
+    )
+
+
+def _event(
+    *,
+    uid: str,
+    at: datetime,
+    changed_at: datetime,
+    sequence: int,
+    summary: str,
+    description: str,
+    warning: str,
+) -> Event:
+    event = Event()
+    event.add("uid", f"{uid}@{_site_host()}")
+    event.add("dtstamp", changed_at)
+    event.add("sequence", sequence)
+    event.add("dtstart", at)
+    event.add("summary", summary)
+    event.add("description", description)
     event.add("url", _my_rentals())
     # It takes up no time: the member is free then.
     event.add("transp", "TRANSPARENT")
     alarm = Alarm()
     alarm.add("action", "DISPLAY")
     alarm.add("trigger", -WARNING_TIME)
-    alarm.add("description", _("Due tomorrow: %(book)s") % {"book": rental.book.name})
+    alarm.add("description", warning)
     event.add_component(alarm)
     return event
 

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from heapq import heapify, heapreplace
 from itertools import islice
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 
 from books.models import Book, Copy
 from rentals.models import Hold, Policy, Rental
@@ -40,12 +40,15 @@ class BookOutlook:
     expected_at: datetime | None
 
 
-def outlooks(holds: Iterable[Hold], *, at: datetime) -> dict[int, Outlook]:
-    """Of those of `holds` that wait, by their ids, as at `at`. Three queries, however many they are."""
+def outlooks(holds: Iterable[Hold], *, at: datetime, policy: Policy | None = None) -> dict[int, Outlook]:
+    """Of those of `holds` that wait, by their ids, as at `at`.
+
+    Three queries, however many they are; two where the caller has read the policy already.
+    """
     books = {hold.book_id for hold in holds if hold.status == Hold.Status.WAITING}
     if not books:
         return {}
-    turns = _turns_by_book(books, at)
+    turns = _turns_by_book(books, at, policy or Policy.current())
     found = {}
     for book, line in _lines(books).items():
         for place, hold in enumerate(line, start=1):
@@ -56,7 +59,7 @@ def outlooks(holds: Iterable[Hold], *, at: datetime) -> dict[int, Outlook]:
 def book_outlook(book: Book, *, at: datetime) -> BookOutlook:
     """The queue of `book` as at `at`, for a page about it. Three queries."""
     waiting = len(_lines([book.pk])[book.pk])
-    turns = list(islice(_turns_by_book([book.pk], at)[book.pk], waiting + 1))
+    turns = list(islice(_turns_by_book([book.pk], at, Policy.current())[book.pk], waiting + 1))
     return BookOutlook(
         waiting=waiting,
         next_copy_at=turns[0] if turns else None,
@@ -64,9 +67,9 @@ def book_outlook(book: Book, *, at: datetime) -> BookOutlook:
     )
 
 
-def waited_for(books: Collection[int]) -> set[int]:
-    """Those of the books of these ids that somebody waits for: what is out of them is not renewed."""
-    return set(Hold.objects.waiting().filter(book__in=books).values_list("book", flat=True))
+def with_others_waiting(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
+    """`rentals` with `others_wait` each: whether somebody waits for the book, so that it is not renewed."""
+    return rentals.annotate(others_wait=Exists(Hold.objects.waiting().filter(book=OuterRef("copy__book"))))
 
 
 def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:
@@ -78,9 +81,11 @@ def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:
     return lines
 
 
-def _turns_by_book(books: Collection[int], at: datetime) -> defaultdict[int, Iterator[datetime]]:
+def _turns_by_book(
+    books: Collection[int], at: datetime, policy: Policy
+) -> defaultdict[int, Iterator[datetime]]:
     """For each book, the times at which those who wait get a copy, one after the other."""
-    period = timedelta(days=Policy.current().rental_days)
+    period = timedelta(days=policy.rental_days)
     ready = Hold.objects.ready().filter(copy=OuterRef("pk"))
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
     copies = (

@@ -180,14 +180,15 @@ class Paper(FPDF):
             self.write_headings()
         top = self.get_y()
         self._put(DATE, 5, date)
-        self.set_x(MARGIN + DATE + WHAT)
-        self._put(AMOUNT, 5, amount, align="R")
-        self._put(AMOUNT, 5, balance, align="R")
-        self.set_y(top)
         self.write_text(what, left=MARGIN + DATE, width=width)
         for text in small:
             self.write_text(text, size=8, colour=FAINT, left=MARGIN + DATE, width=width)
-        self.ln(1.5)
+        bottom = self.get_y()
+        # Last, as it is read aloud.
+        self.set_xy(MARGIN + DATE + WHAT, top)
+        self._put(AMOUNT, 5, amount, align="R")
+        self._put(AMOUNT, 5, balance, align="R")
+        self.set_y(bottom + 1.5)
         self.rule()
         self.ln(1.5)
 
@@ -261,15 +262,11 @@ def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
     ]
     if entry.note:
         facts.append((_("Note"), entry.note))
-    paper.write_facts(facts)
+    facts.append((_("Balance before"), shown(entry.balance - entry.amount)))
+    facts.append((_("Balance after"), shown(entry.balance)))
+    paper.write_sums([(_("Received with thanks") if is_payment else _("Paid out"), shown(abs(entry.amount)))])
     paper.ln(4)
-    paper.write_sums(
-        [
-            (_("Balance before"), shown(entry.balance - entry.amount)),
-            (_("Balance after"), shown(entry.balance)),
-            (_("Received with thanks") if is_payment else _("Paid out"), shown(abs(entry.amount))),
-        ]
-    )
+    paper.write_facts(facts)
     correction = getattr(entry, "reversed_by", None)
     if correction is not None:
         paper.ln(4)

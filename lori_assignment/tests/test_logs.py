@@ -52,6 +52,8 @@ class ShopsLogTest(DatabaseTestCase):
         handler.addFilter(WithoutSecrets())
         logger = logging.getLogger("django.request")
         logger.addHandler(handler)
+        logger.propagate = False
+        self.addCleanup(setattr, logger, "propagate", True)
         self.addCleanup(logger.removeHandler, handler)
         level = logger.level
         logger.setLevel(logging.WARNING)

@@ -9,10 +9,12 @@ from typing import Any
 from django.test import override_settings
 from icalendar import Calendar
 
+from accounts.models import User
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
 from rentals import calendar_feeds, services
 from rentals.models import CalendarFeed, Rental
+from rentals.queue import cancel_hold, place_hold
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -71,8 +73,8 @@ class DueDatesTest(CastTestCase):
         added = add_book(**{"name": "Emma", "author": "Jane Austen", "kind": 3} | book)
         return services.rent_book(member=self.alice, book=added, at=at, now=at)
 
-    def events(self) -> list[Any]:
-        calendar = Calendar.from_ical(calendar_feeds.due_dates(self.alice))
+    def events(self, member: User | None = None) -> list[Any]:
+        calendar = Calendar.from_ical(calendar_feeds.due_dates(member or self.alice))
         self.assertEqual((calendar["version"], calendar["method"]), ("2.0", "PUBLISH"))
         return calendar.walk("VEVENT")
 
@@ -120,8 +122,22 @@ class DueDatesTest(CastTestCase):
     def test_a_member_without_books_has_an_empty_calendar(self) -> None:
         self.assertEqual(self.events(), [])
 
-    def test_it_costs_one_query_whatever_is_out(self) -> None:
+    def test_a_copy_put_aside_is_an_event_at_its_deadline(self) -> None:
+        rental = self.rent()
+        hold = place_hold(member=self.bob, book=rental.book, at=NOW)
+        self.assertEqual(self.events(self.bob), [])
+        services.return_rental(rental=rental, at=NOW + DAY, actor=self.carol, now=NOW + DAY)
+        [event] = self.events(self.bob)
+        self.assertEqual(
+            (event["uid"], event["summary"]), (f"hold-{hold.pk}@shop.example", "Pick up by now: Emma")
+        )
+        hold.refresh_from_db()
+        self.assertEqual((event.decoded("dtstart"), event.decoded("dtstamp")), (hold.pick_up_by, NOW + DAY))
+        cancel_hold(hold=hold, at=NOW + DAY)
+        self.assertEqual(self.events(self.bob), [])
+
+    def test_it_costs_two_queries_whatever_is_out(self) -> None:
         for name in ("Emma", "Persuasion"):
             self.rent(name=name)
-            with self.assertNumQueries(1):
+            with self.assertNumQueries(2):
                 calendar_feeds.due_dates(self.alice)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from typing import Any
 
 from books.models import Copy
 from books.stock import add_book, add_copy, change_copy
 from rentals import services
-from rentals.models import Hold, Policy
-from rentals.outlook import BookOutlook, Outlook, book_outlook, outlooks, waited_for
+from rentals.models import Hold, Policy, Rental
+from rentals.outlook import BookOutlook, Outlook, book_outlook, outlooks, with_others_waiting
 from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
 
 # Bob's copy is due at MONDAY + 14 * DAY.
@@ -100,10 +101,15 @@ class BookOutlookTest(QueueTestCase):
         at = MONDAY + timedelta(hours=2)
         self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, at, at))
 
-    def test_the_books_that_somebody_waits_for(self) -> None:
+    def test_a_rental_knows_whether_somebody_waits_for_its_book(self) -> None:
+        def waited_for() -> list[bool]:
+            rentals: Any = with_others_waiting(Rental.objects.order_by("ref"))
+            return [rental.others_wait for rental in rentals]
+
         other = add_book(name="Persuasion", kind=3)
-        self.assertEqual(waited_for([self.book.pk, other.pk]), set())
+        services.rent_book(member=self.alice, book=other, at=MONDAY, now=MONDAY)
+        self.assertEqual(waited_for(), [False, False])
         self.place(self.alice)
-        self.assertEqual(waited_for([self.book.pk, other.pk]), {self.book.pk})
+        self.assertEqual(waited_for(), [True, False])
         self.give_back()
-        self.assertEqual(waited_for([self.book.pk]), set())
+        self.assertEqual(waited_for(), [False, False])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from django.conf import settings
 from django.contrib import messages
 from django.http import Http404, HttpRequest, HttpResponse
@@ -18,7 +20,7 @@ from lori_assignment.pages import member_page, tell_refusal
 from rentals.at_home import look_ahead
 from rentals.calendar_feeds import due_dates, find_feed, make_feed, revoke_feed, secret_of
 from rentals.models import CalendarFeed, Hold, Policy, Rental
-from rentals.outlook import outlooks, waited_for
+from rentals.outlook import outlooks, with_others_waiting
 from rentals.services import renew_rental
 from rentals.views import MemberRequest
 
@@ -30,16 +32,15 @@ HISTORY_PAGE = 25
 def my_rentals(request: MemberRequest) -> HttpResponse:
     now = timezone.now()
     member = request.user
-    rentals = list(Rental.objects.open().filter(user=member).with_terms().order_by("due_at", "ref"))
-    wanted = waited_for([rental.book.pk for rental in rentals]) if rentals else set()
+    rentals: Any = with_others_waiting(Rental.objects.open().filter(user=member).with_terms())
     policy = Policy.current()
     holds = list(Hold.objects.live().filter(user=member).select_related("book", "copy").order_by("pk"))
-    places = outlooks(holds, at=now)
+    places = outlooks(holds, at=now, policy=policy)
     feed = CalendarFeed.objects.filter(user=member).first()
     facts = {
         "at_home": [
-            look_ahead(rental, at=now, policy=policy, others_wait=rental.book.pk in wanted)
-            for rental in rentals
+            look_ahead(rental, at=now, policy=policy, others_wait=rental.others_wait)
+            for rental in rentals.order_by("due_at", "ref")
         ],
         "ready": [hold for hold in holds if hold.status == Hold.Status.READY],
         "waiting": [(hold, places.get(hold.pk)) for hold in holds if hold.status == Hold.Status.WAITING],
@@ -75,7 +76,7 @@ def renew(request: MemberRequest, ref: int) -> HttpResponse:
 def history(request: MemberRequest) -> HttpResponse:
     """What came back, the latest first; found by words of the title or the author."""
     words = request.GET.get("search", "")[:200].replace("\x00", "").split()
-    rentals = Rental.objects.standing().filter(user=request.user, returned_at__isnull=False)
+    rentals = Rental.objects.returned().filter(user=request.user)
     for word in words:
         rentals = rentals.filter(copy__book__name__icontains=word) | rentals.filter(
             copy__book__author__icontains=word

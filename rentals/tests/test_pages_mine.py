@@ -1,0 +1,323 @@
+"""A member's own pages: what is at home, what there was, what is owed, the papers and the calendar."""
+
+from __future__ import annotations
+
+import io
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+
+from django.test import Client
+from django.utils import timezone
+from icalendar import Calendar
+from pypdf import PdfReader
+
+from accounts.models import User
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals import ledger, services
+from rentals.models import CalendarFeed, Hold, LedgerEntry, Policy, Rental
+from rentals.queue import place_hold
+from rentals.statements import Month
+
+DAY = timedelta(days=1)
+
+
+class MinePagesTestCase(CastTestCase):
+    emma: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(name="Emma", author="Jane Austen", kind=3, copies=9)
+        Policy.objects.update(debt_limit=1000, max_open_rentals=100)
+
+    def setUp(self) -> None:
+        self.now = timezone.now()
+        self.client.force_login(self.alice)
+
+    def rent(self, *, days_ago: int = 0, book: Book | None = None, member: User | None = None) -> Rental:
+        # Not quite so many days: so many have started, however long the test takes.
+        at = self.now - days_ago * DAY + timedelta(hours=bool(days_ago))
+        return services.rent_book(member=member or self.alice, book=book or self.emma, at=at, now=at)
+
+    def give_back(self, rental: Rental, at: datetime | None = None) -> LedgerEntry:
+        at = at or self.now
+        entry = services.return_rental(rental=rental, at=at, actor=self.carol, now=at).rent_entry
+        assert entry is not None
+        return entry
+
+    def pay(self, amount: str = "1.00", member: User | None = None) -> LedgerEntry:
+        return ledger.take_payment(
+            member=member or self.alice,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=self.now,
+        )
+
+    def read(self, path: str) -> str:
+        answer = self.client.get(path)
+        self.assertEqual(answer.status_code, 200)
+        return answer.content.decode()
+
+    def assert_costs(self, queries: int, path: str, **query: Any) -> None:
+        with self.assertNumQueries(queries):
+            self.assertEqual(self.client.get(path, query).status_code, 200)
+
+
+class MyRentalsTest(MinePagesTestCase):
+    def test_books_stand_by_due_date_with_what_they_cost(self) -> None:
+        self.rent(days_ago=3, book=add_book(name="Cosmos", kind=1))
+        self.rent(days_ago=16)
+        page = self.read("/rentals/")
+        self.assertLess(page.index("Emma"), page.index("Cosmos"))
+        for words in ("overdue", "Overdue", "due ", "$24.00", "$25.50", "$5.00", "$20.00"):
+            self.assertIn(words, page)
+
+    def test_a_renewal_says_the_new_date_and_the_last_one_that_there_are_no_more(self) -> None:
+        rental = self.rent()
+        for left in ("2 renewals left", "1 renewal left"):
+            self.assertIn(left, self.read("/rentals/"))
+            answer = self.client.post(f"/rentals/{rental.ref}/renew/", follow=True)
+            self.assertContains(answer, "“Emma” is now due on")
+        page = self.read("/rentals/")
+        self.assertIn("renewed as often as is allowed", page)
+        self.assertNotIn(f"/rentals/{rental.ref}/renew/", page)
+        answer = self.client.post(f"/rentals/{rental.ref}/renew/", follow=True)
+        self.assertContains(answer, "renewed as often as is allowed")
+
+    def test_a_rental_that_others_wait_for_says_why_it_is_not_renewed(self) -> None:
+        book = add_book(name="Cosmos", kind=1)
+        rental = self.rent(book=book)
+        place_hold(member=self.bob, book=book, at=self.now)
+        page = self.read("/rentals/")
+        self.assertNotIn(f"/rentals/{rental.ref}/renew/", page)
+        answer = self.client.post(f"/rentals/{rental.ref}/renew/", follow=True)
+        [reason] = answer.context["messages"]
+        self.assertIn(str(reason), page)
+
+    def test_nobody_renews_anothers_not_even_staff(self) -> None:
+        rental = self.rent(member=self.bob)
+        for user in (self.alice, self.carol):
+            self.client.force_login(user)
+            self.assertEqual(self.client.post(f"/rentals/{rental.ref}/renew/").status_code, 404)
+        self.client.force_login(self.bob)
+        self.assertEqual(self.client.get(f"/rentals/{rental.ref}/renew/").status_code, 405)
+        rental.refresh_from_db()
+        self.assertEqual(rental.renewals, 0)
+
+    def test_who_has_and_waits_for_nothing_is_led_to_the_catalogue(self) -> None:
+        self.rent(member=self.bob)
+        page = self.read("/rentals/")
+        self.assertIn("You have no book at home.", page)
+        self.assertNotIn("Emma", page)
+
+    def test_it_costs_the_same_queries_with_many_books_as_with_one(self) -> None:
+        for count in (1, 3):
+            for number in range(count):
+                self.rent(book=add_book(name=f"At home {count} {number}", kind=1))
+                wanted = add_book(name=f"Waited for {count} {number}", kind=1)
+                self.rent(book=wanted, member=self.bob)
+                place_hold(member=self.alice, book=wanted, at=self.now)
+            # Session, user, policy, rentals, holds, two for their places, feed.
+            self.assert_costs(8, "/rentals/")
+
+
+class HistoryTest(MinePagesTestCase):
+    def had(self, name: str, author: str = "", days_ago: int = 1) -> None:
+        self.give_back(self.rent(book=add_book(name=name, author=author, kind=1), days_ago=days_ago))
+
+    def test_it_is_found_by_words_of_the_title_or_the_author(self) -> None:
+        self.had("Cosmos", "Carl Sagan")
+        self.had("Contact", "Carl Sagan")
+        self.give_back(self.rent(member=self.bob))
+        for words, found in (
+            ("", ["Contact", "Cosmos"]),
+            ("sagan cos", ["Cosmos"]),
+            ("emma", []),
+            ("%", []),
+            ("a\x00b", []),
+        ):
+            page = self.client.get("/rentals/history/", {"search": words}).context["page"]
+            self.assertEqual([rental.book.name for rental in page.rows], found, words)
+        void = Rental.objects.get(copy__book__name="Cosmos")
+        services.void_rental(rental=void, at=self.now, actor=self.carol)
+        self.assertNotIn("Cosmos", self.read("/rentals/history/"))
+
+    def test_it_comes_in_pages_that_keep_the_search(self) -> None:
+        for number in range(30):
+            self.had(f"Volume {number}")
+        first = self.client.get("/rentals/history/", {"search": "vol"})
+        self.assertEqual(len(first.context["page"].rows), 25)
+        self.assertContains(first, "?search=vol&amp;cursor=")
+        second = self.client.get("/rentals/history/", {"search": "vol", "cursor": first.context["page"].next})
+        self.assertEqual(len(second.context["page"].rows), 5)
+        self.assertEqual(self.client.get("/rentals/history/?cursor=nonsense").status_code, 404)
+
+    def test_it_costs_the_same_queries_however_long_it_is(self) -> None:
+        for count in (1, 5):
+            for number in range(count):
+                self.had(f"Volume {count} {number}")
+            # Session, user, rentals.
+            self.assert_costs(3, "/rentals/history/", search="vol")
+
+
+class BalancePageTest(MinePagesTestCase):
+    def test_it_says_what_is_owed_and_opens_every_line(self) -> None:
+        self.give_back(self.rent(days_ago=2), self.now - DAY)
+        self.pay()
+        self.rent(book=add_book(name="Cosmos", kind=1), days_ago=2)
+        page = self.read("/balance")
+        for words in (
+            *("You owe $5.50.", "Rent: Emma", "Payment, cash", "Cosmos", "1 day at $1.50"),
+            *("Up to the minimum of this kind of book", "price list Tiered, novel", "First 2 days at $1.00"),
+        ):
+            self.assertIn(words, page)
+
+    def test_it_shows_nothing_of_anybody_else(self) -> None:
+        self.give_back(self.rent(member=self.bob))
+        page = self.read("/balance")
+        self.assertNotIn("Emma", page)
+        self.assertIn("Nothing was charged or paid yet.", page)
+
+    def test_it_costs_the_same_queries_however_long_the_account_is(self) -> None:
+        for count in (1, 30):
+            for _ in range(count):
+                self.give_back(self.rent())
+                self.pay()
+            self.rent(book=add_book(name=f"At home {count}", kind=1))
+            # Session, user, entries, open rentals, last entry, first entry.
+            self.assert_costs(6, "/balance")
+
+    def test_earlier_entries_are_a_page_away(self) -> None:
+        for _ in range(26):
+            self.give_back(self.rent())
+        first = self.client.get("/balance")
+        second = self.client.get("/balance", {"cursor": first.context["next"]})
+        self.assertEqual([line.entry.number for line in second.context["entries"]], [1])
+        self.assertRedirects(self.client.get("/balance?cursor=nonsense"), "/balance")
+
+
+class StatementPagesTest(MinePagesTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.give_back(self.rent())
+        self.this_month = Month.of(self.now)
+        self.path = f"/balance/statements/{self.this_month}"
+
+    def test_the_page_the_pdf_and_the_csv_say_the_same(self) -> None:
+        page = self.read(f"{self.path}/")
+        pdf = self.client.get(f"{self.path}.pdf")
+        text = PdfReader(io.BytesIO(pdf.content)).pages[0].extract_text()
+        sheet = self.client.get(f"{self.path}.csv")
+        lines = b"".join(sheet.streaming_content).decode("utf-8-sig")  # type: ignore[attr-defined]  # it streams
+        for said in (page, text, lines):
+            self.assertIn("Rent: Emma", said)
+            self.assertIn("4.50", said)
+        self.assertEqual(
+            (pdf["Content-Type"], sheet["Content-Type"]), ("application/pdf", "text/csv; charset=utf-8")
+        )
+        self.assertIn(f"lori-books-{self.this_month}.csv", sheet["Content-Disposition"])
+
+    def test_months_without_a_statement_are_not_there(self) -> None:
+        month = self.this_month
+        for month_without in (month.next, Month(1970, 1), "2026-13", "0000-01", "9999-12", "26-1"):
+            for end in ("/", ".pdf", ".csv"):
+                path = f"/balance/statements/{month_without}{end}"
+                self.assertEqual(self.client.get(path).status_code, 404, path)
+
+    def test_everybody_has_an_own_one_at_the_same_address(self) -> None:
+        self.client.force_login(self.bob)
+        self.assertNotIn("Emma", self.read(f"{self.path}/"))
+
+    def test_they_cost_the_same_queries_whatever_is_in_them(self) -> None:
+        for _ in range(2):
+            # Session, user, first entry, two balances, entries, their sums.
+            self.assert_costs(7, f"{self.path}/")
+            self.assert_costs(7, f"{self.path}.pdf")
+            with self.assertNumQueries(6):
+                b"".join(self.client.get(f"{self.path}.csv").streaming_content)  # type: ignore[attr-defined]
+            for _ in range(5):
+                self.give_back(self.rent())
+
+    def test_no_copy_of_them_is_kept_on_the_way(self) -> None:
+        for end in ("/", ".pdf", ".csv"):
+            self.assertIn("no-store", self.client.get(f"{self.path}{end}")["Cache-Control"])
+
+
+class ReceiptPagesTest(MinePagesTestCase):
+    def test_a_payment_has_a_receipt_as_page_and_pdf(self) -> None:
+        self.give_back(self.rent())
+        payment = self.pay("2.00")
+        for path in (f"/balance/receipts/{payment.number}/", f"/balance/receipts/{payment.number}.pdf"):
+            # Session, user, the payment with all that it names.
+            self.assert_costs(3, path)
+        self.assertIn("$2.00", self.read(f"/balance/receipts/{payment.number}/"))
+
+    def test_nothing_else_and_nobody_elses_has_one(self) -> None:
+        rent = self.give_back(self.rent())
+        for number in (rent.number, 99, 10**12):
+            for end in ("/", ".pdf"):
+                self.assertEqual(self.client.get(f"/balance/receipts/{number}{end}").status_code, 404)
+        payment = self.pay("2.00")
+        for user in (self.bob, self.carol):
+            self.client.force_login(user)
+            self.assertEqual(self.client.get(f"/balance/receipts/{payment.number}/").status_code, 404)
+
+
+class CalendarLinkTest(MinePagesTestCase):
+    def link(self) -> str:
+        self.client.post("/rentals/calendar/make/")
+        link = self.client.get("/rentals/").context["feed_link"]
+        return link.partition("/rentals/")[1] + link.partition("/rentals/")[2]
+
+    def test_it_opens_the_calendar_without_signing_in(self) -> None:
+        self.rent()
+        link = self.link()
+        with self.assertNumQueries(3):
+            answer = Client().get(link)
+        self.assertEqual(answer["Content-Type"], "text/calendar; charset=utf-8")
+        self.assertEqual(answer["Cache-Control"], "private, no-store")
+        self.assertNotIn("Cookie", answer.get("Vary", ""))
+        [event] = Calendar.from_ical(answer.content).walk("VEVENT")
+        self.assertEqual(event["summary"], "Bring back: Emma")
+
+    def test_it_is_made_renewed_and_revoked_by_its_member(self) -> None:
+        first, second = self.link(), self.link()
+        self.assertEqual([Client().get(link).status_code for link in (first, second)], [404, 200])
+        self.client.post("/rentals/calendar/revoke/")
+        self.assertEqual(Client().get(second).status_code, 404)
+        self.assertFalse(CalendarFeed.objects.exists())
+
+    def test_a_look_changes_nothing(self) -> None:
+        for what in ("make", "revoke"):
+            self.assertEqual(self.client.get(f"/rentals/calendar/{what}/").status_code, 405)
+        self.assertEqual(Client().get("/rentals/calendar/guessed.ics").status_code, 404)
+
+    def test_that_of_a_closed_account_leads_nowhere(self) -> None:
+        link = self.link()
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        self.assertEqual(Client().get(link).status_code, 404)
+
+
+class StrangerTest(MinePagesTestCase):
+    def test_all_of_it_wants_somebody_signed_in(self) -> None:
+        stranger = Client()
+        for path in (
+            *(
+                "/rentals/",
+                "/rentals/history/",
+                "/balance",
+                "/balance/receipts/1/",
+                "/balance/receipts/1.pdf",
+            ),
+            *(f"/balance/statements/2026-11{end}" for end in ("/", ".pdf", ".csv")),
+        ):
+            answer = stranger.get(path)
+            self.assertEqual(answer.status_code, 302, path)
+            self.assertIn("/user/login/", answer["Location"])
+        for path in ("/rentals/1/renew/", "/rentals/calendar/make/", "/rentals/calendar/revoke/"):
+            self.assertEqual(stranger.post(path).status_code, 302, path)
+        self.assertFalse(Hold.objects.exists())
