@@ -488,8 +488,9 @@ class WithoutScriptsTest(AccountTestCase):
         self.press("Save")
         self.told("Your profile is saved.")
         self.page.get_by_role("button", name="Deutsch").click()
-        self.assertEqual(self.page.locator("html").get_attribute("lang"), "de")
+        expect(self.page.locator("html")).to_have_attribute("lang", "de")
         self.page.get_by_role("button", name="English").click()
+        expect(self.page.locator("html")).to_have_attribute("lang", "en")
 
         self.go_to("/user/2fa/totp/activate/")
         self.say_it_is_me()

@@ -18,6 +18,8 @@ FOR_MEMBERS = ["/"]
 
 class PagesTestCase(BrowserTestCase):
     def go_to(self, path: str) -> None:
+        # A page that is left while it still comes in counts as a request that failed.
+        self.page.wait_for_load_state("load")
         self.page.goto(path)
 
     def fill(self, **fields: str) -> None:
