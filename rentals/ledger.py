@@ -12,12 +12,12 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.conf import settings
 from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
+from lori_assignment.money import shown
 from rentals import errors
 from rentals.locks import lock_member
 from rentals.models import ZERO, LedgerEntry, Rental
@@ -106,8 +106,8 @@ def refuse_more_than_owed(member: User, amount: Decimal, *, at: datetime) -> Non
     owed = balance(member, at=at).total
     if amount > owed:
         raise errors.Overpayment(
-            _("The member owes %(owed)s %(currency)s, less than %(amount)s.")
-            % {"owed": max(owed, ZERO), "amount": amount, "currency": settings.CURRENCY}
+            _("The member owes %(owed)s, less than %(amount)s.")
+            % {"owed": shown(max(owed, ZERO)), "amount": shown(amount)}
         )
 
 
@@ -145,8 +145,8 @@ def refuse_more_than_credit(member: User, amount: Decimal, *, at: datetime) -> N
     credit = -balance(member, at=at).total
     if amount > credit:
         raise errors.RefundAboveCredit(
-            _("The shop owes the member %(credit)s %(currency)s, less than %(amount)s.")
-            % {"credit": max(credit, ZERO), "amount": amount, "currency": settings.CURRENCY}
+            _("The shop owes the member %(credit)s, less than %(amount)s.")
+            % {"credit": shown(max(credit, ZERO)), "amount": shown(amount)}
         )
 
 

@@ -17,6 +17,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal
+from lori_assignment.money import shown
 from rentals import errors, ledger
 from rentals.availability import free_copies
 from rentals.ledger import Balance
@@ -85,7 +86,7 @@ class Offer:
             reasons.append(
                 errors.DebtLimit(
                     _("The member owes %(owed)s; above %(limit)s nothing more is rented.")
-                    % {"owed": self.standing.total, "limit": self.policy.debt_limit}
+                    % {"owed": shown(self.standing.total), "limit": shown(self.policy.debt_limit)}
                 )
             )
         return reasons

@@ -137,7 +137,7 @@ class LedgerAdminTest(ShopAdminTestCase):
     def test_a_credit_is_paid_out(self) -> None:
         self.told(self.credit(amount="4.50"))
         self.act("rental", "make_void", Rental.objects.get())
-        self.assertIn("less than 4.51", self.errors(self.credit(kind="refund", amount="4.51"))["amount"][0])
+        self.assertIn("less than $4.51", self.errors(self.credit(kind="refund", amount="4.51"))["amount"][0])
         self.assertEqual(
             list(self.errors(self.credit(kind="refund", amount="4.50", method=""))), ["method", "note"]
         )
@@ -155,13 +155,13 @@ class LedgerAdminTest(ShopAdminTestCase):
             with self.subTest(field=field, value=value):
                 self.assertIn(field, self.errors(self.credit(**{field: value})))
         self.assertEqual(LedgerEntry.objects.count(), 1)
-        self.assertIn("less than 4.51", self.errors(self.credit(amount="4.51"))["amount"][0])
+        self.assertIn("less than $4.51", self.errors(self.credit(amount="4.51"))["amount"][0])
         self.told(self.credit(amount="4.50"))
 
     def test_a_payment_that_has_become_too_much_is_told(self) -> None:
         with mock.patch.object(CreditForm, "clean", lambda form: form.cleaned_data):
             answer = self.credit(amount="4.51")
-        self.assertIn("less than 4.51", self.told(answer)[0])
+        self.assertIn("less than $4.51", self.told(answer)[0])
         self.assertEqual(answer.url, self.page("ledgerentry_add"))
         self.assertEqual(LedgerEntry.objects.count(), 1)
 

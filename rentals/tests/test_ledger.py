@@ -150,7 +150,7 @@ class PaymentTest(LedgerTestCase):
         self.assertEqual(self.owed(MONDAY), 0)
 
     def test_a_refused_payment_leaves_no_trace(self) -> None:
-        with self.assertRaisesMessage(errors.Overpayment, "The member owes 0.00 USD, less than 0.01."):
+        with self.assertRaisesMessage(errors.Overpayment, "The member owes $0.00, less than $0.01."):
             self.pay("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 
@@ -193,13 +193,13 @@ class RefundTest(LedgerTestCase):
     def test_what_is_out_is_kept_back(self) -> None:
         self.have_a_credit()
         self.rent(MONDAY + 2 * DAY, add_book(name="Cosmos", kind=1))
-        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member 2.50 USD, less than 2.51."):
+        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $2.50, less than $2.51."):
             self.refund("2.51", MONDAY + 2 * DAY)
         self.refund("2.50", MONDAY + 2 * DAY)
 
     def test_who_owes_gets_nothing_and_it_leaves_no_trace(self) -> None:
         self.rent()
-        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member 0.00 USD"):
+        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $0.00"):
             self.refund("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 

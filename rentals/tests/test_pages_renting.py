@@ -83,7 +83,7 @@ class RentTest(RentingTestCase):
         )
         page = self.client.get(self.path)
         self.assertContains(page, "No copy of this book is free.")
-        self.assertContains(page, "The member owes 9.00; above 1.00 nothing more is rented.")
+        self.assertContains(page, "The member owes $9.00; above $1.00 nothing more is rented.")
         self.assertNotContains(page, "Rent it")
         self.assertNotContains(page, "Join the queue")
 
