@@ -24,7 +24,7 @@ from django.conf import settings
 from django.contrib.staticfiles.testing import StaticLiveServerTestCase
 from django.core.cache import cache
 from django.db import DEFAULT_DB_ALIAS, connections
-from django.test import Client, override_settings
+from django.test import Client, override_settings, tag
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from accounts.models import User
@@ -69,6 +69,7 @@ if CHROMIUM is None and multiprocessing.parent_process() is None:
     atexit.register(_write_note)
 
 
+@tag("browser")
 class BrowserTestCase(Committed, StaticLiveServerTestCase):
     """`self.page` is a page of 1280 x 800 in a context of its own, with nobody signed in."""
 

@@ -45,7 +45,8 @@ class PagesTestCase(BrowserTestCase):
         expect(self.page.get_by_role("link", name="Sign out")).to_be_visible()
 
     def assert_signed_out(self) -> None:
-        expect(self.page.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
+        ways = self.page.get_by_role("navigation", name="Shop")
+        expect(ways.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
 
     def tab_to(self, target: str) -> None:
         """Press Tab until the field or link is reached; everything on the way shows that it is."""
