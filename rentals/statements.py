@@ -138,7 +138,8 @@ def _standing_at(member: User, at: datetime) -> tuple[int, Decimal]:
     """The number of the last entry that was posted before `at`, and the balance with it."""
     latest = (
         LedgerEntry.objects.filter(user=member, posted_at__lt=at)
-        .order_by("-posted_at")
+        # By number too: of many entries of one moment any could come first.
+        .order_by("-posted_at", "-number")
         .values_list("number", "balance")[:OUT_OF_STEP]
     )
     return max(latest, default=(0, ZERO))
