@@ -11,7 +11,7 @@ BAR = 98
 MOST_BYTES = 60_000
 
 report = json.loads(Path(sys.argv[1]).read_text())
-scores = {name: round(category["score"] * 100) for name, category in report["categories"].items()}
+scores = {name: round((category["score"] or 0) * 100) for name, category in report["categories"].items()}
 requests = report["audits"]["network-requests"]["details"]["items"]
 weight = sum(item["transferSize"] for item in requests if "/media/" not in item["url"])
 page = urlsplit(report["finalDisplayedUrl"])
