@@ -26,6 +26,15 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
+# Each in an environment of its own: what they bring along does not go together with the shop's packages.
+$(VENV)/ready-deploy: $(VENV)/ready requirements-deploy.txt constraints-deploy.txt requirements-checkov.txt
+	@echo "Setting up $(VENV)/deploy and $(VENV)/checkov, which takes about two minutes …"
+	@$(PYTHON) -m venv $(VENV)/deploy
+	@$(VENV)/deploy/bin/pip install --quiet --disable-pip-version-check -r requirements-deploy.txt
+	@$(PYTHON) -m venv $(VENV)/checkov
+	@$(VENV)/checkov/bin/pip install --quiet --disable-pip-version-check -r requirements-checkov.txt
+	@touch $@
+
 .env:
 	@umask 077 && printf '%s\n' \
 	    "# Settings of the shop on this machine; README.md lists them all." \
