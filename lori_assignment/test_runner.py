@@ -32,6 +32,9 @@ class LoriTestRunner(DiscoverRunner):
         super().setup_test_environment(**kwargs)
         # The real hash is slow by design; the suite makes thousands of users.
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+        # Static files are found when one is asked for. Else each test's client looks for all of them
+        # first, which took longer than the requests that it makes.
+        settings.WHITENOISE_AUTOREFRESH = True
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
         # a test that loads the WSGI application sets up the log anew.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}

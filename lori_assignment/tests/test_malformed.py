@@ -92,10 +92,11 @@ class MalformedTestCase(CastTestCase):
     hold: Any
 
     def setUp(self) -> None:
-        # The limits would answer 429 after a while, and hide what we look for.
+        # The limits would answer 429 after a while, and hide what we look for. Functions instead of
+        # mocks, which would keep each of thousands of requests, with the connections' rows, in memory.
         for limit in (
-            mock.patch.object(ScopedRateThrottle, "allow_request", return_value=True),
-            mock.patch("allauth.core.ratelimit.consume", return_value=True),
+            mock.patch.object(ScopedRateThrottle, "allow_request", lambda *facts: True),
+            mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
         ):
             limit.start()
             self.addCleanup(limit.stop)
