@@ -60,7 +60,7 @@ resource "aws_iam_role_policy" "app" {
       Sid       = "SendMailFromItsOwnAddress"
       Effect    = "Allow"
       Action    = ["ses:SendEmail", "ses:SendRawEmail"]
-      Resource  = "arn:aws:ses:${var.region}:${var.account_id}:*"
+      Resource  = [for kind in ["configuration-set", "identity"] : "arn:aws:ses:${var.region}:${var.account_id}:${kind}/*"]
       Condition = { StringEquals = { "ses:FromAddress" = var.mail_from } }
     }]
   })
