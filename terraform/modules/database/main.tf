@@ -100,7 +100,6 @@ resource "aws_db_instance" "this" {
   auto_minor_version_upgrade  = true
   instance_class              = var.instance_class
   parameter_group_name        = aws_db_parameter_group.this.name
-  ca_cert_identifier          = "rds-ca-rsa2048-g1"
 
   storage_type          = "gp3"
   allocated_storage     = var.storage_gib
