@@ -2,10 +2,11 @@
 
     python .ci/load_balancer_subnets.py VPC CLUSTER
 
-The controller chooses a load balancer's subnets by their tags alone. The first deployment's load balancer saw only
-some of them: public and private subnets both carried kubernetes.io/role/elb. So a tag must say what its subnet is,
-which the routes decide: a public subnet leads to an internet gateway, a private one to a NAT gateway. And a load
-balancer reaches only pods in the zones that it has a subnet in, so both kinds must lie in the same ones.
+The controller chooses a load balancer's subnets by their tags alone. The first deployment's load balancer
+saw only some of them: public and private subnets both carried kubernetes.io/role/elb. So a tag must say
+what its subnet is, which the routes decide: a public subnet leads to an internet gateway, a private one
+to a NAT gateway. And a load balancer reaches only pods in the zones that it has a subnet in, so both
+kinds must lie in the same ones.
 
 Exits with 1 when anything would go wrong, each in one line.
 """
@@ -30,38 +31,53 @@ class Subnet:
 
 
 def faults(*, subnets: list[Subnet], cluster: str) -> list[str]:
-    """All that keeps the load balancer from spanning the public subnets and reaching the private ones' pods."""
-    found = []
-    for subnet in subnets:
-        kind = "public" if subnet.to_internet else "private"
-        right, wrong = (EXTERNAL, INTERNAL) if subnet.to_internet else (INTERNAL, EXTERNAL)
-        if wrong in subnet.tags:
-            found.append(f"{subnet.name} is {kind} and carries {wrong}")
-        # The controller takes "1" and an empty value for yes.
-        if subnet.tags.get(right) not in ("1", ""):
-            found.append(f"{subnet.name} is {kind} and lacks {right}")
-        if subnet.tags.get(f"kubernetes.io/cluster/{cluster}") not in ("shared", "owned"):
-            found.append(f"{subnet.name} lacks the tag of the cluster {cluster}")
-        if subnet.free_addresses < FREE_ADDRESSES:
-            found.append(f"{subnet.name} has {subnet.free_addresses} free addresses, fewer than {FREE_ADDRESSES}")
-        if not subnet.to_internet and not subnet.to_nat:
-            found.append(f"{subnet.name} leads neither to the internet nor to a NAT gateway")
+    """All that keeps the load balancer from spanning the public subnets, or from the private ones' pods."""
+    found = [fault for subnet in subnets for fault in faults_of_one(subnet, cluster=cluster)]
+    return found + faults_of_zones(subnets) + candidates_too_many(subnets)
 
+
+def faults_of_one(subnet: Subnet, *, cluster: str) -> list[str]:
+    kind = "public" if subnet.to_internet else "private"
+    right, wrong = (EXTERNAL, INTERNAL) if subnet.to_internet else (INTERNAL, EXTERNAL)
+    found = []
+    if wrong in subnet.tags:
+        found.append(f"{subnet.name} is {kind} and carries {wrong}")
+    # The controller takes "1" and an empty value for yes.
+    if subnet.tags.get(right) not in ("1", ""):
+        found.append(f"{subnet.name} is {kind} and lacks {right}")
+    if subnet.tags.get(f"kubernetes.io/cluster/{cluster}") not in ("shared", "owned"):
+        found.append(f"{subnet.name} lacks the tag of the cluster {cluster}")
+    if subnet.free_addresses < FREE_ADDRESSES:
+        found.append(f"{subnet.name} has {subnet.free_addresses} free addresses, fewer than {FREE_ADDRESSES}")
+    if not subnet.to_internet and not subnet.to_nat:
+        found.append(f"{subnet.name} leads neither to the internet nor to a NAT gateway")
+    return found
+
+
+def faults_of_zones(subnets: list[Subnet]) -> list[str]:
     public = {subnet.zone for subnet in subnets if subnet.to_internet}
     private = {subnet.zone for subnet in subnets if not subnet.to_internet}
+    found = []
     if len(public) < 2:
         found.append(f"a load balancer needs public subnets in two zones; they lie in {named(public)}")
-    for zone in sorted(private - public):
-        found.append(f"{zone} has a private subnet and no public one: the load balancer would not reach its pods")
-    for zone in sorted(public - private):
-        found.append(f"{zone} has a public subnet and no private one: the load balancer would find no pods there")
-
-    chosen = [subnet for subnet in subnets if EXTERNAL in subnet.tags]
-    for zone in sorted({subnet.zone for subnet in chosen}):
-        names = sorted(subnet.name for subnet in chosen if subnet.zone == zone)
-        if len(names) > 1:
-            found.append(f"{zone} has {len(names)} candidates, of which the controller takes one: {', '.join(names)}")
+    found += [
+        f"{zone} has private subnets only: their pods are out of reach" for zone in sorted(private - public)
+    ]
+    found += [
+        f"{zone} has public subnets only: there are no pods to reach" for zone in sorted(public - private)
+    ]
     return found
+
+
+def candidates_too_many(subnets: list[Subnet]) -> list[str]:
+    """A zone with several subnets to choose from, where the choice is the controller's and not ours."""
+    chosen = [subnet for subnet in subnets if EXTERNAL in subnet.tags]
+    names = {zone: sorted(s.name for s in chosen if s.zone == zone) for zone in {s.zone for s in chosen}}
+    return [
+        f"{zone} has {len(names[zone])} candidates, of which one is taken: {', '.join(names[zone])}"
+        for zone in sorted(names)
+        if len(names[zone]) > 1
+    ]
 
 
 def named(zones: set[str]) -> str:

@@ -2,12 +2,13 @@
 
     .ci/terraform-lab
 
-In this order: the state's bucket; production, and meanwhile a second run, which the lock must refuse; a second plan,
-which must change nothing; the subnets as the load balancer controller sees them; production's promises; a load
-balancer as the controller would make it, for which the next apply adds the alarms; destruction that leaves nothing.
+In this order: the state's bucket; production, and meanwhile a second run, which the lock must refuse; a
+second plan, which must change nothing; the subnets as the load balancer controller sees them;
+production's promises; a load balancer as the controller would make it, for which the next apply adds the
+alarms; destruction that leaves nothing.
 
-Green here means that the pieces fit together. It is no proof that AWS takes them: README.md in terraform/ lists what
-to watch at the first apply.
+Green here means that the pieces fit together. It is no proof that AWS takes them: README.md in terraform/
+lists what to watch at the first apply.
 """
 
 import json
@@ -63,7 +64,7 @@ def need(promise: bool, sentence: str) -> None:
         raise Wrong(sentence)
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 # Terraform and the stand-in
 
 
@@ -83,7 +84,7 @@ def surroundings(port: int) -> dict[str, str]:
         "TF_IN_AUTOMATION": "1",
         "TF_INPUT": "0",
         "TF_VAR_site_host": "books.example.org",
-        "TF_VAR_certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/0f0f0f0f-0000-4000-8000-000000000000",
+        "TF_VAR_certificate_arn": f"arn:aws:acm:{REGION}:{ACCOUNT}:certificate/0f0f0f0f-0000",
         "TF_VAR_github_repository": "example/lori-books",
         "TF_VAR_create_oidc_provider": "true",
         "TF_VAR_alarm_email": "alarms@example.org",
@@ -164,7 +165,7 @@ def exists(bucket: str, key: str) -> bool:
     return True
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 # What is looked at
 
 
@@ -191,7 +192,7 @@ def second_run_is_refused(prod: Terraform, first: subprocess.Popen) -> None:
 
 def outputs_are_strings(prod: Terraform) -> dict[str, str]:
     outputs = {name: output["value"] for name, output in json.loads(prod("output", "-json")).items()}
-    need(OUTPUTS <= outputs.keys(), f"Outputs are missing: {sorted(OUTPUTS - outputs.keys())}")
+    need(outputs.keys() >= OUTPUTS, f"Outputs are missing: {sorted(OUTPUTS - outputs.keys())}")
     no_strings = sorted(name for name, value in outputs.items() if not isinstance(value, str) or not value)
     need(not no_strings, f"Outputs are no strings, or empty: {no_strings}")
     return outputs
@@ -207,8 +208,12 @@ def promises_are_kept(outputs: dict[str, str]) -> None:
     need(len(private) == 3 and len(subnets) == 6, "There are not three public and three private subnets.")
 
     for profile in eks.list_fargate_profiles(clusterName=NAME)["fargateProfileNames"]:
-        described = eks.describe_fargate_profile(clusterName=NAME, fargateProfileName=profile)["fargateProfile"]
-        need(set(described["subnets"]) == private, f"The Fargate profile {profile} leaves the private subnets.")
+        described = eks.describe_fargate_profile(clusterName=NAME, fargateProfileName=profile)[
+            "fargateProfile"
+        ]
+        need(
+            set(described["subnets"]) == private, f"The Fargate profile {profile} leaves the private subnets."
+        )
 
     database = rds.describe_db_instances(DBInstanceIdentifier=NAME)["DBInstances"][0]
     need(database["MultiAZ"], "The database has no second machine.")
@@ -216,12 +221,20 @@ def promises_are_kept(outputs: dict[str, str]) -> None:
     need(not database["PubliclyAccessible"], "The database is public.")
     need(database["BackupRetentionPeriod"] == 30, "Backups don't reach back 30 days.")
     group = rds.describe_db_subnet_groups(DBSubnetGroupName=NAME)["DBSubnetGroups"][0]
-    need({subnet["SubnetIdentifier"] for subnet in group["Subnets"]} == private, "The database left the private subnets.")
+    need(
+        {subnet["SubnetIdentifier"] for subnet in group["Subnets"]} == private,
+        "The database left the private subnets.",
+    )
     (guard,) = database["VpcSecurityGroups"]
-    rules = ec2.describe_security_groups(GroupIds=[guard["VpcSecurityGroupId"]])["SecurityGroups"][0]["IpPermissions"]
+    rules = ec2.describe_security_groups(GroupIds=[guard["VpcSecurityGroupId"]])["SecurityGroups"][0][
+        "IpPermissions"
+    ]
     pods = cluster["resourcesVpcConfig"]["clusterSecurityGroupId"]
     need(
-        [(rule["FromPort"], rule["ToPort"], [pair["GroupId"] for pair in rule["UserIdGroupPairs"]]) for rule in rules]
+        [
+            (rule["FromPort"], rule["ToPort"], [pair["GroupId"] for pair in rule["UserIdGroupPairs"]])
+            for rule in rules
+        ]
         == [(5432, 5432, [pods])]
         and not any(rule["IpRanges"] for rule in rules),
         f"Others than the pods reach the database: {rules}",
@@ -236,17 +249,25 @@ def promises_are_kept(outputs: dict[str, str]) -> None:
         set(secrets) == {outputs["database_secret_arn"], outputs["app_secret_arn"]},
         "The shop's role reads other secrets than the two that the outputs name.",
     )
-    secret = boto3.client("secretsmanager").get_secret_value(SecretId=outputs["app_secret_arn"])["SecretString"]
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=outputs["app_secret_arn"])[
+        "SecretString"
+    ]
     need(
-        {key: len(value) for key, value in json.loads(secret).items()} == {"SECRET_KEY": 64, "METRICS_TOKEN": 48},
+        {key: len(value) for key, value in json.loads(secret).items()}
+        == {"SECRET_KEY": 64, "METRICS_TOKEN": 48},
         "The shop's secret is not what it reads.",
     )
     state = boto3.client("s3").get_object(Bucket=BUCKET, Key=STATE)["Body"].read().decode()
-    need(all(value not in state for value in json.loads(secret).values()), "The state holds the shop's secret.")
+    need(
+        all(value not in state for value in json.loads(secret).values()), "The state holds the shop's secret."
+    )
 
     topic = f"arn:aws:sns:{REGION}:{ACCOUNT}:{NAME}-alarms"
     alarms = alarms_of("AWS/RDS")
-    need(len(alarms) == 4 and all(a["AlarmActions"] == [topic] for a in alarms), "The database's alarms tell nobody.")
+    need(
+        len(alarms) == 4 and all(a["AlarmActions"] == [topic] for a in alarms),
+        "The database's alarms tell nobody.",
+    )
 
 
 def has_tag(thing: dict, key: str) -> bool:
@@ -278,8 +299,13 @@ def make_load_balancer(vpc: str) -> list[str]:
 
 
 def load_balancer_has_alarms(output: str, arns: list[str]) -> None:
-    need("4 added, 1 changed, 0 destroyed" in output, f"More or less than four alarms and the dashboard:\n{output}")
-    need("Check block assertion failed" not in output, "The load balancer is there, and the plan still warns.")
+    need(
+        "4 added, 1 changed, 0 destroyed" in output,
+        f"More or less than four alarms and the dashboard:\n{output}",
+    )
+    need(
+        "Check block assertion failed" not in output, "The load balancer is there, and the plan still warns."
+    )
     balancer = arns[0].partition(":loadbalancer/")[2]
     group = "targetgroup/" + arns[1].partition(":targetgroup/")[2]
     watched = {
@@ -307,14 +333,20 @@ def remove_load_balancer(arns: list[str]) -> None:
 def nothing_is_left() -> None:
     ec2, iam = boto3.client("ec2"), boto3.client("iam")
     gateways = ec2.describe_nat_gateways()["NatGateways"]
-    keys = [boto3.client("kms").describe_key(KeyId=k["KeyId"]) for k in boto3.client("kms").list_keys()["Keys"]]
+    keys = [
+        boto3.client("kms").describe_key(KeyId=k["KeyId"]) for k in boto3.client("kms").list_keys()["Keys"]
+    ]
     left = {
         "VPCs": [vpc["VpcId"] for vpc in ec2.describe_vpcs()["Vpcs"] if not vpc["IsDefault"]],
         "NAT gateways": [g["NatGatewayId"] for g in gateways if g["State"] != "deleted"],
         "addresses": [address["AllocationId"] for address in ec2.describe_addresses()["Addresses"]],
         "clusters": boto3.client("eks").list_clusters()["clusters"],
-        "databases": [d["DBInstanceIdentifier"] for d in boto3.client("rds").describe_db_instances()["DBInstances"]],
-        "repositories": [r["repositoryName"] for r in boto3.client("ecr").describe_repositories()["repositories"]],
+        "databases": [
+            d["DBInstanceIdentifier"] for d in boto3.client("rds").describe_db_instances()["DBInstances"]
+        ],
+        "repositories": [
+            r["repositoryName"] for r in boto3.client("ecr").describe_repositories()["repositories"]
+        ],
         "buckets": [b["Name"] for b in boto3.client("s3").list_buckets()["Buckets"] if b["Name"] != BUCKET],
         "secrets": [s["Name"] for s in boto3.client("secretsmanager").list_secrets()["SecretList"]],
         "topics": [t["TopicArn"] for t in boto3.client("sns").list_topics()["Topics"]],
@@ -330,7 +362,7 @@ def nothing_is_left() -> None:
     need(not any(left.values()), f"Left behind: { {kind: names for kind, names in left.items() if names} }")
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 
 
 @contextmanager
@@ -360,7 +392,9 @@ def lab(work: Path) -> None:
             bootstrap.init()
             # The provider watches the bucket's clean-up rule for a minute, which nothing else waits for.
             making_bucket = bootstrap.start("apply", "-auto-approve")
-            wait_for(lambda: bucket_is_guarded() or making_bucket.poll() is not None, "the bucket", seconds=60)
+            wait_for(
+                lambda: bucket_is_guarded() or making_bucket.poll() is not None, "the bucket", seconds=60
+            )
             if making_bucket.poll() is not None:
                 bootstrap.finish(making_bucket)
             prod.init(f"-backend-config=bucket={BUCKET}", f"-backend-config=region={REGION}")
@@ -369,7 +403,10 @@ def lab(work: Path) -> None:
             making = prod.start("apply", "-auto-approve", "-parallelism=20")
             second_run_is_refused(prod, making)
             output = prod.finish(making)
-            need("Check block assertion failed" in output, "No load balancer, and the plan does not warn of it.")
+            need(
+                "Check block assertion failed" in output,
+                "No load balancer, and the plan does not warn of it.",
+            )
             need(not exists(BUCKET, LOCK), "The lock was not given back.")
 
         with step("A second plan changes nothing"):

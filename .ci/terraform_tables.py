@@ -1,7 +1,7 @@
 """Writes the tables of variables and outputs into terraform/README.md, from the Terraform files themselves.
 
-    python .ci/terraform_tables.py            writes them
-    python .ci/terraform_tables.py --check    exits with 1 when they are not up to date
+python .ci/terraform_tables.py            writes them
+python .ci/terraform_tables.py --check    exits with 1 when they are not up to date
 """
 
 import re
@@ -42,7 +42,9 @@ def table(folder: Path) -> list[str]:
         is_choice = re.search(r"^  type += bool$", body, re.MULTILINE)
         if not (allowed := said(body, "error_message")) and not is_choice:
             sys.exit(f"The variable {name} of {folder} has no validation that says what is allowed.")
-        lines.append(f"| `{name}` | {cell(description)} | {default(body)} | {cell(allowed or 'true or false')} |")
+        lines.append(
+            f"| `{name}` | {cell(description)} | {default(body)} | {cell(allowed or 'true or false')} |"
+        )
     lines += ["", "| output | what it is |", "| --- | --- |"]
     for name, body in blocks(folder, "output").items():
         if not (description := said(body, "description")):

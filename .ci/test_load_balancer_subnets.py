@@ -1,4 +1,4 @@
-"""The rules of load_balancer_subnets.py, first of all that they find what was wrong with the first deployment."""
+"""The rules of load_balancer_subnets.py, first of all that they find the first deployment's tagging wrong."""
 
 import sys
 import unittest
@@ -38,7 +38,8 @@ class LoadBalancerSubnets(unittest.TestCase):
             self.assertIn(f"private-{zone} is private and carries {EXTERNAL}", found)
             self.assertIn(f"private-{zone} is private and lacks {INTERNAL}", found)
             self.assertIn(
-                f"{zone} has 2 candidates, of which the controller takes one: private-{zone}, public-{zone}", found
+                f"{zone} has 2 candidates, of which one is taken: private-{zone}, public-{zone}",
+                found,
             )
         self.assertEqual(len(found), 9)
 
@@ -53,18 +54,22 @@ class LoadBalancerSubnets(unittest.TestCase):
     def test_finds_pods_in_a_zone_without_load_balancer(self) -> None:
         found = self.faults([subnet for subnet in sound() if subnet.name != f"public-{ZONES[2]}"])
         self.assertEqual(
-            found, [f"{ZONES[2]} has a private subnet and no public one: the load balancer would not reach its pods"]
+            found,
+            [f"{ZONES[2]} has private subnets only: their pods are out of reach"],
         )
 
     def test_finds_a_load_balancer_in_a_zone_without_pods(self) -> None:
         found = self.faults([subnet for subnet in sound() if subnet.name != f"private-{ZONES[2]}"])
         self.assertEqual(
-            found, [f"{ZONES[2]} has a public subnet and no private one: the load balancer would find no pods there"]
+            found,
+            [f"{ZONES[2]} has public subnets only: there are no pods to reach"],
         )
 
     def test_finds_a_single_zone(self) -> None:
         found = self.faults([public(ZONES[0]), private(ZONES[0])])
-        self.assertEqual(found, [f"a load balancer needs public subnets in two zones; they lie in {ZONES[0]}"])
+        self.assertEqual(
+            found, [f"a load balancer needs public subnets in two zones; they lie in {ZONES[0]}"]
+        )
 
     def test_finds_another_clusters_subnets(self) -> None:
         found = faults(subnets=sound(), cluster="other")

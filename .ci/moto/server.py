@@ -2,10 +2,10 @@
 
     python .ci/moto/server.py 127.0.0.1 5000
 
-moto knows neither EKS's access entries nor its add-ons, and differs from AWS in a few answers that Terraform's
-provider compares with what it asked for. Each difference below was seen as a plan that never comes to rest, or an
-apply that stops. It proves that Terraform's calls fit together, not that AWS would take them: moto evaluates no
-policy and accepts nonsense.
+moto knows neither EKS's access entries nor its add-ons, and differs from AWS in a few answers that
+Terraform's provider compares with what it asked for. Each difference below was seen as a plan that never
+comes to rest, or an apply that stops. It proves that Terraform's calls fit together, not that AWS would
+take them: moto evaluates no policy and accepts nonsense.
 """
 
 import os
@@ -28,7 +28,7 @@ from moto.moto_server.werkzeug_app import DomainDispatcherApplication, create_ba
 from moto.rds.models import DBInstance, DBParameterGroup
 from werkzeug.serving import run_simple
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 # EKS: what a cluster answers with
 
 
@@ -60,12 +60,14 @@ def answer_create_cluster(response: EKSResponse) -> ActionResult:
     return answer
 
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 # EKS: add-ons and access entries, which moto does not have
 
 
 def cluster_of(response: EKSResponse) -> Cluster:
-    return response.eks_backend.describe_cluster(name=response._get_param("name") or response._get_param("clusterName"))
+    return response.eks_backend.describe_cluster(
+        name=response._get_param("name") or response._get_param("clusterName")
+    )
 
 
 def found(things: dict, key: str) -> dict:
@@ -198,9 +200,14 @@ MORE_EKS_CALLS = [
     disassociate_access_policy,
 ]
 # An ARN holds a slash, which arrives here already decoded.
-MORE_EKS_PATHS = ["addons$", "addons/(?P<addonName>[^/]+)$", "access-entries$", "access-entries/(?P<principalArn>.+)$"]
+MORE_EKS_PATHS = [
+    "addons$",
+    "addons/(?P<addonName>[^/]+)$",
+    "access-entries$",
+    "access-entries/(?P<principalArn>.+)$",
+]
 
-# ---------------------------------------------------------------------------------------------------------------
+# ---------------------------------------------------------------------------------------------------------
 # Answers in which moto differs from AWS
 
 
@@ -236,7 +243,10 @@ def is_action_permitted(statement: IAMPolicyStatement, *args, **asked) -> Permis
 moto_create_cluster, EKSBackend.create_cluster = EKSBackend.create_cluster, create_cluster
 moto_delete_cluster, EKSBackend.delete_cluster = EKSBackend.delete_cluster, delete_cluster
 moto_answer_create_cluster, EKSResponse.create_cluster = EKSResponse.create_cluster, answer_create_cluster
-moto_update_parameters, DBParameterGroup.update_parameters = DBParameterGroup.update_parameters, update_parameters
+moto_update_parameters, DBParameterGroup.update_parameters = (
+    DBParameterGroup.update_parameters,
+    update_parameters,
+)
 moto_make_database, DBInstance.__init__ = DBInstance.__init__, make_database
 moto_is_action_permitted = IAMPolicyStatement.is_action_permitted
 IAMPolicyStatement.is_action_permitted = is_action_permitted
