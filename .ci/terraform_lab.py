@@ -98,9 +98,10 @@ def surroundings(port: int) -> dict[str, str]:
 class Terraform:
     def __init__(self, folder: Path, env: dict[str, str]) -> None:
         self.folder, self.env = folder, env
+        self.runs: list[subprocess.Popen] = []
 
     def start(self, *words: str) -> subprocess.Popen:
-        return subprocess.Popen(
+        run = subprocess.Popen(
             ["terraform", *words, "-no-color"],
             cwd=self.folder,
             env=self.env,
@@ -109,6 +110,15 @@ class Terraform:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
         )
+        self.runs.append(run)
+        return run
+
+    def stop(self) -> None:
+        """End what a failed step left running."""
+        for run in self.runs:
+            if run.poll() is None:
+                run.kill()
+                run.wait()
 
     def finish(self, run: subprocess.Popen, *, expect: int = 0) -> str:
         output, _ = run.communicate()
@@ -184,7 +194,7 @@ def bucket_is_guarded() -> bool:
 
 
 def second_run_is_refused(prod: Terraform, first: subprocess.Popen) -> None:
-    wait_for(lambda: exists(BUCKET, LOCK) or first.poll() is not None, "the lock", seconds=60)
+    wait_for(lambda: exists(BUCKET, LOCK) or first.poll() is not None, "the lock", seconds=120)
     output = prod("plan", "-refresh=false", "-lock-timeout=0s", expect=1)
     need("Error acquiring the state lock" in output, f"A second run failed for another reason:\n{output}")
     need(first.poll() is None, "The first run had ended before the second one was refused.")
@@ -387,56 +397,60 @@ def lab(work: Path) -> None:
         os.environ.pop("AWS_CA_BUNDLE", None)
         bootstrap = Terraform(work / "terraform" / "bootstrap", env)
         prod = Terraform(work / "terraform" / "environments" / "prod", env)
+        try:
+            steps(bootstrap, prod)
+        finally:
+            bootstrap.stop()
+            prod.stop()
 
-        with step("The state's bucket"):
-            bootstrap.init()
-            # The provider watches the bucket's clean-up rule for a minute, which nothing else waits for.
-            making_bucket = bootstrap.start("apply", "-auto-approve")
-            wait_for(
-                lambda: bucket_is_guarded() or making_bucket.poll() is not None, "the bucket", seconds=60
-            )
-            if making_bucket.poll() is not None:
-                bootstrap.finish(making_bucket)
-            prod.init(f"-backend-config=bucket={BUCKET}", f"-backend-config=region={REGION}")
 
-        with step("Production; meanwhile a second run is refused"):
-            making = prod.start("apply", "-auto-approve", "-parallelism=20")
-            second_run_is_refused(prod, making)
-            output = prod.finish(making)
-            need(
-                "Check block assertion failed" in output,
-                "No load balancer, and the plan does not warn of it.",
-            )
-            need(not exists(BUCKET, LOCK), "The lock was not given back.")
+def steps(bootstrap: Terraform, prod: Terraform) -> None:
+    with step("The state's bucket"):
+        bootstrap.init()
+        # The provider watches the bucket's clean-up rule for a minute, which nothing else waits for.
+        making_bucket = bootstrap.start("apply", "-auto-approve")
+        wait_for(lambda: bucket_is_guarded() or making_bucket.poll() is not None, "the bucket", seconds=180)
+        need(bucket_is_guarded(), "The bucket is not guarded as it should be.")
+        prod.init(f"-backend-config=bucket={BUCKET}", f"-backend-config=region={REGION}")
 
-        with step("A second plan changes nothing"):
-            prod("plan", "-detailed-exitcode", "-parallelism=20")
+    with step("Production; meanwhile a second run is refused"):
+        making = prod.start("apply", "-auto-approve", "-parallelism=20")
+        second_run_is_refused(prod, making)
+        output = prod.finish(making)
+        need(
+            "Check block assertion failed" in output,
+            "No load balancer, and the plan does not warn of it.",
+        )
+        need(not exists(BUCKET, LOCK), "The lock was not given back.")
 
-        with step("The subnets as the load balancer controller sees them"):
-            outputs = outputs_are_strings(prod)
-            check = [sys.executable, str(HERE / "load_balancer_subnets.py"), outputs["vpc_id"], NAME]
-            seen = subprocess.run(check, capture_output=True, text=True, check=False)
-            need(seen.returncode == 0, seen.stdout + seen.stderr)
+    with step("A second plan changes nothing"):
+        prod("plan", "-detailed-exitcode", "-parallelism=20")
 
-        with step("What was promised of production"):
-            promises_are_kept(outputs)
+    with step("The subnets as the load balancer controller sees them"):
+        outputs = outputs_are_strings(prod)
+        check = [sys.executable, str(HERE / "load_balancer_subnets.py"), outputs["vpc_id"], NAME]
+        seen = subprocess.run(check, capture_output=True, text=True, check=False)
+        need(seen.returncode == 0, seen.stdout + seen.stderr)
 
-        with step("Alarms, once there is a load balancer"):
-            arns = make_load_balancer(outputs["vpc_id"])
-            # The plan above has just looked at everything else.
-            load_balancer_has_alarms(prod("apply", "-auto-approve", "-refresh=false"), arns)
-            remove_load_balancer(arns)
+    with step("What was promised of production"):
+        promises_are_kept(outputs)
 
-        with step("Destruction that leaves nothing"):
-            prod("destroy", "-auto-approve", "-refresh=false", "-parallelism=20")
-            need(prod("state", "list").strip() == "", "The state still holds something.")
-            nothing_is_left()
+    with step("Alarms, once there is a load balancer"):
+        arns = make_load_balancer(outputs["vpc_id"])
+        # The plan above has just looked at everything else.
+        load_balancer_has_alarms(prod("apply", "-auto-approve", "-refresh=false"), arns)
+        remove_load_balancer(arns)
 
-        with step("The state's bucket is whole, and cannot be destroyed"):
-            bootstrap.finish(making_bucket)
-            bootstrap("plan", "-detailed-exitcode")
-            output = bootstrap("plan", "-destroy", expect=1)
-            need("Instance cannot be destroyed" in output, f"Refused for another reason:\n{output}")
+    with step("Destruction that leaves nothing"):
+        prod("destroy", "-auto-approve", "-refresh=false", "-parallelism=20")
+        need(prod("state", "list").strip() == "", "The state still holds something.")
+        nothing_is_left()
+
+    with step("The state's bucket is whole, and cannot be destroyed"):
+        bootstrap.finish(making_bucket)
+        bootstrap("plan", "-detailed-exitcode")
+        output = bootstrap("plan", "-destroy", expect=1)
+        need("Instance cannot be destroyed" in output, f"Refused for another reason:\n{output}")
 
 
 def main() -> None:

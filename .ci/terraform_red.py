@@ -42,9 +42,16 @@ BREAKS = [
     (
         "network",
         "main.tf",
-        'resource "aws_subnet" "public" {\n  for_each = local.zone_index',
-        'resource "aws_subnet" "public" {\n  for_each = { for zone in slice(var.zones, 0, 2) : zone => 0 }',
+        "availability_zone       = each.key\n  cidr_block              = cidrsubnet(var.cidr, 6",
+        "availability_zone       = var.zones[0]\n  cidr_block              = cidrsubnet(var.cidr, 6",
         "The public subnets don't lie in all three zones",
+    ),
+    (
+        "network",
+        "main.tf",
+        "availability_zone       = each.key\n  cidr_block              = cidrsubnet(var.cidr, 3",
+        "availability_zone       = var.zones[0]\n  cidr_block              = cidrsubnet(var.cidr, 3",
+        "The private subnets don't lie in the public ones' zones",
     ),
     (
         "network",
