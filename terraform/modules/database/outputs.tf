@@ -1,0 +1,29 @@
+output "host" {
+  description = "Host name of the database; after a failover it leads to the other machine."
+  value       = aws_db_instance.this.address
+}
+
+output "port" {
+  description = "Port of the database."
+  value       = aws_db_instance.this.port
+}
+
+output "database_name" {
+  description = "Name of the database inside PostgreSQL."
+  value       = aws_db_instance.this.db_name
+}
+
+output "secret_arn" {
+  description = "The secret with username and password, which RDS makes and rotates."
+  value       = aws_db_instance.this.master_user_secret[0].secret_arn
+}
+
+output "instance_id" {
+  description = "The instance's name in AWS, for alarms, events and snapshots."
+  value       = aws_db_instance.this.identifier
+}
+
+output "alarm_names" {
+  description = "Names of the database's alarms."
+  value       = [for alarm in aws_cloudwatch_metric_alarm.this : alarm.alarm_name]
+}

@@ -1,0 +1,91 @@
+# Where the shop's log goes, who is told when something is wrong, and one page that shows how it does.
+
+resource "aws_cloudwatch_log_group" "app" {
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; nobody outside the account reads this group.
+  # checkov:skip=CKV_AWS_338:A log holds personal data: it is kept as long as an incident needs it, not a year.
+  name              = "/aws/eks/${var.name}/app"
+  retention_in_days = var.log_retention_days
+}
+
+# A key of ours: alarms and RDS cannot publish to a topic that is encrypted with SNS's own.
+resource "aws_kms_key" "alarms" {
+  description             = "Alarms of ${var.name}"
+  enable_key_rotation     = true
+  deletion_window_in_days = 30
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "TheAccountDecidesByIam"
+      Effect    = "Allow"
+      Principal = { AWS = "arn:aws:iam::${var.account_id}:root" }
+      Action    = "kms:*"
+      Resource  = "*"
+      }, {
+      Sid       = "PublishersEncrypt"
+      Effect    = "Allow"
+      Principal = { Service = local.publishers }
+      Action    = ["kms:Decrypt", "kms:GenerateDataKey*"]
+      Resource  = "*"
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }]
+  })
+}
+
+resource "aws_kms_alias" "alarms" {
+  name          = "alias/${var.name}-alarms"
+  target_key_id = aws_kms_key.alarms.key_id
+}
+
+resource "aws_sns_topic" "alarms" {
+  name              = "${var.name}-alarms"
+  kms_master_key_id = aws_kms_key.alarms.arn
+}
+
+resource "aws_sns_topic_policy" "alarms" {
+  arn = aws_sns_topic.alarms.arn
+
+  policy = jsonencode({
+    Version = "2012-10-17"
+    Statement = [{
+      Sid       = "AlarmsAndDatabaseEvents"
+      Effect    = "Allow"
+      Principal = { Service = local.publishers }
+      Action    = "sns:Publish"
+      Resource  = aws_sns_topic.alarms.arn
+      Condition = { StringEquals = { "aws:SourceAccount" = var.account_id } }
+    }]
+  })
+}
+
+# AWS asks the address once; until its owner agrees, nobody is told of anything.
+resource "aws_sns_topic_subscription" "email" {
+  topic_arn = aws_sns_topic.alarms.arn
+  protocol  = "email"
+  endpoint  = var.alarm_email
+}
+
+resource "aws_db_event_subscription" "this" {
+  name        = "${var.name}-database"
+  sns_topic   = aws_sns_topic.alarms.arn
+  source_type = "db-instance"
+  source_ids  = [var.database_instance_id]
+
+  event_categories = [
+    "availability",
+    "configuration change",
+    "deletion",
+    "failover",
+    "failure",
+    "low storage",
+    "maintenance",
+    "notification",
+    "recovery",
+  ]
+
+  depends_on = [aws_sns_topic_policy.alarms]
+}
+
+locals {
+  publishers = ["cloudwatch.amazonaws.com", "events.rds.amazonaws.com"]
+}
