@@ -1,8 +1,8 @@
 """Start the shop as a container of it would, ask it, and print what it said as JSON.
 
-Run by the application's Python, in an environment that is exactly the ConfigMap's but for what needs AWS:
-the database is a SQLite file, and the secrets are given where a pod's would be fetched. The arguments are
-what to ask, in pairs: HOST PATH.
+Run by the application's Python in exactly the environment of a pod, and the two secrets that a pod would
+fetch. Its settings are read as they are; only then is the database swapped for the SQLite file that is the
+first argument. The others are what to ask, in pairs: HOST PATH.
 """
 
 # ruff: noqa: INP001  # Run by the tests beside it.
@@ -50,9 +50,10 @@ def main() -> None:
 
     # A working copy's .env must not answer for what a pod is not given.
     environ.Env.read_env = lambda *_, **__: None
-    django.setup()
+    settings.DATABASES["default"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}
     # The image has collected the static files, which an error page names; here they are found where they lie.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
+    django.setup()
     said: dict[str, Any] = {
         "commands": sorted(get_commands()),
         "read": sorted(Recorder.asked),
@@ -65,7 +66,7 @@ def main() -> None:
     }
     call_command("check", deploy=True, fail_level="WARNING", verbosity=0)
     call_command("migrate", verbosity=0, interactive=False)
-    said["answers"] = [[*pair, *ask(*pair)] for pair in zip(sys.argv[1::2], sys.argv[2::2], strict=True)]
+    said["answers"] = [[*pair, *ask(*pair)] for pair in zip(sys.argv[2::2], sys.argv[3::2], strict=True)]
     print(json.dumps(said))  # noqa: T201  # This is what it is for.
 
 

@@ -62,18 +62,15 @@ def answers(environment: str) -> dict[str, Any]:
         given = {
             "PATH": os.environ["PATH"],
             **config["data"],
-            # Where a pod asks AWS.
-            "DATABASE_URL": f"sqlite:///{place}/shop.sqlite3",
+            # Which a pod fetches.
             "SECRET_KEY": "a-key-of-no-shop-" + "0123456789abcdef" * 4,
             "METRICS_TOKEN": "a-token-of-no-shop-0123456789abcdef",
             # Where the image says.
             "STATIC_ROOT": f"{place}/static",
         }
-        for name in ("DATABASE_SECRET_ARN", "APP_SECRET_ARN"):
-            given.pop(name)
         asked = [POD, "/readyz", POD, "/healthz", "10.0.1.23", "/readyz", "10.0.1.23", "/healthz", POD, "/"]
         done = subprocess.run(  # noqa: S603  # Ours.
-            [python_of_the_application(), str(HERE / "ask_app.py"), *asked],
+            [python_of_the_application(), str(HERE / "ask_app.py"), f"{place}/shop.sqlite3", *asked],
             env=given,
             capture_output=True,
             text=True,
