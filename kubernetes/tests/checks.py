@@ -1,0 +1,574 @@
+"""What has to hold for the objects of an environment, whichever of the two: one function for each rule.
+
+A rule gets the objects as they would be applied, and what the application says of itself, and tells each
+thing that is wrong as a sentence. broken.py breaks each rule, and test_objects.py sees that it says so.
+"""
+
+# ruff: noqa: INP001  # Run by unittest from this folder.
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+Object = dict[str, Any]
+
+# The sizes that Fargate has: CPU in thousandths, and for each its memory in MiB.
+FARGATE = {
+    250: [512, 1024, 2048],
+    500: [1024 * size for size in range(1, 5)],
+    1000: [1024 * size for size in range(2, 9)],
+    2000: [1024 * size for size in range(4, 17)],
+    4000: [1024 * size for size in range(8, 31)],
+    8000: [1024 * size for size in range(16, 61, 4)],
+    16000: [1024 * size for size in range(32, 121, 8)],
+}
+# What Fargate adds to a pod's memory for its own processes.
+FARGATE_OVERHEAD = 256
+NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
+ALB = "alb.ingress.kubernetes.io/"
+# Read by boto3, which is not started here.
+READ_BY_LIBRARIES = {"AWS_REGION"}
+# Without these the shop starts, and is none on Fargate: it would write covers to a disk that is read-only,
+# take the load balancer for every client, and have no password.
+NEEDED_BY_PODS = {"TRUSTED_PROXIES", "MEDIA_BUCKET", "DATABASE_SECRET_ARN", "APP_SECRET_ARN", "LOG_FORMAT"}
+# What the shop refuses to start without and a pod fetches from the secret of APP_SECRET_ARN.
+FETCHED = {"SECRET_KEY"}
+# Commands that change what only a migration in its turn, or a person, may change.
+NEVER_BY_THE_CLOCK = {"migrate", "makemigrations", "flush", "load_demo", "serve", "shell"}
+
+
+@dataclass
+class Application:
+    """What the application says of itself, asked by app_facts.py."""
+
+    commands: set[str]
+    read: set[str]
+    required: set[str]
+    graceful_timeout: int
+    keepalive: int
+
+
+@dataclass
+class Shop:
+    """The objects of an environment, with the outputs that they were made of."""
+
+    objects: list[Object]
+    outputs: dict[str, str]
+    application: Application
+    # Of Terraform: the pods that Fargate takes, whom the shop's role trusts, and the ingress whose load
+    # balancer its alarms look for.
+    fargate: list[dict[str, Any]]
+    trusted: str
+    watched: str
+
+    def all(self, kind: str) -> list[Object]:
+        return [found for found in self.objects if found["kind"] == kind]
+
+    def one(self, kind: str) -> Object:
+        (found,) = self.all(kind)
+        return found
+
+    @property
+    def web(self) -> Object:
+        """The pod of the server."""
+        return self.one("Deployment")["spec"]["template"]
+
+    @property
+    def pods(self) -> list[tuple[str, Object]]:
+        """Every pod template, with the name of what makes it."""
+        return [("the Deployment", self.web)] + [
+            (f"the CronJob {job['metadata']['name']}", job["spec"]["jobTemplate"]["spec"]["template"])
+            for job in self.all("CronJob")
+        ]
+
+    @property
+    def containers(self) -> list[tuple[str, Object]]:
+        return [
+            (f"{container['name']} of {owner}", container)
+            for owner, pod in self.pods
+            for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
+        ]
+
+    @property
+    def annotations(self) -> dict[str, str]:
+        return self.one("Ingress")["metadata"]["annotations"]
+
+    @property
+    def environment(self) -> dict[str, str]:
+        return self.one("ConfigMap")["data"]
+
+
+def milli(quantity: str) -> int:
+    return int(quantity[:-1]) if str(quantity).endswith("m") else round(float(quantity) * 1000)
+
+
+def mebi(quantity: str) -> int:
+    found = re.fullmatch("([0-9]+)(Mi|Gi)", str(quantity))
+    if found is None:
+        raise ValueError(f"{quantity} is no whole number of Mi or Gi")
+    return int(found[1]) * (1024 if found[2] == "Gi" else 1)
+
+
+def covers(selector: dict[str, str], labels: dict[str, str]) -> bool:
+    return selector.items() <= labels.items()
+
+
+def attributes(text: str) -> dict[str, str]:
+    """`a=1,b=2` of an annotation."""
+    return dict(pair.strip().split("=", 1) for pair in text.split(",")) if text.strip() else {}
+
+
+# ---------------------------------------------------------------- images and what runs in them
+
+
+def images_are_one_digest(shop: Shop) -> Iterator[str]:
+    """What was tested is what runs, in every container."""
+    images = {container["image"] for _, container in shop.containers}
+    for name, container in shop.containers:
+        if not re.fullmatch(r"[^@:]+@sha256:[0-9a-f]{64}", container["image"]):
+            yield f"the image of {name} is not given by digest alone: {container['image']}"
+    if len(images) != 1:
+        yield f"the containers do not run one image: {sorted(images)}"
+    for image in images:
+        if image.partition("@")[0] != shop.outputs["ecr_repository_url"]:
+            yield f"the image {image} is not of the environment's repository"
+
+
+def only_the_init_container_migrates(shop: Shop) -> Iterator[str]:
+    """And nothing writes migrations: those are made by whoever writes the code."""
+    spec = shop.web["spec"]
+    if [(one["name"], one.get("args")) for one in spec.get("initContainers", [])] != [
+        ("migrate", ["migrate"])
+    ]:
+        yield "the Deployment's one init container is not `migrate`, which runs `migrate`"
+    if [(one["name"], one.get("args")) for one in spec["containers"]] != [("serve", ["serve"])]:
+        yield "the Deployment's one container is not `serve`, which runs `serve`"
+    for name, container in shop.containers:
+        words = [*container.get("command", []), *container.get("args", [])]
+        if "command" in container:
+            yield f"{name} goes past the image's entrypoint"
+        if any("makemigrations" in word for word in words):
+            yield f"{name} runs makemigrations"
+        if not name.startswith("migrate of ") and any(re.search(r"\bmigrate\b", word) for word in words):
+            yield f"{name} migrates"
+
+
+def commands_exist(shop: Shop) -> Iterator[str]:
+    jobs = shop.all("CronJob")
+    for job in jobs:
+        name = f"the CronJob {job['metadata']['name']}"
+        (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+        command = (container.get("args") or [""])[0]
+        if command not in shop.application.commands:
+            yield f"{name} runs {command!r}, which is no command of manage.py"
+        if command in NEVER_BY_THE_CLOCK:
+            yield f"{name} runs {command}, which the clock must not"
+    run = {
+        job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0]["args"][0]: job["spec"][
+            "schedule"
+        ].split()
+        for job in jobs
+    }
+    for command in ("expire_holds", "flushexpiredtokens", "clearsessions"):
+        if command not in run:
+            yield f"nothing runs {command}"
+            continue
+        minute, hour, *rest = run[command]
+        wanted = r"\*" if command == "expire_holds" else "[0-9]+"
+        if rest != ["*"] * 3 or not minute.isdigit() or not re.fullmatch(wanted, hour):
+            often = "hourly" if command == "expire_holds" else "daily"
+            yield f"{command} is to be run {often}, not at {' '.join(run[command])}"
+
+
+def jobs_are_bounded(shop: Shop) -> Iterator[str]:
+    """None runs twice at once, none for ever, and none leaves its pods on a machine that is paid for."""
+    for job in shop.all("CronJob"):
+        name, spec = f"the CronJob {job['metadata']['name']}", job["spec"]
+        if spec.get("concurrencyPolicy") != "Forbid":
+            yield f"{name} may run twice at once"
+        if not spec.get("startingDeadlineSeconds"):
+            yield f"{name} has no deadline to start by"
+        for kept in ("successfulJobsHistoryLimit", "failedJobsHistoryLimit"):
+            if spec.get(kept) is None:
+                yield f"{name} does not say {kept}"
+        inner = spec["jobTemplate"]["spec"]
+        if not 0 < inner.get("activeDeadlineSeconds", 0) < 3600:
+            yield f"{name} may run into its next hour"
+        if inner.get("backoffLimit") is None or inner["backoffLimit"] > 3:
+            yield f"{name} tries again too often"
+        if not 0 < inner.get("ttlSecondsAfterFinished", 0) <= 3600:
+            yield f"{name} leaves its finished pods"
+        if inner["template"]["spec"].get("restartPolicy") != "Never":
+            yield f"{name} restarts its container, and its log is lost with each"
+
+
+# ---------------------------------------------------------------- size
+
+
+def requests_equal_limits(shop: Shop) -> Iterator[str]:
+    for name, container in shop.containers:
+        given = container.get("resources", {})
+        if not {"cpu", "memory"} <= given.get("requests", {}).keys():
+            yield f"{name} does not request CPU and memory"
+        if given.get("requests") != given.get("limits"):
+            yield f"{name}: requests and limits differ"
+    sizes = {
+        json.dumps(one.get("resources"), sort_keys=True)
+        for one in shop.web["spec"].get("initContainers", []) + shop.web["spec"]["containers"]
+    }
+    if len(sizes) != 1:
+        yield "migrate and serve are not given the same: the larger one decides what is paid"
+
+
+def fargate_has_the_size(shop: Shop) -> Iterator[str]:
+    """Exactly: whatever lies between two sizes is paid for and cannot be used."""
+    for owner, pod in shop.pods:
+
+        def amount(unit: Callable[[str], int], of: str, spec: Object = pod["spec"]) -> int:
+            first = [unit(one["resources"]["requests"][of]) for one in spec.get("initContainers", [])]
+            return max([sum(unit(one["resources"]["requests"][of]) for one in spec["containers"]), *first])
+
+        cpu, memory = amount(milli, "cpu"), amount(mebi, "memory") + FARGATE_OVERHEAD
+        if memory not in FARGATE.get(cpu, []):
+            yield f"Fargate has no {cpu}m CPU with {memory} MiB, as {owner} wants with its overhead"
+
+
+def the_budget_lets_a_pod_go(shop: Shop) -> Iterator[str]:
+    """Else no machine under the shop can be patched. Against the fewest pods that the autoscaler keeps."""
+    deployment, scaler, budget = (
+        shop.one(kind) for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")
+    )
+    least, most = scaler["spec"].get("minReplicas", 1), scaler["spec"]["maxReplicas"]
+    if least < 2:
+        yield "one pod alone is no shop: at least 2"
+    if most <= least:
+        yield "the autoscaler has nothing to scale"
+    if "replicas" in deployment["spec"]:
+        yield "the Deployment says how many replicas: each roll-out would undo what the autoscaler found"
+    target = scaler["spec"]["scaleTargetRef"]
+    if (target["kind"], target["name"], target["apiVersion"]) != (
+        "Deployment",
+        deployment["metadata"]["name"],
+        deployment["apiVersion"],
+    ):
+        yield "the autoscaler scales something else"
+    spec = budget["spec"]
+    if "%" in str(spec.get("minAvailable", "")) + str(spec.get("maxUnavailable", "")):
+        yield "the budget is a percentage, which is rounded"
+    elif "minAvailable" in spec and not 0 < spec["minAvailable"] < least:
+        yield f"the budget keeps {spec['minAvailable']} of {least} pods: none may go"
+    elif "minAvailable" not in spec and not 0 < spec.get("maxUnavailable", 0) < least:
+        yield f"the budget lets {spec.get('maxUnavailable', 0)} of {least} pods go at once"
+    update = deployment["spec"].get("strategy", {}).get("rollingUpdate", {})
+    if update.get("maxUnavailable") != 0 or not update.get("maxSurge"):
+        yield "a roll-out ends pods before their successors are ready"
+
+
+# ---------------------------------------------------------------- what belongs together
+
+
+def selectors_find_the_server_alone(shop: Shop) -> Iterator[str]:
+    name = shop.one("Namespace")["metadata"]["name"]
+    for one in shop.objects:
+        if one["kind"] != "Namespace" and one["metadata"].get("namespace") != name:
+            yield f"{one['kind']} {one['metadata']['name']} is not in the namespace {name}"
+    labels = shop.web["metadata"]["labels"]
+    if labels.get(NAME) != "lori-books":
+        yield f"the server's pods are not labelled {NAME}: lori-books"
+    selectors = {
+        "the Deployment": shop.one("Deployment")["spec"]["selector"]["matchLabels"],
+        "the Service": shop.one("Service")["spec"].get("selector", {}),
+        "the budget": shop.one("PodDisruptionBudget")["spec"]["selector"]["matchLabels"],
+        "the spread": shop.web["spec"]["topologySpreadConstraints"][0]["labelSelector"]["matchLabels"],
+    }
+    for who, selector in selectors.items():
+        if not selector or not covers(selector, labels):
+            yield f"{who} does not select the server's pods"
+        for owner, pod in shop.pods[1:]:
+            if covers(selector, pod["metadata"]["labels"]):
+                yield f"{who} selects the pods of {owner} too, which serve nobody"
+
+
+def ports_lead_to_the_server(shop: Shop) -> Iterator[str]:
+    """From the load balancer to the Service to the container."""
+    service, ingress = shop.one("Service"), shop.one("Ingress")
+    ports = {port["name"]: port["containerPort"] for port in shop.web["spec"]["containers"][0]["ports"]}
+    if ports != {"http": 8000}:
+        yield f"the server's ports are {ports}, not http: 8000"
+    if "PORT" in shop.environment or "BIND" in shop.environment:
+        yield "the environment moves the server off the port that the Deployment names"
+    offered = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
+    if any(target not in ports and target not in ports.values() for target in offered.values()):
+        yield f"the Service leads to {offered}, which no container listens on"
+    if shop.watched != f"{ingress['metadata'].get('namespace')}/{ingress['metadata']['name']}":
+        yield f"the alarms look for the load balancer of {shop.watched}, which is not this Ingress"
+    for rule in ingress["spec"]["rules"]:
+        if rule.get("host") != shop.outputs["site_host"]:
+            yield f"the load balancer answers for {rule.get('host')}, not for the shop's host"
+        for path in rule["http"]["paths"]:
+            backend = path["backend"]["service"]
+            if (backend["name"], backend["port"].get("name")) not in {
+                (service["metadata"]["name"], port) for port in offered
+            }:
+                yield f"the load balancer leads to {backend}, which is no port of the Service"
+
+
+def the_configuration_is_named_after_its_content(shop: Shop) -> Iterator[str]:
+    config = shop.one("ConfigMap")["metadata"]["name"]
+    if not re.fullmatch("lori-books-[a-z0-9]{10}", config):
+        yield f"the ConfigMap {config} is not named after its content: a new value would not roll out"
+    for who, container in shop.containers:
+        if container.get("envFrom") != [{"configMapRef": {"name": config}}]:
+            yield f"{who} does not get its environment from {config}"
+        if container.get("env"):
+            yield f"{who} has variables of its own, which no other container has"
+
+
+def the_account_is_the_one_that_aws_trusts(shop: Shop) -> Iterator[str]:
+    account = shop.one("ServiceAccount")
+    annotations = account["metadata"].get("annotations", {})
+    if annotations.get("eks.amazonaws.com/role-arn") != shop.outputs["app_role_arn"]:
+        yield "the ServiceAccount does not name the shop's role"
+    here = f"system:serviceaccount:{account['metadata']['namespace']}:{account['metadata']['name']}"
+    if shop.trusted != here:
+        yield f"the role trusts {shop.trusted}, but the pods are {here}"
+    if account.get("automountServiceAccountToken") is not False:
+        yield "the ServiceAccount mounts a token for the cluster"
+    for owner, pod in shop.pods:
+        if pod["spec"].get("serviceAccountName") != account["metadata"]["name"]:
+            yield f"{owner} runs as another account"
+        if pod["spec"].get("automountServiceAccountToken") is not False:
+            yield f"{owner} mounts a token for the cluster"
+
+
+def fargate_takes_the_pods(shop: Shop) -> Iterator[str]:
+    name = shop.one("Namespace")["metadata"]["name"]
+    for owner, pod in shop.pods:
+        if not any(
+            profile["namespace"] == name and covers(profile.get("labels", {}), pod["metadata"]["labels"])
+            for profile in shop.fargate
+        ):
+            yield f"no Fargate profile takes the pods of {owner}: they would wait for ever"
+
+
+# ---------------------------------------------------------------- the load balancer
+
+
+def the_load_balancer_is_as_it_must_be(shop: Shop) -> Iterator[str]:
+    wanted = {
+        "scheme": "internet-facing",
+        "target-type": "ip",
+        "healthcheck-protocol": "HTTP",
+        "healthcheck-port": "traffic-port",
+        "healthcheck-path": "/readyz",
+        "success-codes": "200",
+        "ssl-redirect": "443",
+        "certificate-arn": shop.outputs["certificate_arn"],
+    }
+    for name, value in wanted.items():
+        if shop.annotations.get(ALB + name) != value:
+            yield f"{name} is {shop.annotations.get(ALB + name)!r}, not {value!r}"
+    if shop.one("Ingress")["spec"].get("ingressClassName") != "alb":
+        yield "the Ingress is not of the class alb"
+    listening = sorted(
+        pair for one in json.loads(shop.annotations.get(ALB + "listen-ports", "[]")) for pair in one.items()
+    )
+    if listening != [("HTTP", 80), ("HTTPS", 443)]:
+        yield f"it listens on {listening}"
+    if not shop.annotations.get(ALB + "ssl-policy", "").startswith("ELBSecurityPolicy-TLS13-1-2-"):
+        yield "its TLS policy is not one of TLS 1.3 and 1.2 only"
+    of_it = attributes(shop.annotations.get(ALB + "load-balancer-attributes", ""))
+    if of_it.get("routing.http.drop_invalid_header_fields.enabled") != "true":
+        yield "it lets malformed headers through"
+    of_targets = attributes(shop.annotations.get(ALB + "target-group-attributes", ""))
+    if of_targets.get("deregistration_delay.timeout_seconds") != "30":
+        yield "it does not wait 30 s for what a leaving pod has begun"
+
+
+def no_subnet_is_named(shop: Shop) -> Iterator[str]:
+    """The first deployment's load balancer saw some subnets only, because of this annotation."""
+    for name in shop.annotations:
+        if "subnet" in name:
+            yield f"the Ingress has {name}: the controller is to find the subnets by their tags"
+
+
+def pods_wait_for_the_load_balancer(shop: Shop) -> Iterator[str]:
+    labels = shop.one("Namespace")["metadata"].get("labels", {})
+    if labels.get("elbv2.k8s.aws/pod-readiness-gate-inject") != "enabled":
+        yield "a pod is ready before the load balancer has found it healthy"
+
+
+# ---------------------------------------------------------------- coming and going
+
+
+def probes_ask_the_right_question(shop: Shop) -> Iterator[str]:
+    """Readiness asks for the database; liveness never: a new start of every pod brings no database back."""
+    serve = shop.web["spec"]["containers"][0]
+    for probe, path in {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}.items():
+        asked = serve.get(f"{probe}Probe", {}).get("httpGet", {})
+        if (asked.get("path"), asked.get("port")) != (path, "http"):
+            yield f"the {probe} probe does not ask http for {path}"
+        if "httpHeaders" in asked or "host" in asked:
+            yield f"the {probe} probe asks otherwise than the load balancer, which cannot choose its Host"
+        if serve.get(f"{probe}Probe", {}).get("timeoutSeconds", 1) < 2:
+            yield f"the {probe} probe gives up within a second"
+    alive = serve.get("livenessProbe", {})
+    if alive.get("failureThreshold", 3) * alive.get("periodSeconds", 10) < 60:
+        yield "the liveness probe ends a pod that was busy for less than a minute"
+
+
+def leaving_takes_its_time(shop: Shop) -> Iterator[str]:
+    spec = shop.web["spec"]
+    stop = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
+    if stop < 15:
+        yield f"a leaving pod serves on for {stop} s: the load balancer may not have heard by then"
+    needed = stop + shop.application.graceful_timeout
+    grace = spec.get("terminationGracePeriodSeconds", 30)
+    if grace <= needed:
+        yield f"a leaving pod is killed after {grace} s, but needs up to {needed} s and a little more"
+    attribute = "idle_timeout.timeout_seconds"
+    idle = int(attributes(shop.annotations.get(ALB + "load-balancer-attributes", "")).get(attribute, 60))
+    if shop.application.keepalive <= idle:
+        yield (
+            f"gunicorn closes an idle connection after {shop.application.keepalive} s, the load balancer"
+            f" after {idle} s: it may send a request into one that is closing"
+        )
+
+
+def pods_spread_over_zones(shop: Shop) -> Iterator[str]:
+    spread = shop.web["spec"].get("topologySpreadConstraints", [])
+    if [one["topologyKey"] for one in spread] != ["topology.kubernetes.io/zone"]:
+        yield "the pods are not spread over the zones"
+    if any(one["whenUnsatisfiable"] != "ScheduleAnyway" for one in spread):
+        yield "a zone without room keeps a pod waiting, though another has room"
+
+
+# ---------------------------------------------------------------- safety
+
+
+def the_namespace_takes_restricted_pods_only(shop: Shop) -> Iterator[str]:
+    labels = shop.one("Namespace")["metadata"].get("labels", {})
+    for mode in ("enforce", "audit", "warn"):
+        if labels.get(f"pod-security.kubernetes.io/{mode}") != "restricted":
+            yield f"the namespace does not {mode} the restricted pod security standard"
+
+
+def pods_are_restricted(shop: Shop) -> Iterator[str]:
+    for owner, pod in shop.pods:
+        security = pod["spec"].get("securityContext", {})
+        if security.get("runAsNonRoot") is not True:
+            yield f"the pods of {owner} may run as root"
+        if (security.get("runAsUser"), security.get("runAsGroup")) != (10001, 10001):
+            yield f"the pods of {owner} do not run as the image's user, 10001"
+        if security.get("seccompProfile") != {"type": "RuntimeDefault"}:
+            yield f"the pods of {owner} have no seccomp profile"
+        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
+        if set(volumes) != {"tmp"} or "emptyDir" not in volumes.get("tmp", {}):
+            yield f"the pods of {owner} have other volumes than the empty /tmp"
+        elif not volumes["tmp"]["emptyDir"].get("sizeLimit"):
+            yield f"the /tmp of {owner} has no limit"
+        for name in ("hostNetwork", "hostPID", "hostIPC"):
+            if pod["spec"].get(name):
+                yield f"the pods of {owner} share the machine's: {name}"
+        if pod["spec"].get("enableServiceLinks") is not False:
+            yield f"the pods of {owner} find every service of the namespace in their environment"
+
+
+def containers_are_restricted(shop: Shop) -> Iterator[str]:
+    for name, container in shop.containers:
+        security = container.get("securityContext", {})
+        if security.get("readOnlyRootFilesystem") is not True:
+            yield f"{name} may write to its root file system"
+        if security.get("allowPrivilegeEscalation") is not False or security.get("privileged"):
+            yield f"{name} may gain privileges"
+        if security.get("capabilities") != {"drop": ["ALL"]}:
+            yield f"{name} keeps capabilities"
+        if security.get("runAsUser") or security.get("runAsNonRoot") is False:
+            yield f"{name} runs as another user than its pod"
+        if [mount["mountPath"] for mount in container.get("volumeMounts", [])] != ["/tmp"]:  # noqa: S108
+            yield f"{name} does not mount /tmp, and nothing else"
+
+
+def the_network_is_closed(shop: Shop) -> Iterator[str]:
+    """First nothing may, and then: names, database and AWS from the shop, the server's port to it."""
+    policies = [policy["spec"] for policy in shop.all("NetworkPolicy")]
+    if not any(
+        policy["podSelector"] == {}
+        and sorted(policy.get("policyTypes", [])) == ["Egress", "Ingress"]
+        and not policy.get("ingress")
+        and not policy.get("egress")
+        for policy in policies
+    ):
+        yield "nothing denies what is not allowed"
+
+    def open_to(pod: Object, direction: str) -> list[Any]:
+        labels = pod["metadata"]["labels"]
+        return sorted(
+            port["port"]
+            for policy in policies
+            if covers(policy["podSelector"].get("matchLabels", {}), labels)
+            for rule in policy.get(direction, [])
+            for port in rule.get("ports", [{"port": "everything"}])
+        )
+
+    database = int(shop.outputs["database_port"])
+    for owner, pod in shop.pods:
+        if open_to(pod, "egress") != sorted([53, 53, 443, database]):
+            yield f"{owner} may call {open_to(pod, 'egress')}"
+        wanted = ["http"] if pod is shop.web else []
+        if open_to(pod, "ingress") != wanted:
+            yield f"{owner} may be called at {open_to(pod, 'ingress')}"
+
+
+def the_environment_is_read(shop: Shop) -> Iterator[str]:
+    """Every variable is one that the shop reads, and those that it cannot start without are there."""
+    given = shop.environment
+    for name in sorted(given.keys() - shop.application.read - READ_BY_LIBRARIES):
+        yield f"nothing reads the variable {name}"
+    for name in sorted((shop.application.required - FETCHED | NEEDED_BY_PODS) - given.keys()):
+        yield f"the variable {name} is not set"
+    for name, value in given.items():
+        if not value.strip():
+            yield f"the variable {name} is empty"
+
+
+def the_environment_gives_nothing_away(shop: Shop) -> Iterator[str]:
+    given = shop.environment
+    for name in ("SECRET_KEY", "METRICS_TOKEN", "DEBUG", "RATE_LIMITS"):
+        if name in given:
+            yield f"the variable {name} does not belong into a ConfigMap"
+    if re.search("://[^/]*@", given.get("DATABASE_URL", "")):
+        yield "there is a password in DATABASE_URL"
+    if "sslmode=" not in given.get("DATABASE_URL", ""):
+        yield "the way to the database need not be encrypted"
+
+
+RULES: list[Callable[[Shop], Iterator[str]]] = [
+    images_are_one_digest,
+    only_the_init_container_migrates,
+    commands_exist,
+    jobs_are_bounded,
+    requests_equal_limits,
+    fargate_has_the_size,
+    the_budget_lets_a_pod_go,
+    selectors_find_the_server_alone,
+    ports_lead_to_the_server,
+    the_configuration_is_named_after_its_content,
+    the_account_is_the_one_that_aws_trusts,
+    fargate_takes_the_pods,
+    the_load_balancer_is_as_it_must_be,
+    no_subnet_is_named,
+    pods_wait_for_the_load_balancer,
+    probes_ask_the_right_question,
+    leaving_takes_its_time,
+    pods_spread_over_zones,
+    the_namespace_takes_restricted_pods_only,
+    pods_are_restricted,
+    containers_are_restricted,
+    the_network_is_closed,
+    the_environment_is_read,
+    the_environment_gives_nothing_away,
+]

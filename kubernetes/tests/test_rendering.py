@@ -1,0 +1,275 @@
+"""Terraform's outputs become objects, or are refused in a sentence."""
+
+# ruff: noqa: INP001  # Run by unittest from this folder.
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+import unittest
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import shop as given
+import yaml
+from shop import rendering
+
+IMAGE = f"222222222222.dkr.ecr.eu-central-1.amazonaws.com/lori-books-prod@{given.DIGEST}"
+
+
+def with_output(name: str, value: Any) -> str:
+    outputs = json.loads(given.outputs_text("prod"))
+    outputs[name]["value"] = value
+    return json.dumps(outputs)
+
+
+def without_output(name: str) -> str:
+    outputs = json.loads(given.outputs_text("prod"))
+    del outputs[name]
+    return json.dumps(outputs)
+
+
+class OutputsTest(unittest.TestCase):
+    def refused(self, text: str, words: str) -> None:
+        with self.assertRaises(rendering.Refusal) as caught:
+            rendering.read_outputs(text, "prod")
+        self.assertIn(words, str(caught.exception))
+
+    def test_the_examples_are_read(self) -> None:
+        for environment in rendering.ENVIRONMENTS:
+            read = rendering.read_outputs(given.outputs_text(environment), environment)
+            self.assertEqual(read["environment"], environment)
+            self.assertEqual(read.keys(), json.loads(given.outputs_text(environment)).keys())
+
+    def test_each_that_is_missing_empty_or_no_text_is_named(self) -> None:
+        for name in json.loads(given.outputs_text("prod")):
+            with self.subTest(name=name):
+                self.refused(without_output(name), f"{name} is missing.")
+                self.refused(with_output(name, ""), f"{name} is empty.")
+                self.refused(with_output(name, None), f"{name} is empty.")
+                self.refused(with_output(name, ["a"]), f"{name} is not text.")
+                self.refused(with_output(name, "x\ny: z"), f"The output {name} is ")
+
+    def test_what_belongs_elsewhere_is_named(self) -> None:
+        here = given.outputs("prod")
+        for name, value in {
+            "environment": "staging",
+            "cluster_name": "lori-books-staging",
+            "ecr_repository_url": here["ecr_repository_url"].replace("-prod", "-staging"),
+            "app_role_arn": here["app_role_arn"].replace("222222222222", "333333333333"),
+            "certificate_arn": here["certificate_arn"].replace("eu-central-1", "us-east-1"),
+            "database_host": here["database_host"] + ":5432",
+            "site_host": "https://shop.example",
+            "database_port": "5432/tcp",
+            "database_secret_arn": here["app_role_arn"],
+            "mail_from": "Lori Books",
+        }.items():
+            with self.subTest(name=name):
+                self.refused(with_output(name, value), f"The output {name} is {value!r}")
+
+    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+        with self.assertRaises(rendering.Refusal) as caught:
+            rendering.read_outputs(given.outputs_text("staging"), "prod")
+        self.assertEqual(len(str(caught.exception).splitlines()), 3)
+
+    def test_another_form_is_refused(self) -> None:
+        self.refused("No outputs found", "not JSON")
+        self.refused("[]", "not of the form")
+        self.refused('{"region": "eu-central-1"}', "not of the form")
+        self.refused("{}", "The output region is missing.")
+
+    def test_terraform_has_each(self) -> None:
+        for environment in rendering.ENVIRONMENTS:
+            file = given.ROOT / "terraform" / "environments" / environment / "outputs.tf"
+            made = set(re.findall(r'^output "(\w+)"', file.read_text(), re.MULTILINE))
+            self.assertLessEqual(rendering.shapes(environment, "", "").keys(), made)
+
+
+class ImageTest(unittest.TestCase):
+    def test_a_digest_alone_or_behind_the_repository(self) -> None:
+        repository = given.outputs("prod")["ecr_repository_url"]
+        for image in (given.DIGEST, IMAGE):
+            self.assertEqual(rendering.read_image(image, repository), given.DIGEST)
+
+    def test_all_else_is_refused(self) -> None:
+        repository = given.outputs("prod")["ecr_repository_url"]
+        for image in (
+            "",
+            "latest",
+            f"{repository}:1.2.3",
+            f"{repository}:1.2.3@{given.DIGEST}",
+            f"{repository}@sha256:5",
+            f"{given.DIGEST}5",
+            f"{given.DIGEST}\n",
+            f"elsewhere.example/lori-books-prod@{given.DIGEST}",
+            f"{repository.replace('-prod', '-staging')}@{given.DIGEST}",
+        ):
+            with self.subTest(image=image), self.assertRaises(rendering.Refusal):
+                rendering.read_image(image, repository)
+
+
+class PartsTest(unittest.TestCase):
+    def kinds(self, part: str) -> set[str]:
+        return {one["kind"] for one in yaml.safe_load_all(given.rendered("prod", part))}
+
+    def test_the_entrance_comes_first_and_the_commands_last(self) -> None:
+        self.assertEqual(self.kinds("entrance"), {"Namespace", "Service", "Ingress"})
+        self.assertEqual(self.kinds("commands"), {"CronJob"})
+        self.assertEqual(self.kinds("platform"), {"Namespace", "ConfigMap", "IngressClass"})
+
+    def test_the_app_and_its_commands_are_all_there_is(self) -> None:
+        whole = rendering.kustomize("overlays/prod", {**given.outputs("prod"), "image_digest": given.DIGEST})
+        self.assertEqual(
+            sorted((one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(whole)),
+            sorted((one["kind"], one["metadata"]["name"]) for one in given.objects("prod")),
+        )
+        # Whatever else lies in the namespace needs it.
+        self.assertEqual(given.objects("prod")[0]["kind"], "Namespace")
+
+    def test_no_name_is_left_where_a_value_belongs(self) -> None:
+        for environment in rendering.ENVIRONMENTS:
+            for part in rendering.PARTS:
+                self.assertNotIn("${", given.rendered(environment, part).replace("${…}", ""))
+
+    def test_a_name_that_nobody_makes_is_refused(self) -> None:
+        few = {"region": ".*", "ecr_repository_url": ".*"}
+        with (
+            mock.patch.object(rendering, "shapes", return_value=few),
+            self.assertRaises(rendering.Refusal) as caught,
+        ):
+            rendering.render("prod", "app", given.outputs_text("prod"), given.DIGEST)
+        self.assertIn("app_role_arn", str(caught.exception))
+
+    def test_pods_need_an_image(self) -> None:
+        for part in ("app", "commands"):
+            with self.assertRaises(rendering.Refusal) as caught:
+                rendering.render("prod", part, given.outputs_text("prod"))
+            self.assertIn("--image", str(caught.exception))
+        for part in ("controller", "platform", "entrance"):
+            self.assertEqual(
+                rendering.render("prod", part, given.outputs_text("prod")), given.rendered("prod", part)
+            )
+
+    def test_a_changed_value_is_a_new_name_of_the_configuration(self) -> None:
+        """So that the pods are made anew with it."""
+        names = [
+            one["metadata"]["name"]
+            for text in (given.outputs_text("prod"), with_output("media_bucket", "another-bucket"))
+            for one in yaml.safe_load_all(rendering.render("prod", "app", text, given.DIGEST))
+            if one["kind"] == "ConfigMap"
+        ]
+        self.assertEqual(len(set(names)), 2)
+
+    def test_the_log_goes_where_terraform_made_a_group(self) -> None:
+        outputs = given.outputs("prod")
+        objects = list(yaml.safe_load_all(given.rendered("prod", "platform")))
+        (namespace,) = (one for one in objects if one["kind"] == "Namespace")
+        (config,) = (one for one in objects if one["kind"] == "ConfigMap")
+        # Fargate looks for exactly these.
+        self.assertEqual(namespace["metadata"]["name"], "aws-observability")
+        self.assertEqual(namespace["metadata"]["labels"]["aws-observability"], "enabled")
+        self.assertEqual(
+            (config["metadata"]["namespace"], config["metadata"]["name"]),
+            ("aws-observability", "aws-logging"),
+        )
+        self.assertLessEqual(len("".join(config["data"].values())), 5300)
+        lines = {
+            tuple(line.split(None, 1))
+            for line in config["data"]["output.conf"].splitlines()
+            if "[" not in line
+        }
+        self.assertLessEqual(
+            {
+                ("Name", "cloudwatch_logs"),
+                ("region", outputs["region"]),
+                ("log_group_name", outputs["log_group_name"]),
+                ("auto_create_group", "false"),
+            },
+            lines,
+        )
+
+    def test_the_controller_is_told_where_it_is(self) -> None:
+        outputs = given.outputs("prod")
+        values = yaml.safe_load(given.rendered("prod", "controller"))
+        self.assertEqual(
+            (values["clusterName"], values["region"], values["vpcId"]),
+            (outputs["cluster_name"], outputs["region"], outputs["vpc_id"]),
+        )
+        account = values["serviceAccount"]
+        self.assertEqual(
+            account["annotations"]["eks.amazonaws.com/role-arn"], outputs["load_balancer_controller_role_arn"]
+        )
+        irsa = (given.ROOT / "terraform" / "modules" / "cluster" / "irsa.tf").read_text()
+        self.assertIn(f'"system:serviceaccount:kube-system:{account["name"]}"', irsa)
+        self.assertEqual(values["resources"]["requests"], values["resources"]["limits"])
+        # The class is ours: Helm must not make it a second time.
+        self.assertIs(values["createIngressClassResource"], False)
+        (ours,) = (
+            one
+            for one in yaml.safe_load_all(given.rendered("prod", "platform"))
+            if one["kind"] == "IngressClass"
+        )
+        self.assertEqual(values["ingressClass"], ours["metadata"]["name"])
+
+
+class CommandLineTest(unittest.TestCase):
+    def run_it(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
+        return subprocess.run(  # noqa: S603  # Ours.
+            [sys.executable, str(given.ROOT / "kubernetes" / "render"), *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+            **more,
+        )
+
+    def test_it_prints_reads_and_writes(self) -> None:
+        outputs = str(given.HERE / "outputs" / "prod.json")
+        printed = self.run_it("prod", "entrance", "--outputs", outputs)
+        self.assertEqual((printed.returncode, printed.stdout), (0, given.rendered("prod", "entrance")))
+        read = self.run_it("prod", "entrance", "--outputs", "-", input=given.outputs_text("prod"))
+        self.assertEqual(read.stdout, printed.stdout)
+        with tempfile.TemporaryDirectory() as place:
+            written = Path(place) / "app.yaml"
+            done = self.run_it("prod", "app", "--outputs", outputs, "--image", IMAGE, "--to", str(written))
+            self.assertEqual((done.returncode, done.stdout), (0, ""))
+            self.assertEqual(written.read_text(), given.rendered("prod", "app"))
+
+    def test_it_refuses_in_a_sentence_and_prints_nothing(self) -> None:
+        outputs = str(given.HERE / "outputs" / "prod.json")
+        for arguments, words in (
+            (("prod", "app", "--outputs", outputs, "--image", "shop:latest"), "not given by digest"),
+            (("staging", "app", "--outputs", outputs, "--image", given.DIGEST), "cluster_name"),
+            (("prod", "platform", "--outputs", "/nowhere/outputs.json"), "cannot be read"),
+        ):
+            with self.subTest(words=words):
+                done = self.run_it(*arguments)
+                self.assertEqual((done.returncode, done.stdout), (1, ""))
+                self.assertIn(words, done.stderr)
+                self.assertTrue(all(line.startswith("render: ") for line in done.stderr.splitlines()))
+
+    def test_without_kubectl_it_says_so(self) -> None:
+        with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, {"PATH": empty}):
+            said = io.StringIO()
+            with contextlib.redirect_stderr(said):
+                status = rendering.main(
+                    ["prod", "platform", "--outputs", str(given.HERE / "outputs" / "prod.json")]
+                )
+        self.assertEqual(status, 1)
+        self.assertIn("kubectl is not on this machine", said.getvalue())
+
+    def test_what_kubectl_refuses_is_told(self) -> None:
+        with self.assertRaises(rendering.Refusal) as caught:
+            rendering.kustomize("overlays/nowhere", {})
+        self.assertIn("overlays/nowhere", str(caught.exception))
+
+    def test_nothing_generated_is_committed(self) -> None:
+        for part in ("base", "overlays", "platform"):
+            for file in (given.ROOT / "kubernetes" / part).rglob("*"):
+                if file.is_file():
+                    self.assertIsNone(re.search("arn:aws|[0-9]{12}|sha256:", file.read_text()), file)
