@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -14,23 +15,31 @@ from unittest import TestCase
 CI = Path(__file__).resolve().parent.parent
 ROOT = CI.parent
 
-# Writes down how it was called, then does what the test said: prints and exits. The test's answers are a
-# list of [beginning of the words, exit code, what it prints, how often]; the first that fits counts.
-STAND_IN = """#!{python}
+# Writes down how it was called, with the files that it was given, and then does what the test said: prints
+# and exits. The answers are a list of [beginning of the call, exit code, what it prints, how often]; the
+# first that fits counts, and without one it says nothing and is content.
+STAND_IN = """#!{python} -ISE
 import json, os, pathlib, sys
 place = pathlib.Path(__file__).parent
-name = pathlib.Path(__file__).name
-call = [name, *sys.argv[1:]]
-given = sys.stdin.read() if not sys.stdin.isatty() and "-" in call else ""
+call = [pathlib.Path(__file__).name, *sys.argv[1:]]
+words = " ".join(call)
+for beginning, real in {pass_on}:
+    if words.startswith(beginning):
+        os.execv(real, [real, *sys.argv[1:]])
+record = {{
+    "call": call,
+    "files": {{word: open(word).read() for word in call[1:] if os.path.isfile(word)}},
+    "stdin": "" if sys.stdin.isatty() else sys.stdin.read(),
+    "folder": os.getcwd(),
+}}
 with (place / "calls.jsonl").open("a") as calls:
-    calls.write(json.dumps({{"call": call, "stdin": given, "folder": os.getcwd()}}) + "\\n")
+    calls.write(json.dumps(record) + chr(10))
 answers = json.loads((place / "answers.json").read_text())
-for number, (beginning, status, words, times) in enumerate(answers):
-    if " ".join(call).startswith(beginning) and times != 0:
-        if times > 0:
-            answers[number][3] -= 1
-            (place / "answers.json").write_text(json.dumps(answers))
-        (sys.stderr if status else sys.stdout).write(words)
+for number, (beginning, status, said, times) in enumerate(answers):
+    if words.startswith(beginning) and times:
+        answers[number][3] -= 1
+        (place / "answers.json").write_text(json.dumps(answers))
+        (sys.stderr if status else sys.stdout).write(said)
         sys.exit(status)
 """
 
@@ -40,6 +49,8 @@ class CommandTest(TestCase):
 
     command = ""
     stand_ins: tuple[str, ...] = ()
+    # Calls that go to the real tool, which this machine then has to have.
+    pass_on: tuple[str, ...] = ()
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="lori-command-")
@@ -48,10 +59,17 @@ class CommandTest(TestCase):
         self.bin = self.place / "bin"
         self.bin.mkdir()
         self.answers: list[list[Any]] = []
+        real = [(call, shutil.which(call.split()[0])) for call in self.pass_on]
+        self.assertNotIn(None, [path for _, path in real], f"needs the real tool of {self.pass_on}")
         for name in self.stand_ins:
             stand_in = self.bin / name
-            stand_in.write_text(STAND_IN.format(python=sys.executable))
+            stand_in.write_text(STAND_IN.format(python=sys.executable, pass_on=real))
             stand_in.chmod(0o755)
+
+    def reset(self) -> None:
+        """Forget what was answered and called: for the next case of a test."""
+        self.answers.clear()
+        (self.bin / "calls.jsonl").unlink(missing_ok=True)
 
     def answer(self, beginning: str, *, status: int = 0, words: str = "", times: int = -1) -> None:
         """What a stand-in does when it is called so; -1 is always. The first that fits counts."""
