@@ -44,6 +44,19 @@ for number, (beginning, status, said, times) in enumerate(answers):
 """
 
 
+def tree() -> list[Path]:
+    """Every file of the project, from its top: what is committed, and what is new and not ignored."""
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    names = {Path(name) for name in listed.stdout.split("\0") if name}
+    return sorted(name for name in names if (ROOT / name).is_file())
+
+
 class CommandTest(TestCase):
     """A command of .ci/ run as a whole, with stand-ins first on its PATH."""
 

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import subprocess
+from typing import Any
 
 from commands import CommandTest
 
 IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lori-books-staging@sha256:{'a' * 64}"
 
 
-class ReleaseNotesTest(CommandTest):
-    command = "release-notes"
+class HistoryTest(CommandTest):
+    """A repository of its own, on whose last commit the command is run."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -32,6 +33,10 @@ class ReleaseNotesTest(CommandTest):
 
     def commit(self, subject: str, at: str = "2026-11-24T12:00:00Z") -> None:
         self.git("commit", "--quiet", "--allow-empty", "--message", subject, at=at)
+
+
+class ReleaseNotesTest(HistoryTest):
+    command = "release-notes"
 
     def said(self, *words: str, **environment: str) -> str:
         done = self.run_command(*words, **environment)
@@ -125,3 +130,56 @@ class ReleaseNotesTest(CommandTest):
     def test_outside_of_a_repository_git_says_so(self) -> None:
         done = self.run_command("tag", GIT_DIR="/nowhere")
         self.assert_refused(done, "not a git repository")
+
+
+class MakeReleaseTest(HistoryTest):
+    command = "make-release"
+    stand_ins = ("gh",)
+
+    def release(self, **environment: str) -> subprocess.CompletedProcess[str]:
+        return self.run_command(IMAGE, **{"GITHUB_REPOSITORY": "lori/books", **environment})
+
+    def created(self) -> list[dict[str, Any]]:
+        return [record for record in self.records() if record["call"][1:3] == ["release", "create"]]
+
+    def test_it_makes_the_release_of_this_commit(self) -> None:
+        self.commit("Rent a book")
+        done = self.release()
+        self.assert_good(done)
+        self.assertEqual(done.stdout, "name=v2026.11.24.1\n")
+        [record] = self.created()
+        head = subprocess.run(
+            ["git", "rev-parse", "HEAD"], cwd=self.place, capture_output=True, text=True, check=True
+        )
+        call = " ".join(record["call"])
+        self.assertIn(f"v2026.11.24.1 --repo lori/books --target {head.stdout.strip()} ", call)
+        self.assertIn("--prerelease", call)
+        [notes] = record["files"].values()
+        self.assertIn("Rent a book", notes)
+        self.assertIn(IMAGE, notes)
+
+    def test_one_that_is_there_is_not_made_again(self) -> None:
+        self.commit("Rent a book")
+        self.git("tag", "v2026.11.24.1")
+        self.answer("gh api", words="v2026.11.24.10\nv2026.11.24.1\n")
+        done = self.release()
+        self.assert_good(done)
+        self.assertEqual(done.stdout, "name=v2026.11.24.1\n")
+        self.assertEqual(self.created(), [])
+
+    def test_one_with_a_longer_name_is_another(self) -> None:
+        self.commit("Rent a book")
+        self.answer("gh api", words="v2026.11.24.10\n")
+        self.assert_good(self.release())
+        self.assertEqual(len(self.created()), 1)
+
+    def test_a_github_that_does_not_answer_is_a_failure(self) -> None:
+        self.commit("Rent a book")
+        for call in ("gh api", "gh release create"):
+            with self.subTest(call):
+                self.reset()
+                self.answer(call, status=1, words="HTTP 502")
+                self.assert_refused(self.release(), "HTTP 502")
+
+    def test_what_is_missing_is_named(self) -> None:
+        self.assert_refused(self.release(GITHUB_REPOSITORY=""), "GITHUB_REPOSITORY is not set")

@@ -85,6 +85,10 @@ class SmokeTest(CommandTest):
             self.assertIn(f"smoke-test: {path} is good", done.stdout)
         self.assertIn("is well.", done.stdout)
 
+    def test_without_words_it_looks_at_the_shop_that_is_served(self) -> None:
+        self.serve()
+        self.assert_good(self.run_command(SHOP=f"http://127.0.0.1:{self.port}"))
+
     def test_an_empty_shop_passes(self) -> None:
         empty = {"next": None, "previous": None, "results": []}
         Handler.answers["/api/v3/books/"] = (200, "application/json", json.dumps(empty).encode(), {})
@@ -187,6 +191,7 @@ class SmokeTest(CommandTest):
         self.assert_refused(unknown, "certificate verify failed")
 
     def test_wrong_words_are_refused(self) -> None:
+        self.assert_refused(self.run_command(SHOP=""), "is no address")
         self.assert_refused(self.run_command("shop.example"), "is no address")
         self.assert_refused(self.run_command("https://shop.example/home"), "is no address")
         self.assert_refused(self.run_command("https://shop.example", "--through", "a/b"), "is no host")

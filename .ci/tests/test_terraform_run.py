@@ -1,4 +1,4 @@
-"""Terraform is called so that a plan changes nothing and a deployment carries out what it has just planned."""
+"""Terraform is called so that a plan changes nothing, and a deployment carries out what it has just seen."""
 
 from __future__ import annotations
 
@@ -46,6 +46,12 @@ class TerraformRunTest(CommandTest):
         self.assertEqual(self.words()[2], f"apply -no-color -lock-timeout=10m {plan}")
         self.assertIn("eu-central-1", (self.out / "outputs.json").read_text())
 
+    def test_outputs_are_asked_for_and_nothing_is_changed(self) -> None:
+        self.answer(f"terraform -chdir={self.here} output", words="{}")
+        self.assert_good(self.terraform("outputs"))
+        self.assertEqual([word.split()[0] for word in self.words()], ["init", "output"])
+        self.assertEqual((self.out / "outputs.json").read_text(), "{}")
+
     def test_the_state_and_the_providers_are_the_given_ones(self) -> None:
         self.assert_good(self.terraform("plan"))
         init = self.words()[0]
@@ -77,7 +83,7 @@ class TerraformRunTest(CommandTest):
                 self.assertFalse((self.out / "plan").exists())
 
     def test_wrong_words_and_missing_settings_are_refused(self) -> None:
-        self.assert_refused(self.terraform("destroy"), "neither plan nor apply")
+        self.assert_refused(self.terraform("destroy"), "neither plan nor apply nor outputs")
         self.assert_refused(self.terraform("plan", "test"), "neither staging nor prod")
         self.assert_refused(self.terraform("plan", STATE_BUCKET=""), "STATE_BUCKET is not set")
         self.assert_refused(self.terraform("plan", AWS_REGION=""), "AWS_REGION is not set")
