@@ -35,7 +35,11 @@ class RollOutTest(CommandTest):
         self.answer(INGRESS, words=BALANCER)
 
     def roll_out(self, *, real_render: bool = False) -> subprocess.CompletedProcess[str]:
-        environment = {"SMOKE_TEST": str(self.bin / "smoke-test"), "ROLL_OUT_PAUSE": "0.01"}
+        environment = {
+            "SMOKE_TEST": str(self.bin / "smoke-test"),
+            "ROLL_OUT_PAUSE": "0.01",
+            "ROLL_OUT_LOOKS": "4",
+        }
         if not real_render:
             environment["KUBERNETES_RENDER"] = str(self.bin / "render")
         return self.run_command("prod", str(OUTPUTS), DIGEST, **environment)
@@ -95,7 +99,7 @@ class RollOutTest(CommandTest):
         self.assertEqual(sum(call.startswith(INGRESS) for call in self.calls()), 4)
 
     def test_a_load_balancer_that_never_comes_is_not_waited_for_for_ever(self) -> None:
-        self.answer(INGRESS, words="", times=60)
+        self.answer(INGRESS, words="", times=4)
         self.standing()
         done = self.roll_out()
         self.assert_refused(done, "there is no load balancer")
