@@ -13,7 +13,17 @@ APPS = ("accounts", "books", "rentals")
 # Wiring: imports everything, and no app imports it.
 WIRING = {
     f"lori_assignment.{name}"
-    for name in ("settings", "urls", "api", "api_errors", "api_docs", "api_paging", "front", "outer_errors")
+    for name in (
+        "settings",
+        "urls",
+        "api",
+        "api_errors",
+        "api_docs",
+        "api_paging",
+        "front",
+        "health",
+        "outer_errors",
+    )
 }
 # Leaves, which every app may import, with what of ours they import themselves.
 LEAVES = {
