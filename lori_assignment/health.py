@@ -147,8 +147,8 @@ class HealthMiddleware:
             response = answer()
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
+        response["Content-Length"] = str(len(response.content))
         if request.method == "HEAD":
-            response["Content-Length"] = str(len(response.content))
             response.content = b""
         return response
 

@@ -424,15 +424,29 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 _demand(
     LOG_LEVEL in {"DEBUG", "INFO", "WARNING", "ERROR"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."
 )
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+_demand(LOG_FORMAT in {"line", "json"}, "LOG_FORMAT must be line or json.")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"without_secrets": {"()": "lori_assignment.logs.WithoutSecrets"}},
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_secrets"]}
+    "formatters": {
+        "line": {
+            "()": "lori_assignment.logs.Line",
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "style": "{",
+        },
+        "json": {"()": "lori_assignment.logs.Json"},
     },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "filters": {"with_request_id": {"()": "lori_assignment.request_ids.WithRequestId"}},
+    "handlers": {
+        "log": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout" if LOG_FORMAT == "json" else "ext://sys.stderr",
+            "formatter": LOG_FORMAT,
+            "filters": ["with_request_id"],
+        }
+    },
+    "root": {"handlers": ["log"], "level": LOG_LEVEL},
     # Its own handler would print every line a second time, and its own level overrule ours.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},

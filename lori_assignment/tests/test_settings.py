@@ -72,6 +72,7 @@ class ProductionTest(TestCase):
             ("CURRENCY", "dollars"),
             ("RATE_LIMITS", "maybe"),
             ("LOG_LEVEL", "loud"),
+            ("LOG_FORMAT", "xml"),
         ]
         for name, value in cases:
             with self.subTest(name=name, value=value):
