@@ -52,6 +52,13 @@ _demand(
     "SECRET_KEY is too weak; give it at least 50 random characters.",
 )
 
+# Without it nobody is told what the shop counts.
+METRICS_TOKEN = env.str("METRICS_TOKEN", default="")
+_demand(
+    not METRICS_TOKEN or (len(METRICS_TOKEN) >= 32 and len(set(METRICS_TOKEN)) >= 5),
+    "METRICS_TOKEN is too weak; give it at least 32 random characters.",
+)
+
 # Where members find the shop. Its scheme decides whether cookies and links insist on https.
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
 _demand(
@@ -128,6 +135,7 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     # First: a health check names no Host of ours and speaks no https.
     "lori_assignment.health.HealthMiddleware",
+    "lori_assignment.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",

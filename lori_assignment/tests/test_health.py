@@ -38,6 +38,12 @@ def postgresql_at(port: int) -> DatabaseWrapper:
     return DatabaseWrapper({**defaults, **facts, "OPTIONS": {}, "CONN_HEALTH_CHECKS": True}, "default")
 
 
+def behind_security() -> list[str]:
+    middleware = [name for name in settings.MIDDLEWARE if name != HEALTH]
+    middleware.insert(middleware.index("django.middleware.security.SecurityMiddleware") + 1, HEALTH)
+    return middleware
+
+
 @in_production
 class AliveTest(SimpleTestCase):
     # Its test case refuses every query: being alive asks no database.
@@ -52,9 +58,8 @@ class AliveTest(SimpleTestCase):
 
     def test_it_stands_first_and_anywhere_else_the_check_fails(self) -> None:
         self.assertEqual(settings.MIDDLEWARE[0], HEALTH)
-        others = [name for name in settings.MIDDLEWARE if name != HEALTH]
-        for later in ([*others[:1], HEALTH, *others[1:]], others):
-            with override_settings(MIDDLEWARE=later):
+        for middleware in (behind_security(), [name for name in settings.MIDDLEWARE if name != HEALTH]):
+            with override_settings(MIDDLEWARE=middleware):
                 self.assertNotEqual(Client().get("/healthz", **BY_ADDRESS).status_code, 200)
 
     def test_every_other_address_stays_strict(self) -> None:
@@ -95,8 +100,7 @@ class ReadyTest(TransactionTestCase):
         self.use(asked())
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
         self.assertEqual(self.client.get("/readyz/", **BY_ADDRESS).status_code, 200)
-        others = [name for name in settings.MIDDLEWARE if name != HEALTH]
-        with override_settings(MIDDLEWARE=[*others[:1], HEALTH, *others[1:]]):
+        with override_settings(MIDDLEWARE=behind_security()):
             self.assertNotEqual(Client().get("/readyz", **BY_ADDRESS).status_code, 200)
 
     def test_a_migration_that_is_not_applied_is_named_until_it_is(self) -> None:

@@ -22,6 +22,7 @@ WIRING = {
         "api_paging",
         "front",
         "health",
+        "metrics",
         "outer_errors",
     )
 }

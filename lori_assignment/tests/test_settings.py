@@ -55,6 +55,8 @@ class ProductionTest(TestCase):
             ("SECRET_KEY", "short"),
             ("SECRET_KEY", "x" * 60),
             ("SECRET_KEY", "only-for-development-" * 3),
+            ("METRICS_TOKEN", "short"),
+            ("METRICS_TOKEN", "x" * 40),
             ("SITE_URL", "https://shop.example:abc"),
             ("SITE_URL", "https://shop.example/?x"),
             ("DATABASE_URL", ""),
