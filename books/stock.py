@@ -62,7 +62,8 @@ def _refuse_taken_isbn(given: dict[str, Any], *, among: QuerySet[Book]) -> None:
 def _delete_after_commit(book: Book, cover: str) -> None:
     """Delete a file that the book had, once nothing can bring it back."""
     if cover:
-        transaction.on_commit(lambda: book.cover.storage.delete(cover))
+        # What has happened has happened; a file that stays behind is in nobody's way.
+        transaction.on_commit(lambda: book.cover.storage.delete(cover), robust=True)
 
 
 @transaction.atomic

@@ -4,6 +4,8 @@ import os
 import signal
 from typing import Any
 
+from lori_assignment import metrics_files
+
 # In a container the outside is the only way in; `make run` binds 127.0.0.1.
 bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
@@ -28,3 +30,12 @@ def post_worker_init(worker: Any) -> None:
     """A terminal's Ctrl-C reaches the workers too, beside the master's word to stop: a worker that is
     told twice hangs until it is killed. Only the master listens to it."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
+# Only gunicorn itself loads this file under that name, and before the shop.
+if __name__ == "__config__":
+    metrics_files.begin(bind.rpartition(":")[2])
+
+
+def child_exit(server: Any, worker: Any) -> None:
+    metrics_files.fold(worker.pid)

@@ -1,35 +1,119 @@
-"""What must not be read in a log: some of the shop's addresses are secrets that open something."""
+"""How the shop and its server log, and what must not be read there.
+
+LOG_FORMAT=line is for people, and json, one object a line on standard output, for what collects logs. In
+both a line is one record: nothing that is logged can make a line of its own. Some of the shop's addresses
+are secrets that open something; they are left out. The lines of json say nothing of persons either.
+"""
 
 from __future__ import annotations
 
 import logging
+import os
 import re
+import sys
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from gunicorn.config import Config
 from gunicorn.glogging import Logger
+from pythonjsonlogger.json import JsonFormatter
+
+from lori_assignment.request_ids import WithRequestId
 
 # A member's calendar, a new password, the proof of an e-mail address. Proxies in front of the shop keep
 # logs of their own.
 SECRET_PARTS = re.compile(r"(/rentals/calendar/|/user/password/reset/key/|/user/confirm-email/)[^\s\"'/?]+")
+
+# What would begin a line of its own, or steer the terminal of whoever reads: as Python writes it in a string.
+_CONTROLS = {
+    number: chr(number).encode("unicode_escape").decode()
+    for number in (*range(32), *range(127, 160), 0x2028, 0x2029)
+}
+_BUT_LINES = {number: escape for number, escape in _CONTROLS.items() if chr(number) != "\n"}
+
+# Those that answer for health come every few seconds; as long as all is well they are not worth a line.
+QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 def without_secrets(text: str) -> str:
     return SECRET_PARTS.sub(r"\1…", text)
 
 
-class WithoutSecrets(logging.Filter):
-    """For the shop's own log, which names the addresses that were not found or failed."""
+class Line(logging.Formatter):
+    """One line for a record. A traceback follows indented, so that no line of it looks like a record."""
 
-    def filter(self, record: logging.LogRecord) -> bool:
-        said = record.getMessage()
-        told = without_secrets(said)
-        if told != said:
-            record.msg, record.args = told, ()
-        return True
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(super().format(record))
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # Its name in `logging`.
+        return super().formatMessage(record).translate(_CONTROLS)
+
+    def formatException(self, ei: Any) -> str:  # noqa: N802
+        return self._indented(super().formatException(ei))
+
+    def formatStack(self, stack_info: str) -> str:  # noqa: N802
+        return self._indented(super().formatStack(stack_info))
+
+    def _indented(self, text: str) -> str:
+        return "    " + text.translate(_BUT_LINES).replace("\n", "\n    ")
+
+
+class Json(JsonFormatter):
+    """One JSON object for a record. Only these fields: others hang whole requests on a record."""
+
+    FACTS = ("method", "path", "status", "bytes", "milliseconds")
+
+    def add_fields(
+        self, log_data: dict[str, Any], record: logging.LogRecord, message_dict: dict[str, Any]
+    ) -> None:
+        log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        log_data["level"] = record.levelname
+        log_data["logger"] = record.name
+        log_data["message"] = without_secrets(record.getMessage())
+        log_data["request_id"] = getattr(record, "request_id", None)
+        log_data["process"] = record.process
+        log_data |= {name: vars(record)[name] for name in self.FACTS if name in vars(record)}
+        for name in ("exc_info", "stack_info"):
+            if name in message_dict:
+                log_data[name] = without_secrets(message_dict[name])
 
 
 class AccessLog(Logger):
-    """For the server's log of requests."""
+    """The server's own log, and that of requests."""
+
+    error_fmt = "%(asctime)s [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s"
+    access_fmt = "%(message)s %(request_id)s"
+
+    def setup(self, cfg: Config) -> None:
+        super().setup(cfg)
+        # The settings, which refuse any other value, are not loaded yet.
+        self.as_json = os.environ.get("LOG_FORMAT") == "json"
+        for log, written in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
+            for handler in log.handlers:
+                handler.setFormatter(Json() if self.as_json else Line(written, self.datefmt))
+                handler.filters = [WithRequestId()]
+                if self.as_json and type(handler) is logging.StreamHandler:
+                    handler.setStream(sys.stdout)
+
+    def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
+        # WSGI hands bytes on as if they were Latin-1.
+        path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode(errors="replace")
+        status = int(str(resp.status).split(maxsplit=1)[0])
+        if status < 400 and path.removesuffix("/") in QUIET:
+            return
+        if not self.as_json:
+            super().access(resp, req, environ, request_time)
+        elif self.access_log_enabled:
+            # Neither what was asked for behind the `?`, nor who asked: that would be of a person.
+            facts = {
+                "method": environ.get("REQUEST_METHOD"),
+                "path": without_secrets(path),
+                "status": status,
+                "bytes": getattr(resp, "sent", None),
+                "milliseconds": round(request_time.total_seconds() * 1000, 1),
+            }
+            said = "%(method)s %(path)s %(status)s"
+            self.access_log.info(said, facts, extra=facts)
 
     def atoms(self, *facts: Any, **more: Any) -> dict[str, Any]:
         atoms: dict[str, Any] = super().atoms(*facts, **more)

@@ -45,11 +45,38 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> di
 
 DEBUG = env.bool("DEBUG", default=False)
 
-SECRET_KEY = env.str("SECRET_KEY", default="only-for-development-" * 3 if DEBUG else "")
+# A secret in AWS Secrets Manager stands in for the variables that are not set.
+SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@-]+", re.ASCII)
+APP_SECRET_ARN = env.str("APP_SECRET_ARN", default="")
+_held: dict[str, str] = {}
+if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
+    # Where nothing of AWS is used, none of it is loaded.
+    from lori_assignment.aws import SecretUnreadable, read_secret
+
+    _demand(SECRET_ARN.fullmatch(APP_SECRET_ARN) is not None, "APP_SECRET_ARN is no ARN of a secret.")
+    try:
+        _held = read_secret(APP_SECRET_ARN)
+    except SecretUnreadable as _problem:
+        raise ImproperlyConfigured(f"APP_SECRET_ARN cannot be read: {_problem}.") from None
+
+
+def _secret(name: str, default: str = "") -> str:
+    """Not by env's own default, which takes a value that begins with $ for the name of another variable."""
+    return env.str(name) if name in env.ENVIRON else _held.get(name, default)
+
+
+SECRET_KEY = _secret("SECRET_KEY", "only-for-development-" * 3 if DEBUG else "")
 _demand(bool(SECRET_KEY), "SECRET_KEY is not set; give it at least 50 random characters.")
 _demand(
     DEBUG or (len(SECRET_KEY) >= 50 and len(set(SECRET_KEY)) >= 5 and "only-for-dev" not in SECRET_KEY),
     "SECRET_KEY is too weak; give it at least 50 random characters.",
+)
+
+# Without it nobody is told what the shop counts.
+METRICS_TOKEN = _secret("METRICS_TOKEN")
+_demand(
+    not METRICS_TOKEN or (len(METRICS_TOKEN) >= 32 and len(set(METRICS_TOKEN)) >= 5),
+    "METRICS_TOKEN is too weak; give it at least 32 random characters.",
 )
 
 # Where members find the shop. Its scheme decides whether cookies and links insist on https.
@@ -126,6 +153,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # First: a health check names no Host of ours and speaks no https.
+    "lori_assignment.health.HealthMiddleware",
+    "lori_assignment.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -201,6 +231,29 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
 else:
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
+    # A server that is gone without a word, as one is in a failover, is given up in seconds, not in minutes:
+    # whoever waits for it holds up a thread.
+    _database["OPTIONS"] = {
+        "connect_timeout": 5,
+        "keepalives_idle": 10,
+        "keepalives_interval": 5,
+        "keepalives_count": 3,
+        "tcp_user_timeout": 15_000,
+        **_database.get("OPTIONS", {}),
+    }
+
+# Where the name and the password for the database lie, which are read again when they have changed.
+DATABASE_SECRET_ARN = env.str("DATABASE_SECRET_ARN", default="")
+if DATABASE_SECRET_ARN:
+    _demand(
+        SECRET_ARN.fullmatch(DATABASE_SECRET_ARN) is not None, "DATABASE_SECRET_ARN is no ARN of a secret."
+    )
+    _demand(
+        _database["ENGINE"] == "django.db.backends.postgresql" and not _database["PASSWORD"],
+        "DATABASE_URL has to be postgres://host/name, with no password, where DATABASE_SECRET_ARN is set.",
+    )
+    _database["ENGINE"] = "lori_assignment.database"
+    _database["SECRET_ARN"] = DATABASE_SECRET_ARN
 
 # In the database, because every worker must count the same failed sign-ins.
 CACHES = {
@@ -223,24 +276,45 @@ STATICFILES_DIRS = [BASE_DIR / "static"]
 # its content, so that a browser keeps it for ever, and compresses it.
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
-STORAGES = {
-    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+MEDIA_URL = env.str("MEDIA_URL", default="/media/")
+MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
+# With a bucket, covers lie there and not at MEDIA_ROOT; the shop gives them out at MEDIA_URL all the same.
+MEDIA_BUCKET = env.str("MEDIA_BUCKET", default="")
+AWS_REGION = env.str("AWS_REGION", default="")
+_demand(
+    not MEDIA_BUCKET or re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", MEDIA_BUCKET) is not None,
+    "MEDIA_BUCKET is no name of a bucket.",
+)
+_demand(
+    not MEDIA_BUCKET or re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]", AWS_REGION) is not None,
+    "AWS_REGION is not set to the region of MEDIA_BUCKET, such as eu-central-1.",
+)
+STORAGES: dict[str, Any] = {
+    "default": {
+        "BACKEND": "lori_assignment.bucket.Bucket",
+        "OPTIONS": {"bucket_name": MEDIA_BUCKET, "region_name": AWS_REGION},
+    }
+    if MEDIA_BUCKET
+    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
-MEDIA_URL = env.str("MEDIA_URL", default="/media/")
-MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
 
 # ---------------------------------------------------------------- mail
 
 _demand(
     DEBUG or "EMAIL_URL" in env.ENVIRON,
-    "EMAIL_URL is not set; password resets go by mail. Give it as smtp+tls://user:password@host:587.",
+    "EMAIL_URL is not set; password resets go by mail. Give it as smtp+tls://user:password@host:587 or ses://region.",
 )
-_email = _address("EMAIL_URL", env.email_url, "consolemail://")
+_ses = re.fullmatch("ses://([a-z]{2}(?:-[a-z]+)+-[0-9])", env.str("EMAIL_URL", default=""))
+_email = (
+    {"EMAIL_BACKEND": "lori_assignment.ses.Mail"}
+    if _ses
+    else _address("EMAIL_URL", env.email_url, "consolemail://")
+)
 EMAIL_BACKEND = _email["EMAIL_BACKEND"]
 EMAIL_HOST = _email.get("EMAIL_HOST", "")
 EMAIL_PORT = _email.get("EMAIL_PORT", 25)
@@ -249,6 +323,12 @@ EMAIL_HOST_PASSWORD = _email.get("EMAIL_HOST_PASSWORD", "")
 EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
+AWS_SES_REGION_NAME = _ses.group(1) if _ses else ""
+# That of the region, by AWS's own rule.
+AWS_SES_REGION_ENDPOINT_URL = None
+USE_SES_V2 = True
+# It would ask before each mail how many are allowed, which the shop may not.
+AWS_SES_AUTO_THROTTLE = None
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
 
 # ---------------------------------------------------------------- safe transport
@@ -422,15 +502,29 @@ LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 _demand(
     LOG_LEVEL in {"DEBUG", "INFO", "WARNING", "ERROR"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."
 )
+LOG_FORMAT = env.str("LOG_FORMAT", default="line")
+_demand(LOG_FORMAT in {"line", "json"}, "LOG_FORMAT must be line or json.")
 LOGGING: dict[str, Any] = {
     "version": 1,
     "disable_existing_loggers": False,
-    "formatters": {"line": {"format": "{asctime} {levelname} {name} {message}", "style": "{"}},
-    "filters": {"without_secrets": {"()": "lori_assignment.logs.WithoutSecrets"}},
-    "handlers": {
-        "stderr": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["without_secrets"]}
+    "formatters": {
+        "line": {
+            "()": "lori_assignment.logs.Line",
+            "format": "{asctime} {levelname} {name} [{request_id}] {message}",
+            "style": "{",
+        },
+        "json": {"()": "lori_assignment.logs.Json"},
     },
-    "root": {"handlers": ["stderr"], "level": LOG_LEVEL},
+    "filters": {"with_request_id": {"()": "lori_assignment.request_ids.WithRequestId"}},
+    "handlers": {
+        "log": {
+            "class": "logging.StreamHandler",
+            "stream": "ext://sys.stdout" if LOG_FORMAT == "json" else "ext://sys.stderr",
+            "formatter": LOG_FORMAT,
+            "filters": ["with_request_id"],
+        }
+    },
+    "root": {"handlers": ["log"], "level": LOG_LEVEL},
     # Its own handler would print every line a second time, and its own level overrule ours.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},

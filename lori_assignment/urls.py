@@ -6,11 +6,11 @@ from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
 from django.views.generic import TemplateView
-from django.views.static import serve
 
 from accounts.views import choose_language
 from lori_assignment import api, api_docs
 from lori_assignment.front import front
+from lori_assignment.media import COVER, cover
 
 
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
@@ -34,12 +34,8 @@ urlpatterns: list[URLPattern | URLResolver] = [
 ]
 
 if settings.MEDIA_URL.startswith("/"):
-    # The covers lie on this machine's disk; where they lie in a bucket, MEDIA_URL is its address.
-    urlpatterns.append(
-        re_path(
-            rf"^{settings.MEDIA_URL.strip('/')}/(?P<path>.+)$", serve, {"document_root": settings.MEDIA_ROOT}
-        )
-    )
+    # Elsewhere somebody else gives them out.
+    urlpatterns.append(re_path(rf"^{settings.MEDIA_URL.strip('/')}/(?P<name>{COVER})\Z", cover, name="cover"))
 
 handler400 = "lori_assignment.outer_errors.answer_400"
 handler403 = "lori_assignment.outer_errors.answer_403"

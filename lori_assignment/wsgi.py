@@ -7,10 +7,11 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.wsgi import get_wsgi_application
 
 from lori_assignment.charset import only_utf8
+from lori_assignment.request_ids import with_request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 
 try:
-    application = only_utf8(get_wsgi_application())
+    application = with_request_id(only_utf8(get_wsgi_application()))
 except ImproperlyConfigured as problem:
     sys.exit(f"Lori Books cannot start: {problem}")

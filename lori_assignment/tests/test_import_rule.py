@@ -13,7 +13,18 @@ APPS = ("accounts", "books", "rentals")
 # Wiring: imports everything, and no app imports it.
 WIRING = {
     f"lori_assignment.{name}"
-    for name in ("settings", "urls", "api", "api_errors", "api_docs", "api_paging", "front", "outer_errors")
+    for name in (
+        "settings",
+        "urls",
+        "api",
+        "api_errors",
+        "api_docs",
+        "api_paging",
+        "front",
+        "health",
+        "metrics",
+        "outer_errors",
+    )
 }
 # Leaves, which every app may import, with what of ours they import themselves.
 LEAVES = {

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import TestCase
 
 from django.conf import settings
@@ -16,6 +19,39 @@ PRODUCTION = {
     "DATABASE_URL": "postgres://lori@127.0.0.1/lori",
     "EMAIL_URL": "smtp+tls://user:password@mail.example:587",
 }
+ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop-AbCdEf"
+# botocore signs what it asks; nobody looks at the signature.
+KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing"}
+
+
+class StandIn:
+    """A Secrets Manager that has one secret, or none."""
+
+    def __init__(self, held: dict[str, str] | None) -> None:
+        found = {"Name": "shop", "ARN": ARN, "SecretString": json.dumps(held)}
+        missing = {"__type": "ResourceNotFoundException", "message": "Not here."}
+        status, body = (200, found) if held else (400, missing)
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                self.send_response(status)
+                self.end_headers()
+                self.wfile.write(json.dumps(body).encode())
+
+            def log_message(self, *_: object) -> None:
+                pass
+
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.url = f"http://127.0.0.1:{self.server.server_port}"
+
+    def __enter__(self) -> StandIn:
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.server.shutdown()
+        self.server.server_close()
 
 
 def start(shown: str = "", **environment: str | None) -> subprocess.CompletedProcess[str]:
@@ -30,7 +66,7 @@ def start(shown: str = "", **environment: str | None) -> subprocess.CompletedPro
         "from django.core.exceptions import ImproperlyConfigured\n"
         "try:\n    settings.DEBUG\n"
         "except ImproperlyConfigured as problem:\n    raise SystemExit(f'cannot start: {problem}')\n"
-        f"print(repr(settings.{shown or 'DEBUG'}))\n"
+        f"print(repr((settings.{shown or 'DEBUG'})))\n"
     )
     return subprocess.run(  # noqa: S603  # Our own interpreter and code.
         [sys.executable, "-c", code],
@@ -55,6 +91,8 @@ class ProductionTest(TestCase):
             ("SECRET_KEY", "short"),
             ("SECRET_KEY", "x" * 60),
             ("SECRET_KEY", "only-for-development-" * 3),
+            ("METRICS_TOKEN", "short"),
+            ("METRICS_TOKEN", "x" * 40),
             ("SITE_URL", "https://shop.example:abc"),
             ("SITE_URL", "https://shop.example/?x"),
             ("DATABASE_URL", ""),
@@ -62,6 +100,12 @@ class ProductionTest(TestCase):
             ("DATABASE_URL", "oranges://x"),
             ("EMAIL_URL", "smtp://mail.example:99999"),
             ("EMAIL_URL", "pigeon://mail.example"),
+            ("EMAIL_URL", "ses://"),
+            ("EMAIL_URL", "ses://Frankfurt"),
+            ("EMAIL_URL", "ses://eu-central-1/x"),
+            ("MEDIA_BUCKET", "No Bucket"),
+            ("DATABASE_SECRET_ARN", "secret"),
+            ("APP_SECRET_ARN", "secret"),
             ("TRUSTED_PROXIES", "-1"),
             ("TRUSTED_PROXIES", "some"),
             ("SITE_URL", "http://shop.example"),
@@ -72,6 +116,7 @@ class ProductionTest(TestCase):
             ("CURRENCY", "dollars"),
             ("RATE_LIMITS", "maybe"),
             ("LOG_LEVEL", "loud"),
+            ("LOG_FORMAT", "xml"),
         ]
         for name, value in cases:
             with self.subTest(name=name, value=value):
@@ -107,7 +152,99 @@ class ProductionTest(TestCase):
             for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
                 self.assertEqual(start(name, SITE_URL=site).stdout.strip(), expected)
 
-    def test_postgresql_connections_are_kept_and_checked(self) -> None:
+    def test_postgresql_connections_are_kept_and_checked_and_given_up_in_seconds(self) -> None:
         database = start("DATABASES['default']").stdout
-        self.assertIn("'CONN_MAX_AGE': 600", database)
-        self.assertIn("'CONN_HEALTH_CHECKS': True", database)
+        for expected in ("'CONN_MAX_AGE': 600", "'CONN_HEALTH_CHECKS': True", "'connect_timeout': 5"):
+            self.assertIn(expected, database)
+        url = f"{PRODUCTION['DATABASE_URL']}?sslmode=require&connect_timeout=9"
+        database = start("DATABASES['default']", DATABASE_URL=url).stdout
+        for expected in ("'sslmode': 'require'", "'connect_timeout': 9", "'tcp_user_timeout': 15000"):
+            self.assertIn(expected, database)
+
+
+class AwsTest(TestCase):
+    def test_a_bucket_takes_the_covers_and_wants_its_region(self) -> None:
+        self.assertIn("FileSystemStorage", start("STORAGES['default']").stdout)
+        storage = start("STORAGES['default']", MEDIA_BUCKET="covers", AWS_REGION="eu-central-1").stdout
+        for expected in ("lori_assignment.bucket.Bucket", "covers", "eu-central-1"):
+            self.assertIn(expected, storage)
+        for region in (None, "Frankfurt"):
+            stopped = start(MEDIA_BUCKET="covers", AWS_REGION=region)
+            self.assertRegex(stopped.stderr, r"\Acannot start: AWS_REGION .*[.]\n\Z")
+
+    def test_mail_goes_by_ses_of_a_region(self) -> None:
+        for name, expected in (
+            ("EMAIL_BACKEND", "lori_assignment.ses.Mail"),
+            ("AWS_SES_REGION_NAME", "eu-central-1"),
+        ):
+            self.assertEqual(start(name, EMAIL_URL="ses://eu-central-1").stdout.strip(), repr(expected))
+
+    def test_a_secret_holds_the_databases_password_and_the_address_holds_none(self) -> None:
+        database = start("DATABASES['default']", DATABASE_SECRET_ARN=ARN).stdout
+        self.assertIn("'ENGINE': 'lori_assignment.database'", database)
+        self.assertIn(f"'SECRET_ARN': '{ARN}'", database)
+        for url in ("postgres://lori:password@127.0.0.1/lori", "sqlite:///shop.sqlite3"):
+            stopped = start(DATABASE_URL=url, DATABASE_SECRET_ARN=ARN)
+            self.assertRegex(stopped.stderr, r"\Acannot start: DATABASE_URL .*[.]\n\Z")
+
+    def test_a_secret_stands_in_for_what_is_not_set(self) -> None:
+        # A value that begins so is taken for the name of a variable where the environment holds it.
+        held = {"SECRET_KEY": f"${PRODUCTION['SECRET_KEY']}", "METRICS_TOKEN": "abcdefgh" * 5}
+        with StandIn(held) as aws:
+            shop = {"APP_SECRET_ARN": ARN, "AWS_ENDPOINT_URL": aws.url, **KEYS}
+            shown = start("SECRET_KEY, settings.METRICS_TOKEN", SECRET_KEY=None, **shop).stdout
+            self.assertEqual(shown.strip(), repr(tuple(held.values())))
+            self.assertEqual(start("SECRET_KEY", **shop).stdout.strip(), repr(PRODUCTION["SECRET_KEY"]))
+        with StandIn({"SECRET_KEY": "short"}) as aws:
+            weak = start(SECRET_KEY=None, **shop | {"AWS_ENDPOINT_URL": aws.url})
+            self.assertRegex(weak.stderr, r"\Acannot start: SECRET_KEY is too weak.*\n\Z")
+
+    def test_a_secret_that_is_not_needed_is_not_read(self) -> None:
+        given = {
+            "APP_SECRET_ARN": ARN,
+            "METRICS_TOKEN": "abcdefgh" * 5,
+            "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        }
+        self.assertEqual(start(**given, **KEYS).returncode, 0)
+
+    def test_a_secret_that_cannot_be_read_stops_the_start_with_a_sentence(self) -> None:
+        for endpoint, why in (
+            ("http://127.0.0.1:1", "EndpointConnectionError"),
+            (None, "ResourceNotFoundException"),
+        ):
+            with self.subTest(why=why), StandIn(None) as aws:
+                shop = {"APP_SECRET_ARN": ARN, "AWS_ENDPOINT_URL": endpoint or aws.url, **KEYS}
+                stopped = start(SECRET_KEY=None, **shop)
+                self.assertEqual(stopped.stderr, f"cannot start: APP_SECRET_ARN cannot be read: {why}.\n")
+
+    def test_a_shop_without_aws_loads_nothing_of_it(self) -> None:
+        loaded = "DEBUG or 'boto3' in __import__('sys').modules"
+        self.assertEqual(start(loaded).stdout.strip(), "False")
+
+
+class CheckTest(TestCase):
+    def test_djangos_own_check_of_a_deployment_has_nothing_to_say(self) -> None:
+        aws = {
+            "MEDIA_BUCKET": "covers",
+            "AWS_REGION": "eu-central-1",
+            "EMAIL_URL": "ses://eu-central-1",
+            "METRICS_TOKEN": "abcdefgh" * 5,
+            "DATABASE_SECRET_ARN": ARN,
+            "LOG_FORMAT": "json",
+            "TRUSTED_PROXIES": "1",
+        }
+        kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
+        for more in ({}, aws):
+            with self.subTest(more=more):
+                said = subprocess.run(  # Our own interpreter and code.
+                    [sys.executable, "manage.py", "check", "--deploy", "--fail-level", "DEBUG"],
+                    cwd=settings.BASE_DIR,
+                    env=kept | PRODUCTION | more,
+                    capture_output=True,
+                    text=True,
+                    check=False,
+                )
+                self.assertEqual(
+                    (said.returncode, said.stdout, said.stderr),
+                    (0, "System check identified no issues (0 silenced).\n", ""),
+                )

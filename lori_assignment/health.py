@@ -1,0 +1,167 @@
+"""Whether the shop is alive, and whether it is ready: for the cluster and the load balancer.
+
+`/healthz` says that the process answers; it asks nobody. `/readyz` says whether the database can be
+reached and is migrated as far as this code knows; if not, which of the two fails, and no more than that.
+
+They know a pod by its address and speak plain http to it. So this middleware stands first: before it
+were asked for a Host that is ours, and for https, every check would fail. ALLOWED_HOSTS stays strict
+for everything else.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+
+from django.db import Error, connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http.response import HttpResponseBase
+
+logger = logging.getLogger(__name__)
+
+# Whoever asks more often gets the answer of before: readiness is no lever to load the database with.
+KEPT_SECONDS = 1.0
+# A database that says nothing for so long is as good as none.
+PATIENCE_SECONDS = 2.0
+
+OK, FAILED, TIMEOUT, UNAPPLIED, UNKNOWN = "ok", "failed", "timeout", "unapplied", "unknown"
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+
+class Question:
+    """What the database was asked at one time, and what it has answered by now."""
+
+    def __init__(self, asked_at: float) -> None:
+        self.asked_at = asked_at
+        self.answered = threading.Event()
+        self.checks = {"database": TIMEOUT, "migrations": UNKNOWN}
+        self.why = "no answer"
+
+
+class Readiness:
+    """Asks in a thread and over a connection of its own, one question at a time: a database that never
+    answers holds up nobody for longer than `patience`."""
+
+    def __init__(
+        self,
+        connect: Callable[[], BaseDatabaseWrapper],
+        *,
+        patience: float = PATIENCE_SECONDS,
+        kept: float = KEPT_SECONDS,
+    ) -> None:
+        self._connect = connect
+        self._patience = patience
+        self._kept = kept
+        self._lock = threading.Lock()
+        self._question: Question | None = None
+        self._connection: BaseDatabaseWrapper | None = None
+        self._told: dict[str, str] = {}
+        # Once all are applied they stay so, and the files of all migrations are not read again.
+        self._migrated = False
+
+    def checks(self) -> dict[str, str]:
+        """The state of each check by its name, at most `kept` seconds old."""
+        question = self._current()
+        question.answered.wait(timeout=max(question.asked_at + self._patience - time.monotonic(), 0))
+        checks, why = question.checks, question.why
+        with self._lock:
+            news, self._told = checks != self._told, checks
+        if news:  # One line when it changes, however often it is asked.
+            level = logging.INFO if is_ready(checks) else logging.WARNING
+            logger.log(level, "Database %s, migrations %s%s", *checks.values(), f": {why}" if why else ".")
+        return checks
+
+    def close(self) -> None:
+        """Give the connection back, after the question that is out."""
+        if self._question is not None:
+            self._question.answered.wait(timeout=self._patience)
+        if self._connection is not None:
+            self._connection.close()
+
+    def _current(self) -> Question:
+        with self._lock:
+            now, question = time.monotonic(), self._question
+            if question is None or (question.answered.is_set() and now - question.asked_at >= self._kept):
+                question = self._question = Question(now)
+                threading.Thread(target=self._ask, args=(question,), daemon=True).start()
+            return question
+
+    def _ask(self, question: Question) -> None:
+        try:
+            self._look(question)
+        finally:
+            question.answered.set()
+
+    def _look(self, question: Question) -> None:
+        if self._connection is None:
+            self._connection = self._connect()
+            # Each question is asked by a new thread, one after the other.
+            self._connection.inc_thread_sharing()
+        # What is applied is read by whatever connection the thread has under this name.
+        connections[self._connection.alias] = self._connection
+        try:
+            # As at the beginning of a request: a connection that broke meanwhile is made anew.
+            self._connection.close_if_unusable_or_obsolete()
+            with self._connection.cursor() as cursor:
+                cursor.execute("SELECT 1")
+            if not self._migrated:
+                executor = MigrationExecutor(self._connection)
+                # Only what this code knows counts: while a newer version rolls out, the database has
+                # migrations that the older one has never heard of, and with which it works.
+                self._migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
+        except Error as error:
+            question.checks = {"database": FAILED, "migrations": UNKNOWN}
+            question.why = str(error).strip() or type(error).__name__
+            self._connection.close()
+        else:
+            question.checks = {"database": OK, "migrations": OK if self._migrated else UNAPPLIED}
+            question.why = ""
+
+
+def is_ready(checks: dict[str, str]) -> bool:
+    return all(state == OK for state in checks.values())
+
+
+readiness = Readiness(lambda: connections["default"].copy())
+
+
+class HealthMiddleware:
+    """Has to be the first of all."""
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+        self.answers: dict[str, Callable[[], HttpResponse]] = {"/healthz": alive, "/readyz": ready}
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        answer = self.answers.get(request.path_info.removesuffix("/"))
+        if answer is None:
+            return self.get_response(request)
+        if request.method not in ("GET", "HEAD"):
+            response = HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+        else:
+            response = answer()
+        response["Cache-Control"] = "no-store"
+        response["X-Content-Type-Options"] = "nosniff"
+        response["Content-Length"] = str(len(response.content))
+        if request.method == "HEAD":
+            response.content = b""
+        return response
+
+
+def alive() -> HttpResponse:
+    return JsonResponse({"status": "alive"})
+
+
+def ready() -> HttpResponse:
+    checks = readiness.checks()
+    good = is_ready(checks)
+    answer = {"status": "ready" if good else "not ready", "checks": checks}
+    response = JsonResponse(answer, status=200 if good else 503)
+    # What changes is logged above, once; Django would log every 503 as an error of the shop.
+    response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return response

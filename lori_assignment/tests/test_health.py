@@ -1,0 +1,191 @@
+"""Health: as the cluster and the load balancer ask for it."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from typing import Any
+from unittest import mock, skipUnless
+
+from django.conf import settings
+from django.db import connection, connections
+from django.db.backends.postgresql.base import DatabaseWrapper
+from django.db.migrations.executor import MigrationExecutor
+from django.db.migrations.recorder import MigrationRecorder
+from django.test import Client, SimpleTestCase, TransactionTestCase, override_settings
+
+from lori_assignment import health
+from lori_assignment.health import Readiness
+
+HEALTH = "lori_assignment.health.HealthMiddleware"
+# What the load balancer sends: plain http, and the pod's address where a host's name belongs.
+BY_ADDRESS = {"headers": {"host": "10.0.47.11:8000"}, "secure": False}
+
+in_production = override_settings(
+    DEBUG=False, ALLOWED_HOSTS=["shop.example"], SECURE_SSL_REDIRECT=True, SECURE_PROXY_SSL_HEADER=None
+)
+
+
+def asked(**details: Any) -> Readiness:
+    """One that asks the database of the tests anew each time."""
+    return Readiness(lambda: connections["default"].copy(), **{"kept": 0.0, "patience": 20.0} | details)
+
+
+def postgresql_at(port: int) -> DatabaseWrapper:
+    facts = {"ENGINE": "", "NAME": "shop", "USER": "u", "PASSWORD": "p", "HOST": "127.0.0.1", "PORT": port}
+    defaults = connections["default"].settings_dict
+    return DatabaseWrapper({**defaults, **facts, "OPTIONS": {}, "CONN_HEALTH_CHECKS": True}, "default")
+
+
+def behind_security() -> list[str]:
+    middleware = [name for name in settings.MIDDLEWARE if name != HEALTH]
+    middleware.insert(middleware.index("django.middleware.security.SecurityMiddleware") + 1, HEALTH)
+    return middleware
+
+
+@in_production
+class AliveTest(SimpleTestCase):
+    # Its test case refuses every query: being alive asks no database.
+    def test_it_answers_to_any_host_over_http_and_is_not_kept(self) -> None:
+        for path in ("/healthz", "/healthz/"):
+            for host in ("10.0.47.11:8000", "shop.example", "", "[fd00::1]:8000", "under_score", "a b"):
+                with self.subTest(path=path, host=host):
+                    answer = self.client.get(path, headers={"host": host})
+                    self.assertEqual((answer.status_code, answer.json()), (200, {"status": "alive"}))
+                    self.assertEqual(answer["Cache-Control"], "no-store")
+                    self.assertFalse(answer.cookies)
+
+    def test_it_stands_first_and_anywhere_else_the_check_fails(self) -> None:
+        self.assertEqual(settings.MIDDLEWARE[0], HEALTH)
+        for middleware in (behind_security(), [name for name in settings.MIDDLEWARE if name != HEALTH]):
+            with override_settings(MIDDLEWARE=middleware):
+                self.assertNotEqual(Client().get("/healthz", **BY_ADDRESS).status_code, 200)
+
+    def test_every_other_address_stays_strict(self) -> None:
+        for path in ("/", "/healthz/x", "/healthzz", "/x/healthz", "//healthz", "/robots.txt"):
+            with self.subTest(path=path):
+                self.assertEqual(self.client.get(path, **BY_ADDRESS | {"secure": True}).status_code, 400)
+                answer = self.client.get(path, headers={"host": "shop.example"})
+                self.assertEqual(answer.status_code, 301)
+
+    def test_it_is_only_read(self) -> None:
+        head = self.client.head("/healthz", **BY_ADDRESS)
+        self.assertEqual((head.status_code, head.content, head["Content-Length"]), (200, b"", "19"))
+        for method in ("post", "put", "delete", "patch", "options"):
+            for path in ("/healthz", "/readyz"):
+                answer = getattr(self.client, method)(path, **BY_ADDRESS)
+                self.assertEqual((answer.status_code, answer["Allow"]), (405, "GET, HEAD"))
+
+
+@in_production
+class ReadyTest(TransactionTestCase):
+    serialized_rollback = True
+
+    def use(self, readiness: Readiness) -> Readiness:
+        self.addCleanup(readiness.close)
+        patched = mock.patch.object(health, "readiness", readiness)
+        patched.start()
+        self.addCleanup(patched.stop)
+        return readiness
+
+    def ask(self) -> tuple[int, dict[str, str]]:
+        answer = self.client.get("/readyz", **BY_ADDRESS)
+        self.assertEqual(answer["Cache-Control"], "no-store")
+        self.assertEqual(set(answer.json()), {"status", "checks"})
+        self.assertEqual(answer.json()["status"], "ready" if answer.status_code == 200 else "not ready")
+        return answer.status_code, answer.json()["checks"]
+
+    def test_a_migrated_database_is_ready_for_whoever_asks(self) -> None:
+        self.use(asked())
+        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+        self.assertEqual(self.client.get("/readyz/", **BY_ADDRESS).status_code, 200)
+        with override_settings(MIDDLEWARE=behind_security()):
+            self.assertNotEqual(Client().get("/readyz", **BY_ADDRESS).status_code, 200)
+
+    def test_a_migration_that_is_not_applied_is_named_until_it_is(self) -> None:
+        applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")
+        applied.delete()
+        self.addCleanup(applied.save)
+        self.use(asked())
+        self.assertEqual(self.ask(), (503, {"database": "ok", "migrations": "unapplied"}))
+        applied.save()
+        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite counts no connections.")
+    def test_it_takes_one_connection_and_not_those_of_requests(self) -> None:
+        applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")
+        applied.delete()
+        self.addCleanup(applied.save)
+        self.use(asked())
+        for _ in range(3):
+            self.assertEqual(self.ask()[1]["migrations"], "unapplied")
+        with connection.cursor() as cursor:
+            # In the order of their beginnings: that of the tests, and the one that asks.
+            cursor.execute(
+                "SELECT query FROM pg_stat_activity WHERE datname = current_database() ORDER BY backend_start"
+            )
+            queries = [query for (query,) in cursor.fetchall()]
+        self.assertEqual(len(queries), 2, queries)
+        self.assertIn("django_migrations", queries[1])
+
+    def test_a_migration_of_a_newer_version_disturbs_nothing(self) -> None:
+        recorder = MigrationRecorder(connection)
+        recorder.record_applied("rentals", "9999_of_tomorrow")
+        self.addCleanup(recorder.record_unapplied, "rentals", "9999_of_tomorrow")
+        self.use(asked())
+        self.assertEqual(self.ask()[0], 200)
+
+    def test_migrations_are_not_read_again_once_all_are_applied(self) -> None:
+        self.use(asked())
+        self.assertEqual(self.ask()[0], 200)
+        with mock.patch.object(MigrationExecutor, "__init__", side_effect=AssertionError("read again")):
+            self.assertEqual(self.ask()[0], 200)
+
+    def test_the_answer_is_kept_for_a_second_and_no_longer(self) -> None:
+        self.assertLessEqual(health.KEPT_SECONDS, 1)
+        readiness = self.use(asked(kept=0.5))
+        self.assertEqual(self.ask()[0], 200)
+        with mock.patch.object(readiness, "_look", wraps=readiness._look) as look:
+            for _ in range(20):
+                self.ask()
+            self.assertEqual(look.call_count, 0)
+            time.sleep(0.5)
+            self.ask()
+            self.assertEqual(look.call_count, 1)
+
+    def test_a_connection_that_broke_meanwhile_is_no_failure(self) -> None:
+        readiness = self.use(asked())
+        self.assertEqual(self.ask()[0], 200)
+        if connection.vendor == "postgresql":
+            readiness._connection.connection.close()
+            self.assertEqual(self.ask()[0], 200)
+
+    def test_a_database_that_refuses_is_named_and_tells_nothing_of_itself(self) -> None:
+        with socket.socket() as taken:  # Bound, but nobody listens.
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            self.use(Readiness(lambda: postgresql_at(port)))
+            with self.assertLogs("lori_assignment.health", "WARNING") as told, self.assertNoLogs("django"):
+                answer = self.client.get("/readyz", **BY_ADDRESS)
+        self.assertEqual(answer.status_code, 503)
+        self.assertEqual(answer.json()["checks"], {"database": "failed", "migrations": "unknown"})
+        self.assertNotIn("127.0.0.1", answer.text)
+        self.assertIn("127.0.0.1", told.output[0])
+
+    def test_a_database_that_never_answers_holds_nobody_up(self) -> None:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            port = silent.getsockname()[1]
+            readiness = self.use(Readiness(lambda: postgresql_at(port), patience=0.3, kept=0))
+            begun = time.monotonic()
+            outcomes: list[Any] = []
+            askers = [threading.Thread(target=lambda: outcomes.append(readiness.checks())) for _ in range(8)]
+            for asker in askers:
+                asker.start()
+            for asker in askers:
+                asker.join()
+            self.assertEqual(outcomes, [{"database": "timeout", "migrations": "unknown"}] * 8)
+            # And whoever comes while it still says nothing is told so at once.
+            self.assertEqual(self.ask(), (503, {"database": "timeout", "migrations": "unknown"}))
+            self.assertLess(time.monotonic() - begun, 2)
+            self.assertEqual(threading.active_count(), 2)

@@ -1,0 +1,108 @@
+"""Covers, as browsers fetch them."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from unittest import mock
+
+from django.core.files.base import ContentFile
+from django.core.files.storage import default_storage
+from django.test import SimpleTestCase, override_settings
+from PIL import Image
+
+from books.covers import clean_cover
+from lori_assignment import media
+from lori_assignment.cast import CastTestCase
+
+NAME = f"covers/{'0a' * 16}.webp"
+PICTURE = b"RIFF" + b"a picture that would become smaller by far" * 100
+
+
+class CoverTestCase(CastTestCase):
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        elsewhere = override_settings(MEDIA_ROOT=self.folder)
+        elsewhere.enable()
+        self.addCleanup(elsewhere.disable)
+        default_storage.save(NAME, ContentFile(PICTURE))
+
+
+class CoverTest(CoverTestCase):
+    def test_it_comes_whole_may_be_kept_for_ever_and_is_nothing_else_than_a_picture(self) -> None:
+        answer = self.client.get(f"/media/{NAME}", headers={"accept-encoding": "gzip"})
+        self.assertEqual((answer.status_code, answer.getvalue()), (200, PICTURE))
+        self.assertTrue(answer.streaming)
+        for header, value in {
+            "Content-Type": "image/webp",
+            "Content-Length": str(len(PICTURE)),
+            "Cache-Control": "public, max-age=31536000, immutable",
+            "X-Content-Type-Options": "nosniff",
+            "ETag": f'"{"0a" * 16}"',
+        }.items():
+            self.assertEqual(answer[header], value)
+        self.assertNotIn("Content-Encoding", answer)
+
+    def test_it_is_the_same_for_everybody(self) -> None:
+        self.client.force_login(self.alice)
+        answer = self.client.get(f"/media/{NAME}")
+        self.assertFalse(answer.cookies)
+        self.assertNotIn("Cookie", answer.get("Vary", ""))
+        self.assertEqual(answer.getvalue(), PICTURE)
+
+    def test_who_has_it_is_told_so_without_a_look_at_it(self) -> None:
+        etag = self.client.get(f"/media/{NAME}")["ETag"]
+        with mock.patch.object(media.default_storage, "open", side_effect=AssertionError("opened")):
+            answer = self.client.get(f"/media/{NAME}", headers={"if-none-match": etag})
+        self.assertEqual((answer.status_code, answer.content), (304, b""))
+        self.assertEqual((answer["ETag"], answer["Cache-Control"]), (etag, media.FOR_EVER))
+        other = self.client.get(f"/media/{NAME}", headers={"if-none-match": '"other"'})
+        self.assertEqual((other.status_code, other.getvalue()), (200, PICTURE))
+
+    def test_nothing_else_is_given_out(self) -> None:
+        (self.folder / "secret.webp").write_bytes(b"x")
+        (self.folder / "covers" / "index.html").write_bytes(b"<script>")
+        (self.folder / "covers" / ("0b" * 16)).write_bytes(b"x")
+        for path in (
+            *(NAME.replace("0a", "0c"), NAME.upper(), f"{NAME}/", f"{NAME}\n", f"{NAME}.html", f"x/{NAME}"),
+            *("covers", "covers/", "", "covers/index.html", f"covers/{'0b' * 16}", "secret.webp"),
+            *(
+                "covers/../secret.webp",
+                "covers/%2e%2e/secret.webp",
+                "..%2f..%2fetc/passwd",
+                "covers/..\\secret.webp",
+            ),
+        ):
+            with self.subTest(path=path):
+                answer = self.client.get(f"/media/{path.replace(chr(10), '%0A')}")
+                self.assertEqual(answer.status_code, 404)
+                self.assertNotIn("immutable", answer.get("Cache-Control", ""))
+
+    def test_it_is_only_read(self) -> None:
+        for method in ("post", "put", "delete"):
+            self.assertEqual(getattr(self.client, method)(f"/media/{NAME}").status_code, 405)
+        head = self.client.head(f"/media/{NAME}")
+        self.assertEqual((head.status_code, head["Content-Length"]), (200, str(len(PICTURE))))
+        # Its end, without that of the request, which would give back the test's connection.
+        for close in head._resource_closers:
+            close()
+
+    def test_a_storage_that_fails_is_no_cover_for_now(self) -> None:
+        with (
+            mock.patch.object(media.default_storage, "open", side_effect=OSError("no bucket")),
+            self.assertLogs("lori_assignment.media", "ERROR"),
+        ):
+            answer = self.client.get(f"/media/{NAME}")
+        self.assertEqual((answer.status_code, answer["Cache-Control"]), (503, "no-store"))
+
+
+class NameTest(SimpleTestCase):
+    def test_every_name_that_a_cover_gets_is_given_out_and_none_comes_twice(self) -> None:
+        with tempfile.NamedTemporaryFile(suffix=".png") as file:
+            Image.new("RGB", (2, 3)).save(file, "PNG")
+            names = {clean_cover(ContentFile(Path(file.name).read_bytes(), "x.png")).name for _ in range(3)}
+        self.assertEqual(len(names), 3)
+        for name in names:
+            self.assertRegex(f"covers/{name}", rf"\A{media.COVER}\Z")

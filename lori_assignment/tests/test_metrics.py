@@ -1,0 +1,194 @@
+"""What is counted of requests, and who is told."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from unittest import TestCase, mock
+
+from django.conf import settings
+from django.test import Client, SimpleTestCase, override_settings
+from django.test import TestCase as DatabaseTestCase
+from prometheus_client.parser import text_string_to_metric_families
+
+from lori_assignment import gunicorn_conf, metrics_files
+
+TOKEN = "a-token-that-is-only-for-these-tests-1234"
+BEARER = {"authorization": f"Bearer {TOKEN}"}
+
+
+def told(client: Client) -> dict[tuple[str, ...], float]:
+    """How many requests were counted, by method, route and status; and those timed, by the first two."""
+    answer = client.get("/metrics", headers=BEARER)
+    return {
+        (
+            *(sample.labels[name] for name in ("method", "route", "status") if name in sample.labels),
+        ): sample.value
+        for family in text_string_to_metric_families(answer.text)
+        for sample in family.samples
+        if sample.name in ("http_requests_total", "http_request_duration_seconds_count")
+    }
+
+
+@override_settings(METRICS_TOKEN=TOKEN, ALLOWED_HOSTS=["testserver"])
+class WhoIsToldTest(SimpleTestCase):
+    def test_whoever_has_the_token_by_any_host_and_over_http(self) -> None:
+        with override_settings(SECURE_SSL_REDIRECT=True):
+            for path in ("/metrics", "/metrics/"):
+                answer = self.client.get(path, headers=BEARER | {"host": "10.0.47.11:8000"})
+                self.assertEqual(answer.status_code, 200)
+                self.assertIn("# TYPE http_requests_total counter", answer.text)
+                self.assertEqual(answer["Cache-Control"], "no-store")
+                self.assertTrue(answer["Content-Type"].startswith("text/plain"))
+        head = self.client.head("/metrics", headers=BEARER)
+        self.assertEqual((head.status_code, head.content), (200, b""))
+        self.assertEqual(self.client.post("/metrics", headers=BEARER).status_code, 405)
+
+    def test_to_everybody_else_there_is_nothing(self) -> None:
+        for given in (
+            "",
+            "Bearer",
+            "Bearer ",
+            f"bearer {TOKEN}",
+            TOKEN,
+            f"Bearer {TOKEN}x",
+            f"Bearer {TOKEN[:-1]}",
+            "Bearer ü",
+        ):
+            for method in ("get", "head", "post"):
+                with self.subTest(given=given, method=method):
+                    answer = getattr(self.client, method)("/metrics", headers={"authorization": given})
+                    self.assertEqual(answer.status_code, 404)
+                    self.assertNotIn("http_requests", answer.text)
+
+    def test_a_shop_without_a_token_tells_nobody(self) -> None:
+        with override_settings(METRICS_TOKEN=""):
+            for given in ("Bearer ", "Bearer", ""):
+                self.assertEqual(
+                    self.client.get("/metrics", headers={"authorization": given}).status_code, 404
+                )
+
+
+@override_settings(METRICS_TOKEN=TOKEN, ALLOWED_HOSTS=["testserver"])
+class WhatIsCountedTest(DatabaseTestCase):
+    def test_requests_are_counted_by_the_pattern_of_their_route(self) -> None:
+        before = told(self.client)
+        for path in ("/books/987654/", "/books/987655/", "/api/v3/books/987654", "/robots.txt"):
+            self.client.get(path)
+        self.client.post("/api-token-auth/", {})
+        self.client.get("/robots.txt", headers={"host": "elsewhere.example"})
+        self.client.get("/no/such/secret-address/")
+        self.client.get("/healthz")
+        self.client.generic("BREW", "/robots.txt")
+        after = told(self.client)
+        self.assertEqual(
+            {
+                labels: value - before.get(labels, 0)
+                for labels, value in after.items()
+                if value != before.get(labels, 0)
+            },
+            {
+                ("GET", "/books/<int:pk>/", "404"): 2,
+                ("GET", "/books/<int:pk>/"): 2,
+                ("GET", "/api/v3/books/<pk>/", "404"): 1,
+                ("GET", "/api/v3/books/<pk>/"): 1,
+                ("GET", "/robots.txt", "200"): 1,
+                ("GET", "/robots.txt"): 1,
+                ("POST", "/api-token-auth/", "400"): 1,
+                ("POST", "/api-token-auth/"): 1,
+                # Refused for its Host, and for leading nowhere.
+                ("GET", "none", "400"): 1,
+                ("GET", "none", "404"): 1,
+                ("GET", "none"): 2,
+                ("other", "/robots.txt", "405"): 1,
+                ("other", "/robots.txt"): 1,
+            },
+        )
+        self.assertNotIn("secret-address", self.client.get("/metrics", headers=BEARER).text)
+
+    def test_it_stands_before_whatever_refuses(self) -> None:
+        self.assertEqual(settings.MIDDLEWARE[1], "lori_assignment.metrics.MetricsMiddleware")
+
+
+class ProcessesTest(TestCase):
+    """Several processes, as gunicorn's workers are."""
+
+    def setUp(self) -> None:
+        folder = tempfile.TemporaryDirectory()
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name) / "metrics"
+        given = mock.patch.dict(os.environ, {metrics_files.VARIABLE: str(self.folder)})
+        given.start()
+        self.addCleanup(given.stop)
+
+    def run_code(self, code: str) -> tuple[int, str]:
+        """Run in a process of its own: its id and what it printed."""
+        start = "import os, sys, django; django.setup()\nfrom lori_assignment import metrics\n"
+        environment = os.environ | {
+            "DJANGO_SETTINGS_MODULE": "lori_assignment.settings",
+            "DEBUG": "on",
+            "METRICS_TOKEN": TOKEN,
+        }
+        process = subprocess.Popen(  # noqa: S603  # Our own interpreter and code.
+            [sys.executable, "-c", start + code],
+            cwd=settings.BASE_DIR,
+            env=environment,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        said, _ = process.communicate()
+        self.assertEqual(process.returncode, 0)
+        return process.pid, said
+
+    def counted(self) -> str:
+        return self.run_code("print(metrics.generate_latest(metrics._registry()).decode())")[1]
+
+    def test_whichever_is_asked_tells_the_sum_also_of_those_that_are_gone(self) -> None:
+        metrics_files.begin("8000")
+        count = (
+            "metrics.REQUESTS.labels('GET', '/', 200).inc(2); metrics.SECONDS.labels('GET', '/').observe(0.3)"
+        )
+        pids = [self.run_code(count)[0] for _ in range(3)]
+        both = [
+            'http_requests_total{method="GET",route="/",status="200"} 6.0',
+            'http_request_duration_seconds_count{method="GET",route="/"} 3.0',
+        ]
+        for pid in (None, *pids):
+            if pid is not None:
+                self.assertTrue(list(self.folder.glob(f"*_{pid}.db")))
+                metrics_files.fold(pid)
+                self.assertFalse(list(self.folder.glob(f"*_{pid}.db")))
+            said = self.counted()
+            for line in both:
+                self.assertIn(line, said)
+
+    def test_a_server_begins_with_nothing(self) -> None:
+        self.folder.mkdir()
+        (self.folder / "counter_1.db").write_bytes(b"of another life")
+        metrics_files.begin("8000")
+        self.assertEqual(list(self.folder.iterdir()), [])
+
+    def test_by_default_it_is_a_folder_of_the_servers_own(self) -> None:
+        with (
+            mock.patch.dict(os.environ),
+            mock.patch.object(tempfile, "tempdir", str(self.folder.parent)),
+        ):
+            del os.environ[metrics_files.VARIABLE]
+            metrics_files.begin("8123")
+            made = Path(os.environ[metrics_files.VARIABLE])
+            self.assertEqual(made, self.folder.parent / "lori-metrics-8123")
+            self.assertEqual(made.stat().st_mode & 0o777, 0o700)
+
+    def test_somebody_elses_folder_is_not_used(self) -> None:
+        (self.folder.parent / "elsewhere").mkdir()
+        self.folder.symlink_to(self.folder.parent / "elsewhere")
+        with self.assertRaisesRegex(RuntimeError, "somebody else"):
+            metrics_files.begin("8000")
+
+    def test_gunicorn_folds_what_a_worker_leaves(self) -> None:
+        with mock.patch.object(metrics_files, "fold") as fold:
+            gunicorn_conf.child_exit(None, mock.Mock(pid=77))
+        fold.assert_called_once_with(77)
