@@ -8,25 +8,34 @@ Then the command behind `--` stops the server. What must hold:
 
 - every request that was sent, or begun, before the stop is answered in full, with the status of a healthy
   server;
-- a request that is sent after the stop is answered in full, or its connection is closed before it has a
-  single byte of an answer, so that a client may send it again elsewhere;
-- a connection that is asked for after the stop is refused or served, and in the end refused.
+- a request that is sent after the stop over a connection of before is answered in full, or the connection
+  is closed before a single byte of an answer, so that a client may send it again elsewhere;
+- a connection that is asked for after the stop is refused, or its request is answered; in the end refused.
+  One may fall between a server's last look for who waits and the closing of its port.
 
-Prints one line of figures. Exit 1 when something was lost.
+With --freeze the worker processes of that server stand still while some more requests are sent and the word
+to stop is given: these have been accepted by the kernel and by nobody else.
+
+Prints what came of the requests. Exit 1 when something was lost.
 """
 
+# ruff: noqa: INP001, T201  # A script beside others, not a package; it prints what it found.
 from __future__ import annotations
 
 import argparse
 import http.client
 import itertools
+import os
+import signal
 import socket
 import subprocess
 import sys
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from urllib.parse import urlsplit
 
 # Longer than the server may take to stop: who waits longer than this was forgotten.
@@ -43,6 +52,7 @@ class Load:
     over: threading.Event = field(default_factory=threading.Event)
     counts: Counter[str] = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
+    clients: list[threading.Thread] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     def note(self, outcome: str, *, lost: str = "") -> None:
@@ -51,20 +61,22 @@ class Load:
             if lost:
                 self.lost.append(f"{outcome}: {lost}")
 
-    def connect(self) -> socket.socket | None:
-        """A new connection, or None when it is refused, which only a server that was told to stop may do."""
+    def connect(self) -> tuple[socket.socket | None, str]:
+        """A new connection, or None when it is refused, which only a server that was told to stop may do;
+        and a word for it when it was asked for after the stop."""
         asked_at = time.monotonic()
+        late = "late " if asked_at >= self.stopped_at else ""
         try:
             opened = socket.create_connection((self.host, self.port), timeout=PATIENCE)
         except ConnectionRefusedError:
-            early = asked_at < self.stopped_at and time.monotonic() < self.stopped_at
+            early = time.monotonic() < self.stopped_at
             self.note("refused", lost="before the stop" if early else "")
-            return None
+            return None, late
         except OSError as problem:
             self.note("not connected", lost=repr(problem))
-            return None
+            return None, late
         opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        return opened
+        return opened, late
 
     def request(self, method: str, path: str, body: bytes, *, close: bool) -> bytes:
         head = [f"{method} {path} HTTP/1.1", f"Host: {self.host_header}"]
@@ -82,9 +94,9 @@ class Load:
         try:
             answer.begin()
         except (ConnectionError, http.client.RemoteDisconnected) as problem:
-            # Not a byte came. Before the stop that is a loss, after it a connection that was closed.
-            early = sent_at < self.stopped_at
-            self.note(f"{kind} unanswered {when} the stop", lost=repr(problem) if early else "")
+            # Not a byte came: a loss, unless the server was stopping and had said nothing to this client.
+            fair = late and not kind.startswith("late")
+            self.note(f"{kind} unanswered {when} the stop", lost="" if fair else repr(problem))
             return False
         except (OSError, http.client.HTTPException) as problem:
             self.note(f"{kind} cut off {when} the stop", lost=repr(problem))
@@ -109,14 +121,16 @@ class Load:
         return time.monotonic()
 
     def keep_alive(self, first: int) -> None:
-        opened = None
+        opened, late = None, ""
         for path in itertools.islice(itertools.cycle(self.paths), first, None):
             if self.over.is_set():
                 break
-            if opened is None and (opened := self.connect()) is None:
+            if opened is None:
+                opened, late = self.connect()
+            if opened is None:
                 break
-            sent_at = self.send(opened, self.request("GET", path, b"", close=False), "kept alive")
-            if sent_at is None or not self.answered(opened, sent_at, "kept alive", 200):
+            sent_at = self.send(opened, self.request("GET", path, b"", close=False), late + "kept alive")
+            if sent_at is None or not self.answered(opened, sent_at, late + "kept alive", 200):
                 opened.close()
                 opened = None
         if opened is not None:
@@ -124,16 +138,23 @@ class Load:
 
     def fresh(self, first: int) -> None:
         for path in itertools.islice(itertools.cycle(self.paths), first, None):
-            if self.over.is_set() or (opened := self.connect()) is None:
+            if self.over.is_set() or not self.once(path, "new connection"):
                 break
-            with opened:
-                sent_at = self.send(opened, self.request("GET", path, b"", close=True), "new connection")
-                if sent_at is not None:
-                    self.answered(opened, sent_at, "new connection", 200)
+
+    def once(self, path: str, kind: str) -> bool:
+        """One request over a connection of its own; whether it could be had."""
+        opened, late = self.connect()
+        if opened is None:
+            return False
+        with opened:
+            sent_at = self.send(opened, self.request("GET", path, b"", close=True), late + kind)
+            if sent_at is not None:
+                self.answered(opened, sent_at, late + kind, 200)
+        return True
 
     def slow(self, _first: int) -> None:
         """One sign-in whose last byte comes a second after the stop; it counts as sent when it began."""
-        opened = self.connect()
+        opened, _late = self.connect()
         if opened is None:
             return
         content = self.request("POST", "/api-token-auth/", b'{"username": "x", "password": "y"}', close=False)
@@ -143,6 +164,68 @@ class Load:
                 time.sleep(0.05)
             if began_at is not None and self.send(opened, content[-5:], "slow") is not None:
                 self.answered(opened, began_at, "slow", 401)
+
+    def refused_after(self) -> float | None:
+        """Seconds from the stop until a new connection is refused."""
+        while time.monotonic() < self.stopped_at + PATIENCE:
+            try:
+                socket.create_connection((self.host, self.port), timeout=PATIENCE).close()
+            except ConnectionRefusedError:
+                return time.monotonic() - self.stopped_at
+            except OSError:  # Reset, since nobody let it in.
+                pass
+            time.sleep(0.02)
+        return None
+
+    def stop(self, command: list[str], frozen: list[int]) -> float | None:
+        """Stop the server, while the processes `frozen` stand still; seconds until its port is closed."""
+        for worker in frozen:
+            os.kill(worker, signal.SIGSTOP)
+        for _ in range(5 * len(frozen)):
+            self.start(self.once, self.paths[0], "waiting")
+        if frozen:  # Until all are connected and have sent.
+            time.sleep(0.5)
+        # Taken before the word is given, so that nothing that was sent later can count as sent earlier.
+        self.stopped_at = time.monotonic()
+        with subprocess.Popen(command, stdout=subprocess.DEVNULL) as stopping:  # noqa: S603  # The caller's.
+            if frozen:  # Until the server has passed the word on.
+                time.sleep(0.3)
+            for worker in frozen:
+                os.kill(worker, signal.SIGCONT)
+            refused_after = self.refused_after()
+        if stopping.returncode:
+            self.lost.append(f"the command that stops the server exited {stopping.returncode}")
+        return refused_after
+
+    def start(self, work: Callable[..., object], *words: object) -> None:
+        self.clients.append(threading.Thread(target=work, args=words, daemon=True))
+        self.clients[-1].start()
+
+    def report(self, refused_after: float | None) -> int:
+        ended_after = time.monotonic() - self.stopped_at
+        for outcome, number in sorted(self.counts.items()):
+            print(f"    {number:6}  {outcome}")
+        answered = sum(number for outcome, number in self.counts.items() if " answered before" in outcome)
+        if answered < len(self.clients):
+            self.lost.append(f"only {answered} requests in all: that was no load")
+        if refused_after is None:
+            self.lost.append("new connections were still accepted")
+        if stuck := sum(client.is_alive() for client in self.clients):
+            self.lost.append(f"{stuck} clients still wait for an answer")
+        late = [loss for loss in self.lost if loss.startswith("late")]
+        if len(late) == 1:
+            self.lost.remove(late[0])
+        print(
+            f"  {answered} requests before the stop, {len(self.lost)} lost; new connections refused after "
+            f"{refused_after or PATIENCE:.2f} s; the last client done after {ended_after:.2f} s"
+        )
+        for loss, number in Counter(self.lost).most_common(10):
+            print(f"  lost, {number} times: {loss}", file=sys.stderr)
+        return 1 if self.lost else 0
+
+
+def children(server: int) -> list[int]:
+    return [int(number) for number in Path(f"/proc/{server}/task/{server}/children").read_text().split()]
 
 
 def main() -> int:
@@ -154,6 +237,7 @@ def main() -> int:
     parser.add_argument("--fresh", type=int, default=10)
     parser.add_argument("--slow", type=int, default=2)
     parser.add_argument("--before", type=float, default=2.0, help="seconds of load before the stop")
+    parser.add_argument("--freeze", type=int, metavar="PID", help="the server whose workers stand still")
     parser.add_argument("stop", nargs="+", help="the command that stops the server")
     given = parser.parse_args()
 
@@ -162,48 +246,14 @@ def main() -> int:
         address.hostname or "", address.port or 80, given.paths or ["/healthz"], given.host or address.netloc
     )
     kinds = [load.keep_alive] * given.keep_alive + [load.fresh] * given.fresh + [load.slow] * given.slow
-    threads = [
-        threading.Thread(target=kind, args=(number,), daemon=True) for number, kind in enumerate(kinds)
-    ]
-    for thread in threads:
-        thread.start()
+    for number, kind in enumerate(kinds):
+        load.start(kind, number)
     time.sleep(given.before)
-    # Taken before the word is given, so that nothing that was sent later can count as sent earlier.
-    load.stopped_at = time.monotonic()
-    subprocess.run(given.stop, check=True, stdout=subprocess.DEVNULL)  # noqa: S603  # Named by the caller.
-
-    refused_at = None
-    while refused_at is None and time.monotonic() < load.stopped_at + PATIENCE:
-        try:
-            socket.create_connection((load.host, load.port), timeout=PATIENCE).close()
-        except ConnectionRefusedError:
-            refused_at = time.monotonic() - load.stopped_at
-        except OSError:
-            pass
-        time.sleep(0.02)
-    for thread in threads:
-        thread.join(timeout=PATIENCE)
-    ended_at = time.monotonic() - load.stopped_at
+    refused_after = load.stop(given.stop, children(given.freeze) if given.freeze else [])
+    for client in load.clients:
+        client.join(timeout=PATIENCE)
     load.over.set()
-    stuck = sum(thread.is_alive() for thread in threads)
-
-    for outcome, number in sorted(load.counts.items()):
-        print(f"    {number:6}  {outcome}")
-    answered = sum(number for outcome, number in load.counts.items() if " answered before" in outcome)
-    refused = "never" if refused_at is None else f"{refused_at:.2f} s"
-    print(
-        f"  {answered} requests before the stop, {len(load.lost)} lost; "
-        f"new connections refused after {refused}; the last client done after {ended_at:.2f} s"
-    )
-    if answered < len(threads):
-        load.lost.append(f"only {answered} requests in all: that was no load")
-    if refused_at is None:
-        load.lost.append("new connections were still accepted")
-    if stuck:
-        load.lost.append(f"{stuck} clients still wait for an answer")
-    for loss, number in Counter(load.lost).most_common(10):
-        print(f"  lost, {number} times: {loss}", file=sys.stderr)
-    return 1 if load.lost else 0
+    return load.report(refused_after)
 
 
 if __name__ == "__main__":
