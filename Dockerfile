@@ -31,10 +31,18 @@ RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(60))')"
     STATIC_ROOT=/srv/static MEDIA_ROOT=/srv/media \
     python manage.py collectstatic --no-input --verbosity 0
 # What nobody reads at run time: the sources of static files, which have been collected; source maps, which
-# had to be there for that; sources of translations and of compiled modules; the packages' own tests.
+# had to be there for that; sources of translations and of compiled modules; the packages' own tests; and what
+# they have for languages that the shop does not speak.
+ARG LANGUAGES="en de"
 RUN find /srv/static -name '*.map*' -delete \
-    && find /opt/venv/lib/python*/site-packages -type d \( -name static -o -name tests \) -prune -exec rm -r {} + \
-    && find /opt/venv/lib/python*/site-packages -type f \( -name '*.po' -o -name '*.c' -o -name '*.pyx' \) -delete
+    && cd /opt/venv/lib/python3.11/site-packages \
+    && find . -type d \( -name static -o -name tests \) -prune -exec rm -r {} + \
+    && find . -type f \( -name '*.po' -o -name '*.c' -o -name '*.pyx' \) -delete \
+    && spoken="$(for code in $LANGUAGES; do printf '%s|' "$code"; done)" \
+    && find . -regextype posix-extended -type f -path '*/locale/*.mo' \
+        -not -regex ".*/locale/(${spoken%|})(_[^/]*)?/.*" -delete \
+    && find babel/locale-data -regextype posix-extended -type f \
+        -not -regex ".*/(${spoken}root)(_[^/]*)?\.dat" -not -name 'LICENSE*' -delete
 
 
 FROM base
@@ -62,7 +70,7 @@ WORKDIR /app
 USER 10001:10001
 EXPOSE 8000
 # Kubernetes asks by itself; this is for a container that runs without it.
-HEALTHCHECK --interval=30s --timeout=5s --start-period=10s --start-interval=1s \
+HEALTHCHECK --interval=30s --timeout=5s --start-period=10s \
     CMD ["python", "-c", "import os, urllib.request as u; u.urlopen(f\"http://127.0.0.1:{os.environ.get('PORT', '8000')}/healthz\", timeout=4)"]
 ENTRYPOINT ["/app/entrypoint.sh"]
 CMD ["serve"]
