@@ -34,8 +34,8 @@ RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(60))')"
 # had to be there for that; sources of translations and of compiled modules; the packages' own tests; and what
 # they have for languages that the shop does not speak.
 ARG LANGUAGES="en de"
+WORKDIR /opt/venv/lib/python3.11/site-packages
 RUN find /srv/static -name '*.map*' -delete \
-    && cd /opt/venv/lib/python3.11/site-packages \
     && find . -type d \( -name static -o -name tests \) -prune -exec rm -r {} + \
     && find . -type f \( -name '*.po' -o -name '*.c' -o -name '*.pyx' \) -delete \
     && spoken="$(for code in $LANGUAGES; do printf '%s|' "$code"; done)" \

@@ -2,9 +2,9 @@
 
     kubernetes/render prod app … | python .ci/as_pod.py IMAGE VARIABLE=VALUE … | podman kube play -
 
-Containers, their order, words, rights, sizes and mounts stay as they are. The image becomes IMAGE. What only a
-cluster does is left out: probes, the preStop pause, the service account. In the ConfigMap the variables that
-are given are set, and those given without a value are taken away.
+Containers, their order, words, rights, sizes and mounts stay as they are. The image becomes IMAGE. What only
+a cluster does is left out: probes, the preStop pause, the service account. In the ConfigMap those variables
+that are given are set, and those given without a value are taken away.
 """
 
 # ruff: noqa: INP001  # A script beside others, not a package.
