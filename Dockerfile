@@ -27,7 +27,7 @@ RUN rm requirements.txt constraints.txt \
     && python -m compileall -q --invalidation-mode unchecked-hash .
 # Settings that a production start demands and that nothing here uses; they do not stay in the image.
 RUN SECRET_KEY="$(python -c 'import secrets; print(secrets.token_urlsafe(60))')" \
-    SITE_URL=http://localhost ALLOWED_HOSTS=localhost DATABASE_URL=sqlite:///:memory: EMAIL_URL=dummymail:// \
+    SITE_URL=http://localhost ALLOWED_HOSTS=localhost DATABASE_URL=postgres://nowhere/none EMAIL_URL=dummymail:// \
     STATIC_ROOT=/srv/static MEDIA_ROOT=/srv/media \
     python manage.py collectstatic --no-input --verbosity 0
 # What nobody reads at run time: the sources of static files, which have been collected; source maps, which
