@@ -25,7 +25,7 @@ keepalive = 75
 # Workers say by a file that they live: in memory, so that a slow disk does not make them seem dead, and so
 # that a read-only root file system is enough.
 worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # noqa: S108  # As said.
-# No max_requests: nothing leaks that it would hide, and every new worker starts cold.
+# No max_requests: no leak is known that it would have to hide, and every new worker starts cold.
 # A search with a long cursor still fits.
 limit_request_line = 8190
 accesslog = "-"

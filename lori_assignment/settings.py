@@ -229,8 +229,6 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     for _file in (_database["NAME"], _database["TEST"]["NAME"]):
         Path(_file).parent.mkdir(parents=True, exist_ok=True)
 else:
-    # A host that says nothing holds up a start, a request or a migration for so long and no longer.
-    _database.setdefault("OPTIONS", {}).setdefault("connect_timeout", 5)
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
     # A server that is gone without a word, as one is in a failover, is given up in seconds, not in minutes:
