@@ -2,6 +2,7 @@
 
 import os
 import signal
+import tempfile
 from typing import Any
 
 from lori_assignment import metrics_files
@@ -10,13 +11,21 @@ from lori_assignment import metrics_files
 bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Threads, so that a slow client holds up one of them and not a whole worker.
-worker_class = "gthread"
+worker_class = "lori_assignment.gunicorn_worker.Worker"
 threads = 4
 # Settings that are missing or unsafe stop the start once, not each worker again and again.
 preload_app = True
 timeout = 30
+# A stop waits this long for answers. Kubernetes has to wait longer: its grace period is this, and what its
+# preStop takes, and some seconds.
 graceful_timeout = 20
-keepalive = 5
+# Longer than the 60 seconds that a load balancer of AWS keeps an idle connection: else it would send a
+# request over one that is just being closed here, and tell a member 502. An idle connection holds no thread.
+keepalive = 75
+# Workers say by a file that they live: in memory, so that a slow disk does not make them seem dead, and so
+# that a read-only root file system is enough.
+worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # noqa: S108  # As said.
+# No max_requests: no leak is known that it would have to hide, and every new worker starts cold.
 # A search with a long cursor still fits.
 limit_request_line = 8190
 accesslog = "-"

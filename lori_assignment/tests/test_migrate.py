@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import io
 import threading
 import time
 from unittest import skipUnless
+from unittest.mock import patch
 
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import OperationalError, connection, connections
+from django.db.migrations.recorder import MigrationRecorder
 
 from lori_assignment.cast import RaceTestCase
 from lori_assignment.management.commands import migrate
@@ -17,6 +20,33 @@ class MigrateTest(RaceTestCase):
     def test_with_nothing_to_do_it_does_nothing(self) -> None:
         call_command("migrate", verbosity=0)
         call_command("migrate", check_unapplied=True, verbosity=0)
+
+    def test_if_needed_it_waits_for_nobody_when_there_is_nothing_to_do(self) -> None:
+        told = io.StringIO()
+        with patch.object(migrate, "turn", side_effect=AssertionError("It took a turn.")):
+            call_command("migrate", if_needed=True, stdout=told)
+            call_command("migrate", check_unapplied=True, verbosity=0)
+        self.assertEqual(told.getvalue(), "No migration to apply.\n")
+
+    def test_if_needed_it_migrates_when_there_is_something_to_do(self) -> None:
+        last = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("id")
+        last.delete()
+        self.addCleanup(MigrationRecorder(connection).record_applied, "rentals", last.name)
+        self.assertTrue(migrate.unapplied("default"))
+        with (
+            patch.object(migrate, "turn", side_effect=CommandError("It took a turn.")),
+            self.assertRaisesMessage(CommandError, "It took a turn."),
+        ):
+            call_command("migrate", if_needed=True, verbosity=0)
+
+    def test_a_database_that_cannot_be_reached_is_told_and_is_nothing_to_migrate(self) -> None:
+        for options in ({}, {"if_needed": True}, {"check_unapplied": True}):
+            with (
+                self.subTest(options=options),
+                patch.object(connection, "ensure_connection", side_effect=OperationalError("no route\n")),
+                self.assertRaisesMessage(CommandError, "The database cannot be reached: no route"),
+            ):
+                call_command("migrate", verbosity=0, **options)
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
     def test_one_waits_for_the_other(self) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -9,6 +10,7 @@ from typing import Any
 from django.core.management.base import CommandError
 from django.core.management.commands import migrate
 from django.db import OperationalError, connections
+from django.db.migrations.executor import MigrationExecutor
 
 # Only this command takes it; any number that nobody else takes would do.
 LOCK = 0x10121B00
@@ -23,6 +25,10 @@ def turn(database: str) -> Iterator[None]:
         yield
         return
     with connection.cursor() as cursor:
+        # Whoever vanishes without a word, with its machine, loses its turn while the others still wait.
+        cursor.execute("SELECT set_config('tcp_keepalives_idle', '30', false)")
+        cursor.execute("SELECT set_config('tcp_keepalives_interval', '10', false)")
+        cursor.execute("SELECT set_config('tcp_keepalives_count', '3', false)")
         cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LONGEST_WAIT])
         try:
             cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
@@ -37,7 +43,36 @@ def turn(database: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
+def reach(database: str) -> None:
+    """Raises CommandError, which says why in one sentence, unless the database can be reached."""
+    try:
+        connections[database].ensure_connection()
+    except OperationalError as problem:
+        raise CommandError(f"The database cannot be reached: {str(problem).strip()}") from None
+
+
+def unapplied(database: str) -> bool:
+    """Whether a migration of this code is missing in `database`. One that is newer than the code is none."""
+    executor = MigrationExecutor(connections[database])
+    return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
+
+
 class Command(migrate.Command):
-    def handle(self, *args: Any, **options: Any) -> None:
-        with turn(options["database"]):
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        super().add_arguments(parser)
+        parser.add_argument(
+            "--if-needed",
+            action="store_true",
+            help="Wait for nobody and do nothing when every migration is applied.",
+        )
+
+    def handle(self, *args: Any, if_needed: bool = False, **options: Any) -> None:
+        database = options["database"]
+        reach(database)
+        if options["check_unapplied"] or options["plan"]:  # Who only looks needs no turn.
             super().handle(*args, **options)
+        elif if_needed and not unapplied(database):
+            self.stdout.write("No migration to apply.")
+        else:
+            with turn(database):
+                super().handle(*args, **options)

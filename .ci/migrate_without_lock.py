@@ -1,0 +1,17 @@
+"""`migrate` as it would be without its lock, to prove that the race which the lock ends is there."""
+
+# ruff: noqa: INP001  # A script beside others, not a package.
+import os
+import sys
+from contextlib import nullcontext
+from pathlib import Path
+from unittest.mock import patch
+
+import django
+from django.core.management import call_command
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
+django.setup()
+with patch("lori_assignment.management.commands.migrate.turn", return_value=nullcontext()):
+    call_command("migrate", interactive=False, if_needed=True, verbosity=0)

@@ -1,0 +1,58 @@
+"""`compose.yaml`: it starts what it says, in order, and nothing of it could be taken for production."""
+
+from __future__ import annotations
+
+import re
+from unittest import TestCase
+
+import yaml
+from django.conf import settings
+
+from lori_assignment.tests.test_settings import start
+
+SERVICES = yaml.safe_load((settings.BASE_DIR / "compose.yaml").read_text())["services"]
+OURS = ("migrate", "demo", "shop")
+
+
+class ComposeTest(TestCase):
+    def test_the_shop_starts_with_its_variables_and_reads_each_of_them(self) -> None:
+        source = (settings.BASE_DIR / "lori_assignment" / "settings.py").read_text()
+        for name in OURS:
+            given = SERVICES[name]["environment"]
+            with self.subTest(service=name):
+                for variable in given:
+                    self.assertTrue(re.search(rf'\(\s*"{variable}"', source), f"{variable} is not read")
+                started = start("DATABASES['default']['HOST']", **given)
+                self.assertEqual((started.stdout, started.stderr), ("'database'\n", ""))
+
+    def test_the_database_is_the_one_that_the_shop_asks(self) -> None:
+        made = SERVICES["database"]["environment"]
+        address = "postgres://{POSTGRES_USER}:{POSTGRES_PASSWORD}@database/{POSTGRES_DB}".format(**made)
+        self.assertEqual(SERVICES["shop"]["environment"]["DATABASE_URL"], address)
+        self.assertEqual(SERVICES["shop"]["environment"]["EMAIL_URL"], "smtp://mail:1025")
+
+    def test_it_migrates_before_it_serves(self) -> None:
+        done, healthy = "service_completed_successfully", "service_healthy"
+        self.assertEqual(SERVICES["migrate"]["depends_on"], {"database": {"condition": healthy}})
+        self.assertEqual(SERVICES["demo"]["depends_on"], {"migrate": {"condition": done}})
+        self.assertEqual(SERVICES["shop"]["depends_on"]["demo"], {"condition": done})
+        self.assertEqual([SERVICES[name]["command"][0] for name in OURS], ["migrate", "load_demo", "serve"])
+
+    def test_what_stays_up_says_how_it_is(self) -> None:
+        for name, service in SERVICES.items():
+            self.assertEqual("healthcheck" in service, name not in ("migrate", "demo"), name)
+
+    def test_it_is_for_this_machine_only(self) -> None:
+        for name, service in SERVICES.items():
+            for port in service.get("ports", []):
+                self.assertTrue(port.startswith("127.0.0.1:"), f"{name} is open to others")
+        environment = SERVICES["shop"]["environment"]
+        self.assertIn("everybody-can-read-this-key", environment["SECRET_KEY"])
+        self.assertTrue(environment["SITE_URL"].startswith("http://localhost:"))
+
+    def test_it_runs_as_on_a_cluster(self) -> None:
+        for name in OURS:
+            with self.subTest(service=name):
+                service = SERVICES[name]
+                self.assertTrue(service["read_only"])
+                self.assertEqual((service["cap_drop"], service["tmpfs"]), (["ALL"], ["/tmp"]))  # noqa: S108

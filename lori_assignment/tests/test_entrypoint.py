@@ -1,0 +1,56 @@
+"""`entrypoint.sh`: which word runs what."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+from unittest import TestCase
+
+from django.conf import settings
+
+
+class EntrypointTest(TestCase):
+    """The real script, before programs that only write down how they were called."""
+
+    def setUp(self) -> None:
+        place = tempfile.TemporaryDirectory()
+        self.addCleanup(place.cleanup)
+        self.calls = Path(place.name) / "calls"
+        self.calls.touch()
+        for name in ("python", "gunicorn"):
+            program = Path(place.name) / name
+            program.write_text(f'#!/bin/sh\necho "$PWD: {name} $*" >>"{self.calls}"\nexit "${{STATUS:-0}}"\n')
+            program.chmod(0o755)
+        self.path = f"{place.name}:{os.environ['PATH']}"
+
+    def start(self, *words: str, status: int = 0) -> tuple[int, list[str]]:
+        """The exit status, and every call that was made."""
+        self.calls.write_text("")
+        done = subprocess.run(  # noqa: S603  # Our own script.
+            [settings.BASE_DIR / "entrypoint.sh", *words],
+            cwd="/",
+            env={"PATH": self.path, "STATUS": str(status)},
+            check=False,
+        )
+        return done.returncode, self.calls.read_text().splitlines()
+
+    def test_each_word_runs_one_program_in_the_shops_folder(self) -> None:
+        serve = "gunicorn --config lori_assignment/gunicorn_conf.py lori_assignment.wsgi"
+        for words, call in [
+            ((), serve),
+            (("serve",), serve),
+            # Nothing but migrate, and makemigrations never: what it wrote would be in no repository.
+            (("migrate",), "python manage.py migrate --no-input --if-needed"),
+            (("expire_holds",), "python manage.py expire_holds"),
+            (("shell", "-c", "print(1)"), "python manage.py shell -c print(1)"),
+        ]:
+            with self.subTest(words=words):
+                self.assertEqual(self.start(*words), (0, [f"{settings.BASE_DIR}: {call}"]))
+
+    def test_what_fails_there_fails_here(self) -> None:
+        for words in ((), ("migrate",), ("expire_holds",)):
+            with self.subTest(words=words):
+                status, calls = self.start(*words, status=3)
+                self.assertEqual((status, len(calls)), (3, 1))

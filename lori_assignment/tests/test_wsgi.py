@@ -1,0 +1,31 @@
+"""What is there when the application has been loaded, before a worker is forked and a request comes."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from unittest import TestCase
+
+from django.conf import settings
+
+from lori_assignment.tests.test_settings import PRODUCTION
+
+
+class LoadedTest(TestCase):
+    def test_the_first_request_does_not_wait_for_a_view_to_be_loaded(self) -> None:
+        code = (
+            "import environ; environ.Env.read_env = lambda *a, **k: None\n"
+            "import sys, lori_assignment.wsgi\n"
+            "views = {'accounts.views', 'books.views', 'rentals.views', 'lori_assignment.api'}\n"
+            "print(*sorted(views - set(sys.modules)))\n"
+        )
+        done = subprocess.run(  # noqa: S603  # Our own interpreter and code.
+            [sys.executable, "-c", code],
+            cwd=settings.BASE_DIR,
+            env={"PATH": os.environ["PATH"]} | PRODUCTION,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        self.assertEqual((done.stdout, done.stderr), ("\n", ""))
