@@ -19,13 +19,12 @@ from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import tokens, web_tokens
+from accounts import web_tokens
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused
 
@@ -140,13 +139,10 @@ def _second_factors(user: AbstractBaseUser) -> Counter[str]:
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
-        """With their refresh tokens; an access token that is out lives its five minutes."""
+        """With all of their tokens."""
         listed = list(sessions)
-        stored = Session.objects.filter(session_key__in=[one.session_key for one in listed])
-        families = {one.get_decoded().get(web_tokens.FAMILY, "") for one in stored} - {""}
         for owner in {one.user_id for one in listed}:
-            tokens.end_families(owner, families)
-        stored.delete()
+            web_tokens.end_sessions(owner, [one.session_key for one in listed if one.user_id == owner])
         UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
 
 

@@ -11,6 +11,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import record_address
 
 # The admin's own form knows neither the lock against guessing nor the second factor.
@@ -94,6 +95,9 @@ class AccountAdmin(UserAdmin):
         if "email" in form.changed_data:
             # Else the former address would go on opening the account.
             record_address(obj)
+        if not obj.is_active:
+            # For good: who is let in again later signs in anew.
+            sign_out_everywhere(obj)
 
 
 def _may_touch(request: HttpRequest, account: User | None) -> bool:
