@@ -18,6 +18,7 @@ from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import authenticate
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
@@ -25,8 +26,10 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import web_tokens
+from accounts.attempts import client_address, forget
+from accounts.backends import account_called
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from accounts.sign_in import WRONG_PASSWORD, SignInRefused
+from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
 
 logger = logging.getLogger(__name__)
 
@@ -92,14 +95,21 @@ class AccountAdapter(DefaultAccountAdapter):
         # Only this: another request may have changed the profile since.
         user.save(update_fields=["password"])
 
-    def forget_failures(self, request: HttpRequest, user: User) -> None:
-        """Whoever has proved to own the mailbox need not wait for the lock."""
-        for login in filter(None, (user.username, user.email)):
-            self._delete_login_attempts_cached_email(request, email=login)
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Without allauth's own counting: the backend counts, for whoever asks. Raises TooMany."""
+        return authenticate(request, **credentials)
 
-    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        # Without the Host, which allauth puts in: each host name of the shop would allow five more.
-        return credentials.get("email", credentials.get("username", "")).lower()
+    def reauthenticate(self, user: User, password: str) -> bool:
+        return check_password(self.request, login=user.username, password=password) == user
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """allauth's word after a password was reset."""
+        account = account_called(credentials.get("email") or credentials.get("username") or "")
+        if account:
+            forget(request, account)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

@@ -7,7 +7,8 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
@@ -16,6 +17,14 @@ from accounts.sign_up import record_address
 
 # The admin's own form knows neither the lock against guessing nor the second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
+
+
+def _change_password(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    return redirect("account_change_password")
+
+
+# As little its own way to change one's password.
+admin.site.password_change = _change_password  # type: ignore[method-assign,assignment]  # it leads elsewhere
 
 
 class NewAccountForm(AdminUserCreationForm):

@@ -143,3 +143,23 @@ class TokenFamily(models.Model):
 
     def __str__(self) -> str:
         return self.pk
+
+
+class PasswordAttempts(models.Model):
+    """How often the right password was not given for a key, whose meaning `accounts.attempts` knows."""
+
+    key = models.CharField(primary_key=True, max_length=64, editable=False)
+    failures = models.PositiveIntegerField()
+    # How many are let through.
+    most = models.PositiveIntegerField()
+    # Seconds since 1970, for arithmetic that both databases do alike: when the count begins anew, ...
+    ends = models.BigIntegerField()
+    # ... and until when the right password was given here lately.
+    known_until = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("password attempts")
+        verbose_name_plural = _("password attempts")
+
+    def __str__(self) -> str:
+        return self.pk

@@ -8,8 +8,8 @@ from allauth.account.utils import url_str_to_user_pk
 from allauth.core import ratelimit
 from django.http import HttpRequest
 
+from accounts.attempts import TooMany, forget
 from accounts.models import User
-from accounts.sign_in import TooMany
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:
@@ -35,6 +35,5 @@ def account_of_link(*, uid: str, token: str) -> User | None:
 
 
 def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
-    adapter = get_adapter(request)
-    adapter.set_password(user, password)
-    adapter.forget_failures(request, user)
+    get_adapter(request).set_password(user, password)
+    forget(request, user)

@@ -154,6 +154,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.web_tokens.WebTokensMiddleware",
+    "lori_assignment.outer_errors.TooManyMiddleware",
 ]
 
 ROOT_URLCONF = "lori_assignment.urls"
@@ -294,10 +295,7 @@ CONTENT_SECURITY_POLICY = {
 # ---------------------------------------------------------------- who you are
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
     "django.contrib.auth.hashers.Argon2PasswordHasher",
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
@@ -353,10 +351,13 @@ MFA_TOTP_ISSUER = SITE_NAME
 # No middleware of its own: all that it would do is write down every request.
 USERSESSIONS_ADAPTER = "accounts.adapter.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
-# Failed sign-ins are counted for a name and for a client's address, over all doors together.
-SIGN_IN_LOCK_SECONDS = 300
+# Passwords are counted in accounts/attempts.py, those of a change too. What is left to allauth are the codes
+# of a second factor: who guesses at them has the password, so it is by the account alone.
+SECOND_FACTOR_LOCK_SECONDS = 300
 ACCOUNT_RATE_LIMITS = (
-    {"login_failed": f"10/m/ip,5/{SIGN_IN_LOCK_SECONDS}s/key"} if RATE_LIMITS == "on" else False
+    {"login_failed": f"5/{SECOND_FACTOR_LOCK_SECONDS}s/key", "change_password": None}
+    if RATE_LIMITS == "on"
+    else False
 )
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 

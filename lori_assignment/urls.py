@@ -44,4 +44,6 @@ if settings.MEDIA_URL.startswith("/"):
 handler400 = "lori_assignment.outer_errors.answer_400"
 handler403 = "lori_assignment.outer_errors.answer_403"
 handler404 = "lori_assignment.outer_errors.answer_404"
+# allauth's name for what answers its own limits.
+handler429 = "lori_assignment.outer_errors.answer_429"
 handler500 = "lori_assignment.outer_errors.answer_500"

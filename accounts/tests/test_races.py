@@ -8,15 +8,16 @@ from threading import Barrier
 from unittest import mock, skipUnless
 
 from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import MD5PasswordHasher
 from django.contrib.sessions.models import Session
 from django.core import mail
 from django.core.cache import cache
 from django.db import connection
 from rest_framework.test import APIClient
 
-from accounts import sign_up, tokens, web_tokens
-from accounts.models import TokenFamily, User
-from accounts.tests.case import REGISTER
+from accounts import attempts, sign_up, tokens, web_tokens
+from accounts.models import PasswordAttempts, TokenFamily, User
+from accounts.tests.case import REGISTER, TOKEN, WRONG
 from accounts.tests.test_web_tokens import BrowserClient
 from lori_assignment.cast import PASSWORD, RaceTestCase
 
@@ -72,6 +73,37 @@ class RacesTest(RaceTestCase):
             )
             self.assertIn(renewed, (204, 401))
             self.assertFalse(TokenFamily.objects.exists(), number)
+
+    def guess_at_once(self):
+        def guess():
+            body = {"username": "alice", "password": WRONG}
+            return APIClient().post(TOKEN, body, format="json").status_code
+
+        encode = MD5PasswordHasher.encode
+        with mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode) as computed:
+            answers = Counter(self.all_at_once(*[guess] * THREADS))
+        return answers, computed.call_count
+
+    def test_of_eight_guesses_at_once_five_are_heard(self):
+        self.assertEqual(self.guess_at_once(), ({401: 5, 429: 3}, 5))
+
+    def test_counted_by_a_look_and_a_write_all_are_heard(self):
+        """The twin, on both databases: neither holds a row between two statements."""
+        APIClient().post(TOKEN, {"username": "alice", "password": WRONG}, format="json")
+        line = Barrier(THREADS)
+
+        def look_and_write(most, now):
+            held = dict(PasswordAttempts.objects.values_list("pk", "failures"))
+            line.wait(timeout=10)
+            rows = []
+            for key, limit in sorted(most.items()):
+                row = PasswordAttempts(key, held.get(key, 0) + 1, limit, now + 300, 0)
+                row.save()
+                rows.append(row)
+            return rows
+
+        with mock.patch.object(attempts, "_count", look_and_write):
+            self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
 
     def test_of_one_address_registered_at_once_one_gets_it(self):
         """Hole 6, with the look before the write missing every one of the others."""
