@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from allauth.account import forms as account
@@ -17,7 +18,9 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.attempts import TooMany
+from accounts.mail import afterwards
 from accounts.models import EMAIL_TAKEN, User
+from accounts.passwords import mail_link
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import address_taken, change_address, open_account
 
@@ -147,6 +150,14 @@ class SetPasswordForm(InOurWords, account.SetPasswordForm):
 
 class ForgottenPasswordForm(InOurWords, account.ResetPasswordForm):
     labels = {"email": EMAIL}
+
+    def clean_email(self) -> str:
+        """Without allauth's look whether there is such an account, which takes its time."""
+        return str(self.cleaned_data["email"])
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        afterwards(partial(mail_link, request, self.cleaned_data["email"]))
+        return str(self.cleaned_data["email"])
 
 
 class ResetPasswordForm(InOurWords, account.ResetPasswordKeyForm):
