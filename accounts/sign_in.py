@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.attempts import TooMany
 from accounts.models import User
+from accounts.second_factor import is_missing
 
 WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
@@ -35,6 +36,11 @@ class CodeWrong(SignInRefused):
     message = _("This code is wrong, or it has been used.")
 
 
+class SecondFactorMissing(SignInRefused):
+    code = "second_factor_required"
+    message = _("Staff sign in with a second factor: sign in on the web, where you set one up.")
+
+
 def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") -> User:
     """The active account that `login`, a username or e-mail address, and `password` open.
 
@@ -43,6 +49,8 @@ def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") 
     user = check_password(request, login=login, password=password)
     if user is None:
         raise SignInRefused
+    if is_missing(user):
+        raise SecondFactorMissing
     if is_mfa_enabled(user):
         _check_code(user, code)
     update_last_login(User, user)

@@ -27,6 +27,7 @@ from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
 from accounts.models import TokenFamily, User
+from accounts.second_factor import is_missing, nothing_missing
 
 __all__ = [
     "Pair",
@@ -147,7 +148,7 @@ def owner_of(token: Token) -> User:
     """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
     family = token.get(FAMILY)
     found = User.objects.filter(
-        pk=token.get(api_settings.USER_ID_CLAIM), is_active=True, token_families=family
+        nothing_missing(), pk=token.get(api_settings.USER_ID_CLAIM), is_active=True, token_families=family
     )
     # Without the first an empty name would find who has no family at all.
     user = found.first() if family else None
@@ -169,6 +170,8 @@ def _family_of(token: RefreshToken) -> TokenFamily:
     """Locked. Raises TokenError when it has ended, or the account has changed its mind about it."""
     family = lock_family(token.get(api_settings.USER_ID_CLAIM), token.get(FAMILY))
     if family is None or not family.user.is_active or not _has_its_password(token, family.user):
+        raise TokenError(NO_LONGER_GOOD)
+    if is_missing(family.user):
         raise TokenError(NO_LONGER_GOOD)
     return family
 

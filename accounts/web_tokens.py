@@ -23,6 +23,7 @@ from rest_framework_simplejwt.settings import api_settings
 
 from accounts import tokens
 from accounts.models import User
+from accounts.second_factor import is_missing
 
 ACCESS_COOKIE = "lori-access"
 REFRESH_COOKIE = "lori-refresh"
@@ -49,7 +50,7 @@ class WebTokensMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         pending = getattr(request, _PENDING, None)
-        if isinstance(pending, User):
+        if isinstance(pending, User) and not is_missing(pending):
             pair = tokens.give_tokens(pending, family=request.session[FAMILY])
             set_cookies(response, request, pair)
         elif pending is _CLEAR or _outlived_its_session(request):
@@ -102,8 +103,10 @@ def renew(request: HttpRequest, user: User) -> tokens.Pair:
     """The next pair for the session of `user`, whatever became of the last one.
 
     Several requests of one browser may ask at once, and each gets a pair. Raises TokenError when the
-    session has been ended meanwhile.
+    session has been ended meanwhile, or is of staff who have to set up a second factor first.
     """
+    if is_missing(user):
+        raise tokens.TokenError(tokens.NO_LONGER_GOOD)
     with transaction.atomic():
         key = request.session.session_key
         live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=timezone.now())

@@ -99,6 +99,11 @@ _demand(
 RATE_LIMITS = env.str("RATE_LIMITS", default="on")
 _demand(RATE_LIMITS in {"on", "off"}, "RATE_LIMITS must be on or off.")
 
+# Whether staff need a second factor, on the web, over the API and in the administration.
+_second_factor = env.str("STAFF_SECOND_FACTOR", default="off")
+_demand(_second_factor in {"on", "off"}, "STAFF_SECOND_FACTOR must be on or off.")
+STAFF_SECOND_FACTOR = _second_factor == "on"
+
 # How many proxies stand in front: the client's address is read that far from the right end of
 # X-Forwarded-For, and nothing further left is believed.
 _proxies = env.str("TRUSTED_PROXIES", default="0")
@@ -154,6 +159,7 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.web_tokens.WebTokensMiddleware",
+    "accounts.second_factor.StaffSecondFactorMiddleware",
     "lori_assignment.outer_errors.TooManyMiddleware",
 ]
 

@@ -25,8 +25,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *api.urlpatterns,
     *api_docs.urlpatterns,
     path("admin/", admin.site.urls),
-    path("favicon.ico", favicon),
-    path("robots.txt", TemplateView.as_view(template_name="robots.txt", content_type="text/plain")),
+    path("favicon.ico", favicon, name="favicon"),
+    path(
+        "robots.txt",
+        TemplateView.as_view(template_name="robots.txt", content_type="text/plain"),
+        name="robots",
+    ),
     path("language/", choose_language, name="language"),
     path("user/", include("accounts.urls")),
     # Last: dj-rest-auth has routes of the same names that lead nowhere.
@@ -37,7 +41,10 @@ if settings.MEDIA_URL.startswith("/"):
     # The covers lie on this machine's disk; where they lie in a bucket, MEDIA_URL is its address.
     urlpatterns.append(
         re_path(
-            rf"^{settings.MEDIA_URL.strip('/')}/(?P<path>.+)$", serve, {"document_root": settings.MEDIA_ROOT}
+            rf"^{settings.MEDIA_URL.strip('/')}/(?P<path>.+)$",
+            serve,
+            {"document_root": settings.MEDIA_ROOT},
+            name="media",
         )
     )
 

@@ -73,6 +73,7 @@ class ProductionTest(TestCase):
             ("TIME_ZONE", "Mars/Olympus"),
             ("CURRENCY", "dollars"),
             ("RATE_LIMITS", "maybe"),
+            ("STAFF_SECOND_FACTOR", "perhaps"),
             ("LOG_LEVEL", "loud"),
         ]
         for name, value in cases:
