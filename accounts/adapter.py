@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -22,6 +22,7 @@ from django.contrib.auth import authenticate
 from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
@@ -30,6 +31,7 @@ from accounts.attempts import client_address, forget
 from accounts.backends import account_called
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
+from lori_assignment.addresses import at_site
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +59,10 @@ class AccountAdapter(DefaultAccountAdapter):
         except OSError:
             # The account is made, or the answer must not tell whether there is one: go on either way.
             logger.exception("A mail (%s) could not be sent.", template_prefix)
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Within the shop and no whole address, be it the shop's own by http."""
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         # The API shows no messages; they would wait in a cookie for an unrelated page.
@@ -86,6 +92,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 user.language,
                 max_age=settings.LANGUAGE_COOKIE_AGE,
                 secure=settings.LANGUAGE_COOKIE_SECURE,
+                httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
                 samesite=settings.LANGUAGE_COOKIE_SAMESITE,
             )
         return response
@@ -157,4 +164,4 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
 
 
 def _at_site(url: str) -> str:
-    return urljoin(settings.SITE_URL, urlsplit(url)._replace(scheme="", netloc="").geturl())
+    return at_site(urlsplit(url)._replace(scheme="", netloc="").geturl())

@@ -25,10 +25,10 @@ from accounts import tokens
 from accounts.models import User
 from accounts.second_factor import is_missing
 
-ACCESS_COOKIE = "lori-access"
-REFRESH_COOKIE = "lori-refresh"
+ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
+REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
 # When the access token runs out, in milliseconds since 1970: for the page's script, and no secret.
-UNTIL_COOKIE = "lori-until"
+UNTIL_COOKIE = f"{settings.HOST_COOKIE_PREFIX}lori-until"
 
 # Each goes only where it is read.
 ACCESS_PATH = "/api/"

@@ -144,6 +144,8 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
+    # Before whatever answers by itself.
+    "lori_assignment.safety.SafetyHeadersMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -155,7 +157,6 @@ MIDDLEWARE = [
     "django.middleware.csrf.CsrfViewMiddleware",
     "django.contrib.auth.middleware.AuthenticationMiddleware",
     "django.contrib.messages.middleware.MessageMiddleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.web_tokens.WebTokensMiddleware",
@@ -277,6 +278,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-repl
 
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
+# Where to, whatever Host was asked.
+SECURE_SSL_HOST = _site.netloc
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
@@ -284,15 +287,29 @@ SECURE_HSTS_PRELOAD = _https
 SESSION_COOKIE_SECURE = _https
 CSRF_COOKIE_SECURE = _https
 LANGUAGE_COOKIE_SECURE = _https
+LANGUAGE_COOKIE_HTTPONLY = True
+# The browser itself holds cookies of these names to https, and those for every path to this very host: no
+# neighbour below the same domain sets one.
+HOST_COOKIE_PREFIX = "__Host-" if _https else ""
+PATH_COOKIE_PREFIX = "__Secure-" if _https else ""
+SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
+MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
 CSRF_FAILURE_VIEW = "lori_assignment.outer_errors.answer_csrf_failure"
 
 # No script and no style but from our own files. Covers may lie elsewhere: at MEDIA_URL.
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [SELF],
+        # What is not named is not loaded.
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
         # Django's administration and allauth show some pictures as data.
         "img-src": [SELF, "data:", *_covers],
+        "font-src": [SELF],
+        "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],

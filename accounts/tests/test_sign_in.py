@@ -144,7 +144,7 @@ class LockTest(SignInCase):
                 for door, knock in self.doors().items():
                     answer = knock(PASSWORD)
                     self.assertEqual(answer.status_code, 429, door)
-                    self.assertIn(int(answer["Retry-After"]), range(295, 301), door)
+                    self.assertIn(int(answer["Retry-After"]), range(280, 301), door)
                 transaction.set_rollback(True)
 
     def test_the_api_says_it_in_json_and_the_web_on_a_page(self):
