@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from types import SimpleNamespace
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit
 
 from allauth.account.adapter import DefaultAccountAdapter
 from allauth.account.models import EmailAddress
@@ -18,16 +18,20 @@ from allauth.usersessions.adapter import DefaultUserSessionsAdapter
 from allauth.usersessions.models import UserSession
 from django.conf import settings
 from django.contrib import messages
+from django.contrib.auth import authenticate
 from django.contrib.auth.base_user import AbstractBaseUser
-from django.contrib.sessions.models import Session
 from django.db import IntegrityError, transaction
 from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
-from accounts import tokens, web_tokens
+from accounts import web_tokens
+from accounts.attempts import client_address, forget
+from accounts.backends import account_called
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from accounts.sign_in import WRONG_PASSWORD, SignInRefused
+from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
+from lori_assignment.addresses import at_site
 
 logger = logging.getLogger(__name__)
 
@@ -55,6 +59,10 @@ class AccountAdapter(DefaultAccountAdapter):
         except OSError:
             # The account is made, or the answer must not tell whether there is one: go on either way.
             logger.exception("A mail (%s) could not be sent.", template_prefix)
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Within the shop and no whole address, be it the shop's own by http."""
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
         # The API shows no messages; they would wait in a cookie for an unrelated page.
@@ -84,6 +92,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 user.language,
                 max_age=settings.LANGUAGE_COOKIE_AGE,
                 secure=settings.LANGUAGE_COOKIE_SECURE,
+                httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
                 samesite=settings.LANGUAGE_COOKIE_SAMESITE,
             )
         return response
@@ -93,14 +102,21 @@ class AccountAdapter(DefaultAccountAdapter):
         # Only this: another request may have changed the profile since.
         user.save(update_fields=["password"])
 
-    def forget_failures(self, request: HttpRequest, user: User) -> None:
-        """Whoever has proved to own the mailbox need not wait for the lock."""
-        for login in filter(None, (user.username, user.email)):
-            self._delete_login_attempts_cached_email(request, email=login)
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Without allauth's own counting: the backend counts, for whoever asks. Raises TooMany."""
+        return authenticate(request, **credentials)
 
-    def _get_login_attempts_cache_key(self, request: HttpRequest, **credentials: Any) -> str:
-        # Without the Host, which allauth puts in: each host name of the shop would allow five more.
-        return credentials.get("email", credentials.get("username", "")).lower()
+    def reauthenticate(self, user: User, password: str) -> bool:
+        return check_password(self.request, login=user.username, password=password) == user
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """allauth's word after a password was reset."""
+        account = account_called(credentials.get("email") or credentials.get("username") or "")
+        if account:
+            forget(request, account)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
@@ -140,15 +156,12 @@ def _second_factors(user: AbstractBaseUser) -> Counter[str]:
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
-        """With their refresh tokens; an access token that is out lives its five minutes."""
+        """With all of their tokens."""
         listed = list(sessions)
-        stored = Session.objects.filter(session_key__in=[one.session_key for one in listed])
-        families = {one.get_decoded().get(web_tokens.FAMILY, "") for one in stored} - {""}
         for owner in {one.user_id for one in listed}:
-            tokens.end_families(owner, families)
-        stored.delete()
+            web_tokens.end_sessions(owner, [one.session_key for one in listed if one.user_id == owner])
         UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
 
 
 def _at_site(url: str) -> str:
-    return urljoin(settings.SITE_URL, urlsplit(url)._replace(scheme="", netloc="").geturl())
+    return at_site(urlsplit(url)._replace(scheme="", netloc="").geturl())

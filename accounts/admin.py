@@ -7,14 +7,24 @@ from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.forms import ModelForm
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
+from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
+from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import record_address
 
 # The admin's own form knows neither the lock against guessing nor the second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
+
+
+def _change_password(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
+    return redirect("account_change_password")
+
+
+# As little its own way to change one's password.
+admin.site.password_change = _change_password  # type: ignore[method-assign,assignment]  # it leads elsewhere
 
 
 class NewAccountForm(AdminUserCreationForm):
@@ -94,6 +104,9 @@ class AccountAdmin(UserAdmin):
         if "email" in form.changed_data:
             # Else the former address would go on opening the account.
             record_address(obj)
+        if not obj.is_active:
+            # For good: who is let in again later signs in anew.
+            sign_out_everywhere(obj)
 
 
 def _may_touch(request: HttpRequest, account: User | None) -> bool:

@@ -9,9 +9,8 @@ from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import CLOSED, User
+from accounts.models import CLOSED, TokenFamily, User
 
 
 def forget(user: User) -> None:
@@ -23,7 +22,6 @@ def forget(user: User) -> None:
     for owned in (
         EmailAddress.objects.filter(user=user),
         Authenticator.objects.filter(user=user),
-        OutstandingToken.objects.filter(user=user),
         UserSession.objects.filter(user=user),
     ):
         _unname_in_the_log(owned)
@@ -32,7 +30,7 @@ def forget(user: User) -> None:
     keys = UserSession.objects.filter(user=user).values_list("session_key", flat=True)
     Session.objects.filter(session_key__in=list(keys)).delete()
     UserSession.objects.filter(user=user).delete()
-    OutstandingToken.objects.filter(user=user).delete()
+    TokenFamily.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).delete()
     user.groups.clear()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, ClassVar
 
 from allauth.account import forms as account
@@ -11,11 +12,16 @@ from allauth.mfa.base import forms as second_factor
 from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
+from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.attempts import TooMany
+from accounts.mail import afterwards
 from accounts.models import EMAIL_TAKEN, User
+from accounts.passwords import mail_link
+from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import address_taken, change_address, open_account
 
 EMAIL = _("E-mail address")
@@ -129,6 +135,13 @@ class ChangePasswordForm(InOurWords, account.ChangePasswordForm):
     labels = {"oldpassword": _("Current password"), "password1": NEW_PASSWORD, "password2": AGAIN}
     helps = {"oldpassword": "", "password1": GOOD_PASSWORD}
 
+    def clean_oldpassword(self) -> str:
+        """Counted like a sign-in: whoever finds a signed-in browser must not guess on. Raises TooMany."""
+        given: str = self.cleaned_data["oldpassword"]
+        if not get_adapter().reauthenticate(self.user, given):
+            raise ValidationError(WRONG_PASSWORD)
+        return given
+
 
 class SetPasswordForm(InOurWords, account.SetPasswordForm):
     labels = {"password1": NEW_PASSWORD, "password2": AGAIN}
@@ -137,6 +150,14 @@ class SetPasswordForm(InOurWords, account.SetPasswordForm):
 
 class ForgottenPasswordForm(InOurWords, account.ResetPasswordForm):
     labels = {"email": EMAIL}
+
+    def clean_email(self) -> str:
+        """Without allauth's look whether there is such an account, which takes its time."""
+        return str(self.cleaned_data["email"])
+
+    def save(self, request: HttpRequest, **kwargs: Any) -> str:
+        afterwards(partial(mail_link, request, self.cleaned_data["email"]))
+        return str(self.cleaned_data["email"])
 
 
 class ResetPasswordForm(InOurWords, account.ResetPasswordKeyForm):
@@ -156,6 +177,15 @@ class _CodeForm(InOurWords):
         super().__init__(*args, **kwargs)
         # The digits' keyboard on a phone; codes are never shown again, so none is offered from before.
         self.fields["code"].widget.attrs |= {"inputmode": "numeric", "autocomplete": "one-time-code"}
+
+    def clean_code(self) -> str:
+        """Raises TooMany."""
+        try:
+            return super().clean_code()  # type: ignore[misc]  # of the form that it is mixed into
+        except ValidationError as error:
+            if error.code in ("too_many_login_attempts", "rate_limited"):
+                raise TooMany(settings.SECOND_FACTOR_LOCK_SECONDS) from error
+            raise
 
 
 class SecondFactorForm(_CodeForm, second_factor.AuthenticateForm):

@@ -1,21 +1,27 @@
-"""Mail of the shop to an account, written from the templates in templates/mail/."""
+"""Mail of the shop to an account, written from the templates in templates/mail/, and when it goes out."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import ContextVar, copy_context
 from typing import Any
 
 from django.conf import settings
 from django.core.mail import send_mail
+from django.db import connection, transaction
 from django.template.loader import render_to_string
 from django.utils import timezone, translation
 
 from accounts.models import User
 
 logger = logging.getLogger(__name__)
+
+# Starts its threads with the first mail, and so in the worker and not before the fork. A worker that stops
+# waits for them; one that is killed loses what waits here, and who asked for it asks again.
+_postmen = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
 
 _kept_back = ContextVar("mail_kept_back", default=False)
 
@@ -54,3 +60,25 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
         )
     except OSError:
         logger.exception("A mail (%s) to account %s could not be sent.", template, member.pk)
+
+
+def afterwards(send: Callable[[], object]) -> None:
+    """Do `send`, which looks somebody up and mails them, when what is done now is committed, in a thread.
+
+    The answer does not wait for it: neither the look-up nor the mail server tells by its time whether there
+    is such an account.
+    """
+    if settings.MAIL_AFTERWARDS:
+        transaction.on_commit(lambda: _postmen.submit(copy_context().run, _send, send))
+    else:
+        send()
+
+
+def _send(send: Callable[[], object]) -> None:
+    try:
+        send()
+    except Exception:
+        logger.exception("A mail that was to go out afterwards failed.")
+    finally:
+        # Of this thread's own, which may wait for its next mail for hours.
+        connection.close()

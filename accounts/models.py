@@ -122,3 +122,44 @@ class User(AbstractUser):
 
     def get_short_name(self) -> str:
         return self.name or self.username
+
+
+class TokenFamily(models.Model):
+    """All tokens that descend from one sign-in. The row is their life: without it none of them works."""
+
+    id = models.CharField(primary_key=True, max_length=32, editable=False)
+    user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
+    # The one refresh token that renews now, by its jti; an older one has been used.
+    current = models.CharField(max_length=32)
+    # Its last pair was given for a refresh token alone, and not to the browser whose session it is of.
+    left_its_browser = models.BooleanField(default=False)
+    began_at = models.DateTimeField()
+    # When its last refresh token runs out.
+    expires_at = models.DateTimeField(db_index=True)
+
+    class Meta:
+        verbose_name = _("token family")
+        verbose_name_plural = _("token families")
+
+    def __str__(self) -> str:
+        return self.pk
+
+
+class PasswordAttempts(models.Model):
+    """How often the right password was not given for a key, whose meaning `accounts.attempts` knows."""
+
+    key = models.CharField(primary_key=True, max_length=64, editable=False)
+    failures = models.PositiveIntegerField()
+    # How many are let through.
+    most = models.PositiveIntegerField()
+    # Seconds since 1970, for arithmetic that both databases do alike: when the count begins anew, ...
+    ends = models.BigIntegerField()
+    # ... and until when the right password was given here lately.
+    known_until = models.BigIntegerField()
+
+    class Meta:
+        verbose_name = _("password attempts")
+        verbose_name_plural = _("password attempts")
+
+    def __str__(self) -> str:
+        return self.pk

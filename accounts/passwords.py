@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from allauth.account.adapter import get_adapter
 from allauth.account.forms import ResetPasswordForm, default_token_generator
 from allauth.account.utils import url_str_to_user_pk
 from allauth.core import ratelimit
 from django.http import HttpRequest
 
+from accounts.attempts import TooMany, forget
+from accounts.mail import afterwards
 from accounts.models import User
-from accounts.sign_in import TooMany
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:
     """Mail a link to the page that sets a new password; a stranger's address gets a mail that says so.
 
-    Raises TooMany.
+    After the answer, which knows of neither. Raises TooMany.
     """
     if not ratelimit.consume(request, action="reset_password", key=email.lower()):
         raise TooMany(60)
+    afterwards(partial(mail_link, request, email))
+
+
+def mail_link(request: HttpRequest, email: str) -> None:
     form = ResetPasswordForm({"email": email})
     # An address that REST framework takes and Django does not is nobody's.
     if form.is_valid():
@@ -35,6 +42,5 @@ def account_of_link(*, uid: str, token: str) -> User | None:
 
 
 def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
-    adapter = get_adapter(request)
-    adapter.set_password(user, password)
-    adapter.forget_failures(request, user)
+    get_adapter(request).set_password(user, password)
+    forget(request, user)

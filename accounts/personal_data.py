@@ -11,9 +11,8 @@ from allauth.usersessions.models import UserSession
 from django.contrib.admin.models import LogEntry
 from django.contrib.contenttypes.models import ContentType
 from django.db.models import Q
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import User
+from accounts.models import TokenFamily, User
 
 # One part: its name, and one row or any number of them.
 Part = tuple[str, dict[str, Any] | Iterable[Mapping[str, Any]]]
@@ -66,9 +65,9 @@ def held_on(user: User) -> Iterator[Part]:
     )
     yield (
         "tokens",
-        OutstandingToken.objects.filter(user=user)
-        .order_by("pk")
-        .values("created_at", "expires_at", "blacklistedtoken__blacklisted_at")
+        TokenFamily.objects.filter(user=user)
+        .order_by("began_at", "pk")
+        .values("began_at", "expires_at")
         .iterator(),
     )
     account = Q(content_type=ContentType.objects.get_for_model(User), object_id=str(user.pk))

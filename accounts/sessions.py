@@ -13,6 +13,7 @@ from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
 from django.utils import timezone
 
+from accounts import tokens
 from accounts.models import User
 
 # What a browser says of itself, the first that fits: most call themselves by the names of others too.
@@ -99,10 +100,16 @@ def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[Si
 
 
 def end_session(user: User, pk: int) -> None:
-    """Sign that browser out, with its refresh tokens. Raises UserSession.DoesNotExist for another's."""
+    """Sign that browser out, with its tokens. Raises UserSession.DoesNotExist for another's."""
     get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
 
 
 def end_other_sessions(user: User, *, this: str | None) -> None:
     """Sign every browser out but the caller's."""
     get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))
+
+
+def sign_out_everywhere(user: User) -> None:
+    """End every session of `user` and every token, those of programs too."""
+    end_other_sessions(user, this=None)
+    tokens.end_all(user)

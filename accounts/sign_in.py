@@ -1,20 +1,18 @@
-"""Signing in: one password check, one lock and one second factor, whichever door is used.
-
-allauth counts the failures, for the web's form too, in the cache that all workers share.
-"""
+"""Signing in: one password check, one lock and one second factor, whichever door is used."""
 
 from __future__ import annotations
 
-from allauth.account.adapter import get_adapter
 from allauth.mfa.base.forms import AuthenticateForm
 from allauth.mfa.utils import is_mfa_enabled
 from django.conf import settings
+from django.contrib.auth import authenticate
 from django.contrib.auth.models import update_last_login
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
+from accounts.attempts import TooMany
 from accounts.models import User
+from accounts.second_factor import is_missing
 
 WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
@@ -38,25 +36,21 @@ class CodeWrong(SignInRefused):
     message = _("This code is wrong, or it has been used.")
 
 
-class TooMany(SignInRefused):
-    """Too many failures, or requests, for now; `seconds` later there are none."""
-
-    code = "throttled"
-    message = _("Too many attempts.")
-
-    def __init__(self, seconds: int) -> None:
-        self.seconds = seconds
-        super().__init__(seconds)
+class SecondFactorMissing(SignInRefused):
+    code = "second_factor_required"
+    message = _("Staff sign in with a second factor: sign in on the web, where you set one up.")
 
 
 def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") -> User:
     """The active account that `login`, a username or e-mail address, and `password` open.
 
-    Raises SignInRefused.
+    Raises SignInRefused and TooMany.
     """
     user = check_password(request, login=login, password=password)
-    if user is None or not user.is_active:
+    if user is None:
         raise SignInRefused
+    if is_missing(user):
+        raise SecondFactorMissing
     if is_mfa_enabled(user):
         _check_code(user, code)
     update_last_login(User, user)
@@ -64,12 +58,8 @@ def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") 
 
 
 def check_password(request: HttpRequest, *, login: str, password: str) -> User | None:
-    """None when they don't belong together. Raises TooMany while the lock is on."""
-    try:
-        return get_adapter(request).authenticate(request, username=login, password=password)
-    except ValidationError as refusal:
-        # The adapter has no other reason.
-        raise TooMany(settings.SIGN_IN_LOCK_SECONDS) from refusal
+    """The active account; None when they don't belong together. Raises TooMany while the lock is on."""
+    return authenticate(request, username=login, password=password)
 
 
 def _check_code(user: User, code: str) -> None:
@@ -79,6 +69,6 @@ def _check_code(user: User, code: str) -> None:
     if form.is_valid():
         form.authenticator.record_usage()
     elif form.has_error("code", _LOCKED):
-        raise TooMany(settings.SIGN_IN_LOCK_SECONDS)
+        raise TooMany(settings.SECOND_FACTOR_LOCK_SECONDS)
     else:
         raise CodeWrong

@@ -1,30 +1,52 @@
 """The JWT pairs that programs and browsers sign in with: give, renew, check, end.
 
+Every token names the family that it descends from, which is a row of the database: what signs out deletes
+it, and with it all of its tokens, access tokens too. One look finds the account and the family together,
+so that it costs a call nothing more.
+
+Of refresh tokens the family knows the one that is good now. An older one that is used once more was held
+by two, of whom one stole it: nobody can tell which, so the family ends.
+
 Whatever is wrong with a token, it is a `TokenError`: expired, forged, of the wrong type, used already,
-or of an account that is gone, deactivated or has another password since.
+ended, or of an account that is gone, deactivated or has another password since.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Collection
-from typing import NamedTuple, TypeVar
+from datetime import datetime
+from typing import Any, NamedTuple, TypeVar
 
-from django.db import IntegrityError, transaction
+from django.db import transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
 from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
 
-from accounts.models import User
+from accounts.models import TokenFamily, User
+from accounts.second_factor import is_missing, nothing_missing
 
-__all__ = ["Pair", "TokenError", "check", "end", "end_families", "give_tokens", "renew"]
+__all__ = [
+    "Pair",
+    "TokenError",
+    "check",
+    "end",
+    "end_all",
+    "end_families",
+    "forget_expired",
+    "give_tokens",
+    "new_family",
+    "owner_of",
+    "renew",
+    "renew_in_browser",
+]
 
 USED = _("This token has been used already.")
 NO_LONGER_GOOD = _("This token is no longer good: sign in again.")
-# The claim that says which browser session a refresh token and its successors were given to.
+# The claim that names the family.
 FAMILY = "family"
 
 
@@ -36,58 +58,141 @@ class Pair(NamedTuple):
     refresh: str
 
 
+def new_family() -> str:
+    return secrets.token_hex(16)
+
+
 def give_tokens(user: User, *, family: str = "") -> Pair:
-    """A pair for `user`; one that is given a `family` can be ended by it, whoever holds the token."""
-    refresh = RefreshToken.for_user(user)
-    if family:
-        refresh[FAMILY] = family
-        # The row was written before the claim was set.
-        OutstandingToken.objects.filter(jti=refresh[api_settings.JTI_CLAIM]).update(token=str(refresh))
-    return Pair(access=str(refresh.access_token), refresh=str(refresh))
+    """The first pair of a sign-in; `family` is the name of theirs where it has one already."""
+    begun = TokenFamily(pk=family or new_family(), user=user, began_at=timezone.now())
+    pair = _next_pair(begun)
+    begun.save(force_insert=True)
+    return pair
 
 
-def renew(refresh: str, *, owner: User | None = None) -> Pair:
-    """A new pair for `refresh`, which stops working: of several at once, one gets it.
+def renew(refresh: str) -> Pair:
+    """A new pair for `refresh`, which stops working: of several at once, one gets it at most.
 
-    Raises TokenError, also when the token is not `owner`'s where one is named.
+    Raises TokenError.
     """
     token = _read(RefreshToken, refresh)
     with transaction.atomic():
-        found = _owner(token)
-        if owner is not None and found != owner:
-            raise TokenError(NO_LONGER_GOOD)
-        _use_up(token)
-        return give_tokens(found, family=token.get(FAMILY, ""))
+        family = _family_of(token)
+        if family.current == token[api_settings.JTI_CLAIM]:
+            pair = _next_pair(family)
+            family.left_its_browser = True
+            family.save(update_fields=["current", "expires_at", "left_its_browser"])
+            return pair
+        family.delete()
+    raise TokenError(USED)
+
+
+def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
+    """The next pair for a browser whose session is good; None when the family has ended.
+
+    Whatever became of `refresh`, the token of its cookie: the session speaks for the browser, and several
+    of its requests may ask at once. But a used one, where the next was not given to the browser, is the
+    mark of a thief, whose tokens end here.
+    """
+    with transaction.atomic():
+        found = lock_family(user.pk, family)
+        if found is None:
+            return None
+        if found.left_its_browser and _is_used(refresh, found):
+            found.delete()
+            return None
+        pair = _next_pair(found)
+        found.left_its_browser = False
+        found.save(update_fields=["current", "expires_at", "left_its_browser"])
+        return pair
 
 
 def check(text: str) -> None:
     """Raises TokenError unless `text` is a token, of either type, that works now."""
     token = _read(UntypedToken, text)
-    _owner(token)
-    if BlacklistedToken.objects.filter(token__jti=token[api_settings.JTI_CLAIM]).exists():
+    owner_of(token)
+    is_refresh = token.get(api_settings.TOKEN_TYPE_CLAIM) == RefreshToken.token_type
+    current = TokenFamily.objects.filter(pk=token.get(FAMILY), current=token[api_settings.JTI_CLAIM])
+    if is_refresh and not current.exists():
         raise TokenError(USED)
 
 
 def end(refresh: str) -> None:
-    """Sign out: `refresh` stops working. Raises TokenError."""
+    """Sign out: nothing that descends from the sign-in of `refresh` works any more. Raises TokenError."""
     token = _read(RefreshToken, refresh)
     with transaction.atomic():
-        _use_up(token)
+        family = _family_of(token)
+        used = family.current != token[api_settings.JTI_CLAIM]
+        family.delete()
+    if used:
+        raise TokenError(USED)
 
 
 def end_families(user_id: int, families: Collection[str]) -> None:
-    """Every refresh token of these `families` stops working."""
-    given = OutstandingToken.objects.filter(
-        user_id=user_id, expires_at__gt=timezone.now(), blacklistedtoken=None
-    ).only("id", "token")
-    ended = [BlacklistedToken(token=one) for one in given if _family_of(one.token) in families]
-    # Another request may be ending the same ones.
-    BlacklistedToken.objects.bulk_create(ended, ignore_conflicts=True)
+    """No token of these `families` works any more."""
+    TokenFamily.objects.filter(user_id=user_id, pk__in=families).delete()
 
 
-def _family_of(refresh: str) -> str:
-    token = RefreshToken(refresh, verify=False)  # type: ignore[arg-type]  # as in _read
-    return token.get(FAMILY, "")
+def end_all(user: User) -> None:
+    """No token of `user` works any more."""
+    TokenFamily.objects.filter(user=user).delete()
+
+
+def forget_expired(*, at: datetime) -> int:
+    """Delete the families whose last refresh token has run out; how many."""
+    deleted, _by_model = TokenFamily.objects.filter(expires_at__lte=at).delete()
+    return deleted
+
+
+def owner_of(token: Token) -> User:
+    """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
+    family = token.get(FAMILY)
+    found = User.objects.filter(
+        nothing_missing(), pk=token.get(api_settings.USER_ID_CLAIM), is_active=True, token_families=family
+    )
+    # Without the first an empty name would find who has no family at all.
+    user = found.first() if family else None
+    if user is None or not _has_its_password(token, user):
+        raise TokenError(NO_LONGER_GOOD)
+    return user
+
+
+def _next_pair(family: TokenFamily) -> Pair:
+    """Also makes its refresh token the family's current one; the caller saves."""
+    refresh = RefreshToken.for_user(family.user)
+    refresh[FAMILY] = family.pk
+    family.current = refresh[api_settings.JTI_CLAIM]
+    family.expires_at = datetime_from_epoch(refresh["exp"])
+    return Pair(access=str(refresh.access_token), refresh=str(refresh))
+
+
+def _family_of(token: RefreshToken) -> TokenFamily:
+    """Locked. Raises TokenError when it has ended, or the account has changed its mind about it."""
+    family = lock_family(token.get(api_settings.USER_ID_CLAIM), token.get(FAMILY))
+    if family is None or not family.user.is_active or not _has_its_password(token, family.user):
+        raise TokenError(NO_LONGER_GOOD)
+    if is_missing(family.user):
+        raise TokenError(NO_LONGER_GOOD)
+    return family
+
+
+def lock_family(user_id: Any, family: Any) -> TokenFamily | None:
+    """Nobody else renews or ends it until the transaction does."""
+    locked = TokenFamily.objects.select_related("user").select_for_update(of=("self",))
+    return locked.filter(pk=family, user_id=user_id).first()
+
+
+def _is_used(refresh: str, family: TokenFamily) -> bool:
+    """Is it a token of the family that is not the one that is good now?"""
+    try:
+        token = _read(RefreshToken, refresh)
+    except TokenError:
+        return False
+    return token.get(FAMILY) == family.pk and token[api_settings.JTI_CLAIM] != family.current
+
+
+def _has_its_password(token: Token, user: User) -> bool:
+    return token.get(api_settings.REVOKE_TOKEN_CLAIM) == get_md5_hash_password(user.password)
 
 
 def _read(kind: type[_Token], text: str) -> _Token:
@@ -95,23 +200,3 @@ def _read(kind: type[_Token], text: str) -> _Token:
         return kind(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
     except UnicodeError:
         raise TokenError(_("Token is invalid")) from None
-
-
-def _owner(token: Token) -> User:
-    user = User.objects.filter(pk=token.get(api_settings.USER_ID_CLAIM), is_active=True).first()
-    if user is None or token.get(api_settings.REVOKE_TOKEN_CLAIM) != get_md5_hash_password(user.password):
-        raise TokenError(NO_LONGER_GOOD)
-    return user
-
-
-def _use_up(token: RefreshToken) -> None:
-    """Raises TokenError when another has used it: the unique constraint decides, not a look before."""
-    given, _made = OutstandingToken.objects.get_or_create(
-        jti=token[api_settings.JTI_CLAIM],
-        defaults={"token": str(token), "expires_at": datetime_from_epoch(token["exp"])},
-    )
-    try:
-        with transaction.atomic():
-            BlacklistedToken.objects.create(token=given)
-    except IntegrityError:
-        raise TokenError(USED) from None

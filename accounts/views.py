@@ -29,6 +29,7 @@ from accounts import web_tokens
 from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
 from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, sessions_of
+from accounts.tokens import TokenError
 from lori_assignment.errors import Refusal
 from lori_assignment.pages import member_page, tell_refusal, unsent_form
 from rentals.leaving import against_closing, close_account
@@ -149,10 +150,14 @@ def _close_now(request: MemberRequest) -> HttpResponse:
 def renew_token(request: HttpRequest) -> HttpResponse:
     """The next pair of cookies for whoever is signed in here; for the page's script."""
     answer: HttpResponse
-    if not request.user.is_authenticated:
+    try:
+        if not request.user.is_authenticated:
+            raise TokenError
+        pair = web_tokens.renew(request, request.user)
+    except TokenError:
         answer = JsonResponse({"detail": _("Nobody is signed in here."), "code": "signed_out"}, status=401)
         web_tokens.clear_cookies(answer)
         return answer
     answer = HttpResponse(status=204)
-    web_tokens.set_cookies(answer, request, web_tokens.renew(request, request.user))
+    web_tokens.set_cookies(answer, request, pair)
     return answer

@@ -2,31 +2,33 @@
 
 The session is the root of trust. Signing in by whatever way (password, second factor, passkey, sign-up)
 gives a pair, signing out takes it away; in between the page's script asks for the next pair before the
-access token runs out. All refresh tokens of one session are one family, so that its end, here or from
-another browser, is the end of them all; an access token that is out lives its five minutes.
+access token runs out. All tokens of one session are one family, so that its end, here or from another
+browser, is the end of them all at once.
 """
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from datetime import timedelta
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
+from django.contrib.sessions.models import Session
+from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import tokens
 from accounts.models import User
+from accounts.second_factor import is_missing
 
-ACCESS_COOKIE = "lori-access"
-REFRESH_COOKIE = "lori-refresh"
+ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
+REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
 # When the access token runs out, in milliseconds since 1970: for the page's script, and no secret.
-UNTIL_COOKIE = "lori-until"
+UNTIL_COOKIE = f"{settings.HOST_COOKIE_PREFIX}lori-until"
 
 # Each goes only where it is read.
 ACCESS_PATH = "/api/"
@@ -48,8 +50,8 @@ class WebTokensMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         pending = getattr(request, _PENDING, None)
-        if isinstance(pending, User):
-            pair = tokens.give_tokens(pending, family=family_of(request.session))
+        if isinstance(pending, User) and not is_missing(pending):
+            pair = tokens.give_tokens(pending, family=request.session[FAMILY])
             set_cookies(response, request, pair)
         elif pending is _CLEAR or _outlived_its_session(request):
             clear_cookies(response)
@@ -68,14 +70,15 @@ def _outlived_its_session(request: HttpRequest) -> bool:
 
 # The arguments of a signal are Django's choice.
 def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    request.session[FAMILY] = secrets.token_hex(16)
+    # Who signs in once more in the same browser leaves no tokens behind.
+    tokens.end_families(user.pk, [request.session.get(FAMILY, "")])
+    request.session[FAMILY] = tokens.new_family()
     setattr(request, _PENDING, user)
 
 
 def _take_when_signed_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
-    # The session is still there: Django flushes it afterwards.
-    if user is not None and FAMILY in request.session:
-        tokens.end_families(user.pk, [request.session[FAMILY]])
+    if user is not None and request.session.session_key:
+        end_sessions(user.pk, [request.session.session_key])
     setattr(request, _PENDING, _CLEAR)
 
 
@@ -83,23 +86,42 @@ user_logged_in.connect(_give_when_signed_in, dispatch_uid="accounts.web_tokens")
 user_logged_out.connect(_take_when_signed_out, dispatch_uid="accounts.web_tokens")
 
 
-def family_of(session: Any) -> str:
-    """The family of a session's tokens; a session from before there were any gets one."""
-    if FAMILY not in session:
-        session[FAMILY] = secrets.token_hex(16)
-    return session[FAMILY]
+def end_sessions(user_id: int, keys: Collection[str]) -> None:
+    """End the sessions with these `keys`, and every token that was given to them.
+
+    The session first, under its lock: a renewal that is under way has finished before, and what it gave
+    is ended too, or it finds no session.
+    """
+    with transaction.atomic():
+        stored = list(Session.objects.select_for_update().filter(session_key__in=keys))
+        families = {one.get_decoded().get(FAMILY, "") for one in stored}
+        Session.objects.filter(session_key__in=keys).delete()
+        tokens.end_families(user_id, families)
 
 
 def renew(request: HttpRequest, user: User) -> tokens.Pair:
     """The next pair for the session of `user`, whatever became of the last one.
 
-    The cookie's refresh token is used up by it. Of several requests at once one finds it good; the
-    others, whose session is just as good, get a pair of their own in its place.
+    Several requests of one browser may ask at once, and each gets a pair. Raises TokenError when the
+    session has been ended meanwhile, or is of staff who have to set up a second factor first.
     """
-    try:
-        return tokens.renew(request.COOKIES.get(REFRESH_COOKIE, ""), owner=user)
-    except tokens.TokenError:
-        return tokens.give_tokens(user, family=family_of(request.session))
+    if is_missing(user):
+        raise tokens.TokenError(tokens.NO_LONGER_GOOD)
+    with transaction.atomic():
+        key = request.session.session_key
+        live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=timezone.now())
+        session = live.first()
+        if session is None:
+            raise tokens.TokenError(tokens.NO_LONGER_GOOD)
+        family = session.get_decoded().get(FAMILY, "")
+        refresh = request.COOKIES.get(REFRESH_COOKIE, "")
+        pair = tokens.renew_in_browser(user, family=family, refresh=refresh) if family else None
+        if pair is None:
+            # It ended because it was stolen, or has run out, or there never was one: the session is good.
+            request.session[FAMILY] = tokens.new_family()
+            request.session.save()
+            pair = tokens.give_tokens(user, family=request.session[FAMILY])
+        return pair
 
 
 def set_cookies(response: HttpResponseBase, request: HttpRequest, pair: tokens.Pair) -> None:

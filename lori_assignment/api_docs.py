@@ -262,6 +262,13 @@ class DocumentGenerator(OpenAPISchemaGenerator):
         view.now = timezone.now()
         return view
 
+    def get_schema(self, request: Any = None, public: bool = False) -> openapi.Swagger:
+        """Without a host: calls go where the document came from."""
+        document = super().get_schema(request, public)
+        for named in ("host", "schemes"):
+            document.pop(named, None)
+        return document
+
     def get_operation(
         self, view: Any, path: str, prefix: str, method: str, components: Any, request: Any
     ) -> openapi.Operation:

@@ -19,6 +19,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
+from lori_assignment.addresses import at_site
 from lori_assignment.keyset import UnknownCursor, page_of
 
 DEFAULT_SIZE = {"v1": 100, "v2": 100, "v3": 25}
@@ -53,7 +54,10 @@ class VersionedPagination(BasePagination):
         return min(int(asked), largest)
 
     def _link(self, cursor: str | None) -> str | None:
-        return cursor and replace_query_param(self.request.build_absolute_uri(), "cursor", cursor)
+        return cursor and replace_query_param(self._address(), "cursor", cursor)
+
+    def _address(self) -> str:
+        return at_site(self.request.get_full_path())
 
     def get_paginated_response(self, data: Any) -> Response:
         if self.request.version == "v3":
@@ -61,7 +65,7 @@ class VersionedPagination(BasePagination):
         links = [
             f'<{url}>; rel="{rel}"' for url, rel in ((self.next, "next"), (self.previous, "prev")) if url
         ]
-        first = remove_query_param(self.request.build_absolute_uri(), "cursor")
+        first = remove_query_param(self._address(), "cursor")
         return Response(data, headers={"Link": ", ".join([*links, f'<{first}>; rel="first"'])})
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:

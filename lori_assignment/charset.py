@@ -8,6 +8,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lori_assignment.safety import BARE_POLICY, HEADERS, POLICY
+
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
 _BODY = json.dumps(
@@ -29,7 +31,12 @@ def only_utf8(application: Application) -> Application:
             return application(environ, start_response)
         start_response(
             "415 Unsupported Media Type",
-            [("Content-Type", "application/json"), ("Content-Length", str(len(_BODY)))],
+            [
+                ("Content-Type", "application/json"),
+                ("Content-Length", str(len(_BODY))),
+                (POLICY, BARE_POLICY),
+                *HEADERS.items(),
+            ],
         )
         return [_BODY]
 

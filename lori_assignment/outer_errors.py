@@ -6,6 +6,7 @@ request, a form without its token, a crash.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
@@ -14,6 +15,7 @@ from django.shortcuts import render
 from django.utils.translation import gettext as _
 from django.views import defaults
 
+from accounts.attempts import TooMany
 from lori_assignment.pages import page_before, typed_values
 
 
@@ -46,6 +48,29 @@ def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
         return _json(404, "not_found", _("There is no such address; /swagger lists every call."))
     return defaults.page_not_found(request, exception)
+
+
+def answer_429(request: HttpRequest, seconds: int = 60) -> HttpResponse:
+    answer: HttpResponse
+    if _is_api(request):
+        answer = _json(429, "throttled", _("Too many attempts."))
+    else:
+        answer = render(request, "429.html", status=429)
+    answer.headers["Retry-After"] = str(seconds)
+    return answer
+
+
+class TooManyMiddleware:
+    """Where a page's form takes a password, the lock says no from deep within it."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        return answer_429(request, exception.seconds) if isinstance(exception, TooMany) else None
 
 
 def answer_500(request: HttpRequest) -> HttpResponse:

@@ -4,6 +4,8 @@ README.md lists the variables. A production start (DEBUG off) with a missing or 
 with one sentence that names the variable.
 """
 
+import hashlib
+import hmac
 import re
 import warnings
 from collections.abc import Callable
@@ -46,7 +48,7 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> di
 DEBUG = env.bool("DEBUG", default=False)
 
 # A secret in AWS Secrets Manager stands in for the variables that are not set.
-SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@-]+", re.ASCII)
+SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@!-]+", re.ASCII)
 APP_SECRET_ARN = env.str("APP_SECRET_ARN", default="")
 _held: dict[str, str] = {}
 if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
@@ -77,6 +79,17 @@ METRICS_TOKEN = _secret("METRICS_TOKEN")
 _demand(
     not METRICS_TOKEN or (len(METRICS_TOKEN) >= 32 and len(set(METRICS_TOKEN)) >= 5),
     "METRICS_TOKEN is too weak; give it at least 32 random characters.",
+)
+
+# What signs tokens. A key of its own, so that neither a leaked token key forges sessions and mailed links
+# nor one that is guessed from many tokens does; derived, so that there is one secret less to keep. Given
+# anew, it ends every token and nothing else.
+TOKEN_SIGNING_KEY = (
+    _secret("TOKEN_SIGNING_KEY") or hmac.digest(SECRET_KEY.encode(), b"lori tokens", hashlib.sha256).hex()
+)
+_demand(
+    len(TOKEN_SIGNING_KEY) >= 50 and len(set(TOKEN_SIGNING_KEY)) >= 5 and TOKEN_SIGNING_KEY != SECRET_KEY,
+    "TOKEN_SIGNING_KEY is too weak; give it at least 50 random characters that are not SECRET_KEY's.",
 )
 
 # Where members find the shop. Its scheme decides whether cookies and links insist on https.
@@ -112,6 +125,11 @@ _demand(
 RATE_LIMITS = env.str("RATE_LIMITS", default="on")
 _demand(RATE_LIMITS in {"on", "off"}, "RATE_LIMITS must be on or off.")
 
+# Whether staff need a second factor, on the web, over the API and in the administration.
+_second_factor = env.str("STAFF_SECOND_FACTOR", default="off")
+_demand(_second_factor in {"on", "off"}, "STAFF_SECOND_FACTOR must be on or off.")
+STAFF_SECOND_FACTOR = _second_factor == "on"
+
 # How many proxies stand in front: the client's address is read that far from the right end of
 # X-Forwarded-For, and nothing further left is believed.
 _proxies = env.str("TRUSTED_PROXIES", default="0")
@@ -137,7 +155,6 @@ INSTALLED_APPS = [
     "django_htmx",
     "lucide",
     "rest_framework",
-    "rest_framework_simplejwt.token_blacklist",
     "dj_rest_auth",
     "allauth",
     "allauth.account",
@@ -153,7 +170,9 @@ INSTALLED_APPS = [
 ]
 
 MIDDLEWARE = [
-    # First: a health check names no Host of ours and speaks no https.
+    # Before whatever answers by itself.
+    "lori_assignment.safety.SafetyHeadersMiddleware",
+    # Before all that minds the Host or https: a health check names no Host of ours and speaks no https.
     "lori_assignment.health.HealthMiddleware",
     "lori_assignment.metrics.MetricsMiddleware",
     "django.middleware.security.SecurityMiddleware",
@@ -171,6 +190,8 @@ MIDDLEWARE = [
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
     "accounts.web_tokens.WebTokensMiddleware",
+    "accounts.second_factor.StaffSecondFactorMiddleware",
+    "lori_assignment.outer_errors.TooManyMiddleware",
 ]
 
 ROOT_URLCONF = "lori_assignment.urls"
@@ -329,12 +350,16 @@ AWS_SES_REGION_ENDPOINT_URL = None
 USE_SES_V2 = True
 # It would ask before each mail how many are allowed, which the shop may not.
 AWS_SES_AUTO_THROTTLE = None
+# Mail that strangers can ask for goes out after the answer, whose time would else tell who has an account.
+MAIL_AFTERWARDS = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
 
 # ---------------------------------------------------------------- safe transport
 
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
+# Where to, whatever Host was asked.
+SECURE_SSL_HOST = _site.netloc
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
@@ -342,15 +367,29 @@ SECURE_HSTS_PRELOAD = _https
 SESSION_COOKIE_SECURE = _https
 CSRF_COOKIE_SECURE = _https
 LANGUAGE_COOKIE_SECURE = _https
+LANGUAGE_COOKIE_HTTPONLY = True
+# The browser itself holds cookies of these names to https, and those for every path to this very host: no
+# neighbour below the same domain sets one.
+HOST_COOKIE_PREFIX = "__Host-" if _https else ""
+PATH_COOKIE_PREFIX = "__Secure-" if _https else ""
+SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
+CSRF_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}csrftoken"
+LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
+MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
 CSRF_FAILURE_VIEW = "lori_assignment.outer_errors.answer_csrf_failure"
 
 # No script and no style but from our own files. Covers may lie elsewhere: at MEDIA_URL.
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        "default-src": [SELF],
+        # What is not named is not loaded.
+        "default-src": [NONE],
+        "script-src": [SELF],
+        "style-src": [SELF],
         # Django's administration and allauth show some pictures as data.
         "img-src": [SELF, "data:", *_covers],
+        "font-src": [SELF],
+        "connect-src": [SELF],
         "object-src": [NONE],
         "base-uri": [NONE],
         "form-action": [SELF],
@@ -361,12 +400,10 @@ CONTENT_SECURITY_POLICY = {
 # ---------------------------------------------------------------- who you are
 
 AUTH_USER_MODEL = "accounts.User"
-AUTHENTICATION_BACKENDS = [
-    "django.contrib.auth.backends.ModelBackend",
-    "allauth.account.auth_backends.AuthenticationBackend",
-]
+AUTHENTICATION_BACKENDS = ["accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
-    "django.contrib.auth.hashers.Argon2PasswordHasher",
+    "accounts.hashers.OwaspArgon2",
+    # Of accounts that were taken over from elsewhere.
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -420,10 +457,13 @@ MFA_TOTP_ISSUER = SITE_NAME
 # No middleware of its own: all that it would do is write down every request.
 USERSESSIONS_ADAPTER = "accounts.adapter.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
-# Failed sign-ins are counted for a name and for a client's address, over all doors together.
-SIGN_IN_LOCK_SECONDS = 300
+# Passwords are counted in accounts/attempts.py, those of a change too. What is left to allauth are the codes
+# of a second factor: who guesses at them has the password, so it is by the account alone.
+SECOND_FACTOR_LOCK_SECONDS = 300
 ACCOUNT_RATE_LIMITS = (
-    {"login_failed": f"10/m/ip,5/{SIGN_IN_LOCK_SECONDS}s/key"} if RATE_LIMITS == "on" else False
+    {"login_failed": f"5/{SECOND_FACTOR_LOCK_SECONDS}s/key", "change_password": None}
+    if RATE_LIMITS == "on"
+    else False
 )
 ALLAUTH_TRUSTED_PROXY_COUNT = TRUSTED_PROXIES
 
@@ -431,8 +471,10 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("JWT", "Bearer"),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    "ROTATE_REFRESH_TOKENS": True,
-    "BLACKLIST_AFTER_ROTATION": True,
+    # This one and no other, whatever the head of a token says.
+    "ALGORITHM": "HS256",
+    "SIGNING_KEY": TOKEN_SIGNING_KEY,
+    # Refresh tokens rotate, and what was signed out is out: see accounts/tokens.py.
     # A changed password ends the tokens that were given out under the old one.
     "CHECK_REVOKE_TOKEN": True,
 }

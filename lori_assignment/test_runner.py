@@ -35,6 +35,8 @@ class LoriTestRunner(DiscoverRunner):
         # Static files are found when one is asked for. Else each test's client looks for all of them
         # first, which took longer than the requests that it makes.
         settings.WHITENOISE_AUTOREFRESH = True
+        # A thread does not see what a test has not committed.
+        settings.MAIL_AFTERWARDS = False
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
         # a test that loads the WSGI application sets up the log anew.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}

@@ -25,8 +25,12 @@ urlpatterns: list[URLPattern | URLResolver] = [
     *api.urlpatterns,
     *api_docs.urlpatterns,
     path("admin/", admin.site.urls),
-    path("favicon.ico", favicon),
-    path("robots.txt", TemplateView.as_view(template_name="robots.txt", content_type="text/plain")),
+    path("favicon.ico", favicon, name="favicon"),
+    path(
+        "robots.txt",
+        TemplateView.as_view(template_name="robots.txt", content_type="text/plain"),
+        name="robots",
+    ),
     path("language/", choose_language, name="language"),
     path("user/", include("accounts.urls")),
     # Last: dj-rest-auth has routes of the same names that lead nowhere.
@@ -40,4 +44,6 @@ if settings.MEDIA_URL.startswith("/"):
 handler400 = "lori_assignment.outer_errors.answer_400"
 handler403 = "lori_assignment.outer_errors.answer_403"
 handler404 = "lori_assignment.outer_errors.answer_404"
+# allauth's name for what answers its own limits.
+handler429 = "lori_assignment.outer_errors.answer_429"
 handler500 = "lori_assignment.outer_errors.answer_500"

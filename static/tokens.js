@@ -7,6 +7,9 @@
 "use strict";
 
 (() => {
+  // The last part of the cookies' names: on https they begin with a word to the browser.
+  const CSRF = "csrftoken";
+  const UNTIL = "lori-until";
   const renewal = document.currentScript.dataset.renew;
   // An answer takes its time too.
   const MARGIN_MS = 20_000;
@@ -19,16 +22,19 @@
   let nobody = false;
 
   function cookie(name) {
-    const found = document.cookie.split("; ").find((one) => one.startsWith(name + "="));
-    return found ? found.slice(name.length + 1) : "";
+    const names = [`__Host-${name}=`, `${name}=`];
+    const all = document.cookie.split("; ");
+    // A neighbour below the same domain can set the second, and only where we don't set the first.
+    const [found] = names.map((start) => all.find((one) => one.startsWith(start))).filter(Boolean);
+    return found ? found.slice(found.indexOf("=") + 1) : "";
   }
 
   function csrfToken() {
     // The cookie first: signing in from another tab has changed it, and not this page.
-    return cookie("csrftoken") || document.querySelector("[name=csrfmiddlewaretoken]")?.value || "";
+    return cookie(CSRF) || document.querySelector("[name=csrfmiddlewaretoken]")?.value || "";
   }
 
-  const until = () => cookie("lori-until");
+  const until = () => cookie(UNTIL);
   const runsOut = () =>
     until() !== "" &&
     Number(until()) - Date.now() < MARGIN_MS &&

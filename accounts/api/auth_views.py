@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from allauth.account.models import EmailAddress, get_emailconfirmation_model
@@ -21,6 +22,7 @@ from accounts.api.refusals import refusals_answered
 from accounts.api.serializers.auth import EmailKeyIn, Profile, ProfileIn, RegisterIn, ResendEmailIn, SignedIn
 from accounts.api.serializers.tokens import RefreshIn
 from accounts.api.token_views import RestAuthTokenRefresh, TokenAuth, TokenRefresh, TokenVerify
+from accounts.mail import afterwards
 from accounts.models import User
 from accounts.sign_in import sign_in
 
@@ -56,7 +58,7 @@ class Register(OpenDoor, RegisterView):
     def perform_create(self, serializer: RegisterIn) -> User:
         # Not allauth's complete_signup, which would sign in a web session beside the tokens.
         user = serializer.save(self.request)
-        _send_confirmation(self.request, user.email)
+        afterwards(partial(_send_confirmation, self.request, user.email))
         self.access_token, self.refresh_token = tokens.give_tokens(user)
         return user
 
@@ -145,7 +147,7 @@ class ResendEmail(OpenDoor, GenericAPIView[Any]):
         """Ask for the mail again that confirms an address"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        _send_confirmation(request, given.validated_data["email"])
+        afterwards(partial(_send_confirmation, request, given.validated_data["email"]))
         return Response({"detail": _("If the address waits for confirmation, a mail is on its way.")})
 
 

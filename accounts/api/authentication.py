@@ -10,8 +10,11 @@ from rest_framework.authentication import CSRFCheck
 from rest_framework.exceptions import AuthenticationFailed, PermissionDenied
 from rest_framework.request import Request
 from rest_framework_simplejwt.authentication import JWTAuthentication
-from rest_framework_simplejwt.exceptions import InvalidToken
+from rest_framework_simplejwt.exceptions import InvalidToken, TokenError
+from rest_framework_simplejwt.tokens import Token
 
+from accounts.models import User
+from accounts.tokens import owner_of
 from accounts.web_tokens import ACCESS_COOKIE
 
 
@@ -29,6 +32,13 @@ class HeaderOrCookie(JWTAuthentication):
         if header is not None and self.get_raw_token(header) is not None:
             return super().authenticate(request)
         return self._by_cookie(request)
+
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # its own is of any kind
+        """simplejwt's knows nothing of what has been signed out."""
+        try:
+            return owner_of(validated_token)
+        except TokenError as error:
+            raise InvalidToken(str(error)) from error
 
     def _by_cookie(self, request: Request) -> tuple[Any, Any] | None:
         text = request.COOKIES.get(ACCESS_COOKIE)

@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 from rest_framework.exceptions import AuthenticationFailed, Throttled
 
-from accounts.sign_in import SignInRefused, TooMany
+from accounts.attempts import TooMany
+from accounts.sign_in import SignInRefused
 from accounts.tokens import TokenError
 
 

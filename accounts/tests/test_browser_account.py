@@ -11,9 +11,8 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.core import mail
 from playwright.sync_api import BrowserContext, Page, Request, expect
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
-from accounts.models import CLOSED, User
+from accounts.models import CLOSED, TokenFamily, User
 from accounts.tests.case import NEW, WRONG, at_the_second, code_of, give_totp
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD
@@ -432,7 +431,7 @@ class TokensTest(AccountTestCase):
         self.sign_out()
         names = {cookie["name"] for cookie in self.page.context.cookies()}
         self.assertFalse(names & {"lori-access", "lori-refresh", "lori-until"})
-        self.assertFalse(OutstandingToken.objects.filter(blacklistedtoken=None).exists())
+        self.assertFalse(TokenFamily.objects.exists())
 
 
 class SessionsTest(AccountTestCase):

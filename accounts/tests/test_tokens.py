@@ -5,13 +5,17 @@ import json
 from datetime import timedelta
 from unittest import mock
 
+import jwt
+from django.conf import settings
 from django.core.management import call_command
-from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts import tokens
-from accounts.tests.case import LOGOUT, NEW, REFRESH, TOKEN, VERIFY, SignInCase
+from accounts.api.authentication import HeaderOrCookie
+from accounts.models import TokenFamily, User
+from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
 from accounts.tokens import TokenError
+from lori_assignment.cast import PASSWORD
 
 
 def _segment(text: str) -> str:
@@ -79,24 +83,159 @@ class TokensTest(SignInCase):
         with self.assertRaises(TokenError):
             tokens.end(self.pair.refresh)
 
-    def test_a_token_whose_row_is_gone_is_used_up_all_the_same(self):
-        OutstandingToken.objects.all().delete()
-        tokens.renew(self.pair.refresh)
-        self.refused()
+    def test_of_a_used_token_nothing_is_left(self):
+        """It was held by two: nobody can tell the thief, so the whole family ends."""
+        renewed = tokens.renew(self.pair.refresh)
+        elsewhere = tokens.give_tokens(self.alice)
+        self.refused(self.pair.refresh)
+        for text in (renewed.refresh, renewed.access, self.pair.access):
+            with self.assertRaises(TokenError):
+                tokens.check(text)
+        tokens.check(elsewhere.access)
+        tokens.renew(elsewhere.refresh)
 
-    def test_what_the_look_missed_the_constraint_refuses(self):
-        tokens.renew(self.pair.refresh)
-        with mock.patch.object(RefreshToken, "check_blacklist"), self.assertRaises(TokenError):
-            tokens.renew(self.pair.refresh)
-        self.assertEqual(BlacklistedToken.objects.count(), 1)
+    def test_looking_at_a_used_token_ends_nothing(self):
+        renewed = tokens.renew(self.pair.refresh)
+        with self.assertRaises(TokenError):
+            tokens.check(self.pair.refresh)
+        tokens.renew(renewed.refresh)
 
-    def test_flushing_removes_expired_rows_only(self):
-        """Hole 10: every refresh adds a row; the daily command takes them away."""
+    def test_signing_out_by_a_used_token_ends_the_family_too(self):
+        renewed = tokens.renew(self.pair.refresh)
+        with self.assertRaises(TokenError):
+            tokens.end(self.pair.refresh)
+        self.refused(renewed.refresh)
+
+    def test_every_token_has_a_number_of_its_own(self):
+        renewed = tokens.renew(self.pair.refresh)
+        claims = [jwt.decode(text, options={"verify_signature": False}) for text in (*self.pair, *renewed)]
+        self.assertEqual(len({one["jti"] for one in claims}), 4)
+        self.assertEqual(len({one["family"] for one in claims}), 1)
+
+    def test_an_access_token_lives_five_minutes(self):
+        claims = jwt.decode(self.pair.access, options={"verify_signature": False})
+        self.assertEqual(claims["exp"] - claims["iat"], 300)
+
+    def test_a_family_is_one_row_however_often_it_is_renewed(self):
+        for _ in range(3):
+            self.pair = tokens.renew(self.pair.refresh)
+        self.assertEqual(TokenFamily.objects.count(), 1)
+
+    def test_flushing_forgets_what_has_run_out_only(self):
+        """Hole 10: every refresh added a row; the daily command takes them away."""
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
             tokens.give_tokens(self.alice)
         call_command("flushexpiredtokens", stdout=mock.Mock())
-        self.assertEqual(OutstandingToken.objects.count(), 1)
+        self.assertEqual(TokenFamily.objects.count(), 1)
         tokens.check(self.pair.refresh)
+
+
+class ForgedTokenTest(SignInCase):
+    """What is signed otherwise than we sign, with the claims of a token that works."""
+
+    def setUp(self):
+        self.access = tokens.give_tokens(self.alice).access
+        self.claims = jwt.decode(self.access, options={"verify_signature": False})
+
+    def assert_refused(self, text):
+        self.assertEqual(self.bearing(text).get(USER).status_code, 401)
+        with self.assertRaises(TokenError):
+            tokens.check(text)
+
+    def test_the_key_is_the_tokens_own(self):
+        self.assertNotEqual(settings.TOKEN_SIGNING_KEY, settings.SECRET_KEY)
+        ours = jwt.encode(self.claims, settings.TOKEN_SIGNING_KEY, algorithm="HS256")
+        self.assertEqual(self.bearing(ours).get(USER).status_code, 200)
+        for key in (settings.SECRET_KEY, "x" * 64, settings.TOKEN_SIGNING_KEY + "x"):
+            self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256"))
+
+    def test_no_other_algorithm_is_heard_be_the_key_right_or_not(self):
+        for algorithm in ("HS384", "HS512"):
+            self.assert_refused(jwt.encode(self.claims, settings.TOKEN_SIGNING_KEY, algorithm=algorithm))
+        self.assert_refused(jwt.encode(self.claims, None, algorithm="none"))
+        _head, body, seal = self.access.split(".")
+        for name in ("none", "None", "NONE", "HS512", "RS256", "", None):
+            other = _segment(json.dumps({"alg": name, "typ": "JWT"}))
+            for end in (seal, ""):
+                self.assert_refused(f"{other}.{body}.{end}")
+
+    def test_no_claim_is_changed(self):
+        head, _body, seal = self.access.split(".")
+        for claim, value in (("user_id", str(self.dan.pk)), ("exp", self.claims["exp"] + 999), ("jti", "x")):
+            body = _segment(json.dumps(self.claims | {claim: value}))
+            self.assert_refused(f"{head}.{body}.{seal}")
+
+    def test_a_key_that_the_token_brings_along_is_not_used(self):
+        key = "k" * 64
+        extra = {
+            "jwk": {"kty": "oct", "k": _segment(key)},
+            "kid": "../../dev/null",
+            "jku": "https://x.example",
+        }
+        self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256", headers=extra))
+
+    def test_a_token_of_another_account_or_none_in_a_family_is_refused(self):
+        for changes in ({"user_id": str(self.bob.pk)}, {"family": ""}, {"family": None}, {"family": "x"}):
+            forged = self.claims | changes
+            self.assert_refused(jwt.encode(forged, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
+        without = {name: value for name, value in self.claims.items() if name != "family"}
+        self.assert_refused(jwt.encode(without, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
+
+
+class EndAtOnceTest(SignInCase):
+    """An access token does not outlive what ended it, for which no request takes a query more."""
+
+    def setUp(self):
+        self.pair = tokens.give_tokens(self.alice)
+        self.mine = self.bearing(self.pair.access)
+        self.elsewhere = self.bearing(tokens.give_tokens(self.alice).access)
+        self.assertEqual(self.mine.get(USER).status_code, 200)
+
+    def assert_ended(self, client=None, pair=None):
+        answer = (client or self.mine).get(USER)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (401, "token_not_valid"))
+        answer = self.client.post(REFRESH, {"refresh": (pair or self.pair).refresh})
+        self.assertEqual(answer.status_code, 401)
+
+    def test_by_signing_out(self):
+        self.client.post(LOGOUT, {"refresh": self.pair.refresh})
+        self.assert_ended()
+        self.assertEqual(self.elsewhere.get(USER).status_code, 200)
+
+    def test_by_a_changed_password(self):
+        body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+        self.assertEqual(self.mine.post(CHANGE, body).status_code, 200)
+        self.assert_ended()
+        self.assert_ended(self.elsewhere)
+
+    def test_by_a_deactivation_and_for_good(self):
+        desk = self.client_class()
+        desk.force_login(self.dan)
+        page = f"/admin/accounts/user/{self.alice.pk}/change/"
+        form = {"username": "alice", "email": self.alice.email, "date_joined_0": "2026-01-02"}
+        form |= {"date_joined_1": "03:04:05"}
+        for active in ({}, {"is_active": "on"}):
+            self.assertEqual(desk.post(page, form | active, format="multipart").status_code, 302)
+            self.assertEqual(User.objects.get(pk=self.alice.pk).is_active, bool(active))
+            self.assert_ended()
+            self.assert_ended(self.elsewhere)
+
+    def test_by_a_theft_that_was_found_out(self):
+        tokens.renew(self.pair.refresh)
+        self.client.post(REFRESH, {"refresh": self.pair.refresh})
+        self.assert_ended()
+
+    def test_a_call_by_token_takes_the_one_query_that_finds_its_account(self):
+        with self.assertNumQueries(1):
+            self.mine.get(USER)
+
+    def test_without_the_look_at_the_family_it_would_live_on(self):
+        """The twin: simplejwt's own look, which knows the account only."""
+        stock = super(type(HeaderOrCookie()), HeaderOrCookie()).get_user
+        self.client.post(LOGOUT, {"refresh": self.pair.refresh})
+        with mock.patch.object(HeaderOrCookie, "get_user", lambda _self, token: stock(token)):
+            self.assertEqual(self.mine.get(USER).status_code, 200)
+        self.assert_ended()
 
 
 class TokenCallsTest(SignInCase):

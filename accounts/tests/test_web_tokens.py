@@ -8,11 +8,10 @@ from unittest import mock
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.test import Client, override_settings
 from rest_framework.test import APIClient
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 from rest_framework_simplejwt.tokens import AccessToken
 
-from accounts import tokens
-from accounts.models import User
+from accounts import tokens, web_tokens
+from accounts.models import TokenFamily, User
 from accounts.tests.case import NEW, REFRESH, USER, WRONG, at_the_second, code_of, give_totp
 from accounts.tokens import TokenError
 from accounts.web_tokens import ACCESS_COOKIE, REFRESH_COOKIE, UNTIL_COOKIE
@@ -245,6 +244,50 @@ class RenewalTest(WebCase):
         self.assertEqual(client.post(RENEW).status_code, 204)
         self.assertEqual(client.get(USER).json()["username"], "alice")
 
+    def test_a_used_one_of_its_own_does_not_sign_a_browser_out(self):
+        """As when two tabs ask at once, or an answer was lost on its way."""
+        browser = self.browser()
+        first = browser.cookies[REFRESH_COOKIE].value
+        browser.say(RENEW)
+        access = browser.cookies[ACCESS_COOKIE].value
+        browser.cookies[REFRESH_COOKIE] = first
+        self.assertEqual(browser.say(RENEW).status_code, 204)
+        tokens.check(access)
+        self.assertEqual(browser.get(USER).status_code, 200)
+
+    def test_a_stolen_one_that_was_used_elsewhere_is_of_no_use_once_the_browser_renews(self):
+        browser = self.browser()
+        stolen = tokens.renew(browser.cookies[REFRESH_COOKIE].value)
+        self.assertEqual(browser.say(RENEW).status_code, 204)
+        for text in stolen:
+            with self.assertRaises(TokenError):
+                tokens.check(text)
+        self.assertEqual((browser.get(USER).status_code, browser.say(RENEW).status_code), (200, 204))
+
+    def test_a_used_one_used_elsewhere_costs_the_browser_one_renewal(self):
+        browser = self.browser()
+        stolen = browser.cookies[REFRESH_COOKIE].value
+        browser.say(RENEW)
+        with self.assertRaises(TokenError):
+            tokens.renew(stolen)
+        self.assertEqual(browser.get(USER).status_code, 401)
+        self.assertEqual((browser.say(RENEW).status_code, browser.get(USER).status_code), (204, 200))
+
+    def test_signing_in_again_in_one_browser_leaves_no_tokens_behind(self):
+        client = Client()
+        client.force_login(self.alice)
+        client.post(RENEW)
+        client.force_login(self.alice)
+        client.post(RENEW)
+        self.assertEqual(TokenFamily.objects.count(), 1)
+
+    def test_a_session_that_was_ended_while_the_renewal_was_on_its_way_gets_none(self):
+        browser = self.browser()
+        with mock.patch.object(web_tokens, "Session") as stored:
+            stored.objects.select_for_update().filter().first.return_value = None
+            answer = browser.say(RENEW)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (401, "signed_out"))
+
     def test_without_a_session_there_is_none_and_the_cookies_go(self):
         browser = self.browser()
         browser.session.flush()
@@ -274,6 +317,14 @@ class SignOutTest(WebCase):
         answer = Client().post(REFRESH, {"refresh": refresh}, content_type="application/json")
         self.assertEqual(answer.status_code, 401)
 
+    def test_ends_the_access_token_at_once(self):
+        browser = self.browser()
+        thief = Client()
+        thief.cookies[ACCESS_COOKIE] = browser.cookies[ACCESS_COOKIE].value
+        self.assertEqual(thief.get(USER).status_code, 200)
+        self.sign_out(browser)
+        self.assertEqual(thief.get(USER).status_code, 401)
+
     def test_ends_all_that_the_session_was_given_and_nothing_else(self):
         browser, other = self.browser(), self.browser()
         program = tokens.give_tokens(self.alice)
@@ -282,15 +333,16 @@ class SignOutTest(WebCase):
             browser.cookies[REFRESH_COOKIE] = "x"
             browser.say(RENEW)
         self.sign_out(browser)
-        good = OutstandingToken.objects.filter(blacklistedtoken=None)
-        self.assertEqual({row.token for row in good}, {program.refresh, other.cookies[REFRESH_COOKIE].value})
+        self.assertEqual(TokenFamily.objects.count(), 2)
+        for good in (program.refresh, other.cookies[REFRESH_COOKIE].value):
+            tokens.check(good)
 
     def test_by_the_administration_too(self):
         desk = self.browser("dan")
         desk.get("/admin/")
         desk.post("/admin/logout/", {"csrfmiddlewaretoken": desk.cookies["csrftoken"].value})
         self.assertFalse(any(desk.has(name) for name in COOKIES))
-        self.assertFalse(OutstandingToken.objects.filter(blacklistedtoken=None).exists())
+        self.assertFalse(TokenFamily.objects.exists())
 
     def test_cookies_that_outlived_their_session_go_with_the_next_page(self):
         browser = self.browser()
@@ -313,4 +365,4 @@ class RenewalRaceTest(RaceTestCase):
         self.assertEqual(self.all_at_once(*[renew] * 5), [(204, 200, 204)] * 5)
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
         browser.post("/user/logout/", form)
-        self.assertFalse(OutstandingToken.objects.filter(blacklistedtoken=None).exists())
+        self.assertFalse(TokenFamily.objects.exists())

@@ -15,6 +15,7 @@ from books.isbn import isbn_of
 from books.languages import language_of
 from books.models import ISBN_TAKEN, Book
 from books.stock import MOST_COPIES_AT_ONCE
+from lori_assignment.addresses import at_site
 from lori_assignment.api_fields import Amount, PlainInteger
 
 KINDS = "1: regular, 2: fiction, 3: novel."
@@ -36,6 +37,13 @@ class CoverField(serializers.Field[Any, Any, Any, Any]):
             return clean_cover(upload)
         except ValidationError as error:
             raise serializers.ValidationError(error.messages) from error
+
+
+class CoverAddress(serializers.ImageField):
+    """The whole address of a book's cover, whatever Host was asked; null where it has none."""
+
+    def to_representation(self, value: Any) -> Any:
+        return at_site(value.url) if value else None
 
 
 class IsbnField(serializers.CharField):

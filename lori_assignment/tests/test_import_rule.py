@@ -29,6 +29,7 @@ WIRING = {
 # Leaves, which every app may import, with what of ours they import themselves.
 LEAVES = {
     "errors": set(),
+    "addresses": set(),
     "api_fields": set(),
     "api_views": set(),
     "api_filters": {"api_fields"},

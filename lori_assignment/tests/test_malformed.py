@@ -8,6 +8,7 @@ from typing import Any
 from unittest import mock
 from urllib.parse import quote
 
+from django import conf
 from django.apps import apps
 from django.db import transaction
 from django.utils import timezone
@@ -97,6 +98,7 @@ class MalformedTestCase(CastTestCase):
         for limit in (
             mock.patch.object(ScopedRateThrottle, "allow_request", lambda *facts: True),
             mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
+            mock.patch.object(conf.settings, "RATE_LIMITS", "off"),
         ):
             limit.start()
             self.addCleanup(limit.stop)

@@ -93,6 +93,8 @@ class ProductionTest(TestCase):
             ("SECRET_KEY", "only-for-development-" * 3),
             ("METRICS_TOKEN", "short"),
             ("METRICS_TOKEN", "x" * 40),
+            ("TOKEN_SIGNING_KEY", "short"),
+            ("TOKEN_SIGNING_KEY", PRODUCTION["SECRET_KEY"]),
             ("SITE_URL", "https://shop.example:abc"),
             ("SITE_URL", "https://shop.example/?x"),
             ("DATABASE_URL", ""),
@@ -115,6 +117,7 @@ class ProductionTest(TestCase):
             ("TIME_ZONE", "Mars/Olympus"),
             ("CURRENCY", "dollars"),
             ("RATE_LIMITS", "maybe"),
+            ("STAFF_SECOND_FACTOR", "perhaps"),
             ("LOG_LEVEL", "loud"),
             ("LOG_FORMAT", "xml"),
         ]
@@ -123,6 +126,16 @@ class ProductionTest(TestCase):
                 stopped = start(**{name: value})
                 self.assertEqual(stopped.returncode, 1)
                 self.assertRegex(stopped.stderr, rf"\Acannot start: {name} .*[.]\n\Z")
+
+    def test_tokens_have_a_key_of_their_own_that_follows_the_secret_unless_it_is_given(self) -> None:
+        show = "SIMPLE_JWT['SIGNING_KEY']"
+        derived = start(show).stdout
+        self.assertEqual(derived, start(show).stdout)
+        self.assertGreaterEqual(len(derived), 64)
+        self.assertNotIn(PRODUCTION["SECRET_KEY"], derived)
+        other = "".join(chr(97 - number) for number in range(60))
+        self.assertNotEqual(derived, start(show, SECRET_KEY=other).stdout)
+        self.assertEqual(start(show, TOKEN_SIGNING_KEY=other).stdout, f"{other!r}\n")
 
     def test_manage_py_says_the_sentence_and_no_traceback(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}

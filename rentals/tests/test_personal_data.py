@@ -11,10 +11,9 @@ from allauth.mfa.models import Authenticator
 from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.test import Client
-from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts import tokens
-from accounts.models import User
+from accounts.models import TokenFamily, User
 from accounts.sign_up import record_address
 from accounts.tests.case import give_totp
 from books.stock import add_book
@@ -33,7 +32,7 @@ PARTS = {
     "account.EmailAddress.user": "email_addresses",
     "mfa.Authenticator.user": "second_factors",
     "usersessions.UserSession.user": "sessions",
-    "token_blacklist.OutstandingToken.user": "tokens",
+    "accounts.TokenFamily.user": "tokens",
     "admin.LogEntry.user": "administration_log",
     "rentals.Rental.user": "rentals",
     "rentals.Hold.user": "holds",
@@ -121,8 +120,8 @@ class PersonalDataTest(CastTestCase):
             self.totp,
             *self.codes,
             *(value for data in stored for value in data.values() if isinstance(value, str)),
-            *OutstandingToken.objects.values_list("token", flat=True),
-            *OutstandingToken.objects.values_list("jti", flat=True),
+            *TokenFamily.objects.values_list("pk", flat=True),
+            *TokenFamily.objects.values_list("current", flat=True),
             self.browser.session.session_key,
         ]
         self.assertGreater(len(secrets), 14)

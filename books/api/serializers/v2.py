@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from rest_framework import serializers
 
-from books.api.fields import KINDS, CoverField, number_of_copies
+from books.api.fields import KINDS, CoverAddress, CoverField, number_of_copies
 from books.models import Book, Kind
 from lori_assignment.api_fields import Choice
 
@@ -36,7 +36,7 @@ class BookIn(serializers.ModelSerializer[Book]):
 
 class BookOut(serializers.ModelSerializer[Book]):
     book_type = Choice(choices=Kind.choices, source="kind", help_text=KINDS)
-    image = serializers.ImageField(source="cover", allow_null=True)
+    image = CoverAddress(source="cover", allow_null=True)
 
     class Meta:
         model = Book

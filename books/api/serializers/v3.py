@@ -5,7 +5,15 @@ from __future__ import annotations
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
-from books.api.fields import KINDS, CoverField, IsbnField, LanguageField, number_of_copies, replacement_price
+from books.api.fields import (
+    KINDS,
+    CoverAddress,
+    CoverField,
+    IsbnField,
+    LanguageField,
+    number_of_copies,
+    replacement_price,
+)
 from books.models import BARCODE_TAKEN, EARLIEST_YEAR, LATEST_YEAR, Book, Copy, Kind
 from lori_assignment.api_fields import Choice, PlainInteger, PlainKey
 
@@ -59,7 +67,7 @@ class BookIn(serializers.ModelSerializer[Book]):
 
 class BookOut(serializers.ModelSerializer[Book]):
     book_type = Choice(choices=Kind.choices, source="kind", help_text=KINDS)
-    image = serializers.ImageField(source="cover", allow_null=True)
+    image = CoverAddress(source="cover", allow_null=True)
     copies = serializers.IntegerField(source="copies_in_service", help_text="Copies in service.")
     available = serializers.IntegerField(help_text="How many of them can be rented now.")
 

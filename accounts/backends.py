@@ -1,0 +1,54 @@
+"""The one place where a password is checked, whoever asks: one look-up, one count, one hash."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from allauth.account.auth_backends import AuthenticationBackend
+from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import make_password
+from django.http import HttpRequest
+from django.utils import timezone
+
+from accounts import attempts
+from accounts.models import User
+
+
+class PasswordBackend(AuthenticationBackend):
+    """In place of Django's and allauth's, which compute a hash each, and count after it or not at all."""
+
+    def authenticate(
+        self,
+        request: HttpRequest | None,
+        username: str | None = None,
+        password: str | None = None,
+        **more: Any,
+    ) -> User | None:
+        """The active account that is called so, by username or e-mail address, and has this password.
+
+        Raises TooMany, before any hash is computed.
+        """
+        login = (username or more.get("email") or "").strip()
+        if not login or not password:
+            return None
+        account = account_called(login)
+        attempt = attempts.begin(request, login=login, account=account, at=timezone.now())
+        if account is None:
+            # As much work as for one that exists, so that the time does not tell.
+            make_password(password)
+            return None
+        if not account.check_password(password):
+            return None
+        if attempt:
+            attempt.was_right()
+        return account if self.user_can_authenticate(account) else None
+
+
+def account_called(login: str) -> User | None:
+    """By its username, which has no @, or by its e-mail address: in any case, and in as many queries
+    whether there is one or not."""
+    if "@" not in login:
+        return User.objects.filter(username__iexact=login).first()
+    confirmed = EmailAddress.objects.filter(email=login.lower(), verified=True).select_related("user").first()
+    own = User.objects.filter(email__iexact=login).first()
+    return confirmed.user if confirmed else own

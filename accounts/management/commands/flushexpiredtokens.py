@@ -1,0 +1,23 @@
+"""manage.py flushexpiredtokens: forget the sign-ins whose tokens have run out, and old failed ones."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from accounts import attempts, tokens
+
+
+class Command(BaseCommand):
+    help = (
+        "Forgets the sign-ins whose refresh tokens have run out, and counts of wrong passwords that no "
+        "longer matter. To be run daily."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        now = timezone.now()
+        signed_in, counts = tokens.forget_expired(at=now), attempts.forget_expired(at=now)
+        if options["verbosity"]:
+            self.stdout.write(f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords.")

@@ -1,0 +1,209 @@
+"""Whether there is an account is told by nothing: not by the answer, not by the work, not by the time."""
+
+from __future__ import annotations
+
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import partial
+from unittest import mock
+
+from allauth.account.models import EmailAddress
+from django.contrib.auth.hashers import MD5PasswordHasher, PBKDF2PasswordHasher, make_password
+from django.core import mail
+from django.core.cache import cache
+from django.core.mail.backends.locmem import EmailBackend
+from django.db import connection
+from django.test import Client, SimpleTestCase, override_settings
+from django.test.utils import CaptureQueriesContext
+from rest_framework.test import APIClient
+
+from accounts import mail as shops_mail
+from accounts.hashers import OwaspArgon2
+from accounts.models import User
+from accounts.sign_up import record_address
+from accounts.tests.case import LOGIN, RESET, TOKEN, WRONG, SignInCase
+from lori_assignment import settings as written
+from lori_assignment.cast import PASSWORD, RaceTestCase
+
+RESEND = "/api/rest-auth/registration/resend-email/"
+HASHERS = ["accounts.hashers.OwaspArgon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+
+
+class HashTest(SignInCase):
+    def test_new_passwords_are_kept_as_owasp_says(self):
+        self.assertEqual(written.PASSWORD_HASHERS[0], HASHERS[0])
+        with override_settings(PASSWORD_HASHERS=HASHERS):
+            self.assertTrue(make_password("x").startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$"))
+
+    @override_settings(PASSWORD_HASHERS=HASHERS)
+    def test_an_old_hash_is_made_anew_at_the_next_sign_in(self):
+        costly = type("Costly", (OwaspArgon2,), {"memory_cost": 102400, "parallelism": 8})()
+        for old in (
+            costly.encode(PASSWORD, "0123456789abcdefghijkl"),
+            PBKDF2PasswordHasher().encode(PASSWORD, "0123456789abcdefghijkl", iterations=1000),
+        ):
+            User.objects.filter(pk=self.alice.pk).update(password=old)
+            self.assertEqual(self.sign_in(password=WRONG).status_code, 401)
+            self.alice.refresh_from_db()
+            self.assertEqual(self.alice.password, old)
+            answer = self.sign_in()
+            self.alice.refresh_from_db()
+            self.assertIn("m=19456,t=2,p=1", self.alice.password)
+            # The tokens are of the new one.
+            self.assertEqual(
+                self.bearing(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
+            )
+            self.assertEqual(self.sign_in().status_code, 200)
+
+
+class PasswordWorkTest(SignInCase):
+    """A wrong password, an unknown name, a deactivated account and one that has no password."""
+
+    def setUp(self):
+        cache.clear()
+        for user in (self.alice, self.bob, self.carol):
+            record_address(user)
+        EmailAddress.objects.filter(user=self.bob).update(verified=True)
+        User.objects.filter(pk=self.bob.pk).update(is_active=False)
+        self.carol.set_unusable_password()
+        self.carol.save()
+
+    def work(self, call):
+        """The answer, the hashes that were computed for it, and the statements."""
+        encode = MD5PasswordHasher.encode
+        hashes = mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode)
+        with hashes as computed, CaptureQueriesContext(connection) as taken:
+            answer = call()
+        statements = sum("SAVEPOINT" not in query["sql"] for query in taken)
+        return answer, computed.call_count, statements
+
+    def test_take_one_hash_and_the_same_statements_and_answer_alike(self):
+        logins = ("alice", "bob", "carol", "nobody")
+        for door in (TOKEN, LOGIN):
+            for names in (logins, [f"{name}@example.org" for name in logins]):
+                self.work(lambda door=door: self.sign_in("somebody", WRONG, door=door))
+                done = [self.work(partial(self.sign_in, name, WRONG, door=door)) for name in names]
+                self.assertEqual({hashes for _, hashes, _ in done}, {1})
+                self.assertEqual(len({statements for *_, statements in done}), 1, done)
+                self.assertEqual(len({answer.content for answer, *_ in done}), 1)
+                self.assertEqual(len({str(sorted(answer.headers.items())) for answer, *_ in done}), 1)
+
+    def test_on_the_web_too(self):
+        def sign_in(name):
+            return Client().post("/user/login/", {"login": name, "password": WRONG})
+
+        self.work(partial(sign_in, "somebody"))
+        done = [self.work(partial(sign_in, name)) for name in ("alice", "bob", "carol", "nobody")]
+        self.assertEqual({(hashes, statements) for _, hashes, statements in done}, {(1, done[0][2])})
+        self.assertEqual(len({answer.context["form"].non_field_errors()[0] for answer, *_ in done}), 1)
+
+    def test_without_the_hash_for_an_unknown_name_its_absence_tells(self):
+        """The twin."""
+        with mock.patch("accounts.backends.make_password"):
+            done = [self.work(partial(self.sign_in, name, WRONG))[1] for name in ("alice", "nobody")]
+        self.assertEqual(done, [1, 0])
+
+
+@override_settings(PASSWORD_HASHERS=HASHERS)
+class PasswordTimeTest(SignInCase):
+    def seconds(self, *names):
+        """What each took of the processor, at best: other work that goes on beside does not count."""
+        took = {name: [] for name in names}
+        for number in range(8):
+            client = APIClient(REMOTE_ADDR=f"192.0.2.{number}")
+            for name in names:
+                began = time.thread_time()
+                client.post(TOKEN, {"username": name, "password": WRONG})
+                took[name].append(time.thread_time() - began)
+        return [min(took[name]) for name in names]
+
+    def test_an_unknown_name_takes_as_long_as_a_wrong_password(self):
+        self.alice.set_password(PASSWORD)
+        self.alice.save()
+        _, wrong, unknown = self.seconds("somebody", "alice", "nobody")
+        self.assertLess(max(wrong, unknown) / min(wrong, unknown), 1.4)
+        with mock.patch("accounts.backends.make_password"):
+            _, wrong, unknown = self.seconds("somebody", "alice", "nobody")
+        # The twin: without its hash it is answered at once.
+        self.assertGreater(wrong / unknown, 1.4)
+
+
+class MailWorkTest(SignInCase):
+    """A mail that anybody can ask for, to an address of an account and to a stranger's."""
+
+    def setUp(self):
+        cache.clear()
+        record_address(self.alice)
+
+    def asked(self):
+        web = partial(Client().post, "/user/password/reset/")
+        for path, post in ((RESET, self.client.post), (RESEND, self.client.post), ("web", web)):
+            for address in ("alice@example.org", "nobody@example.org"):
+                path_or_none = () if path == "web" else (path,)
+                yield path, partial(post, *path_or_none, {"email": address})
+
+    def test_the_answer_takes_the_same_statements_and_waits_for_no_mail(self):
+        with override_settings(MAIL_AFTERWARDS=True), mock.patch.object(shops_mail, "_postmen") as postmen:
+            done = {}
+            for path, ask in self.asked():
+                cache.clear()
+                with CaptureQueriesContext(connection) as taken, self.captureOnCommitCallbacks(execute=True):
+                    answer = ask()
+                kept = done.setdefault(path, [])
+                kept.append((answer.status_code, answer.content, len(taken), len(mail.outbox)))
+        for path, (known, unknown) in done.items():
+            self.assertEqual(known, unknown, path)
+            self.assertEqual(known[3], 0, path)
+        self.assertEqual(postmen.submit.call_count, 6)
+
+    def test_the_mails_go_out_all_the_same(self):
+        for _path, ask in self.asked():
+            ask()
+        # But that nobody waits for a confirmation of a stranger's address.
+        self.assertEqual(len(mail.outbox), 5)
+
+
+class SlowBackend(EmailBackend):
+    SECONDS = 1.5
+
+    def send_messages(self, messages):
+        time.sleep(self.SECONDS)
+        return super().send_messages(messages)
+
+
+@override_settings(MAIL_AFTERWARDS=True)
+class SlowMailTest(RaceTestCase):
+    """Really in a thread, with a mail server that takes its time."""
+
+    @contextmanager
+    def postmen(self):
+        """All that they were given is done at the end, their connections closed included."""
+        with ThreadPoolExecutor(max_workers=2) as pool, mock.patch.object(shops_mail, "_postmen", pool):
+            yield
+
+    def test_nobody_waits_for_it(self):
+        cache.clear()
+        self.addCleanup(cache.clear)
+        slow = f"{SlowBackend.__module__}.SlowBackend"
+        with mock.patch("django.conf.settings.EMAIL_BACKEND", slow), self.postmen():
+            began = time.monotonic()
+            for address in ("alice@example.org", "nobody@example.org"):
+                self.assertEqual(APIClient().post(RESET, {"email": address}).status_code, 200)
+            self.assertLess(time.monotonic() - began, SlowBackend.SECONDS)
+        self.assertEqual(
+            sorted("/user/password/reset/key/" in message.body for message in mail.outbox), [False, True]
+        )
+
+    def test_one_that_fails_stops_none_of_those_after_it(self):
+        with self.assertLogs("accounts.mail", "ERROR"), self.postmen():
+            shops_mail.afterwards(lambda: 1 / 0)
+            shops_mail.afterwards(lambda: mail.send_mail("x", "x", None, ["alice@example.org"]))
+        self.assertEqual(len(mail.outbox), 1)
+
+
+class HasherParametersTest(SimpleTestCase):
+    def test_are_owasps(self):
+        self.assertEqual(
+            (OwaspArgon2.memory_cost, OwaspArgon2.time_cost, OwaspArgon2.parallelism), (19456, 2, 1)
+        )

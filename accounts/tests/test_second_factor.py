@@ -1,0 +1,108 @@
+"""Staff who have no second factor, where the shop wants one."""
+
+from __future__ import annotations
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.test import Client, override_settings
+
+from accounts import tokens
+from accounts.models import User
+from accounts.sign_up import record_address
+from accounts.tests.case import LOGIN, REFRESH, TOKEN, USER, SignInCase, at_the_second, code_of, give_totp
+from accounts.tests.test_web_tokens import RENEW
+from accounts.web_tokens import ACCESS_COOKIE
+from lori_assignment.cast import PASSWORD
+
+NOW = 1_800_000_000
+SETUP = "/user/2fa/"
+PAGES = ("/", "/home", "/rentals/", "/balance", "/user/profile/", "/admin/", "/admin/accounts/user/")
+
+
+@override_settings(STAFF_SECOND_FACTOR=True)
+class StaffTest(SignInCase):
+    def browser(self, login="carol"):
+        browser = Client()
+        browser.post("/user/login/", {"login": login, "password": PASSWORD})
+        return browser
+
+    def test_without_one_the_api_gives_no_tokens_and_says_where_to_get_one(self):
+        for login in ("carol", "dan"):
+            for door in (TOKEN, LOGIN):
+                answer = self.sign_in(login, door=door)
+                self.assertEqual(
+                    (answer.status_code, answer.json()["code"]), (401, "second_factor_required"), login
+                )
+        self.assertEqual(self.sign_in("alice").status_code, 200)
+
+    def test_with_one_the_api_gives_them_for_a_code(self):
+        secret = give_totp(self.carol)
+        self.assertEqual(self.sign_in("carol").json()["code"], "otp_required")
+        with at_the_second(NOW):
+            answer = self.sign_in("carol", otp=code_of(secret, NOW))
+        self.assertEqual(self.bearing(answer.json()["token"]).get(USER).status_code, 200)
+
+    def test_recovery_codes_alone_are_none(self):
+        RecoveryCodes.activate(self.carol)
+        self.assertEqual(self.browser().get("/admin/").status_code, 302)
+        code = Authenticator.objects.get().wrap().get_unused_codes()[0]
+        self.assertEqual(self.sign_in("carol", otp=code).status_code, 401)
+
+    def test_every_page_leads_to_where_one_is_set_up(self):
+        for login in ("carol", "dan"):
+            browser = self.browser(login)
+            for path in PAGES:
+                answer = browser.get(path)
+                self.assertRedirects(answer, SETUP, fetch_redirect_response=False)
+            self.assertEqual(browser.post("/user/profile/", {"name": "x"}).status_code, 302)
+            self.assertNotEqual(User.objects.get(username=login).name, "x")
+            answer = browser.get("/home", headers={"HX-Request": "true"})
+            self.assertEqual(answer.headers["HX-Redirect"], SETUP)
+            self.assertContains(browser.get(SETUP), "Staff sign in with a second factor")
+
+    def test_where_it_is_set_up_and_the_way_out_are_open(self):
+        record_address(self.carol)
+        EmailAddress.objects.update(verified=True)
+        browser = self.browser()
+        browser.post("/user/reauthenticate/", {"password": PASSWORD})
+        for path in (SETUP, "/user/2fa/totp/activate/", "/user/2fa/webauthn/add/", "/user/email/"):
+            self.assertEqual(browser.get(path).status_code, 200, path)
+        self.assertEqual(browser.post("/user/logout/").status_code, 302)
+        self.assertNotIn("_auth_user_id", browser.session)
+
+    def test_the_browser_gets_its_tokens_when_it_is_set_up(self):
+        browser = self.browser()
+        self.assertNotIn(ACCESS_COOKIE, browser.cookies)
+        self.assertEqual(browser.post(RENEW).status_code, 401)
+        give_totp(self.carol)
+        self.assertEqual(browser.post(RENEW).status_code, 204)
+        self.assertEqual((browser.get("/admin/").status_code, browser.get(USER).status_code), (200, 200))
+
+    def test_tokens_from_before_are_no_good(self):
+        with override_settings(STAFF_SECOND_FACTOR=False):
+            pair = tokens.give_tokens(self.carol)
+            self.assertEqual(self.bearing(pair.access).get(USER).status_code, 200)
+        self.assertEqual(self.bearing(pair.access).get(USER).status_code, 401)
+        self.assertEqual(self.client.post(REFRESH, {"refresh": pair.refresh}).status_code, 401)
+
+    def test_who_becomes_staff_needs_one_from_then_on(self):
+        browser, mine = self.browser("alice"), self.bearing(tokens.give_tokens(self.alice).access)
+        self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (200, 200))
+        User.objects.filter(pk=self.alice.pk).update(is_staff=True)
+        self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (302, 401))
+
+    def test_a_call_takes_no_query_for_it(self):
+        give_totp(self.carol)
+        mine = self.bearing(tokens.give_tokens(self.carol).access)
+        with self.assertNumQueries(1):
+            self.assertEqual(mine.get(USER).status_code, 200)
+
+    def test_members_and_strangers_are_let_be(self):
+        for client in (self.browser("alice"), Client()):
+            self.assertEqual(client.get("/home").status_code, 200)
+
+    @override_settings(STAFF_SECOND_FACTOR=False)
+    def test_where_the_shop_does_not_want_one_staff_need_none(self):
+        self.assertEqual(self.sign_in("carol").status_code, 200)
+        self.assertEqual(self.browser().get("/admin/").status_code, 200)
