@@ -56,7 +56,7 @@ class AliveTest(SimpleTestCase):
                     self.assertEqual(answer["Cache-Control"], "no-store")
                     self.assertFalse(answer.cookies)
 
-    def test_it_stands_first_and_anywhere_else_the_check_fails(self) -> None:
+    def test_behind_what_minds_the_host_the_check_fails(self) -> None:
         for middleware in (behind_security(), [name for name in settings.MIDDLEWARE if name != HEALTH]):
             with override_settings(MIDDLEWARE=middleware):
                 self.assertNotEqual(Client().get("/healthz", **BY_ADDRESS).status_code, 200)
