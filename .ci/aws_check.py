@@ -47,7 +47,7 @@ try:
 except FileNotFoundError:
     print(book.cover.url)
 """
-# It asks the database, and wants no static files to be collected, which would take longer than all else.
+# It asks the database, and wants no static files, whose collection would take longer than all else.
 CATALOGUE = "/api/v3/books/"
 
 

@@ -29,6 +29,8 @@ class Server:
         self.reads = 0
         self.tries: list[str] = []
         self.down = self.sealed = False
+        # Where all who are refused wait for each other.
+        self.line: threading.Barrier | None = None
 
     def rotate(self, password: str) -> None:
         self.password = self.held = password
@@ -44,6 +46,8 @@ class Server:
         if self.down:
             raise OperationalError('connection to server at "10.0.0.9", port 5432 failed: Connection refused')
         if (given["user"], given["password"]) != ("lori", self.password):
+            if self.line:
+                self.line.wait(timeout=10)
             raise OperationalError('FATAL:  password authentication failed for user "lori"')
         return mock.Mock()
 
@@ -126,10 +130,9 @@ class RotationTest(SimpleTestCase):
     def test_of_many_threads_that_are_refused_one_reads_it(self) -> None:
         self.connect()
         self.server.rotate("second")
-        line, failed = threading.Barrier(8), []
+        self.server.line, failed = threading.Barrier(8), []
 
         def run() -> None:
-            line.wait(timeout=10)
             try:
                 self.connect()
             except Exception as error:  # noqa: BLE001  # The test looks at what came out.
