@@ -12,6 +12,7 @@ from django.db.models import Model, QuerySet
 from rest_framework_simplejwt.token_blacklist.models import OutstandingToken
 
 from accounts.models import CLOSED, User
+from lori_assignment.models import KeptAnswer
 
 
 def forget(user: User) -> None:
@@ -35,6 +36,7 @@ def forget(user: User) -> None:
     OutstandingToken.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).delete()
+    KeptAnswer.objects.filter(user=user).delete()
     user.groups.clear()
     user.user_permissions.clear()
 

@@ -25,6 +25,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.test import APIRequestFactory
 
 from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
+from lori_assignment.api_idempotency import HEADER, LONGEST_KEY
 
 INFO = openapi.Info(
     title="Lori Books",
@@ -102,7 +103,8 @@ ERRORS = {
     "403": _plain("Staff only.", "Only staff may do this.", "permission_denied"),
     "404": _plain("There is none, or none that you may see.", "Not found.", "not_found"),
     "409": _error(
-        "A rule says no.",
+        "A rule says no; or the call with this `Idempotency-Key` is being done at this moment, and "
+        "`Retry-After` says when to ask again.",
         REFUSAL,
         {
             "detail": "No copy of this book is free.",
@@ -116,8 +118,26 @@ ERRORS = {
         'Unsupported media type "text/plain" in request.',
         "unsupported_media_type",
     ),
+    "422": _plain(
+        "The key in `Idempotency-Key` was sent with another call.",
+        "This Idempotency-Key was sent with another call; each new call needs a new one.",
+        "idempotency_key_reused",
+    ),
     "429": _plain("Too often; `Retry-After` says when again.", "Request was throttled.", "throttled"),
 }
+
+IDEMPOTENCY_KEY = openapi.Parameter(
+    HEADER,
+    openapi.IN_HEADER,
+    description=(
+        "A text of your own for this one call, such as a UUID. Sent again within 24 hours, the same call "
+        "with the same key does nothing and is answered as before, with `Idempotency-Replayed: true`."
+    ),
+    required=False,
+    type=openapi.TYPE_STRING,
+    min_length=1,
+    max_length=LONGEST_KEY,
+)
 
 
 class OperationDocs(SwaggerAutoSchema):
@@ -145,6 +165,14 @@ class OperationDocs(SwaggerAutoSchema):
 
     def _is_for_anyone(self) -> bool:
         return any(isinstance(permission, AllowAny) for permission in self.view.get_permissions())
+
+    @property
+    def is_idempotent(self) -> bool:
+        return getattr(getattr(self.view, self.action), "is_idempotent", False)
+
+    def add_manual_parameters(self, parameters: list[openapi.Parameter]) -> list[openapi.Parameter]:
+        headers = [IDEMPOTENCY_KEY] if self.is_idempotent else []
+        return super().add_manual_parameters(parameters) + headers
 
     def get_request_serializer(self) -> Any:
         if self.method == "DELETE" or self.overrides.get("request_body") is no_body:
@@ -204,6 +232,8 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("409")
         if has_body:
             statuses += ["413", "415"]
+        if self.is_idempotent:
+            statuses.append("422")
         if getattr(self.view, "throttle_scope", None):
             statuses.append("429")
         return statuses

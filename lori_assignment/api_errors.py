@@ -29,7 +29,8 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
     """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
     if isinstance(error, Refusal):
         set_rollback()
-        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT)
+        later = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT, headers=later)
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(_("The body is too large."))
     elif isinstance(error, SuspiciousOperation):

@@ -19,6 +19,7 @@ from books import stock
 from books.api.filters import BookFilter, CopyFilter
 from books.api.serializers import v1, v2, v3
 from books.models import Book, Copy
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import free_copies, with_availability
 from rentals.price_lists import quote
@@ -57,6 +58,7 @@ class BookViewSet(ResourceViewSet[Book]):
         """See one book"""
         return Response(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Add a book, with its first copies"""
         given = self.get_serializer(data=request.data)
@@ -141,6 +143,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         """See one copy"""
         return Response(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Add a copy of a book"""
         given = self.get_serializer(data=request.data)

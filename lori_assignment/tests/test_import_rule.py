@@ -25,6 +25,8 @@ LEAVES = {
     "money": set(),
     "pages": {"errors"},
     "keyset": set(),
+    "models": set(),
+    "api_idempotency": {"errors", "models"},
 }
 # Doors: how people and programs come in.
 DOORS = ("admin", "api", "forms", "management", "urls", "views")

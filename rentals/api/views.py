@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals import ledger, services
 from rentals.api.fields import Status
@@ -62,6 +63,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         """See one rental"""
         return self._answer(self.get_object())
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Rent a book"""
         given = self.get_serializer(data=request.data)
@@ -97,6 +99,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         services.void_rental(rental=rental, at=self.now, actor=self.caller)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @idempotent
     def bring_back(self, request: Request, **kwargs: Any) -> Response:
         """Bring a rental back"""
         rental = self.get_object()
@@ -104,6 +107,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         return self._bring_back(rental, given.validated_data)
 
+    @idempotent
     @swagger_auto_schema(request_body=no_body)
     def renew(self, request: Request, **kwargs: Any) -> Response:
         """Renew a rental"""
