@@ -112,6 +112,11 @@ ERRORS = {
             "reasons": [{"detail": "No copy of this book is free.", "code": "book_unavailable"}],
         },
     ),
+    "412": _plain(
+        "It is not, or not any more, what `If-Match` says.",
+        "This has changed since you read it; read it again.",
+        "precondition_failed",
+    ),
     "413": _plain("The body is too large.", "A body may have at most 1 MiB.", "too_large"),
     "415": _plain(
         "The body is neither JSON nor a form.",
@@ -137,6 +142,24 @@ IDEMPOTENCY_KEY = openapi.Parameter(
     type=openapi.TYPE_STRING,
     min_length=1,
     max_length=LONGEST_KEY,
+)
+
+ETAG = {
+    "ETag": {"type": openapi.TYPE_STRING, "description": "Of this answer, for If-None-Match and If-Match."}
+}
+IF_NONE_MATCH = openapi.Parameter(
+    "If-None-Match",
+    openapi.IN_HEADER,
+    description="The ETag of what the client has: 304 while it is still that.",
+    required=False,
+    type=openapi.TYPE_STRING,
+)
+IF_MATCH = openapi.Parameter(
+    "If-Match",
+    openapi.IN_HEADER,
+    description="The ETag of what the client has read: 412 when it has changed since.",
+    required=False,
+    type=openapi.TYPE_STRING,
 )
 
 
@@ -170,8 +193,21 @@ class OperationDocs(SwaggerAutoSchema):
     def is_idempotent(self) -> bool:
         return getattr(getattr(self.view, self.action), "is_idempotent", False)
 
+    @property
+    def is_read_with_etag(self) -> bool:
+        return getattr(self.view, "has_etags", False) and self.action == "retrieve"
+
+    @property
+    def is_changed_by_etag(self) -> bool:
+        changes = ("update", "partial_update", "destroy", "bring_back", "renew")
+        return getattr(self.view, "has_etags", False) and self.action in changes
+
     def add_manual_parameters(self, parameters: list[openapi.Parameter]) -> list[openapi.Parameter]:
         headers = [IDEMPOTENCY_KEY] if self.is_idempotent else []
+        if self.is_read_with_etag:
+            headers.append(IF_NONE_MATCH)
+        if self.is_changed_by_etag:
+            headers.append(IF_MATCH)
         return super().add_manual_parameters(parameters) + headers
 
     def get_request_serializer(self) -> Any:
@@ -194,6 +230,11 @@ class OperationDocs(SwaggerAutoSchema):
             if self.version == "v3" and self.should_page():
                 schema = self._cursor_page(schema)
         status = "201" if self.action == "create" else str(getattr(self.view, "answer_status", 200))
+        if self.is_read_with_etag:
+            return {
+                status: openapi.Response("Done.", schema, headers=ETAG),
+                "304": openapi.Response("It is still what `If-None-Match` says."),
+            }
         return {status: openapi.Response("Done.", schema)}
 
     def _cursor_page(self, rows: openapi.Schema) -> openapi.Schema:
@@ -232,6 +273,8 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("409")
         if has_body:
             statuses += ["413", "415"]
+        if self.is_changed_by_etag:
+            statuses.append("412")
         if self.is_idempotent:
             statuses.append("422")
         if getattr(self.view, "throttle_scope", None):

@@ -19,7 +19,8 @@ WIRING = {
 LEAVES = {
     "errors": set(),
     "api_fields": set(),
-    "api_views": set(),
+    "api_views": {"api_conditions"},
+    "api_conditions": set(),
     "api_filters": {"api_fields"},
     "admin_pages": {"errors"},
     "money": set(),

@@ -28,6 +28,7 @@ SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 class RentalViewSet(ResourceViewSet[Rental]):
     tag = "rentals"
+    has_etags = True
     filterset_class = RentalFilter
     lookup_field = "ref"
 
@@ -85,8 +86,9 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         if given.validated_data.get("status") == Status.RETURNED:
             return self._bring_back(rental, given.validated_data)
-        if "status" in given.validated_data:
-            services.refuse_unless_open(rental)
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            if "status" in given.validated_data:
+                services.refuse_unless_open(rental)
         return self._answer(rental)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
@@ -96,7 +98,8 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Make a rental void that was made by mistake"""
         rental = self.get_object()
-        services.void_rental(rental=rental, at=self.now, actor=self.caller)
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            services.void_rental(rental=rental, at=self.now, actor=self.caller)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @idempotent
@@ -111,17 +114,26 @@ class RentalViewSet(ResourceViewSet[Rental]):
     @swagger_auto_schema(request_body=no_body)
     def renew(self, request: Request, **kwargs: Any) -> Response:
         """Renew a rental"""
-        return self._answer(services.renew_rental(rental=self.get_object(), at=self.now))
+        rental = self.get_object()
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            renewed = services.renew_rental(rental=rental, at=self.now)
+        return self._answer(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
-        returned = services.return_rental(
-            rental=rental, at=given.get("date_returned") or self.now, actor=self.caller, now=self.now
-        )
+        at = given.get("date_returned") or self.now
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            returned = services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now)
         return self._answer(returned)
 
     def _answer(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:
+        return self.answer_one(self._written(rental), status_code)
+
+    def shown(self, pk: Any) -> Any:
+        return self._written(self.get_queryset().get(pk=pk))
+
+    def _written(self, rental: Rental) -> Any:
         answer = SHAPES[self.api_version].RentalOut
-        return Response(answer(rental, context=self.get_serializer_context()).data, status=status_code)
+        return answer(rental, context=self.get_serializer_context()).data
 
 
 class MemberViewSet(ResourceViewSet[Any]):
