@@ -34,7 +34,8 @@ INFO = openapi.Info(
         "The API of a book-rental shop. Sign in with `POST /api-token-auth/`, press *Authorize* and enter "
         "the word `JWT`, a space and the token; whoever is signed in on the web needs neither on this page. "
         "v3 is the current version; v1 and v2 keep the shape of the first service. Every path answers with "
-        "and without a trailing slash."
+        "and without a trailing slash. Errors come as `application/problem+json` (RFC 9457) to who "
+        "accepts it by name."
     ),
 )
 

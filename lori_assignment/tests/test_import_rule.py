@@ -26,6 +26,7 @@ LEAVES = {
     "money": set(),
     "pages": {"errors"},
     "keyset": set(),
+    "problems": set(),
     "models": set(),
     "api_idempotency": {"errors", "models"},
 }
