@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
 
 from accounts.models import CLOSED, TokenFamily, User
+from lori_assignment.models import KeptAnswer
 
 
 def forget(user: User) -> None:
@@ -33,6 +34,7 @@ def forget(user: User) -> None:
     TokenFamily.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).delete()
+    KeptAnswer.objects.filter(user=user).delete()
     user.groups.clear()
     user.user_permissions.clear()
 

@@ -25,6 +25,7 @@ from rest_framework.serializers import Serializer
 from rest_framework.test import APIRequestFactory
 
 from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
+from lori_assignment.api_idempotency import HEADER, LONGEST_KEY
 
 INFO = openapi.Info(
     title="Lori Books",
@@ -33,7 +34,8 @@ INFO = openapi.Info(
         "The API of a book-rental shop. Sign in with `POST /api-token-auth/`, press *Authorize* and enter "
         "the word `JWT`, a space and the token; whoever is signed in on the web needs neither on this page. "
         "v3 is the current version; v1 and v2 keep the shape of the first service. Every path answers with "
-        "and without a trailing slash."
+        "and without a trailing slash. Errors come as `application/problem+json` (RFC 9457) to who "
+        "accepts it by name."
     ),
 )
 
@@ -102,7 +104,8 @@ ERRORS = {
     "403": _plain("Staff only.", "Only staff may do this.", "permission_denied"),
     "404": _plain("There is none, or none that you may see.", "Not found.", "not_found"),
     "409": _error(
-        "A rule says no.",
+        "A rule says no; or the call with this `Idempotency-Key` is being done at this moment, and "
+        "`Retry-After` says when to ask again.",
         REFUSAL,
         {
             "detail": "No copy of this book is free.",
@@ -110,14 +113,55 @@ ERRORS = {
             "reasons": [{"detail": "No copy of this book is free.", "code": "book_unavailable"}],
         },
     ),
+    "412": _plain(
+        "It is not, or not any more, what `If-Match` says.",
+        "This has changed since you read it; read it again.",
+        "precondition_failed",
+    ),
     "413": _plain("The body is too large.", "A body may have at most 1 MiB.", "too_large"),
     "415": _plain(
         "The body is neither JSON nor a form.",
         'Unsupported media type "text/plain" in request.',
         "unsupported_media_type",
     ),
+    "422": _plain(
+        "The key in `Idempotency-Key` was sent with another call.",
+        "This Idempotency-Key was sent with another call; each new call needs a new one.",
+        "idempotency_key_reused",
+    ),
     "429": _plain("Too often; `Retry-After` says when again.", "Request was throttled.", "throttled"),
 }
+
+IDEMPOTENCY_KEY = openapi.Parameter(
+    HEADER,
+    openapi.IN_HEADER,
+    description=(
+        "A text of your own for this one call, such as a UUID. Sent again within 24 hours, the same call "
+        "with the same key does nothing and is answered as before, with `Idempotency-Replayed: true`."
+    ),
+    required=False,
+    type=openapi.TYPE_STRING,
+    min_length=1,
+    max_length=LONGEST_KEY,
+)
+
+ETAG = {
+    "ETag": {"type": openapi.TYPE_STRING, "description": "Of this answer, for If-None-Match and If-Match."}
+}
+IF_NONE_MATCH = openapi.Parameter(
+    "If-None-Match",
+    openapi.IN_HEADER,
+    description="The ETag of what the client has: 304 while it is still that.",
+    required=False,
+    type=openapi.TYPE_STRING,
+)
+IF_MATCH = openapi.Parameter(
+    "If-Match",
+    openapi.IN_HEADER,
+    description="The ETag of what the client has read: 412 when it has changed since.",
+    required=False,
+    type=openapi.TYPE_STRING,
+)
 
 
 class OperationDocs(SwaggerAutoSchema):
@@ -146,6 +190,27 @@ class OperationDocs(SwaggerAutoSchema):
     def _is_for_anyone(self) -> bool:
         return any(isinstance(permission, AllowAny) for permission in self.view.get_permissions())
 
+    @property
+    def is_idempotent(self) -> bool:
+        return getattr(getattr(self.view, self.action), "is_idempotent", False)
+
+    @property
+    def is_read_with_etag(self) -> bool:
+        return getattr(self.view, "has_etags", False) and self.action == "retrieve"
+
+    @property
+    def is_changed_by_etag(self) -> bool:
+        changes = ("update", "partial_update", "destroy", "bring_back", "renew")
+        return getattr(self.view, "has_etags", False) and self.action in changes
+
+    def add_manual_parameters(self, parameters: list[openapi.Parameter]) -> list[openapi.Parameter]:
+        headers = [IDEMPOTENCY_KEY] if self.is_idempotent else []
+        if self.is_read_with_etag:
+            headers.append(IF_NONE_MATCH)
+        if self.is_changed_by_etag:
+            headers.append(IF_MATCH)
+        return super().add_manual_parameters(parameters) + headers
+
     def get_request_serializer(self) -> Any:
         if self.method == "DELETE" or self.overrides.get("request_body") is no_body:
             return None
@@ -166,6 +231,11 @@ class OperationDocs(SwaggerAutoSchema):
             if self.version == "v3" and self.should_page():
                 schema = self._cursor_page(schema)
         status = "201" if self.action == "create" else str(getattr(self.view, "answer_status", 200))
+        if self.is_read_with_etag:
+            return {
+                status: openapi.Response("Done.", schema, headers=ETAG),
+                "304": openapi.Response("It is still what `If-None-Match` says."),
+            }
         return {status: openapi.Response("Done.", schema)}
 
     def _cursor_page(self, rows: openapi.Schema) -> openapi.Schema:
@@ -204,6 +274,10 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("409")
         if has_body:
             statuses += ["413", "415"]
+        if self.is_changed_by_etag:
+            statuses.append("412")
+        if self.is_idempotent:
+            statuses.append("422")
         if getattr(self.view, "throttle_scope", None):
             statuses.append("429")
         return statuses

@@ -1,7 +1,7 @@
 """One body for everything that goes wrong in a view of the API.
 
 `{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
-rule of the shop is 409 and lists all its reasons.
+rule of the shop is 409 and lists all its reasons. `problems` has the other shape of it all.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from django.core.exceptions import (
     SuspiciousOperation,
 )
 from django.http import Http404
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import exceptions, status
@@ -23,13 +24,24 @@ from rest_framework.views import exception_handler, set_rollback
 
 from lori_assignment.api_parsing import TooLarge
 from lori_assignment.errors import Refusal
+from lori_assignment.problems import shaped
 
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
+    answer = _answer(error, context)
+    if answer is not None:
+        accept = context["request"].headers.get("Accept", "")
+        answer.data, answer.content_type = shaped(answer.data, status=answer.status_code, accept=accept)
+        patch_vary_headers(answer, ["Accept"])
+    return answer
+
+
+def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Refusal):
         set_rollback()
-        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT)
+        later = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT, headers=later)
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(_("The body is too large."))
     elif isinstance(error, SuspiciousOperation):

@@ -1,14 +1,21 @@
-"""What the resources of the API have in common. A leaf: imports REST framework only."""
+"""What the resources of the API have in common. A leaf."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, TypeVar
 
+from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
+from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
+from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
+
+from lori_assignment.api_conditions import has_condition, is_known, tag_of
 
 _Model = TypeVar("_Model", bound=Model)
 
@@ -17,6 +24,8 @@ class ResourceViewSet(GenericViewSet[_Model]):
     """A method that a path does not have is 405 for everybody, before anybody is asked who they are."""
 
     tag: str
+    # One of them is answered with an ETag, by `answer_one`.
+    has_etags = False
 
     def check_permissions(self, request: Request) -> None:
         if (request.method or "").lower() not in self.action_map:
@@ -40,3 +49,31 @@ class ResourceViewSet(GenericViewSet[_Model]):
     def caller(self) -> Any:
         """Who calls; signed in, where the permissions ask for it."""
         return self.request.user
+
+    def shown(self, pk: Any) -> Any:
+        """What one of them is answered as, read anew from the database; for those that have ETags."""
+        raise NotImplementedError
+
+    def answer_one(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
+        """`data` with its ETag; to whoever has it already by If-None-Match, 304 without it."""
+        method, tag = str(self.request.method), tag_of(data)
+        headers = {"ETag": tag}
+        if method in ("GET", "HEAD") and is_known(self.request.headers, method=method, tag=tag):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
+        return Response(data, status=status_code, headers=headers)
+
+    @contextmanager
+    def as_it_was_read(self, one: Model, *, lock: Callable[[Any], Any]) -> Iterator[None]:
+        """Around a change of `one`: raises PreconditionFailed when it is not what If-Match says.
+
+        The look and the change are one transaction under `lock`, which the change takes anyway, so
+        that of two who have read the same only one writes. Without the header nothing is locked here.
+        """
+        if not has_condition(self.request.headers):
+            yield
+            return
+        with transaction.atomic():
+            lock(one)
+            tag = tag_of(self.shown(one.pk))
+            is_known(self.request.headers, method=str(self.request.method), tag=tag)
+            yield

@@ -8,13 +8,12 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from lori_assignment.problems import shaped
 from lori_assignment.safety import BARE_POLICY, HEADERS, POLICY
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_BODY = json.dumps(
-    {"detail": "Only the charset UTF-8 is understood.", "code": "unsupported_media_type"}
-).encode()
+_ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "unsupported_media_type"}
 
 
 def speaks_utf8(content_type: str) -> bool:
@@ -29,15 +28,11 @@ def only_utf8(application: Application) -> Application:
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if speaks_utf8(environ.get("CONTENT_TYPE", "")):
             return application(environ, start_response)
-        start_response(
-            "415 Unsupported Media Type",
-            [
-                ("Content-Type", "application/json"),
-                ("Content-Length", str(len(_BODY))),
-                (POLICY, BARE_POLICY),
-                *HEADERS.items(),
-            ],
-        )
-        return [_BODY]
+        told, kind = shaped(_ERROR, status=415, accept=environ.get("HTTP_ACCEPT", ""))
+        body = json.dumps(told).encode()
+        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
+        headers += [(POLICY, BARE_POLICY), *HEADERS.items()]
+        start_response("415 Unsupported Media Type", headers)
+        return [body]
 
     return guarded

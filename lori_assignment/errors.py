@@ -16,6 +16,8 @@ class Refusal(Exception):
 
     code = "refused"
     message: str | Promise = "This cannot be done."
+    # Where time alone may change the answer: after how many seconds to ask again.
+    retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
         self.message = str(message if message is not None else self.message)

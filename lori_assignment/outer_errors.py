@@ -12,41 +12,47 @@ from urllib.parse import urlsplit
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views import defaults
 
 from accounts.attempts import TooMany
 from lori_assignment.pages import page_before, typed_values
+from lori_assignment.problems import shaped
 
 
 def _is_api(request: HttpRequest) -> bool:
     return request.path.startswith("/api")
 
 
-def _json(status_code: int, code: str, detail: str) -> JsonResponse:
-    shape = {"separators": (",", ":")}
-    return JsonResponse({"detail": detail, "code": code}, status=status_code, json_dumps_params=shape)
+def _json(request: HttpRequest, status_code: int, code: str, detail: str) -> JsonResponse:
+    accept = request.headers.get("Accept", "")
+    body, kind = shaped({"detail": detail, "code": code}, status=status_code, accept=accept)
+    written = {"separators": (",", ":"), "ensure_ascii": False}
+    answer = JsonResponse(body, status=status_code, content_type=kind, json_dumps_params=written)
+    patch_vary_headers(answer, ["Accept"])
+    return answer
 
 
 def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
-            return _json(413, "too_large", _("The body is too large."))
+            return _json(request, 413, "too_large", _("The body is too large."))
         return render(request, "413.html", status=413)
     if _is_api(request):
-        return _json(400, "bad_request", _("The request is malformed."))
+        return _json(request, 400, "bad_request", _("The request is malformed."))
     return defaults.bad_request(request, exception)
 
 
 def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(403, "permission_denied", _("You may not do this."))
+        return _json(request, 403, "permission_denied", _("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
 def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(404, "not_found", _("There is no such address; /swagger lists every call."))
+        return _json(request, 404, "not_found", _("There is no such address; /swagger lists every call."))
     return defaults.page_not_found(request, exception)
 
 
@@ -75,7 +81,7 @@ class TooManyMiddleware:
 
 def answer_500(request: HttpRequest) -> HttpResponse:
     if _is_api(request):
-        return _json(500, "error", _("Something went wrong on our side."))
+        return _json(request, 500, "error", _("Something went wrong on our side."))
     return defaults.server_error(request)
 
 
@@ -87,7 +93,7 @@ def answer_csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     what was typed. What another site sent here is not offered: the person never meant it.
     """
     if _is_api(request):
-        return _json(403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
+        return _json(request, 403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
     facts = {
         "ours": _is_from_our_page(request),
         "sent": _what_was_sent(request),

@@ -65,7 +65,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     return rental
 
 
-def _locked(rental: Rental) -> Rental:
+def lock_rental(rental: Rental) -> Rental:
     """The rental read anew under its member's lock, which every change of a rental takes first.
 
     Its book's lock follows: a copy that comes back, and a due date that moves, concern those who wait.
@@ -90,7 +90,7 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     `at` before `now` records a return that the shop could not write down then. The copy is put aside
     for whoever waits first. Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental.
     """
-    rental = _locked(rental)
+    rental = lock_rental(rental)
     refuse_unless_open(rental)
     if at < rental.rented_at:
         raise errors.ReturnBeforeRental
@@ -108,7 +108,7 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     Days that were late already stay late: a renewal never makes a rental cheaper.
     Raises AlreadyVoid or AlreadyReturned; else, in one, those of RenewalLimit and OthersWait that hold.
     """
-    rental = _locked(rental)
+    rental = lock_rental(rental)
     policy = Policy.current()
     refuse_unless_open(rental)
     refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental, at)))
@@ -140,7 +140,7 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
 
     The copy goes to whoever waits first. Raises AlreadyVoid.
     """
-    rental = _locked(rental)
+    rental = lock_rental(rental)
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
     if rental.rent_entry is not None:

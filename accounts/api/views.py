@@ -14,12 +14,14 @@ from rest_framework.serializers import Serializer
 from accounts.api.serializers import v1, v2, v3
 from accounts.models import User
 from lori_assignment.api_views import ResourceViewSet
+from rentals.locks import lock_member
 
 SHAPES: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 
 class AccountViewSet(ResourceViewSet[User]):
     tag = "accounts"
+    has_etags = True
 
     def get_permissions(self) -> list[Any]:
         if not self.action:  # No such method here: that is 405 for everybody.
@@ -43,16 +45,20 @@ class AccountViewSet(ResourceViewSet[User]):
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one account"""
-        return Response(self.get_serializer(self.get_object()).data)
+        return self.answer_one(self.get_serializer(self.get_object()).data)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change the profile of an account"""
         account = self.get_object()
         given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        account.change_profile(**given.validated_data)
-        return Response(self.answer_class()(account).data)
+        with self.as_it_was_read(account, lock=lock_member):
+            account.change_profile(**given.validated_data)
+        return self.answer_one(self.shown(account.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of the profile of an account"""
         return self.update(request, **kwargs)
+
+    def shown(self, pk: Any) -> Any:
+        return self.answer_class()(self.get_queryset().get(pk=pk)).data

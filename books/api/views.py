@@ -18,7 +18,9 @@ from rest_framework.serializers import Serializer
 from books import stock
 from books.api.filters import BookFilter, CopyFilter
 from books.api.serializers import v1, v2, v3
+from books.locks import lock_book
 from books.models import Book, Copy
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import free_copies, with_availability
 from rentals.price_lists import quote
@@ -29,6 +31,7 @@ SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 class BookViewSet(ResourceViewSet[Book]):
     tag = "books"
+    has_etags = True
     queryset = Book.objects.order_by("id")
     filterset_class = BookFilter
 
@@ -55,14 +58,15 @@ class BookViewSet(ResourceViewSet[Book]):
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one book"""
-        return Response(self.get_serializer(self.get_object()).data)
+        return self.answer_one(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Add a book, with its first copies"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         book = stock.add_book(**given.validated_data)
-        return self._answer(book.pk, status.HTTP_201_CREATED)
+        return self.answer_one(self.shown(book.pk), status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change a book"""
@@ -72,8 +76,9 @@ class BookViewSet(ResourceViewSet[Book]):
         changes = given.validated_data
         # Copies come and go one by one once the book is there.
         changes.pop("copies", None)
-        stock.change_book(book=book, **changes)
-        return self._answer(book.pk)
+        with self.as_it_was_read(book, lock=lock_book):
+            stock.change_book(book=book, **changes)
+        return self.answer_one(self.shown(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of a book"""
@@ -81,7 +86,9 @@ class BookViewSet(ResourceViewSet[Book]):
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Delete a book that was never rented"""
-        stock.delete_book(book=self.get_object())
+        book = self.get_object()
+        with self.as_it_was_read(book, lock=lock_book):
+            stock.delete_book(book=book)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @swagger_auto_schema(
@@ -109,10 +116,9 @@ class BookViewSet(ResourceViewSet[Book]):
             }
         )
 
-    def _answer(self, pk: int, status_code: int = status.HTTP_200_OK) -> Response:
+    def shown(self, pk: Any) -> Any:
         answer = SHAPES[self.api_version].BookOut
-        book = self.get_queryset().get(pk=pk)
-        return Response(answer(book, context=self.get_serializer_context()).data, status=status_code)
+        return answer(self.get_queryset().get(pk=pk), context=self.get_serializer_context()).data
 
 
 class CopyViewSet(ResourceViewSet[Copy]):
@@ -141,6 +147,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         """See one copy"""
         return Response(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Add a copy of a book"""
         given = self.get_serializer(data=request.data)

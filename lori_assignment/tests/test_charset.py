@@ -10,9 +10,10 @@ from lori_assignment.charset import only_utf8
 from lori_assignment.wsgi import application
 
 
-def status_of(server: Any, content_type: str) -> tuple[str, bytes]:
+def status_of(server: Any, content_type: str, **more: str) -> tuple[str, bytes]:
     told: list[str] = []
-    body = b"".join(server({"CONTENT_TYPE": content_type}, lambda status, headers: told.append(status)))
+    environ = {"CONTENT_TYPE": content_type, **more}
+    body = b"".join(server(environ, lambda status, headers: told.append(status)))
     return told[0][:3], body
 
 

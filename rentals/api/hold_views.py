@@ -13,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals import queue
 from rentals.api.filters import HoldFilter
@@ -56,6 +57,7 @@ class HoldViewSet(ResourceViewSet[Hold]):
         """See one hold"""
         return Response(shown([self.get_object()], at=self.now)[0])
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Join the queue for a book that is out"""
         given = self.get_serializer(data=request.data)

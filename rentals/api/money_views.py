@@ -11,6 +11,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals import ledger, price_lists
 from rentals.api.filters import PaymentFilter
@@ -45,6 +46,7 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
         """See one payment"""
         return Response(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Take a payment"""
         given = self.get_serializer(data=request.data)
@@ -95,6 +97,7 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         """See one price list"""
         return Response(self.get_serializer(self.get_object()).data)
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Make a price list"""
         given = self.get_serializer(data=request.data)

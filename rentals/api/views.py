@@ -15,6 +15,7 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
+from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals import ledger, services
 from rentals.api.fields import Status
@@ -27,6 +28,7 @@ SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 class RentalViewSet(ResourceViewSet[Rental]):
     tag = "rentals"
+    has_etags = True
     filterset_class = RentalFilter
     lookup_field = "ref"
 
@@ -62,6 +64,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         """See one rental"""
         return self._answer(self.get_object())
 
+    @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
         """Rent a book"""
         given = self.get_serializer(data=request.data)
@@ -83,8 +86,9 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         if given.validated_data.get("status") == Status.RETURNED:
             return self._bring_back(rental, given.validated_data)
-        if "status" in given.validated_data:
-            services.refuse_unless_open(rental)
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            if "status" in given.validated_data:
+                services.refuse_unless_open(rental)
         return self._answer(rental)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
@@ -94,9 +98,11 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Make a rental void that was made by mistake"""
         rental = self.get_object()
-        services.void_rental(rental=rental, at=self.now, actor=self.caller)
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            services.void_rental(rental=rental, at=self.now, actor=self.caller)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
+    @idempotent
     def bring_back(self, request: Request, **kwargs: Any) -> Response:
         """Bring a rental back"""
         rental = self.get_object()
@@ -104,20 +110,30 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         return self._bring_back(rental, given.validated_data)
 
+    @idempotent
     @swagger_auto_schema(request_body=no_body)
     def renew(self, request: Request, **kwargs: Any) -> Response:
         """Renew a rental"""
-        return self._answer(services.renew_rental(rental=self.get_object(), at=self.now))
+        rental = self.get_object()
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            renewed = services.renew_rental(rental=rental, at=self.now)
+        return self._answer(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
-        returned = services.return_rental(
-            rental=rental, at=given.get("date_returned") or self.now, actor=self.caller, now=self.now
-        )
+        at = given.get("date_returned") or self.now
+        with self.as_it_was_read(rental, lock=services.lock_rental):
+            returned = services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now)
         return self._answer(returned)
 
     def _answer(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:
+        return self.answer_one(self._written(rental), status_code)
+
+    def shown(self, pk: Any) -> Any:
+        return self._written(self.get_queryset().get(pk=pk))
+
+    def _written(self, rental: Rental) -> Any:
         answer = SHAPES[self.api_version].RentalOut
-        return Response(answer(rental, context=self.get_serializer_context()).data, status=status_code)
+        return answer(rental, context=self.get_serializer_context()).data
 
 
 class MemberViewSet(ResourceViewSet[Any]):

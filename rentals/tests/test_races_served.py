@@ -81,7 +81,9 @@ class ServedRaceTest(RaceTestCase):
                 time.sleep(0.1)
         raise AssertionError("The server did not come up.")
 
-    def post(self, number: int, user: User, path: str, **body: Any) -> Callable[[], str]:
+    def post(
+        self, number: int, user: User, path: str, *, key: str | None = None, **body: Any
+    ) -> Callable[[], str]:
         """A call that posts to one of the two servers, and returns the status with the code."""
         request = Request(  # noqa: S310  # Our own server.
             f"{self.sites[number % 2]}{path}",
@@ -89,7 +91,8 @@ class ServedRaceTest(RaceTestCase):
             headers={
                 "Authorization": f"JWT {give_tokens(user).access}",
                 "Content-Type": "application/json",
-            },
+            }
+            | ({"Idempotency-Key": key} if key else {}),
         )
 
         def call() -> str:
@@ -130,3 +133,12 @@ class ServedRaceTest(RaceTestCase):
         calls = [self.post(number, self.carol, path) for number in range(10)]
         self.assertEqual(Counter(self.all_at_once(*calls)), {"200": 1, "409 already_returned": 9})
         self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_eight_with_one_key_make_one_rental_and_all_hear_of_it(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        calls = [
+            self.post(number, self.alice, "/api/v3/book_rentals/", key="one", book=book.pk)
+            for number in range(8)
+        ]
+        self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 8})
+        self.assertEqual(Rental.objects.count(), 1)

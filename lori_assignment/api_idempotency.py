@@ -1,0 +1,162 @@
+"""`Idempotency-Key`: a call that is sent again is answered again, and done once. A leaf.
+
+A client that got no answer does not know whether its call was heard. With a key of its own making it
+sends the same call again, and gets the answer of the first. The key is kept in the transaction of the
+work itself: either both are there or neither is.
+
+It stands here and not in an app because what it keeps is the API's, whatever the call is about; it
+knows the account by its setting only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import OperationalError, connection, transaction
+from django.http import HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext_lazy as _
+from rest_framework import status
+from rest_framework.exceptions import APIException
+from rest_framework.renderers import JSONRenderer
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lori_assignment.errors import Refusal
+from lori_assignment.models import KeptAnswer
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+LONGEST_KEY = 255
+# For so long the same call waits for its twin that is under way. Longer would keep a thread from others.
+LONGEST_WAIT = "'2s'"
+
+View = Callable[..., Any]
+
+
+class KeyInvalid(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "idempotency_key_invalid"
+    default_detail = _("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+
+
+class KeyReused(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency_key_reused"
+    default_detail = _("This Idempotency-Key was sent with another call; each new call needs a new one.")
+
+
+class RequestInProgress(Refusal):
+    code = "request_in_progress"
+    message = _("The same call is being done at this moment; ask again for its answer.")
+    retry_after = 1
+
+
+def idempotent(action: View) -> View:
+    """For a method of a ResourceViewSet that answers a POST of somebody who is signed in.
+
+    Without the header nothing is different. With it the whole action is one transaction, at whose
+    beginning the key is taken and at whose end the answer is kept.
+    """
+
+    @functools.wraps(action)
+    def once(view: Any, request: Request, **kwargs: Any) -> HttpResponseBase:
+        key = request.headers.get(HEADER)
+        if key is None:
+            return action(view, request, **kwargs)
+        if not re.fullmatch(rf"[ -~]{{1,{LONGEST_KEY}}}", key):
+            raise KeyInvalid
+        printed = fingerprint(request)
+        with transaction.atomic():
+            kept, is_new = _take(key=key, fingerprint=printed, user_id=request.user.pk, at=view.now)
+            if not is_new:
+                return _again(kept, printed)
+            answer = action(view, request, **kwargs)
+            if answer.status_code < status.HTTP_400_BAD_REQUEST:
+                _keep(answer, kept)
+            else:
+                # An action that refuses by an answer instead of an exception: not kept either.
+                transaction.set_rollback(True)
+            return answer
+
+    once.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
+    return once
+
+
+def fingerprint(request: Request) -> str:
+    """The same for a call that means the same: its method, its path, and its body as it was read.
+
+    As it was read, not its bytes: a client that sends a call again may write it anew, and then the
+    order of keys may be another, and the boundary between the parts of a form always is.
+    """
+    path = request.path.rstrip("/")
+    written = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
+    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content(data: Any) -> Any:
+    """What JSON can write of the parts of a form."""
+    if isinstance(data, QueryDict):
+        return {"form": dict(data.lists())}
+    if isinstance(data, UploadedFile):
+        sent = hashlib.sha256()
+        for chunk in data.chunks():
+            sent.update(chunk)
+        data.seek(0)
+        return {"file": [data.name, data.content_type, sent.hexdigest()]}
+    return data
+
+
+def _take(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[KeptAnswer, bool]:
+    """The row of this key, and whether it is a new one. Raises RequestInProgress.
+
+    On PostgreSQL a second call with the key waits in the INSERT until the first has committed or
+    rolled back; on SQLite it has been waiting at BEGIN, since there is one writer at a time.
+    """
+    answers = KeptAnswer.objects.filter(user_id=user_id, key=key)
+    with _waiting_at_most(LONGEST_WAIT):
+        answers.outdated(at).delete()
+        facts = {"fingerprint": fingerprint, "made_at": at}
+        return answers.get_or_create(user_id=user_id, key=key, defaults=facts)
+
+
+@contextmanager
+def _waiting_at_most(time: str) -> Iterator[None]:
+    """Within it a lock that others hold is waited for so long; then it is RequestInProgress."""
+    _wait_for_locks(time)
+    try:
+        yield
+    except OperationalError as error:
+        # PostgreSQL's lock_not_available. The setting ends with the transaction, which this ends.
+        if getattr(error.__cause__, "pgcode", None) == "55P03":
+            raise RequestInProgress from None
+        raise
+    _wait_for_locks("DEFAULT")
+
+
+def _wait_for_locks(time: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout TO {time}")
+
+
+def _again(kept: KeptAnswer, fingerprint: str) -> HttpResponse:
+    if kept.fingerprint != fingerprint:
+        raise KeyReused
+    headers = {**kept.headers, REPLAYED: "true"}
+    return HttpResponse(kept.body, status=kept.status, content_type="application/json", headers=headers)
+
+
+def _keep(answer: Response, kept: KeptAnswer) -> None:
+    kept.status = answer.status_code
+    kept.body = JSONRenderer().render(answer.data).decode()
+    kept.headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    kept.save(update_fields=["status", "body", "headers"])

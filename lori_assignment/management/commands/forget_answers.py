@@ -1,0 +1,21 @@
+"""Forget the answers that were kept for calls with an Idempotency-Key; to be run every day."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.management.base import BaseCommand
+from django.utils import timezone
+
+from lori_assignment.models import KeptAnswer
+
+
+class Command(BaseCommand):
+    help = (
+        "Forget the answers to calls with an Idempotency-Key that are older than 24 hours, and are not "
+        "given again anyway. Safe to be run at any time, again, and by several at once."
+    )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        forgotten, _ = KeptAnswer.objects.outdated(timezone.now()).delete()
+        self.stdout.write(f"Answers forgotten: {forgotten}.")

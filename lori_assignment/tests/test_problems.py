@@ -1,0 +1,122 @@
+"""Errors in the shape of RFC 9457, for who asks for it, whoever noticed the error."""
+
+from __future__ import annotations
+
+import json
+import logging
+from typing import Any
+from unittest import TestCase
+
+from django.test import Client, SimpleTestCase, override_settings
+
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from lori_assignment.problems import PROBLEM, asks_for_problem
+from lori_assignment.tests.test_charset import status_of
+from lori_assignment.wsgi import application
+
+
+class AskedForTest(TestCase):
+    def test_by_name_and_not_less_than_plain_json(self) -> None:
+        for accept in (
+            "application/problem+json",
+            "Application/Problem+JSON ; Q=0.1",
+            "application/json, application/problem+json",
+            "application/problem+json, */*",
+            "text/html, application/problem+json;q=0.9, application/json;q=0.8, */*",
+            "application/problem+json;q=0.5, application/*;q=0.5",
+            "application/problem+json;q=0.001, application/json;q=0, */*",
+            "application/problem+json;q=nonsense",
+        ):
+            with self.subTest(accept=accept):
+                self.assertTrue(asks_for_problem(accept))
+
+    def test_else_not(self) -> None:
+        for accept in (
+            "",
+            "*/*",
+            "application/*",
+            "application/json",
+            "application/problem+json;q=0",
+            "application/problem+json;q=0.000",
+            "application/problem+json;q=0.8, application/json",
+            "application/problem+json;q=0.8, */*;q=0.9",
+            "application/problem+json;q=0.8, application/*",
+            "application/problem+xml",
+            "application/problem+json-not",
+            "text/html;q=application/problem+json",
+            ",;,;;=",
+            "a/b; x*=bogus''%41",
+        ):
+            with self.subTest(accept=accept):
+                self.assertFalse(asks_for_problem(accept))
+
+
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")
+class ShapeTest(SimpleTestCase):
+    def setUp(self) -> None:
+        logging.disable(logging.CRITICAL)
+        self.addCleanup(logging.disable, logging.NOTSET)
+
+    def get(self, address: str, accept: str = PROBLEM) -> Any:
+        return Client(raise_request_exception=False).get(address, headers={"Accept": accept})
+
+    def test_every_exception_has_both_shapes_with_the_same_in_them(self) -> None:
+        whats = ("bug", "missing", "forbidden", "suspicious", "too-big", "token", "throttled", "refusal")
+        outer = ("bug", "missing", "forbidden", "suspicious", "too-big")
+        paths = [f"/api/raise/{what}" for what in whats] + [f"/api/plain/{what}" for what in outer]
+        for path in [*paths, "/api/v3/nowhere", "/api/v3/books/1%00"]:
+            with self.subTest(path=path):
+                plain, problem = self.get(path, "application/json"), self.get(path)
+                self.assertEqual(plain.headers["Content-Type"], "application/json")
+                self.assertEqual(problem.headers["Content-Type"], PROBLEM)
+                self.assertEqual(problem.status_code, plain.status_code)
+                body = problem.json()
+                self.assertEqual((body.pop("type"), body.pop("status")), ("about:blank", plain.status_code))
+                self.assertRegex(body.pop("title"), "^[A-Z]")
+                self.assertEqual(body, plain.json())
+                for answer in (plain, problem):
+                    self.assertIn("Accept", [name.strip() for name in answer.headers["Vary"].split(",")])
+
+    def test_fields_stand_in_errors(self) -> None:
+        body = self.get("/api/raise/validation").json()
+        self.assertEqual(body["errors"], {"name": ["Too long."]})
+        self.assertEqual(
+            (body["code"], body["status"], body["detail"]), ("invalid", 400, "A field is wrong.")
+        )
+
+    def test_a_page_stays_a_page(self) -> None:
+        self.assertIn("text/html", self.get("/page/missing").headers["Content-Type"])
+
+    def test_a_header_that_crashes_parsers_does_not_crash_the_answer(self) -> None:
+        answer = self.get("/api/raise/missing", "a/b; x*=bogus''%41, " + "," * 5000)
+        self.assertEqual((answer.status_code, answer.headers["Content-Type"]), (404, "application/json"))
+
+
+class RealTest(CastTestCase):
+    def test_by_what_clients_really_send(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        asking = {"Accept": PROBLEM}
+        alice, client = self.api(self.alice), Client(headers={"Accept": PROBLEM})
+        sent = {"book": book.pk}
+        rented = alice.post("/api/v3/book_rentals/", sent, headers=asking)
+        self.assertEqual((rented.status_code, rented.headers["Content-Type"]), (201, "application/json"))
+        for answer, status, code in (
+            (alice.post("/api/v3/book_rentals/", sent, headers=asking), 409, "already_rented"),
+            (alice.post("/api/v3/book_rentals/", {}, headers=asking), 400, "invalid"),
+            (alice.post("/api/v3/copies/", {}, headers=asking), 403, "permission_denied"),
+            (alice.put("/api/v3/holds/", {}, headers=asking), 405, "method_not_allowed"),
+            (client.get("/api/v3/book_rentals/"), 401, "not_authenticated"),
+            (client.get("/api/v9/"), 404, "not_found"),
+            (client.post("/api-token-auth/", "{", content_type="application/json"), 400, "parse_error"),
+            (client.post("/api-token-auth/", "{", content_type="a/b"), 415, "unsupported_media_type"),
+        ):
+            with self.subTest(code=code):
+                body = answer.json()
+                self.assertEqual(answer.headers["Content-Type"], PROBLEM)
+                self.assertEqual((answer.status_code, body["status"], body["code"]), (status, status, code))
+
+    def test_before_django_too(self) -> None:
+        status, body = status_of(application, "a/b; charset=latin-1", HTTP_ACCEPT=PROBLEM)
+        told = json.loads(body)
+        self.assertEqual((status, told["status"], told["code"]), ("415", 415, "unsupported_media_type"))
