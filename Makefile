@@ -9,7 +9,7 @@ SITE := http://localhost:$(PORT)
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint messages format clean
+.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -76,6 +76,19 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 
 messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
 	@.ci/messages
+
+# What the deployment is made of, as far as it can be said without AWS, a cluster or Docker. The first takes
+# some minutes and wants terraform and kubectl, the second wants root on Debian too.
+deploy-check: $(VENV)/ready $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and how the shop starts
+	.ci/workflows-check
+	.ci/terraform-check
+	.ci/manifests-check
+	.ci/start-check
+	.ci/aws-check
+
+deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS; build and run the image
+	.ci/terraform-lab
+	.ci/image-lab
 
 format: $(VENV)/ready-dev ## Put the code into its format
 	$(BIN)/ruff check --fix-only .

@@ -59,7 +59,7 @@ def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
 def answer_429(request: HttpRequest, seconds: int = 60) -> HttpResponse:
     answer: HttpResponse
     if _is_api(request):
-        answer = _json(429, "throttled", _("Too many attempts."))
+        answer = _json(request, 429, "throttled", _("Too many attempts."))
     else:
         answer = render(request, "429.html", status=429)
     answer.headers["Retry-After"] = str(seconds)
