@@ -37,6 +37,7 @@ PERMISSIONS = {
     "audit audit": READ,
     "checks audit": READ,
     "checks deployment": READ,
+    "checks laboratory": READ,
     "checks image": READ,
     "checks lint": READ,
     "checks served": READ,
