@@ -35,7 +35,12 @@ configuration["data"] = {name: value for name, value in variables.items() if val
 pod = {
     "apiVersion": "v1",
     "kind": "Pod",
-    "metadata": {"name": "lori-books", "labels": template["metadata"]["labels"]},
+    "metadata": {
+        "name": "lori-books",
+        "labels": template["metadata"]["labels"],
+        # Else podman removes init containers that have ended, and what they came to with them.
+        "annotations": {"io.podman.annotations.init.container.type": "always"},
+    },
     "spec": spec,
 }
 yaml.safe_dump_all([configuration, pod], sys.stdout)
