@@ -125,4 +125,4 @@ class RealTest(CastTestCase):
     def test_before_django_too(self) -> None:
         status, body = status_of(application, "a/b; charset=latin-1", HTTP_ACCEPT=PROBLEM)
         told = json.loads(body)
-        self.assertEqual((status, told["status"], told["code"]), ("415", 415, "unsupported_media_type"))
+        self.assertEqual((status, told["status"], told["code"]), ("400", 400, "parse_error"))
