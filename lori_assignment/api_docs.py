@@ -118,7 +118,16 @@ ERRORS = {
         "This has changed since you read it; read it again.",
         "precondition_failed",
     ),
-    "413": _plain("The body is too large.", "A body may have at most 1 MiB.", "too_large"),
+    "411": _plain(
+        "The body comes in chunks.",
+        "Send the body with its Content-Length; one in chunks is not taken.",
+        "length_required",
+    ),
+    "413": _plain(
+        "The body is over 1 MiB, or over 6 MiB where it is a form with a file.",
+        "The body is too large.",
+        "too_large",
+    ),
     "415": _plain(
         "The body is neither JSON nor a form.",
         'Unsupported media type "text/plain" in request.',
@@ -273,7 +282,7 @@ class OperationDocs(SwaggerAutoSchema):
         if self.action == "quote" or (self.version and self.method != "GET" and self.view.tag != "accounts"):
             statuses.append("409")
         if has_body:
-            statuses += ["413", "415"]
+            statuses += ["411", "413", "415"]
         if self.is_changed_by_etag:
             statuses.append("412")
         if self.is_idempotent:

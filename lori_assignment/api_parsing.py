@@ -1,4 +1,4 @@
-"""How the API reads JSON: strictly, and never more than it can stand."""
+"""How the API reads JSON and forms: strictly, and never more than it can stand."""
 
 from __future__ import annotations
 
@@ -6,14 +6,18 @@ import json
 import math
 from collections.abc import Mapping
 from typing import IO, Any
+from urllib.parse import unquote_to_bytes
 
+from django.conf import settings
+from django.http import QueryDict
 from django.utils.translation import gettext as _
 from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
-from rest_framework.parsers import BaseParser
+from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, MultiPartParser
 
-MOST_BYTES = 1024 * 1024
 MOST_DEPTH = 64
+# As many as a form may have fields. No call needs a tenth; each is looked at and, if it is wrong, answered.
+MOST_VALUES = 1000
 
 
 class TooLarge(APIException):
@@ -22,7 +26,7 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """JSON in UTF-8, at most MOST_BYTES, at most MOST_DEPTH deep, no key twice, only finite numbers.
+    """JSON in UTF-8, at most 1 MiB, MOST_VALUES and MOST_DEPTH deep, no key twice, only finite numbers.
 
     REST framework's own parser takes an object's last of two equal keys, reads 1e400 as infinity and
     ends in a RecursionError on ten thousand brackets.
@@ -36,9 +40,11 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read(MOST_BYTES + 1)
-        if len(body) > MOST_BYTES:
-            raise TooLarge(_("A body may have at most 1 MiB."))
+        # What says its size was refused by it already; this is for what would not.
+        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+        body = stream.read(most + 1)
+        if len(body) > most:
+            raise TooLarge(_("The body is too large."))
         try:
             data = json.loads(
                 body.decode("utf-8"),
@@ -73,21 +79,78 @@ def _no_constant(text: str) -> None:
 
 
 def _refuse_the_unspeakable(data: Any) -> None:
-    """Raises ParseError for what is deeper than MOST_DEPTH, or has half of a surrogate pair.
+    """Raises ParseError for more than MOST_VALUES, for what is deeper than MOST_DEPTH, and for half of a
+    surrogate pair.
 
     Python reads the escape of half a pair, and then can neither store nor answer it.
     """
-    waiting = [(data, 1)]
+    waiting, values = [(data, 1)], 0
     while waiting:
         value, depth = waiting.pop()
+        values += 1
+        if values > MOST_VALUES:
+            raise ParseError(_("The JSON has too many values."))
         if depth > MOST_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         if isinstance(value, dict):
-            waiting += [(inner, depth + 1) for pair in value.items() for inner in pair]
+            for key in value:
+                _refuse_half_a_pair(key)
+            waiting += [(inner, depth + 1) for inner in value.values()]
         elif isinstance(value, list):
             waiting += [(inner, depth + 1) for inner in value]
         elif isinstance(value, str):
-            try:
-                value.encode()
-            except UnicodeEncodeError:
-                raise ParseError(_("A text has half of a surrogate pair.")) from None
+            _refuse_half_a_pair(value)
+
+
+def _refuse_half_a_pair(text: str) -> None:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        raise ParseError(_("A text has half of a surrogate pair.")) from None
+
+
+class StrictFormParser(FormParser):
+    """A form in UTF-8, no field twice.
+
+    REST framework's own puts a replacement character for what is no UTF-8, and takes the last of two.
+    """
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> Any:
+        body = stream.read()
+        try:
+            unquote_to_bytes(body).decode()
+        except UnicodeDecodeError:
+            raise ParseError(_("The form is not in UTF-8.")) from None
+        fields = QueryDict(body)
+        _refuse_a_field_twice(fields)
+        return fields
+
+
+class StrictMultiPartParser(MultiPartParser):
+    """The same for a form with files."""
+
+    def parse(
+        self,
+        stream: IO[bytes],
+        media_type: str | None = None,
+        parser_context: Mapping[str, Any] | None = None,
+    ) -> DataAndFiles[Any, Any]:
+        parsed = super().parse(stream, media_type, parser_context)
+        texts = [text for name, values in parsed.data.lists() for text in (name, *values)]
+        # Django reads the parts, and this is what it leaves of bytes that are no UTF-8. Who really sends
+        # the sign is refused too: it stands for a letter that was lost, and belongs into no name.
+        if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
+            raise ParseError(_("The form is not in UTF-8."))
+        _refuse_a_field_twice(parsed.data)
+        _refuse_a_field_twice(parsed.files)
+        return parsed
+
+
+def _refuse_a_field_twice(fields: Any) -> None:
+    if any(len(values) > 1 for _name, values in fields.lists()):
+        raise ParseError(_("A field stands twice in the form."))

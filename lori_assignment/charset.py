@@ -13,7 +13,7 @@ from lori_assignment.safety import BARE_POLICY, HEADERS, POLICY
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-_ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "unsupported_media_type"}
+_ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "parse_error"}
 
 
 def speaks_utf8(content_type: str) -> bool:
@@ -23,16 +23,16 @@ def speaks_utf8(content_type: str) -> bool:
 
 
 def only_utf8(application: Application) -> Application:
-    """Answer 415 to a request in another charset, and hand on the rest."""
+    """Answer 400 to a request in another charset, and hand on the rest."""
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if speaks_utf8(environ.get("CONTENT_TYPE", "")):
             return application(environ, start_response)
-        told, kind = shaped(_ERROR, status=415, accept=environ.get("HTTP_ACCEPT", ""))
+        told, kind = shaped(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
         body = json.dumps(told).encode()
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
         headers += [(POLICY, BARE_POLICY), *HEADERS.items()]
-        start_response("415 Unsupported Media Type", headers)
+        start_response("400 Bad Request", headers)
         return [body]
 
     return guarded

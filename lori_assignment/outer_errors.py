@@ -56,6 +56,12 @@ def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.page_not_found(request, exception)
 
 
+def answer_411(request: HttpRequest) -> HttpResponse:
+    """For programs only: a browser always says how much it sends."""
+    said = _("Send the body with its Content-Length; one in chunks is not taken.")
+    return _json(request, 411, "length_required", said)
+
+
 def answer_429(request: HttpRequest, seconds: int = 60) -> HttpResponse:
     answer: HttpResponse
     if _is_api(request):

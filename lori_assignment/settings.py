@@ -192,6 +192,7 @@ MIDDLEWARE = [
     "accounts.web_tokens.WebTokensMiddleware",
     "accounts.second_factor.StaffSecondFactorMiddleware",
     "lori_assignment.outer_errors.TooManyMiddleware",
+    "lori_assignment.admission.AdmissionMiddleware",
 ]
 
 ROOT_URLCONF = "lori_assignment.urls"
@@ -286,6 +287,11 @@ CACHES = {
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }
+
+# ---------------------------------------------------------------- bodies
+
+# Of JSON and of a form, without the files in it; `lori_assignment.admission` has what an upload may have.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # ---------------------------------------------------------------- files
 
@@ -503,8 +509,8 @@ REST_FRAMEWORK = {
     "DEFAULT_VERSION": "v3",
     "DEFAULT_PARSER_CLASSES": [
         "lori_assignment.api_parsing.StrictJSONParser",
-        "rest_framework.parsers.FormParser",
-        "rest_framework.parsers.MultiPartParser",
+        "lori_assignment.api_parsing.StrictFormParser",
+        "lori_assignment.api_parsing.StrictMultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.AlwaysJSON",

@@ -7,10 +7,11 @@ import logging
 from typing import Any
 from unittest import TestCase
 
-from django.test import Client, SimpleTestCase, override_settings
+from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
+from lori_assignment.outer_errors import answer_429
 from lori_assignment.problems import PROBLEM, asks_for_problem
 from lori_assignment.tests.test_charset import status_of
 from lori_assignment.wsgi import application
@@ -116,7 +117,12 @@ class RealTest(CastTestCase):
                 self.assertEqual(answer.headers["Content-Type"], PROBLEM)
                 self.assertEqual((answer.status_code, body["status"], body["code"]), (status, status, code))
 
+    def test_too_many_attempts_deep_within_too(self) -> None:
+        answer = answer_429(RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), 7)
+        self.assertEqual((answer.headers["Content-Type"], answer.headers["Retry-After"]), (PROBLEM, "7"))
+        self.assertEqual(json.loads(answer.content)["code"], "throttled")
+
     def test_before_django_too(self) -> None:
         status, body = status_of(application, "a/b; charset=latin-1", HTTP_ACCEPT=PROBLEM)
         told = json.loads(body)
-        self.assertEqual((status, told["status"], told["code"]), ("415", 415, "unsupported_media_type"))
+        self.assertEqual((status, told["status"], told["code"]), ("400", 400, "parse_error"))

@@ -36,7 +36,7 @@ class RequestIdTest(SimpleTestCase):
             ("/nowhere", "404", {}),
             ("/api/v3/nowhere", "404", {}),
             ("/robots.txt", "400", {"HTTP_HOST": "elsewhere.example"}),
-            ("/robots.txt", "415", {"CONTENT_TYPE": "a/b; charset=rot13"}),
+            ("/robots.txt", "400", {"CONTENT_TYPE": "a/b; charset=rot13"}),
         ):
             with self.subTest(path=path, status=status):
                 told, ids = asked(wsgi.application, path, **environ)

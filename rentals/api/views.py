@@ -115,6 +115,8 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def renew(self, request: Request, **kwargs: Any) -> Response:
         """Renew a rental"""
         rental = self.get_object()
+        # Nothing in a body is heard, but one that cannot be read is refused as everywhere.
+        _ = request.data
         with self.as_it_was_read(rental, lock=services.lock_rental):
             renewed = services.renew_rental(rental=rental, at=self.now)
         return self._answer(renewed)

@@ -1,0 +1,58 @@
+"""What is let in to be read at all: asked before anybody parses a body, a page's form or the API's."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from http import HTTPMethod
+from urllib.parse import unquote_to_bytes
+
+from django.conf import settings
+from django.core.exceptions import BadRequest, RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
+
+from lori_assignment.outer_errors import answer_411
+
+# A cover of the largest size that is taken, and the fields beside it.
+MOST_UPLOADED = 6 * 1024 * 1024
+# TRACE and CONNECT are for proxies, and any other word is nobody's.
+METHODS = sorted(set(HTTPMethod) - {HTTPMethod.TRACE, HTTPMethod.CONNECT})
+
+
+class AdmissionMiddleware:
+    """Stands last, so that the error pages have all that pages need; no other one reads a body before."""
+
+    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
+        self.get_response = get_response
+
+    def __call__(self, request: HttpRequest) -> HttpResponse:
+        is_api = request.path.startswith("/api")
+        if request.method not in METHODS and not is_api:
+            # The API says itself what each of its paths takes.
+            return HttpResponseNotAllowed(METHODS)
+        if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
+            # Django takes a body of unknown length for none, and would do what was not asked for.
+            return answer_411(request)
+        _refuse_too_much(request)
+        if not is_api and request.content_type == "application/x-www-form-urlencoded":
+            # The API's own parser says what is wrong.
+            _refuse_other_than_utf8(request)
+        return self.get_response(request)
+
+
+def _refuse_too_much(request: HttpRequest) -> None:
+    """Raises RequestDataTooBig, by what the client says that it sends; the server reads no more of it."""
+    sent = request.META.get("CONTENT_LENGTH") or "0"
+    is_upload = request.content_type == "multipart/form-data"
+    most = MOST_UPLOADED if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    if sent.isdecimal() and int(sent) > most:
+        raise RequestDataTooBig("The body is too large.")
+
+
+def _refuse_other_than_utf8(request: HttpRequest) -> None:
+    """Raises BadRequest. Django would put a replacement character, and a name would be spoilt for good."""
+    try:
+        unquote_to_bytes(request.body).decode()
+    except UnicodeDecodeError:
+        raise BadRequest("The form is not in UTF-8.") from None
+    except UnreadablePostError:
+        raise BadRequest("The form broke off.") from None

@@ -1,0 +1,210 @@
+"""What is not let in: too much, of unknown length, by no method of ours, or in no UTF-8."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+from django.http import HttpRequest, UnreadablePostError
+from django.test import Client
+from django.utils import timezone
+
+from books.models import Book
+from books.stock import add_book
+from books.tests.pictures import picture
+from lori_assignment.cast import CastTestCase
+from rentals.models import PriceList
+from rentals.services import rent_book
+
+MIB = 1024 * 1024
+JSON = "application/json"
+FORM = "application/x-www-form-urlencoded"
+PARTS = "multipart/form-data; boundary=x"
+BOOKS = "/api/v3/books/"
+
+
+def part(name: bytes, content: bytes, *, filename: bytes | None = None, more: bytes = b"") -> bytes:
+    file = b'; filename="%s"' % filename if filename is not None else b""
+    head = b'--x\r\nContent-Disposition: form-data; name="%s"%s%s' % (name, file, more)
+    return b"%s\r\n\r\n%s\r\n" % (head, content)
+
+
+def whole(*parts: bytes) -> bytes:
+    return b"".join(parts) + b"--x--\r\n"
+
+
+class AdmissionCase(CastTestCase):
+    def send(self, body: bytes, kind: str = JSON, path: str = BOOKS, method: str = "POST") -> Any:
+        return self.api(self.carol).generic(method, path, body, content_type=kind)
+
+    def assert_refused(self, answer: Any, status: int, code: str | None = None) -> None:
+        self.assertEqual(answer.status_code, status, answer.content[:300])
+        self.assertEqual(answer.headers["Content-Type"], JSON)
+        if code:
+            self.assertEqual(answer.json()["code"], code)
+
+
+class SizeTest(AdmissionCase):
+    def test_json_and_forms_have_a_mebibyte(self) -> None:
+        for body, kind in (
+            (b'{"name": "%s"}', JSON),
+            (b"name=%s", FORM),
+            (b"%s", "text/plain"),
+        ):
+            over, just = body % (b"x" * (MIB + 1)), body % (b"x" * (MIB - len(body) + 2))
+            self.assertEqual(len(just), MIB)
+            with self.subTest(kind=kind):
+                self.assert_refused(self.send(over, kind), 413, "too_large")
+                self.assertIn(self.send(just, kind).status_code, (400, 415))
+
+    def test_an_upload_has_six_of_which_texts_may_have_one(self) -> None:
+        image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 6 * MIB, filename=b"a.png"))
+        self.assert_refused(self.send(image, PARTS), 413, "too_large")
+        text = whole(part(b"name", b"Emma"), part(b"description", b"x" * MIB))
+        self.assert_refused(self.send(text, PARTS), 413, "too_large")
+        large = picture(size=(1000, 1000)) + b"\x00" * 5_000_000
+        good = whole(part(b"name", b"Emma"), part(b"image", large, filename=b"a.png"))
+        self.assertEqual(self.send(good, PARTS).status_code, 201)
+
+    def test_nothing_is_parsed_of_what_is_too_large(self) -> None:
+        read = mock.patch("django.core.handlers.wsgi.WSGIRequest.read", side_effect=AssertionError)
+        with read, mock.patch("django.http.request.HttpRequest.body", property(AssertionError)):
+            for kind in (JSON, FORM, PARTS):
+                self.assert_refused(self.send(b"x" * (6 * MIB + 1), kind), 413)
+
+    def test_where_no_body_is_asked_for_too(self) -> None:
+        for path, method in (
+            ("/api/v3/book_rentals/1/renew", "POST"),
+            ("/api/v3/books/1", "DELETE"),
+            (BOOKS, "GET"),
+            ("/api/v9/", "POST"),
+            ("/api-token-auth/", "POST"),
+            ("/api/rest-auth/login/", "POST"),
+        ):
+            with self.subTest(path=path):
+                self.assert_refused(self.send(b"x" * (MIB + 1), JSON, path, method), 413, "too_large")
+
+    def test_of_a_page_it_says_so_on_a_page(self) -> None:
+        self.client.force_login(self.alice)
+        answer = self.client.generic("POST", "/user/profile/", b"name=" + b"x" * MIB, content_type=FORM)
+        self.assertContains(answer, "That was too much at once", status_code=413)
+
+    def test_a_body_in_chunks_is_411_and_not_taken_for_none(self) -> None:
+        now = timezone.now()
+        rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
+        path = f"/api/v3/book_rentals/{rental.ref}/return"
+        answer = self.api(self.carol).post(path, headers={"Transfer-Encoding": "chunked"})
+        self.assert_refused(answer, 411, "length_required")
+        rental.refresh_from_db()
+        self.assertIsNone(rental.returned_at)
+
+
+class Utf8Test(AdmissionCase):
+    def test_a_form_in_other_than_utf8_is_400(self) -> None:
+        for body in (b"name=%FF%FE", b"name=\xff\xfe", b"name=a&%FF=1", b"name=%ED%A0%80", b"name=%C3&x=%A9"):
+            with self.subTest(body=body):
+                self.assert_refused(self.send(body, FORM), 400, "parse_error")
+        for parts in (
+            [part(b"name", b"a\xffb")],
+            [part(b"name", b"//4=", more=b"\r\nContent-Transfer-Encoding: base64")],
+            [part(b"name", b"\xe9", more=b"\r\nContent-Type: text/plain; charset=latin-1")],
+        ):
+            with self.subTest(parts=parts):
+                self.assert_refused(self.send(whole(*parts), PARTS), 400, "parse_error")
+        self.assertEqual(Book.objects.count(), 0)
+
+    def test_in_utf8_it_is_read_as_it_is(self) -> None:
+        for name in ("Émile ou De l’éducation", "百年孤独", "🦉 & = + %"):
+            self.assertEqual(self.send(f"name={quote(name)}".encode(), FORM).json()["name"], name)
+            self.assertEqual(self.send(whole(part(b"name", name.encode())), PARTS).json()["name"], name)
+
+    def test_the_form_of_a_page_too(self) -> None:
+        self.client.force_login(self.alice)
+        page, good = "/user/profile/", b"name=Moss&phone=&address=&language="
+        for body in (good + b"%FF", good.replace(b"Moss", b"M\xf6ss")):
+            answer = self.client.generic("POST", page, body, content_type=FORM)
+            self.assertContains(answer, "This request could not be read", status_code=400)
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.name, "Alice Moss")
+        self.client.generic("POST", page, good.replace(b"Moss", b"M%C3%B6ss"), content_type=FORM)
+        self.alice.refresh_from_db()
+        self.assertEqual(self.alice.name, "Möss")
+
+    def test_a_form_that_breaks_off_is_no_crash(self) -> None:
+        gone = property(mock.Mock(side_effect=UnreadablePostError))
+        with mock.patch.object(HttpRequest, "body", gone):
+            answer = self.client.generic("POST", "/user/login/", b"login=a", content_type=FORM)
+        self.assertEqual(answer.status_code, 400)
+
+
+class AmbiguousTest(AdmissionCase):
+    def test_a_field_twice_is_400(self) -> None:
+        self.assert_refused(self.send(b"name=Emma&name=Persuasion", FORM), 400, "parse_error")
+        twice = whole(part(b"name", b"Emma"), part(b"name", b"Persuasion"))
+        self.assert_refused(self.send(twice, PARTS), 400, "parse_error")
+        image = part(b"image", picture(), filename=b"a.png")
+        files = whole(part(b"name", b"Emma"), image, image)
+        self.assert_refused(self.send(files, PARTS), 400, "parse_error")
+        self.assertEqual(Book.objects.count(), 0)
+
+    def test_more_values_than_any_call_needs_are_400(self) -> None:
+        keys = {f"key{number}": 1 for number in range(20_000)}
+        before = PriceList.objects.count()
+        for path, body in (
+            (BOOKS, {"name": "Emma", **keys}),
+            (BOOKS, {"name": "Emma", "more": keys}),
+            (BOOKS, {"name": "Emma", "more": [{"a": 1, "b": 2}] * 500}),
+            ("/api/v3/price_lists/", {"name": "Other", "rates": [1] * 20_000}),
+            ("/api-token-auth/", {"username": "alice", "password": "x", **keys}),
+        ):
+            with self.subTest(path=path):
+                answer = self.send(json.dumps(body).encode(), path=path)
+                self.assert_refused(answer, 400, "parse_error")
+        self.assertEqual((Book.objects.count(), PriceList.objects.count()), (0, before))
+        some = {"name": "Emma", **dict(list(keys.items())[:900])}
+        self.assertEqual(self.send(json.dumps(some).encode()).status_code, 201)
+
+    def test_a_body_that_nobody_asked_for_is_read_as_strictly(self) -> None:
+        now = timezone.now()
+        rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
+        path = f"/api/v3/book_rentals/{rental.ref}/renew"
+        self.assert_refused(self.send(b"x", "text/plain", path), 415)
+        self.assert_refused(self.send(b'{"a": NaN}', JSON, path), 400)
+        self.assertEqual(self.send(b"{}", JSON, path).status_code, 200)
+        self.assertEqual(self.send(b"", JSON, path).status_code, 200)
+
+
+class MethodTest(AdmissionCase):
+    def test_a_method_that_is_none_is_405_everywhere(self) -> None:
+        client = Client()
+        client.force_login(self.alice)
+        pages = ("/", "/home", "/user/login/", "/admin/", "/static/site.css", "/rentals/")
+        for path in (*pages, BOOKS, "/api/v1/books/1", "/api-token-verify/", "/swagger"):
+            for method in ("TRACE", "CONNECT", "FROB", "PROPFIND"):
+                with self.subTest(path=path, method=method):
+                    answer = client.generic(method, path)
+                    self.assertEqual(answer.status_code, 405)
+                    self.assertIn("Allow", answer.headers)
+
+    def test_an_unknown_parameter_never_reaches_across_relations(self) -> None:
+        add_book(name="Emma", author="Austen")
+        desk = self.api(self.carol)
+        for name in ("books", "book_rentals", "copies", "holds", "payments", "accounts"):
+            path = f"/api/v3/{name}/"
+            usual = desk.get(path).json()["results"]
+            for query in (
+                "user__password__startswith=x",
+                "user__is_staff=true",
+                "copy__book__name=No",
+                "book__name=No",
+                "rentals__user=999",
+                "copies__rentals__user__email=x",
+                "name=No",
+                "id__gt=999",
+            ):
+                with self.subTest(path=path, query=query):
+                    self.assertEqual(desk.get(f"{path}?{query}").json()["results"], usual)
+        for order in ("copies__rentals__user__password", "user__password", "author__x", "-pk", "?"):
+            self.assert_refused(desk.get(BOOKS, {"ordering": order}), 400)
