@@ -20,6 +20,7 @@ from django.test import TestCase as DatabaseTestCase
 from gunicorn.config import Config
 
 from lori_assignment import gunicorn_conf, request_ids
+from lori_assignment import request_ids
 from lori_assignment.logs import AccessLog, Json, Line, without_secrets
 from lori_assignment.request_ids import WithRequestId
 
@@ -69,6 +70,10 @@ class WithoutSecretsTest(TestCase):
 
 class OneLineTest(TestCase):
     FORGED = "a title\n2026-11-24 12:00:00,000 INFO shop forged\r\x1b[2K\x85\u2028end"
+
+    def setUp(self) -> None:
+        # Another test may have asked the WSGI application and never closed its answer.
+        request_ids._forget()
 
     def test_nothing_that_is_logged_makes_a_line_of_its_own(self) -> None:
         for form in FORMS:
