@@ -20,7 +20,6 @@ from django.test import TestCase as DatabaseTestCase
 from gunicorn.config import Config
 
 from lori_assignment import gunicorn_conf, request_ids
-from lori_assignment import request_ids
 from lori_assignment.logs import AccessLog, Json, Line, without_secrets
 from lori_assignment.request_ids import WithRequestId
 
