@@ -7,6 +7,8 @@ import base64
 import hashlib
 import json
 import re
+import tempfile
+from pathlib import Path
 from typing import Any
 
 from django.conf import settings
@@ -24,6 +26,7 @@ from lori_assignment import urls
 from lori_assignment.cast import PASSWORD, CastTestCase
 from lori_assignment.charset import only_utf8
 from lori_assignment.safety import HEADERS
+from lori_assignment.templatetags import shop
 from lori_assignment.tests import observatory
 from lori_assignment.tests.test_settings import start
 
@@ -200,6 +203,19 @@ class IntegrityTest(SafetyCase):
         for address, digest in found:
             content = b"".join(self.get(address))
             self.assertEqual(base64.b64encode(hashlib.sha384(content).digest()).decode(), digest, address)
+
+    def test_in_production_it_is_that_of_the_script_as_it_was_collected(self) -> None:
+        with tempfile.TemporaryDirectory() as place:
+            collected = Path(place) / "shop.0123456789ab.js"
+            collected.write_bytes(b"rewritten()")
+            (Path(place) / "staticfiles.json").write_text(
+                json.dumps({"version": "1.1", "paths": {"shop.js": collected.name}, "hash": ""})
+            )
+            backend = "whitenoise.storage.CompressedManifestStaticFilesStorage"
+            storages = settings.STORAGES | {"staticfiles": {"BACKEND": backend}}
+            with override_settings(STATIC_ROOT=place, STORAGES=storages, DEBUG=False):
+                digest = shop._digest.__wrapped__("shop.js")
+        self.assertEqual(digest, base64.b64encode(hashlib.sha384(b"rewritten()").digest()).decode())
 
 
 class CookieTest(SafetyCase):
