@@ -9,7 +9,8 @@ SITE := http://localhost:$(PORT)
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab format clean
+.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab terraform-lab image-lab
+.PHONY: format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -87,8 +88,11 @@ deploy-check: $(VENV)/ready $(VENV)/ready-deploy ## Check Terraform, Kubernetes 
 	.ci/aws-check
 
 deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS; build and run the image
-	.ci/terraform-lab
-	.ci/image-lab
+	@# At once, since the first mostly waits for the stand-in.
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line terraform-lab image-lab
+
+terraform-lab image-lab: $(VENV)/ready $(VENV)/ready-deploy
+	.ci/$@
 
 format: $(VENV)/ready-dev ## Put the code into its format
 	$(BIN)/ruff check --fix-only .

@@ -13,7 +13,7 @@ from babel.numbers import format_decimal
 from django import template
 from django.conf import settings
 from django.contrib.staticfiles import finders
-from django.contrib.staticfiles.storage import ManifestFilesMixin, staticfiles_storage
+from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.template import Context
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
@@ -41,7 +41,7 @@ def integrity(name: str) -> SafeString:
 def _digest(name: str) -> str:
     storage: Any = staticfiles_storage
     # Not by its type, which is that of a stand-in.
-    if isinstance(storage, ManifestFilesMixin):
+    if isinstance(storage, ManifestStaticFilesStorage):
         # As it was named and perhaps rewritten by collectstatic; where it came from is not in the image.
         content = Path(storage.path(storage.stored_name(name))).read_bytes()
     else:
