@@ -92,6 +92,16 @@ class CostTest(TestCase):
                     ],
                 )
 
+    def test_the_commands_by_the_clock_are_counted(self) -> None:
+        code = (ROOT / "kubernetes" / "base" / "commands.yaml").read_text()
+        hours = re.findall(r"^  schedule: \d+ (\S+) \* \* \*$", code, re.MULTILINE)
+        self.assertEqual(len(hours), code.count("kind: CronJob"))
+        runs = sum(24 if hour == "*" else 1 for hour in hours)
+        for environment, rows in self.bills().items():
+            with self.subTest(environment):
+                (arithmetic,) = (row[1] for row in rows if row[0].startswith("commands by the clock"))
+                self.assertTrue(arithmetic.startswith(f"{runs} × "), arithmetic)
+
 
 class TruthTest(TestCase):
     def test_what_it_points_to_is_there(self) -> None:

@@ -172,7 +172,7 @@ def commands_exist(shop: Shop) -> Iterator[str]:
         ].split()
         for job in jobs
     }
-    for command in ("expire_holds", "flushexpiredtokens", "clearsessions", "forget_answers"):
+    for command in ("expire_holds", "flushexpiredtokens", "clearsessions", "forget_answers", "check_books"):
         if command not in run:
             yield f"nothing runs {command}"
             continue

@@ -27,6 +27,7 @@ from rentals.demo.people import MEMBERS, STAFF, open_accounts
 from rentals.demo.shelves import fill_shelves
 from rentals.management.commands import load_demo
 from rentals.models import Hold, LedgerEntry, PriceList, Rental
+from rentals.proof import disagreements
 
 # A Monday, one hour before closing.
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -125,6 +126,9 @@ class LoadedTest(TestCase):
         self.assertGreater(ledger.posted_balance(theo), 20)
         self.assertLess(ledger.posted_balance(nora), 0)
         self.assertEqual((tara.rentals.count(), tara.ledger_entries.count()), (0, 0))
+
+    def test_its_books_agree(self) -> None:
+        self.assertEqual(list(disagreements()), [])
 
     def test_nobody_has_more_books_out_than_nora(self) -> None:
         out = Counter(Rental.objects.open().values_list("user__username", flat=True))

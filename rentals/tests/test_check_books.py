@@ -1,0 +1,311 @@
+"""`check_books`: silent while the books agree, and each way in which they might not is named."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from io import StringIO
+from typing import Any
+from unittest import skipUnless
+
+from django.core.management import call_command
+from django.db import connection, transaction
+from django.db.models import F, Model
+from django.test.utils import CaptureQueriesContext
+
+from books.models import Book
+from books.stock import add_book, add_copy
+from lori_assignment.cast import CastTestCase
+from rentals import ledger, queue, services
+from rentals.models import Hold, LedgerEntry, Rate, Rental
+from rentals.price_lists import make_price_list
+from rentals.proof import disagreements
+
+MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+
+TABLES = ("rentals_ledgerentry", "rentals_rental", "rentals_hold")
+
+
+def unguard() -> None:
+    """Take away what the database would refuse the damage by; the end of the test brings it back."""
+    unique = ("rental_one_open_per_copy", "hold_one_ready_per_copy", "ledger_one_rent_entry_per_rental")
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            # What waits for the commit is looked at now, since a table with that open is not altered.
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            for table in TABLES:
+                cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+                cursor.execute(
+                    "SELECT conname FROM pg_constraint WHERE conrelid = %s::regclass AND contype = 'c'",
+                    [table],
+                )
+                for (name,) in cursor.fetchall():
+                    cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
+            cursor.execute("ALTER TABLE rentals_ledgerentry DROP CONSTRAINT ledger_numbers_follow_on")
+        else:
+            cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
+            for (name,) in cursor.fetchall():
+                cursor.execute(f"DROP TRIGGER {name}")
+            cursor.execute("PRAGMA ignore_check_constraints = ON")
+        for index in unique:
+            cursor.execute(f"DROP INDEX {index}")
+
+
+class BooksTestCase(CastTestCase):
+    book: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        """Everything that happens to books: late and renewed, capped, paid, reversed, void, waited for."""
+        super().setUpTestData()
+        cls.book = add_book(name="Emma", kind=3)
+        cls.second = add_copy(book=cls.book, replacement_price=Decimal("9.00"))
+        rates = [{"kind": kind, "daily_rate": Decimal(1), "late_fee": Decimal("0.30")} for kind in (1, 2, 3)]
+        make_price_list(name="Late", in_force_from=MONDAY - DAY, rates=rates)
+
+        cls.returned = cls.rent(cls.alice)
+        services.renew_rental(rental=cls.returned, at=MONDAY + 16 * DAY)
+        cls.give_back(cls.returned, MONDAY + 30 * DAY)
+        cls.capped = cls.rent(cls.bob, copy=cls.second)
+        cls.give_back(cls.capped, MONDAY + 20 * DAY)
+        cls.mistake = cls.rent(cls.bob)
+        cls.give_back(cls.mistake, MONDAY + DAY)
+        services.void_rental(rental=cls.mistake, at=MONDAY + DAY, actor=cls.carol)
+        cls.refused = cls.pay("3.33")
+        ledger.reverse(entry=cls.refused, actor=cls.carol, at=MONDAY + 31 * DAY)
+        cls.paid = cls.pay("30.60")
+        cls.charge = cls.returned.rent_entry
+        later = MONDAY + 40 * DAY
+        cls.open = cls.rent(cls.alice, at=later, copy=cls.second)
+        other = cls.rent(cls.bob, at=later)
+        picked_up = queue.place_hold(member=cls.carol, book=cls.book, at=later)
+        waiting = queue.place_hold(member=cls.dan, book=cls.book, at=later)
+        cls.give_back(other, later + DAY)
+        cls.rent(cls.carol, at=later + DAY)
+        cls.picked_up = Hold.objects.get(pk=picked_up.pk)
+        cls.give_back(cls.picked_up.rental, later + 2 * DAY)
+        cls.ready = Hold.objects.get(pk=waiting.pk)
+
+    @classmethod
+    def rent(cls, member: Any, at: datetime = MONDAY, **facts: Any) -> Rental:
+        return services.rent_book(member=member, book=cls.book, at=at, now=at, **facts)
+
+    @classmethod
+    def give_back(cls, rental: Rental, at: datetime) -> None:
+        services.return_rental(rental=rental, at=at, actor=cls.carol, now=at)
+        rental.refresh_from_db()
+
+    @classmethod
+    def pay(cls, amount: str) -> LedgerEntry:
+        return ledger.take_payment(
+            member=cls.alice,
+            amount=Decimal(amount),
+            method=LedgerEntry.Method.CASH,
+            actor=cls.carol,
+            at=MONDAY + 31 * DAY,
+        )
+
+
+class AgreeTest(BooksTestCase):
+    def test_silent_when_all_agrees(self) -> None:
+        # All kinds of rows are there, so none agrees for want of one.
+        self.assertEqual(self.picked_up.status, Hold.Status.PICKED_UP)
+        self.assertEqual(self.ready.status, Hold.Status.READY)
+        self.assertTrue(self.returned.due_before)
+        kinds = set(LedgerEntry.objects.values_list("kind", flat=True))
+        self.assertEqual(kinds, {"rent", "payment", "reversal"})
+        printed = StringIO()
+        call_command("check_books", stdout=printed, stderr=printed)
+        self.assertEqual(printed.getvalue(), "")
+
+    def test_it_asks_as_often_however_many_rows_there_are(self) -> None:
+        with CaptureQueriesContext(connection) as few:
+            list(disagreements())
+        copy = add_copy(book=self.book)
+        for number in range(50, 55):
+            at = MONDAY + number * DAY
+            self.give_back(self.rent(self.bob, at=at, copy=copy), at + DAY)
+        with CaptureQueriesContext(connection) as many:
+            list(disagreements())
+        self.assertEqual(len(many), len(few))
+
+
+class DisagreeTest(BooksTestCase):
+    def setUp(self) -> None:
+        unguard()
+        if connection.vendor == "sqlite":
+            self.addCleanup(self.guard_sqlite)
+
+    def guard_sqlite(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("PRAGMA ignore_check_constraints = OFF")
+
+    def assert_named(self, *sentences: str) -> None:
+        """The command says these, a line each, and no other; and ends with 1."""
+        printed = StringIO()
+        with self.assertRaises(SystemExit) as ended:
+            call_command("check_books", stdout=printed)
+        self.assertEqual(ended.exception.code, 1)
+        self.assertEqual(printed.getvalue().splitlines(), list(sentences))
+
+    def damage(self, row: Model, **facts: Any) -> None:
+        """Write what the constraints, and the triggers on the ledger, would have refused."""
+        self.assertEqual(type(row)._default_manager.filter(pk=row.pk).update(**facts), 1)
+
+    def test_an_amount_that_its_balance_does_not_know(self) -> None:
+        self.damage(self.refused, amount=Decimal("-3.34"))
+        self.assert_named(
+            f"Ledger entry {self.refused.pk} of member {self.alice.pk} has the balance 27.27, "
+            "but 30.60 and -3.34 make 27.26.",
+            f"Ledger entry {self.refused.reversed_by.pk} is no reversal of entry {self.refused.pk}: "
+            "member or amount is another.",
+        )
+
+    def test_a_balance_that_is_not_the_sum(self) -> None:
+        self.damage(self.paid, balance=Decimal("0.01"))
+        self.assert_named(
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the balance 0.01, "
+            "but 30.60 and -30.60 make 0.00."
+        )
+
+    def test_a_cent_in_an_account_of_millions(self) -> None:
+        first = self.charge
+        self.damage(first, amount=Decimal("9876543210.10"), balance=Decimal("9876543210.11"))
+        self.assertIn(
+            f"Ledger entry {first.pk} of member {self.alice.pk} has the balance 9876543210.11, "
+            "but 0.00 and 9876543210.10 make 9876543210.10.",
+            list(disagreements()),
+        )
+
+    def test_an_entry_that_is_missing(self) -> None:
+        """Its number, and the balance that it stood for; the last one's only its rental would know."""
+        LedgerEntry.objects.filter(pk=self.refused.reversed_by.pk).delete()
+        self.assert_named(
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 4, where 3 is next.",
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the balance 0.00, "
+            "but 27.27 and -30.60 make -3.33.",
+        )
+
+    def test_an_account_that_does_not_begin_with_1(self) -> None:
+        for entry in LedgerEntry.objects.filter(user=self.alice).order_by("-number"):
+            self.damage(entry, number=entry.number + 1)
+        self.assert_named(
+            f"Ledger entry {self.charge.pk} of member {self.alice.pk} has the number 2, where 1 is next."
+        )
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite drops this constraint with its table only.")
+    def test_a_number_given_twice(self) -> None:
+        self.damage(self.paid, number=3)
+        self.assert_named(
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 3, where 4 is next."
+        )
+
+    def test_an_entry_for_what_another_rented(self) -> None:
+        self.damage(self.paid, rental=self.capped)
+        self.assert_named(
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} is for rental {self.capped.pk}, "
+            f"which is member {self.bob.pk}'s."
+        )
+
+    def test_a_charge_that_is_not_what_rate_and_days_make(self) -> None:
+        for facts, due in (
+            ({"returned_at": F("returned_at") + timedelta(microseconds=1)}, "31.90"),
+            ({"rented_at": F("rented_at") + DAY}, "29.60"),
+            ({"due_before": []}, "30.00"),
+            ({"due_at": F("due_at") - DAY}, "30.90"),
+            ({"replacement_price": Decimal("30.59")}, "30.59"),
+            ({"rate": Rate.objects.get(price_list__name="By kind", kind=2)}, "90.00"),
+        ):
+            with self.subTest(facts=facts), transaction.atomic():
+                self.damage(self.returned, **facts)
+                self.assert_named(
+                    f"Rental {self.returned.pk} was charged 30.60, but its rate and days make {due}."
+                )
+                transaction.set_rollback(True)
+
+    def test_a_return_without_a_charge(self) -> None:
+        self.damage(self.open, returned_at=MONDAY + 60 * DAY)
+        self.assert_named(f"Rental {self.open.pk} was returned, but has no charge.")
+
+    def test_a_charge_that_nothing_knows(self) -> None:
+        self.damage(self.returned, rent_entry=None)
+        self.assert_named(
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
+            f"Rental {self.returned.pk} was returned, but has no charge.",
+        )
+
+    def test_a_second_charge(self) -> None:
+        again = ledger.post(
+            member=self.alice,
+            kind=LedgerEntry.Kind.RENT,
+            amount=Decimal(1),
+            actor=self.carol,
+            at=MONDAY + 60 * DAY,
+            rental=self.returned,
+        )
+        self.assert_named(
+            f"Ledger entry {again.pk} charges rental {self.returned.pk}, whose charge it is not."
+        )
+
+    def test_a_charge_that_is_no_rent(self) -> None:
+        self.damage(self.returned, rent_entry=self.paid)
+        self.assert_named(
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
+            f"Rental {self.returned.pk} has entry {self.paid.pk} for its charge, which is not its rent.",
+        )
+
+    def test_a_charge_while_the_book_is_out(self) -> None:
+        self.damage(self.capped, returned_at=None)
+        entry = self.capped.rent_entry_id
+        self.assert_named(
+            f"Rental {self.capped.pk} has a charge, entry {entry}, but was not returned.",
+            f"Copy {self.second.pk} is out 2 times at once.",
+        )
+
+    def test_void_and_reversed_go_together(self) -> None:
+        self.damage(self.mistake, voided_at=None)
+        self.damage(self.capped, voided_at=MONDAY)
+        void, stands = self.capped, self.mistake
+        self.assertEqual(
+            set(disagreements()),
+            {
+                f"Rental {void.pk} is void, but its charge, entry {void.rent_entry_id}, was not reversed.",
+                f"Rental {stands.pk} stands, but its charge, entry {stands.rent_entry_id}, was reversed.",
+            },
+        )
+
+    def test_a_copy_out_twice(self) -> None:
+        Rental.objects.create(
+            user=self.bob, copy=self.second, rate=self.open.rate, rented_at=MONDAY, due_at=MONDAY
+        )
+        self.assert_named(f"Copy {self.second.pk} is out 2 times at once.")
+
+    def test_a_copy_put_aside_that_is_out_or_for_two_or_of_another_book(self) -> None:
+        first = self.ready.copy
+        self.damage(self.ready, copy=self.second)
+        self.assert_named(f"Hold {self.ready.pk} has copy {self.second.pk} put aside, which is out.")
+        other = add_book(name="Persuasion", kind=3).copies.get()
+        self.damage(self.ready, copy=other)
+        self.assert_named(
+            f"Hold {self.ready.pk} has copy {other.pk} put aside, which is no copy of book {self.book.pk}."
+        )
+        self.damage(self.ready, copy=first)
+        Hold.objects.create(
+            user=self.bob,
+            book=self.book,
+            copy=first,
+            placed_at=MONDAY,
+            ready_at=MONDAY,
+            pick_up_by=MONDAY,
+        )
+        self.assert_named(f"Copy {first.pk} is put aside 2 times at once.")
+
+    def test_a_hold_that_became_anothers_rental(self) -> None:
+        hold = self.picked_up
+        said = f"Hold {hold.pk} became rental {hold.rental_id}, whose member or copy is another."
+        for facts in ({"user": self.bob}, {"copy": self.second}, {"copy": None}):
+            with self.subTest(facts=facts), transaction.atomic():
+                self.damage(hold, **facts)
+                self.assert_named(said)
+                transaction.set_rollback(True)
