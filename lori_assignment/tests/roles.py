@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterable, Iterator
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import urlencode
 
 from allauth.account.forms import default_token_generator
@@ -31,7 +32,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.db import transaction
 from django.http import HttpResponse
-from django.test import Client
+from django.test import Client, TestCase, override_settings
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from fido2.cose import ES256
@@ -82,7 +83,16 @@ class Line:
 
     @property
     def names(self) -> set[str]:
+        """Of the things in its path."""
         return set(re.findall(r"<([^>]*)>", self.path))
+
+    @property
+    def is_api(self) -> bool:
+        return self.path.startswith("/api")
+
+    @property
+    def is_administration(self) -> bool:
+        return self.path.startswith("/admin/")
 
 
 @cache
@@ -204,7 +214,7 @@ class World:
 
     def _of_the_shop(self) -> dict[str, Any]:
         cover = ContentFile(b"RIFF", name=f"{'0' * 32}.webp")
-        free = add_book(name="Emma", kind=3, cover=cover)
+        free = add_book(name="Emma", kind=3, cover=cover, copies=2)
         # All that there is of it is out, and Alice does not wait for it.
         self.out = add_book(name="Sanditon", kind=3)
         rent_book(member=person("somebody"), book=self.out, at=self.now, now=self.now)
@@ -212,7 +222,8 @@ class World:
         next_year = self.now + timedelta(days=365)
         return {
             "book": free.pk,
-            "copy": free.copies.get().pk,
+            "copy": free.copies.order_by("pk")[0].pk,
+            "other-copy": free.copies.order_by("pk")[1].pk,
             "cover": free.cover.name,
             "format": "json",
             "month": str(Month.of(self.now)),
@@ -240,7 +251,9 @@ class World:
         give_totp(member)
         self.recovery_code = RecoveryCodes.activate(member).get_unused_codes()[0]
         waiting = EmailAddress.objects.create(user=member, email=f"new-{member.email}")
-        elsewhere = UserSession.objects.create(user=member, session_key="x" * 32, ip="127.0.0.1")
+        elsewhere = UserSession.objects.create(
+            user=member, session_key=f"of-{member.username}", ip="127.0.0.1"
+        )
         # Signing in has changed the account, and what is signed below is signed with it.
         member.refresh_from_db()
         return {
@@ -425,11 +438,33 @@ class Asker:
 @contextmanager
 def undone() -> Iterator[None]:
     """What is done within never was."""
-    before = transaction.savepoint()
-    try:
+    with transaction.atomic():
         yield
-    finally:
-        transaction.savepoint_rollback(before)
+        transaction.set_rollback(True)
+
+
+class RoleCase(TestCase):
+    """Has the world, undamaged before each test."""
+
+    world: ClassVar[World]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        media = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.enterClassContext(override_settings(MEDIA_ROOT=media))
+        super().setUpClass()
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.world = World()
+
+    def setUp(self) -> None:
+        self.asker = Asker(self.world)
+
+    def lines(self, fits: Callable[[Line], Any]) -> list[Line]:
+        found = [line for line in table() if fits(line)]
+        self.assertNotEqual(found, [])
+        return found
 
 
 def in_a_word(answer: HttpResponse) -> str:
