@@ -84,15 +84,15 @@ def choose_language(request: HttpRequest) -> HttpResponse:
     return set_language(request)
 
 
-@member_page
 @require_safe
+@member_page
 def sessions(request: MemberRequest) -> HttpResponse:
     signed_in = sessions_of(request.user, at=timezone.now(), this=request.session.session_key)
     return render(request, "accounts/sessions.html", {"sessions": signed_in})
 
 
-@member_page
 @require_POST
+@member_page
 def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
     try:
         end_session(request.user, pk)
@@ -102,22 +102,22 @@ def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
     return redirect("usersessions_list")
 
 
-@member_page
 @require_POST
+@member_page
 def sign_out_elsewhere(request: MemberRequest) -> HttpResponse:
     end_other_sessions(request.user, this=request.session.session_key)
     messages.success(request, _("You are signed out everywhere but here."))
     return redirect("usersessions_list")
 
 
-@member_page
 @require_safe
+@member_page
 def your_data(request: MemberRequest) -> HttpResponse:
     return render(request, "accounts/your_data.html")
 
 
-@member_page
 @require_safe
+@member_page
 def download_data(request: MemberRequest) -> StreamingHttpResponse:
     now = timezone.now()
     answer = StreamingHttpResponse(everything_on(request.user, at=now), content_type="application/json")

@@ -15,6 +15,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
+from django.views.decorators.http import require_safe
 
 from books.catalogue import counted, facets, in_decade, in_order
 from books.forms import KINDS, NEWEST, CatalogueForm, year_name
@@ -41,6 +42,7 @@ class Chip:
     without: str
 
 
+@require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The catalogue, narrowed by the address: it can be shared, and what is not asked is not in it."""
     asked = QueryDict(mutable=True)
@@ -133,6 +135,7 @@ def _price(rate: Rate | None) -> dict[str, Any] | None:
     return {"daily": rate.daily_rate, "least": least if least > rate.daily_rate else None}
 
 
+@require_safe
 def book(request: HttpRequest, pk: int) -> HttpResponse:
     """One book: what it is, what it costs, and the one thing to do with it next."""
     now = timezone.now()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from http import HTTPMethod
 from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
@@ -14,8 +13,8 @@ from lori_assignment.outer_errors import answer_411
 
 # A cover of the largest size that is taken, and the fields beside it.
 MOST_UPLOADED = 6 * 1024 * 1024
-# TRACE and CONNECT are for proxies, and any other word is nobody's.
-METHODS = sorted(set(HTTPMethod) - {HTTPMethod.TRACE, HTTPMethod.CONNECT})
+# All that a page is asked by, and a form. The API says itself what each of its paths takes.
+PAGE_METHODS = ("GET", "HEAD", "POST")
 
 
 class AdmissionMiddleware:
@@ -26,9 +25,8 @@ class AdmissionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         is_api = request.path.startswith("/api")
-        if request.method not in METHODS and not is_api:
-            # The API says itself what each of its paths takes.
-            return HttpResponseNotAllowed(METHODS)
+        if request.method not in PAGE_METHODS and not is_api:
+            return HttpResponseNotAllowed(PAGE_METHODS)
         if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
             # Django takes a body of unknown length for none, and would do what was not asked for.
             return answer_411(request)

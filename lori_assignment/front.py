@@ -7,6 +7,7 @@ from typing import Any
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
 from django.utils import timezone
+from django.views.decorators.http import require_safe
 
 from books.models import Book, Kind
 from rentals.at_home import due_in_words
@@ -20,6 +21,7 @@ MOST_DUE = 3
 EXAMPLES = (1, 3, 7, 14)
 
 
+@require_safe
 def front(request: HttpRequest) -> HttpResponse:
     now = timezone.now()
     facts: dict[str, Any] = {

@@ -5,6 +5,7 @@ from django.contrib import admin
 from django.http import HttpRequest, HttpResponseRedirect
 from django.templatetags.static import static
 from django.urls import URLPattern, URLResolver, include, path, re_path
+from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from accounts.views import choose_language
@@ -13,6 +14,7 @@ from lori_assignment.front import front
 from lori_assignment.media import COVER, cover
 
 
+@require_safe
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
     """For whoever asks without reading the page: the administration's and Swagger's name none of ours."""
     return HttpResponseRedirect(static("icon.svg"))

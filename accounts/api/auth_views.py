@@ -80,7 +80,7 @@ class Logout(OpenDoor, GenericAPIView[Any]):
 
 class UserDetails(stock.UserDetailsView):
     tag = "sign-in"
-    http_method_names = ["get", "put", "patch"]
+    http_method_names = ["get", "head", "put", "patch"]
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
         return Profile if self.request.method == "GET" else ProfileIn

@@ -188,6 +188,15 @@ class MethodTest(AdmissionCase):
                     self.assertEqual(answer.status_code, 405)
                     self.assertIn("Allow", answer.headers)
 
+    def test_a_page_takes_what_a_link_and_a_form_send_and_nothing_else(self) -> None:
+        client = Client()
+        client.force_login(self.dan)
+        for path in ("/", "/home", "/user/profile/", "/user/login/", "/rentals/", "/admin/", "/nothing"):
+            for method in ("PUT", "PATCH", "DELETE", "OPTIONS"):
+                with self.subTest(path=path, method=method):
+                    answer = client.generic(method, path)
+                    self.assertEqual((answer.status_code, answer.headers["Allow"]), (405, "GET, HEAD, POST"))
+
     def test_an_unknown_parameter_never_reaches_across_relations(self) -> None:
         add_book(name="Emma", author="Austen")
         desk = self.api(self.carol)

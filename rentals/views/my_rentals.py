@@ -27,8 +27,8 @@ from rentals.views import MemberRequest
 HISTORY_PAGE = 25
 
 
-@member_page
 @require_safe
+@member_page
 def my_rentals(request: MemberRequest) -> HttpResponse:
     now = timezone.now()
     member = request.user
@@ -71,8 +71,8 @@ def renew(request: MemberRequest, ref: int) -> HttpResponse:
     return redirect("my-rentals")
 
 
-@member_page
 @require_safe
+@member_page
 def history(request: MemberRequest) -> HttpResponse:
     """What came back, the latest first; found by words of the title or the author."""
     words = request.GET.get("search", "")[:200].replace("\x00", "").split()

@@ -1,0 +1,476 @@
+"""Who asks in the table of roles, and for what: the people, what is Alice's, and how a line is asked.
+
+`role_table.txt` is the table; `test_roles.py` asks all of it.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlencode
+
+from allauth.account.forms import default_token_generator
+from allauth.account.models import EmailAddress, EmailConfirmationHMAC
+from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from allauth.mfa.webauthn.internal.auth import WebAuthn
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib.admindocs.views import simplify_regex
+from django.contrib.auth.models import Group
+from django.contrib.contenttypes.models import ContentType
+from django.core.files.base import ContentFile
+from django.db import transaction
+from django.http import HttpResponse
+from django.test import Client, TestCase, override_settings
+from django.urls import URLResolver, get_resolver
+from django.utils import timezone
+from fido2.cose import ES256
+from fido2.utils import websafe_encode
+from fido2.webauthn import (
+    Aaguid,
+    AttestationObject,
+    AttestedCredentialData,
+    AuthenticatorData,
+    CollectedClientData,
+)
+
+from accounts import tokens
+from accounts.models import User
+from accounts.sign_up import record_address
+from accounts.tests.case import NEW, give_totp
+from books.models import Book, Kind
+from books.stock import add_book
+from lori_assignment import metrics
+from lori_assignment.cast import PASSWORD
+from lori_assignment.health import HealthMiddleware
+from rentals import ledger
+from rentals.calendar_feeds import make_feed, secret_of
+from rentals.models import LedgerEntry, Policy
+from rentals.price_lists import make_price_list
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+from rentals.statements import Month
+
+TABLE = Path(__file__).with_name("role_table.txt")
+
+JSON, FORM = "application/json", "application/x-www-form-urlencoded"
+ROLES = ("anonymous", "self", "other", "staff", "superuser", "deactivated", "deleted")
+METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
+# Where a redirect leads that is written as a word.
+PLACES = {"sign-in": ("/user/login/?next=", "/admin/login/?next="), "confirm": ("/user/reauthenticate/",)}
+# What a path may name that is one member's alone.
+OWN = {"user", "rental", "hold", "payment", "receipt", "passkey", "session"}
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """What each role is answered to a method of a path."""
+
+    method: str
+    path: str
+    answers: dict[str, str]
+
+    @property
+    def names(self) -> set[str]:
+        """Of the things in its path."""
+        return set(re.findall(r"<([^>]*)>", self.path))
+
+    @property
+    def is_api(self) -> bool:
+        return self.path.startswith("/api")
+
+    @property
+    def is_administration(self) -> bool:
+        return self.path.startswith("/admin/")
+
+
+@cache
+def written() -> list[Line]:
+    """What stands in the table."""
+    lines: list[Line] = []
+    several: dict[str, list[str]] = {}
+    for text in TABLE.read_text().splitlines():
+        if not text.strip() or text.startswith("#"):
+            continue
+        if text.startswith("$"):
+            name, meaning = text.split(" = ")
+            several[name] = meaning.split()
+            continue
+        methods, path, *answers = text.split()
+        by_role = dict(zip(ROLES, answers * len(ROLES) if len(answers) == 1 else answers, strict=True))
+        for one in _each(path, several):
+            lines += [
+                Line(method, one, by_role) for method in (METHODS if methods == "*" else methods.split(","))
+            ]
+    return lines
+
+
+def _each(path: str, several: dict[str, list[str]]) -> list[str]:
+    for name, meaning in several.items():
+        if name in path:
+            return [path.replace(name, one) for one in meaning]
+    return [path]
+
+
+@cache
+def table() -> list[Line]:
+    """What stands in the table, and what its head says of all that doesn't."""
+    lines = list(written())
+    # Whoever may not see a thing may not ask how long it is either.
+    lines += [
+        Line("HEAD", line.path, {role: line.answers[role] for role in ("anonymous", "other", "deactivated")})
+        for line in lines
+        if line.method == "GET"
+    ]
+    known = {(line.method, line.path.split("?")[0]) for line in lines}
+    for path in dict.fromkeys(line.path.split("?")[0] for line in lines):
+        bad_token = "401" if re.match("/api/v[0-9]/", path) else "405"
+        no_such = {role: bad_token if role in ("deactivated", "deleted") else "405" for role in ROLES}
+        lines += [Line(method, path, no_such) for method in METHODS if (method, path) not in known]
+    return lines
+
+
+def routes() -> set[str]:
+    """Every path that the shop answers, whatever stands in place of its parameters."""
+    before = [*HealthMiddleware(HttpResponse).answers, metrics.PATH]
+    return {nameless(path) for path in (*_walk(get_resolver()), *before)}
+
+
+def _walk(resolver: URLResolver, before: str = "") -> Iterator[str]:
+    for one in resolver.url_patterns:
+        pattern = before + str(one.pattern).removeprefix("^")
+        if isinstance(one, URLResolver):
+            yield from _walk(one, pattern)
+        else:
+            # The slash at the end of an API's path is of no matter.
+            yield simplify_regex(pattern.replace("/?$", "").replace(r"/?\Z", ""))
+
+
+def nameless(path: str) -> str:
+    return re.sub(r"<[^>]*>", "<>", path.replace("\\", "")).split("?")[0]
+
+
+def unlisted() -> set[str]:
+    """The routes of the shop that the table doesn't know."""
+    return routes() - {nameless(line.path) for line in written()}
+
+
+def without_route() -> set[str]:
+    """The paths of the table that the shop hasn't."""
+    return {nameless(line.path) for line in written()} - routes()
+
+
+def passkey(user: User) -> Authenticator:
+    """As a browser's would be kept; its private half is nobody's."""
+    number = b"\x01" * 16
+    point = {1: 2, 3: -7, -1: 1, -2: b"\x02" * 32, -3: b"\x03" * 32}
+    credential = AttestedCredentialData.create(Aaguid.NONE, number, ES256(point))
+    flags = AuthenticatorData.FLAG.UP | AuthenticatorData.FLAG.AT
+    data = AuthenticatorData.create(b"\x00" * 32, flags, 0, credential)
+    client = CollectedClientData.create("webauthn.create", b"\x04" * 32, settings.SITE_URL)
+    given = {
+        "id": websafe_encode(number),
+        "rawId": websafe_encode(number),
+        "format": "json",
+        "type": "public-key",
+        "response": {
+            "clientDataJSON": websafe_encode(client),
+            "attestationObject": websafe_encode(AttestationObject.create("none", data, {})),
+        },
+        "clientExtensionResults": {},
+    }
+    return WebAuthn.add(user, "Alice's", given).instance
+
+
+class World:
+    """A shop in which everything that a path may name is there, once, and is Alice's where it is a member's.
+
+    Whoever was deactivated or deleted had signed in before, and still has the cookie and the token.
+    """
+
+    def __init__(self) -> None:
+        self.now = timezone.now()
+        self.people = {role: person(role) for role in ROLES if role != "anonymous"}
+        self.alice, self.desk = self.people["self"], self.people["staff"]
+        feeds = {role: make_feed(member=one, at=self.now) for role, one in self.people.items()}
+        self.secrets = {role: secret_of(feed) for role, feed in feeds.items()}
+        self.cookies = {role: sign_in(one) for role, one in self.people.items()}
+        self.tokens = {role: tokens.give_tokens(one) for role, one in self.people.items()}
+        self.of_the_shop = self._of_the_shop()
+        self.named = self.of_the_shop | self.things_of(self.alice)
+        User.objects.filter(pk=self.people["deactivated"].pk).update(is_active=False)
+        self.people["deleted"].delete()
+
+    def _of_the_shop(self) -> dict[str, Any]:
+        cover = ContentFile(b"RIFF", name=f"{'0' * 32}.webp")
+        free = add_book(name="Emma", kind=3, cover=cover, copies=2)
+        # All that there is of it is out, and Alice does not wait for it.
+        self.out = add_book(name="Sanditon", kind=3)
+        rent_book(member=person("somebody"), book=self.out, at=self.now, now=self.now)
+        rates = [{"kind": kind, "daily_rate": Decimal("1.00")} for kind in Kind.values]
+        next_year = self.now + timedelta(days=365)
+        return {
+            "book": free.pk,
+            "copy": free.copies.order_by("pk")[0].pk,
+            "other-copy": free.copies.order_by("pk")[1].pk,
+            "cover": free.cover.name,
+            "format": "json",
+            "month": str(Month.of(self.now)),
+            "price-list": make_price_list(name="Next year", in_force_from=next_year, rates=rates).pk,
+            "policy": Policy.current().pk,
+            "group": Group.objects.create(name="Saturdays").pk,
+            "type": ContentType.objects.get_for_model(Book).pk,
+            "app": "books",
+            "nothing": "nothing",
+        }
+
+    def things_of(self, member: User) -> dict[str, Any]:
+        """One of each that a member may have, made new."""
+        now, desk = self.now, self.desk
+        rented, awaited, before = (
+            add_book(name=name, kind=3) for name in ("Persuasion", "Lady Susan", "Love")
+        )
+        rental = rent_book(member=member, book=rented, at=now, now=now)
+        rent_book(member=desk, book=awaited, at=now, now=now)
+        hold = place_hold(member=member, book=awaited, at=now)
+        returned = rent_book(member=member, book=before, at=now, now=now)
+        return_rental(rental=returned, at=now, actor=desk, now=now)
+        cash = LedgerEntry.Method.CASH
+        payment = ledger.take_payment(member=member, amount=Decimal("1.00"), method=cash, actor=desk, at=now)
+        give_totp(member)
+        self.recovery_code = RecoveryCodes.activate(member).get_unused_codes()[0]
+        waiting = EmailAddress.objects.create(user=member, email=f"new-{member.email}")
+        elsewhere = UserSession.objects.create(
+            user=member, session_key=f"of-{member.username}", ip="127.0.0.1"
+        )
+        # Signing in has changed the account, and what is signed below is signed with it.
+        member.refresh_from_db()
+        return {
+            "user": member.pk,
+            "rental": rental.ref,
+            "hold": hold.pk,
+            "payment": payment.pk,
+            "receipt": payment.number,
+            "passkey": passkey(member).pk,
+            "session": elsewhere.pk,
+            "address": waiting.pk,
+            "address-key": EmailConfirmationHMAC(waiting).key,
+            "uid": user_pk_to_url_str(member),
+            "reset-key": default_token_generator.make_token(member),
+        }
+
+    def address(self, path: str, role: str) -> str:
+        """`path` with what its names stand for."""
+
+        def named(match: re.Match[str]) -> str:
+            name = match[1]
+            if name == "own-secret":
+                return str(self.secrets.get(role, self.secrets["self"]))
+            return str(self.named[ADMINISTERED[model[1]] if name == "one" and model else name])
+
+        model = re.match("/admin/([a-z]+/[a-z]+)/", path)
+        return re.sub(r"<([^>]+)>", named, path)
+
+
+# What `<one>` is among the rows of each page of the administration.
+ADMINISTERED = {
+    "auth/group": "group",
+    "accounts/user": "user",
+    "account/emailaddress": "address",
+    "mfa/authenticator": "passkey",
+    "usersessions/usersession": "session",
+    "socialaccount/socialapp": "nothing",
+    "socialaccount/socialtoken": "nothing",
+    "socialaccount/socialaccount": "nothing",
+    "books/book": "book",
+    "books/copy": "copy",
+    "rentals/rental": "rental",
+    "rentals/hold": "hold",
+    "rentals/ledgerentry": "payment",
+    "rentals/policy": "policy",
+    "rentals/pricelist": "price-list",
+}
+
+
+def person(role: str) -> User:
+    rights = {"is_staff": role in ("staff", "superuser"), "is_superuser": role == "superuser"}
+    user = User.objects.create_user(role, f"{role}@example.org", PASSWORD, name=f"The {role}", **rights)
+    record_address(user)
+    EmailAddress.objects.filter(user=user).update(verified=True)
+    return user
+
+
+def sign_in(person: User, *, confirmed: bool = True) -> str:
+    """The cookie of a session; `confirmed` by the password given once more, as for what is delicate."""
+    browser = Client()
+    answer = browser.post("/user/login/", {"login": person.username, "password": PASSWORD})
+    assert answer.status_code == 302, answer.content
+    if confirmed:
+        browser.post("/user/reauthenticate/", {"password": PASSWORD})
+    return browser.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+# What is sent, so that whoever may do it has done it; as JSON to the API, as a form to a page. Nothing
+# where a method is not named.
+Body = dict[str, Any]
+
+
+def body_of(world: World, method: str, path: str, role: str) -> Body:
+    named, person = world.named, world.people.get(role)
+    path = re.sub(r"^/api/v[123]", "", path).split("?")[0]
+    name = person.username if person else "nobody"
+    # Of the one who has a second factor.
+    otp = {"otp": world.recovery_code} if role == "self" else {}
+    pair = world.tokens.get(role)
+    new = {"username": "new", "email": "new@example.org", "password1": NEW, "password2": NEW}
+    rates = [{"book_type": kind, "daily_rate": "2.00"} for kind in (1, 2, 3)]
+    prices = {"name": "Another", "in_force_from": "2100-01-01T00:00:00Z", "rates": rates}
+    profile = {"name": "Another Name", "phone": "1", "address": "Elsewhere"}
+    copy = {"barcode": "B-1", "condition": "worn", "status": "in_service"}
+    bodies: dict[tuple[str, str], Body] = {
+        ("POST", "/api-token-auth"): {"username": name, "password": PASSWORD, **otp},
+        ("POST", "/api-token-refresh"): {"refresh": pair.refresh if pair else "x"},
+        ("POST", "/api-token-verify"): {"token": pair.access if pair else "x"},
+        ("POST", "/api/rest-auth/login"): {"username": name, "password": PASSWORD, **otp},
+        ("POST", "/api/rest-auth/logout"): {"refresh": pair.refresh if pair else "x"},
+        ("PUT", "/api/rest-auth/user"): profile,
+        ("PATCH", "/api/rest-auth/user"): {"name": "Another Name"},
+        ("POST", "/api/rest-auth/password/change"): {
+            "old_password": PASSWORD,
+            "new_password1": NEW,
+            "new_password2": NEW,
+        },
+        ("POST", "/api/rest-auth/password/reset"): {"email": f"{name}@example.org"},
+        ("POST", "/api/rest-auth/password/reset/confirm"): {
+            "uid": named["uid"],
+            "token": named["reset-key"],
+            "new_password1": NEW,
+            "new_password2": NEW,
+        },
+        ("POST", "/api/rest-auth/token/verify"): {"token": pair.access if pair else "x"},
+        ("POST", "/api/rest-auth/token/refresh"): {"refresh": pair.refresh if pair else "x"},
+        ("POST", "/api/rest-auth/registration"): new,
+        ("POST", "/api/rest-auth/registration/verify-email"): {"key": named["address-key"]},
+        ("POST", "/api/rest-auth/registration/resend-email"): {"email": f"{name}@example.org"},
+        ("POST", "/books"): {"name": "A new one", "book_type": 3},
+        ("PUT", "/books/<book>"): {"name": "A new name", "book_type": 3},
+        ("PATCH", "/books/<book>"): {"name": "A new name"},
+        ("POST", "/book_rentals"): {"book": named["book"]},
+        ("POST", "/book_rentals/create"): {"book": named["book"]},
+        ("PUT", "/book_rentals/<rental>"): {"status": 1},
+        ("PATCH", "/book_rentals/<rental>"): {"status": 1},
+        ("PUT", "/accounts/<user>"): profile,
+        ("PATCH", "/accounts/<user>"): {"name": "Another Name"},
+        ("POST", "/copies"): {"book": named["book"]},
+        ("PUT", "/copies/<copy>"): copy,
+        ("PATCH", "/copies/<copy>"): {"condition": "worn"},
+        ("POST", "/holds"): {"book": world.out.pk},
+        ("POST", "/payments"): {"user": named["user"], "amount": "1.00", "method": "cash"},
+        ("POST", "/price_lists"): prices,
+        ("PUT", "/price_lists/<price-list>"): prices,
+        ("PATCH", "/price_lists/<price-list>"): {"name": "Another"},
+        ("POST", "/language/"): {"language": "de"},
+        ("POST", "/user/login/"): {"login": name, "password": PASSWORD},
+        ("POST", "/user/signup/"): new,
+        ("POST", "/user/email/"): {"action_add": "", "email": "new@example.org"},
+        ("POST", "/user/profile/"): profile,
+        ("POST", "/user/reauthenticate/"): {"password": PASSWORD},
+        ("POST", "/user/password/change/"): {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW},
+        ("POST", "/user/password/reset/"): {"email": f"{name}@example.org"},
+        ("POST", "/user/2fa/webauthn/keys/<passkey>/edit/"): {"name": "The old phone"},
+    }
+    found = bodies.get((method, path.removesuffix("/update"))) or bodies.get((method, path), {})
+    if path.endswith("/delete/"):
+        return {"post": "yes"}
+    return found
+
+
+class Asker:
+    """Asks as somebody; whatever it did is undone."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self.client = Client()
+
+    def ask(self, method: str, path: str, role: str, body: Body | None = None) -> HttpResponse:
+        """As `role`, with `body` in place of the usual one."""
+        sent = body_of(self.world, method, path, role) if body is None else body
+        with undone():
+            return self.send(method, self.world.address(path, role), role, sent)
+
+    def send(self, method: str, address: str, role: str, body: Body) -> HttpResponse:
+        """To an address as it is; not undone."""
+        client = self.client
+        client.cookies.clear()
+        is_api = address.startswith("/api")
+        headers = {}
+        if is_api and role in self.world.tokens:
+            headers = {"Authorization": f"JWT {self.world.tokens[role].access}"}
+        elif role in self.world.cookies:
+            client.cookies[settings.SESSION_COOKIE_NAME] = self.world.cookies[role]
+        if method in ("GET", "HEAD"):
+            return client.generic(method, address, headers=headers)
+        sent, kind = (json.dumps(body), JSON) if is_api else (urlencode(body, doseq=True), FORM)
+        return client.generic(method, address, sent, content_type=kind, headers=headers)
+
+    def differences(self, lines: Iterable[Line]) -> list[str]:
+        """Where the shop answers otherwise than the lines say."""
+        found = []
+        for line in lines:
+            for role, expected in line.answers.items():
+                answer = in_a_word(self.ask(line.method, line.path, role))
+                if answer != expected:
+                    found.append(f"{line.method} {line.path} as {role}: {answer}, not {expected}")
+        return found
+
+
+@contextmanager
+def undone() -> Iterator[None]:
+    """What is done within never was."""
+    with transaction.atomic():
+        yield
+        transaction.set_rollback(True)
+
+
+class RoleCase(TestCase):
+    """Has the world, undamaged before each test."""
+
+    world: ClassVar[World]
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        media = cls.enterClassContext(tempfile.TemporaryDirectory())
+        cls.enterClassContext(override_settings(MEDIA_ROOT=media))
+        super().setUpClass()
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.world = World()
+
+    def setUp(self) -> None:
+        self.asker = Asker(self.world)
+
+    def lines(self, fits: Callable[[Line], Any]) -> list[Line]:
+        found = [line for line in table() if fits(line)]
+        self.assertNotEqual(found, [])
+        return found
+
+
+def in_a_word(answer: HttpResponse) -> str:
+    """As the table writes it."""
+    leads_to = answer.headers.get("Location", "")
+    for word, places in PLACES.items():
+        if answer.status_code == 302 and leads_to.startswith(places):
+            return word
+    return str(answer.status_code)

@@ -1,0 +1,180 @@
+"""A body sets nothing that is not the caller's: sent along with what may be said, it is not heard."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+from unittest import mock
+
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
+from django.apps import apps
+from django.db.models import Model, fields
+from django.forms import modelform_factory
+
+from accounts.api.serializers.auth import ProfileIn
+from accounts.models import PasswordAttempts, TokenFamily, User
+from lori_assignment.tests.roles import Line, RoleCase, body_of, in_a_word, undone
+from rentals.api.serializers import v1, v3, v3_holds
+
+LONG_AGO = "2001-01-01T00:00:00Z"
+TIMES = (
+    *("date_joined", "last_login", "date_rented", "date_returned", "rented_at", "returned_at", "due_at"),
+    *("due_date", "placed_at", "ready_at", "pick_up_by", "ended_at", "voided_at", "posted_at", "taken_at"),
+    *("made_at", "in_force_from", "created_at", "last_used_at", "at", "now"),
+)
+PERSONS = (
+    *("user", "user_id", "owner", "member", "member_id", "account", "actor", "taken_by", "voided_by"),
+    *("caller", "customer"),
+)
+AMOUNTS = ("charge", "amount", "balance", "posted", "running", "running_cost", "replacement_price", "credit")
+NUMBERS = {"id": 987654, "pk": 987654, "ref": 987654, "number": 987654, "renewals": 0, "max_renewals": 99}
+RIGHTS = {
+    **dict.fromkeys(("is_staff", "is_superuser", "staff", "superuser", "verified", "primary"), True),
+    "is_active": False,
+    "role": "superuser",
+    "username": "poison",
+    "email": "poison@example.org",
+    "password": "poison-chapter",
+    "language": "de",
+    "kind": "refund",
+    "method": "cash",
+    "note": "poison",
+    "status": 1,
+    "outcome": "picked_up",
+    "due_before": [],
+    "working": {},
+    "due": LONG_AGO,
+}
+REFUSED = ("401", "403", "404", "sign-in")
+# What nobody may set, and is random or of this very moment.
+NOT_COMPARED = {"nonce", "digest", "date_joined", "created_at"}
+# A new row has another number each time on PostgreSQL.
+NEW = "new"
+
+
+def not_the_callers(case: UnheardTest, role: str) -> dict[str, Any]:
+    """All that a body could try to say of what is another's or the shop's."""
+    named, people = case.world.named, case.world.people
+    another = people["other" if role == "self" else "self"]
+    things = {
+        "groups": [named["group"]],
+        "user_permissions": [1],
+        "copy": named["other-copy"],
+        "rental": named["rental"],
+        "hold": named["hold"],
+        "rent_entry": named["payment"],
+        "reverses": named["payment"],
+        "rate": 1,
+        "price_list": 1,
+    }
+    return {
+        **dict.fromkeys(TIMES, LONG_AGO),
+        **dict.fromkeys(PERSONS, another.pk),
+        **dict.fromkeys(AMOUNTS, "777.77"),
+        **NUMBERS,
+        **RIGHTS,
+        **things,
+    }
+
+
+def models() -> Iterable[type[Model]]:
+    for app in ("accounts", "books", "rentals"):
+        yield from apps.get_app_config(app).get_models(include_auto_created=True)
+    yield from (EmailAddress, Authenticator)
+
+
+class UnheardTest(RoleCase):
+    def setUp(self) -> None:
+        super().setUp()
+        # What is done at one time, and with one salt, leaves the same rows.
+        self.enterContext(mock.patch("django.utils.timezone.now", return_value=self.world.now))
+        salt = mock.patch("django.contrib.auth.hashers.get_random_string", lambda *facts, **more: "salt" * 6)
+        self.enterContext(salt)
+        # Else recovery codes are others each time.
+        self.enterContext(mock.patch.object(RecoveryCodes, "generate_seed", lambda: "seed"))
+        self.known = {model: set(model._base_manager.values_list("pk", flat=True)) for model in models()}
+
+    def rows(self) -> dict[str, list[str]]:
+        """All that the shop knows, and may be told by a body."""
+        kept = [model for model in models() if model not in (TokenFamily, PasswordAttempts)]
+        return {model._meta.label: sorted(self.shown(model)) for model in kept}
+
+    def shown(self, model: type[Model]) -> list[str]:
+        compared = [one for one in model._meta.concrete_fields if one.name not in NOT_COMPARED]
+        rows = model._base_manager.values_list(*(one.attname for one in compared))
+        return [
+            str([self.numbered(one, value) for one, value in zip(compared, row, strict=True)]) for row in rows
+        ]
+
+    def numbered(self, field: Any, value: Any) -> Any:
+        model = field.related_model if isinstance(field, fields.related.ForeignKey) else field.model
+        is_number = field.primary_key or model is not field.model or field.is_relation
+        return NEW if is_number and value and value not in self.known.get(model, {value}) else value
+
+    def left_by(self, line: Line, role: str, more: dict[str, Any]) -> tuple[str, dict[str, list[str]]]:
+        """What is answered, and there afterwards, when `more` is sent along with the usual."""
+        usual = body_of(self.world, line.method, line.path, role)
+        with undone():
+            address = self.world.address(line.path, role)
+            answer = self.asker.send(line.method, address, role, {**more, **usual})
+            return in_a_word(answer), self.rows()
+
+    def heard(self, role: str, lines: list[Line]) -> dict[str, list[tuple[Any, Any]]]:
+        """Where something is heard that is not the caller's, and what comes of it."""
+        found = {}
+        for line in lines:
+            plain, poisoned = (self.left_by(line, role, more) for more in ({}, not_the_callers(self, role)))
+            if plain != poisoned:
+                differ = [(plain[0], poisoned[0])]
+                differ += [
+                    (sorted(set(rows) - set(poisoned[1][name])), sorted(set(poisoned[1][name]) - set(rows)))
+                    for name, rows in plain[1].items()
+                    if rows != poisoned[1][name]
+                ]
+                found[f"{line.method} {line.path} as {role}"] = differ
+        return found
+
+    def writing(self, role: str, *, refused: bool = False) -> list[Line]:
+        """What `role` may send, or what is refused to them."""
+        return self.lines(
+            lambda line: (
+                line.method in ("POST", "PUT", "PATCH", "DELETE")
+                and line.answers[role] != "405"
+                and (line.answers[role] in REFUSED) == refused
+            )
+        )
+
+    def test_of_a_member(self) -> None:
+        self.assertEqual(self.heard("self", self.writing("self")), {})
+
+    def test_of_another_member(self) -> None:
+        self.assertEqual(self.heard("other", self.writing("other")), {})
+
+    def test_of_somebody_who_has_not_signed_in(self) -> None:
+        self.assertEqual(self.heard("anonymous", self.writing("anonymous")), {})
+
+    def test_what_is_refused_changes_nothing_at_all(self) -> None:
+        before = self.rows()
+        for role in ("anonymous", "other", "deactivated", "deleted"):
+            for line in self.writing(role, refused=True):
+                _, after = self.left_by(line, role, not_the_callers(self, "other"))
+                self.assertEqual(after, before, (line, role))
+
+    def test_it_would_be_noticed(self) -> None:
+        """The twins: doors that hear too much."""
+        more = ["name", "is_staff"]
+        for guard, called in (
+            (mock.patch.object(ProfileIn.Meta, "fields", more), "PATCH /api/rest-auth/user"),
+            (mock.patch.object(v3, "RentalIn", v3.RentalDeskIn), "POST /api/v3/book_rentals"),
+            (mock.patch.object(v1, "RentalIn", v1.RentalDeskIn), "POST /api/v1/book_rentals/create"),
+            (mock.patch.object(v3_holds, "HoldIn", v3_holds.HoldDeskIn), "POST /api/v3/holds"),
+            (
+                mock.patch("accounts.views.ProfileForm", modelform_factory(User, fields=more)),
+                "POST /user/profile/",
+            ),
+        ):
+            lines = self.lines(lambda line, called=called: f"{line.method} {line.path}" == called)
+            with guard:
+                self.assertEqual(list(self.heard("other", lines)), [f"{called} as other"])
