@@ -23,7 +23,7 @@ from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
-from typing import Any, NamedTuple
+from typing import Any
 
 import django
 
@@ -35,46 +35,18 @@ from django.contrib.auth.hashers import make_password
 from django.db import connection
 
 from benchmarks import catalogue
+from benchmarks.size import FEW, FEW_RENTALS, FIRST_READER, MANY, MANY_RENTALS, OUT_NOW, PASSWORD, STAFF, Size
 from books.models import Kind
 from rentals.models import Policy, PriceList
 from rentals.pricing import price_of_days
 
-# What everybody's password is.
-PASSWORD = "a-good-long-read"  # noqa: S105  # Of a shop that is measured and thrown away.
 SEED = 1894
 DAY = 86_400
 # How far back the history goes.
 DAYS = 3 * 365
 # The longest that a copy is away.
 LONGEST = 30
-# A member with a short history and one with a long one, with the same books out.
-STAFF, FEW, MANY = 1, 2, 3
-FEW_RENTALS, MANY_RENTALS, OUT_NOW = 20, 20_000, 3
-FIRST_READER = 4
 TABLES = ("accounts_user", "books_book", "books_copy", "rentals_rental", "rentals_ledgerentry")
-
-
-class Size(NamedTuple):
-    """How large a shop is."""
-
-    books: int
-    rentals: int
-    # Members who have nothing out, each with a book of their own of which one copy is there: for renting.
-    renters: int
-    many: int = MANY_RENTALS
-
-    @property
-    def readers(self) -> int:
-        """Members with the rentals of the history."""
-        return max(2000, self.rentals // 40)
-
-    @property
-    def first_renter(self) -> int:
-        return FIRST_READER + self.readers
-
-    @property
-    def first_book_to_rent(self) -> int:
-        return self.books - self.renters + 1
 
 
 class Shelf:
