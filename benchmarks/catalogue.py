@@ -23,32 +23,34 @@ COMMON = "the"
 LANGUAGES = ("en",) * 7 + ("de", "fr", "es", "it")
 ADJECTIVES = (
     "bitter blue bright broken burning cold crooked dark distant early empty endless fallen final first "
-    "forgotten golden good great green grey hidden hollow hungry last late little long lost lucky midnight "
-    "naked narrow new nineteenth old open pale patient perfect quiet red restless salt second secret seventh "
-    "shallow silent silver slow small strange sweet tall thin third unknown wandering warm white wild winter"
+    "forgotten golden good great green grey hidden hollow hungry last late little long lost lucky "
+    "midnight naked narrow new nineteenth old open pale patient perfect quiet red restless salt second "
+    "secret seventh shallow silent silver slow small strange sweet tall thin third unknown wandering "
+    "warm white wild winter"
 ).split()
 NOUNS = (
-    "afternoon alphabet angel anger apple army atlas bell bird blood boat bone book border bread bride bridge "
-    "brother candle captain castle cat child circle city clock cloud country court cousin crow crown dance "
-    "daughter day death desert devil doctor dog door dream dust empire enemy engine evening farm father feather "
-    "field fire fish flower fool forest friend game garden gate ghost girl glass gold grave guest hand harbour "
-    "heart heaven hero history hill honey horse hour house hunger hunter ice inheritance island journey judge "
-    "key king kitchen knife lake lamp language law letter library lie life light lighthouse line lion love "
-    "machine map market marriage master memory merchant mirror money moon morning mother mountain murder music "
-    "name needle night nurse ocean orchard orphan palace paper party path peace piano picture pilot poet power "
-    "prince promise queen question rain reader river road room rose sailor sea season shadow ship shore silence "
-    "sister sky sleep snow soldier son song spring spy star station storm story stranger street summer sun sword "
-    "table teacher theatre thief time tower town train tree truth uncle valley village violin voice wall war "
-    "water weather widow wife wind window wing wolf woman wood word work world year"
+    "afternoon alphabet angel anger apple army atlas bell bird blood boat bone book border bread bride "
+    "bridge brother candle captain castle cat child circle city clock cloud country court cousin crow "
+    "crown dance daughter day death desert devil doctor dog door dream dust empire enemy engine "
+    "evening farm father feather field fire fish flower fool forest friend game garden gate ghost girl "
+    "glass gold grave guest hand harbour heart heaven hero history hill honey horse hour house hunger "
+    "hunter ice inheritance island journey judge key king kitchen knife lake lamp language law letter "
+    "library lie life light lighthouse line lion love machine map market marriage master memory "
+    "merchant mirror money moon morning mother mountain murder music name needle night nurse ocean "
+    "orchard orphan palace paper party path peace piano picture pilot poet power prince promise queen "
+    "question rain reader river road room rose sailor sea season shadow ship shore silence sister sky "
+    "sleep snow soldier son song spring spy star station storm story stranger street summer sun sword "
+    "table teacher theatre thief time tower town train tree truth uncle valley village violin voice "
+    "wall war water weather widow wife wind window wing wolf woman wood word work world year"
 ).split()
 FORENAMES = (
-    "Ada Agnes Albert Alma Anton Aron Beatrix Bruno Carla Clara Daniel Dora Edith Elias Elsa Emil Erika Felix "
-    "Frieda Georg Greta Hanna Hugo Ida Ines Jakob Jonas Julia Karl Klara Leo Lotte Lukas Magda Martin Mina Nora "
-    "Oskar Paula Peter Rosa Rudolf Selma Simon Sofia Stella Theo Vera Viktor Walter"
+    "Ada Agnes Albert Alma Anton Aron Beatrix Bruno Carla Clara Daniel Dora Edith Elias Elsa Emil Erika "
+    "Felix Frieda Georg Greta Hanna Hugo Ida Ines Jakob Jonas Julia Karl Klara Leo Lotte Lukas Magda "
+    "Martin Mina Nora Oskar Paula Peter Rosa Rudolf Selma Simon Sofia Stella Theo Vera Viktor Walter"
 ).split()
 SYLLABLES = (
-    "ba bel bor cas dal den dor el fen gar hal hel il jar kal ker lan lor mal mar mir nar nel or pel ran ros sal "
-    "sar sel tal tor ul val vel vor wen yor zan zel"
+    "ba bel bor cas dal den dor el fen gar hal hel il jar kal ker lan lor mal mar mir nar nel or pel "
+    "ran ros sal sar sel tal tor ul val vel vor wen yor zan zel"
 ).split()
 
 
@@ -68,7 +70,9 @@ def made_up(number: int) -> list[Row]:
     return [
         Row(
             _title(chance),
-            ", ".join(authors[int(len(authors) * chance.random() ** 2)] for _ in range(chance.choice((1, 1, 1, 2)))),
+            ", ".join(
+                authors[int(len(authors) * chance.random() ** 2)] for _ in range(chance.choice((1, 1, 1, 2)))
+            ),
             2026 - int(150 * chance.random() ** 3),
             chance.choice(LANGUAGES),
         )

@@ -34,7 +34,9 @@ def comparison(one: Results, other: Results) -> str:
         if was and now:
             cpu.append([name, f"{was:,.0f}", f"{now:,.0f}", f"{now / was:.2f}"])
     machines = [results["machine"] for results in (one, other)]
-    note = "" if machines[0] == machines[1] else "\n\nThese are two machines, or two versions of what they run."
+    note = (
+        "" if machines[0] == machines[1] else "\n\nThese are two machines, or two versions of what they run."
+    )
     return (
         table(["ratio", "A", "B", "B / A"], lines)
         + "\n\n"

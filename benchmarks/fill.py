@@ -19,7 +19,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -32,7 +32,7 @@ if __name__ == "__main__":
     django.setup()
 
 from django.contrib.auth.hashers import make_password
-from django.db import connection
+from django.db import connection, transaction
 
 from benchmarks import catalogue
 from benchmarks.size import FEW, FEW_RENTALS, FIRST_READER, MANY, MANY_RENTALS, OUT_NOW, PASSWORD, STAFF, Size
@@ -60,54 +60,58 @@ class Shelf:
         self.lent = len(self.of_copy)
         self.of_copy += range(size.first_book_to_rent, size.books + 1)
 
-    def first_copy_to_rent(self) -> int:
-        return self.lent + 1
 
-
-def fill(size: Size, *, source: list[catalogue.Row], at: datetime, say: Any = print) -> None:
+def fill(size: Size, *, source: list[catalogue.Row], at: datetime) -> None:
     """Everything. The shop must be empty."""
     begun = time.monotonic()
 
     def done(what: str) -> None:
-        say(f"{time.monotonic() - begun:7.1f} s  {what}")
+        print(f"{time.monotonic() - begun:7.1f} s  {what}", flush=True)
 
-    if 2 * size.renters > size.books:
-        raise SystemExit("At least half of the books must be more than those that are there to rent.")
-    shelf = Shelf(size)
-    connection.ensure_connection()
     with connection.cursor() as cursor:
-        for table in TABLES[:2]:
-            cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # noqa: S608  # Its own names.
-            if cursor.fetchone()[0]:
-                raise SystemExit(f"{table} is not empty: the shop to fill must be.")
         cursor.execute("SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'; SET jit = off")
-        cursor.execute("BEGIN")
-        # What is written to a table that was emptied in the same transaction need not be logged.
-        cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
-        put_back = _without_indexes(cursor)
-        _copy(cursor, "books_book", BOOK, _books(size, source, at))
-        done(f"{size.books:,} books")
-        cursor.execute("SET LOCAL session_replication_role = replica")
-        _copy(cursor, "books_copy", COPY, _copies(shelf, at))
-        _copy(cursor, "accounts_user", USER, _users(size, at))
-        done(f"{len(shelf.of_copy):,} copies, {size.readers + size.renters:,} members")
-        _rentals(cursor, size, shelf, at, done)
-        for statement in put_back:
-            cursor.execute(statement)
-        done(f"{len(put_back)} indexes")
-        for table, key in [(table, "id") for table in TABLES if table != "rentals_rental"] + [("rentals_rental", "ref")]:
-            cursor.execute(
-                f"SELECT setval(pg_get_serial_sequence('{table}', '{key}'), (SELECT max({key}) FROM {table}))"  # noqa: S608
-            )
-        cursor.execute("COMMIT")
+        with transaction.atomic():
+            load(cursor, size, source=source, at=at, done=done)
         cursor.execute("VACUUM (FREEZE, ANALYZE)")
     done("vacuumed and analysed")
+
+
+def load(
+    cursor: Any, size: Size, *, source: list[catalogue.Row], at: datetime, done: Callable[[str], None]
+) -> None:
+    """Within a transaction of the caller; `done` is told of each step."""
+    if 2 * size.renters > size.books:
+        raise SystemExit("At least half of the books must be others than those that are there to rent.")
+    for table in TABLES[:2]:
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # Its own names.
+        if cursor.fetchone()[0]:
+            raise SystemExit(f"{table} is not empty: the shop to fill must be.")
+    # What is written to a table that was emptied in the same transaction need not be logged.
+    cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
+    put_back = _without_indexes(cursor)
+    _copy(cursor, "books_book", BOOK, _books(size, source, at))
+    done(f"{size.books:,} books")
+    shelf = Shelf(size)
+    cursor.execute("SET LOCAL session_replication_role = replica")
+    _copy(cursor, "books_copy", COPY, _copies(shelf, at))
+    _copy(cursor, "accounts_user", USER, _users(size, at))
+    done(f"{len(shelf.of_copy):,} copies, {size.readers + size.renters:,} members")
+    _rentals(cursor, size, shelf, at, done)
+    for statement in put_back:
+        cursor.execute(statement)
+    done(f"{len(put_back)} indexes")
+    for table in TABLES:
+        key = "ref" if table == "rentals_rental" else "id"
+        number_on = "SELECT setval(pg_get_serial_sequence(%s, %s), (SELECT max({}) FROM {}))"
+        cursor.execute(number_on.format(key, table), [table, key])
+    cursor.execute("SET LOCAL session_replication_role = origin")
 
 
 BOOK = "id, name, author, isbn, description, kind, published, language, cover, added_at"
 COPY = "id, book_id, barcode, condition, status, added_at"
 USER = (
-    "id, password, is_superuser, is_staff, is_active, date_joined, username, email, name, phone, address, language"
+    "id, password, is_superuser, is_staff, is_active, date_joined, username, email, name, phone, address,"
+    " language"
 )
 
 
@@ -167,10 +171,14 @@ def _kind(book: int) -> int:
 
 def _books(size: Size, source: list[catalogue.Row], at: datetime) -> Iterator[str]:
     for book, row in enumerate(catalogue.multiplied(source, size.books), start=1):
-        story = f"What became of {row.name}, told by somebody who was there and should have known better."
+        story = (
+            ""
+            if book % 2
+            else f"What became of {row.name}, told by somebody who was there and should have known better."
+        )
         published = r"\N" if row.published is None else row.published
         yield (
-            f"{book}\t{row.name}\t{row.author}\t{catalogue.isbn(book)}\t{story if book % 2 else ''}\t{_kind(book)}"
+            f"{book}\t{row.name}\t{row.author}\t{catalogue.isbn(book)}\t{story}\t{_kind(book)}"
             f"\t{published}\t{row.language}\t\t{at}\n"
         )
 
@@ -231,7 +239,8 @@ class _History:
         for member, number in ((FEW, FEW_RENTALS), (MANY, self.size.many)):
             for place in range(number):
                 copy += place > 0 and place % 1000 == 0
-                yield f"{copy}\t{member}\t{self._kind_of(copy)}\t{(DAYS - 31) * DAY - place % 1000 * 90_000}\t3600\n"
+                ago = (DAYS - 31) * DAY - place % 1000 * 90_000
+                yield f"{copy}\t{member}\t{self._kind_of(copy)}\t{ago}\t3600\n"
             copy += 1
             for _ in range(OUT_NOW):
                 yield f"{copy}\t{member}\t{self._kind_of(copy)}\t{5 * DAY}\t\\N\n"
@@ -287,10 +296,10 @@ def _prices() -> Iterator[str]:
             yield f"{rate.kind}\t{days}\t{rate.pk}\t{price.total}\t{json.dumps(working)}\n"
 
 
-def _rentals(cursor: Any, size: Size, shelf: Shelf, at: datetime, done: Any) -> None:
+def _rentals(cursor: Any, size: Size, shelf: Shelf, at: datetime, done: Callable[[str], None]) -> None:
     cursor.execute(
-        "CREATE TEMPORARY TABLE price (kind int, days int, rate_id bigint, total numeric(12,2), working jsonb,"
-        " PRIMARY KEY (kind, days)) ON COMMIT DROP;"
+        "CREATE TEMPORARY TABLE price"
+        " (kind int, days int, rate_id bigint, total numeric(12,2), working jsonb, PRIMARY KEY (kind, days)) ON COMMIT DROP;"
         "CREATE TEMPORARY TABLE history (copy_id bigint, user_id bigint, kind int, ago int, lasted int)"
         " ON COMMIT DROP"
     )
@@ -335,8 +344,8 @@ FROM (
 """
 
 RENTALS = """
-INSERT INTO rentals_rental (ref, user_id, copy_id, rate_id, rented_at, due_at, returned_at, renewals, due_before,
-    rent_entry_id)
+INSERT INTO rentals_rental (ref, user_id, copy_id, rate_id, rented_at, due_at, returned_at, renewals,
+    due_before, rent_entry_id)
 SELECT ordered.ref, ordered.user_id, copy_id, rate_id, ordered.rented_at,
     ordered.rented_at + %(due)s * interval '1 day', ordered.returned_at, 0, '[]', turn * 2
 FROM ordered JOIN price ON price.kind = ordered.kind AND price.days = 1 LEFT JOIN returned USING (ref)
@@ -356,7 +365,8 @@ ORDER BY turn
 """
 
 PAYMENTS = """
-INSERT INTO rentals_ledgerentry (id, user_id, number, kind, amount, balance, method, note, actor_id, posted_at)
+INSERT INTO rentals_ledgerentry (id, user_id, number, kind, amount, balance, method, note, actor_id,
+    posted_at)
 SELECT turn * 2 + 1, user_id, visit + visit / 3, 'payment', -owed, 0,
     CASE WHEN turn %% 2 = 0 THEN 'card' ELSE 'cash' END, '', %(staff)s, returned_at
 FROM returned WHERE visit %% 3 = 0
@@ -368,10 +378,18 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Fill an empty shop of DATABASE_URL, on PostgreSQL.")
     parser.add_argument("--books", type=int, default=10_000)
     parser.add_argument("--rentals", type=int, default=10_000)
-    parser.add_argument("--renters", type=int, default=4_000, help="members and books that are there for renting")
-    parser.add_argument("--many", type=int, default=MANY_RENTALS, help="rentals of the member with a long history")
-    parser.add_argument("--catalogue", type=Path, help="a CSV file of goodbooks-10k; without it books are made up")
-    parser.add_argument("--at", type=datetime.fromisoformat, help="when it is now; without it, midnight in UTC")
+    parser.add_argument(
+        "--renters", type=int, default=4_000, help="members and books that are there for renting"
+    )
+    parser.add_argument(
+        "--many", type=int, default=MANY_RENTALS, help="rentals of the member with a long history"
+    )
+    parser.add_argument(
+        "--catalogue", type=Path, help="a CSV file of goodbooks-10k; without it books are made up"
+    )
+    parser.add_argument(
+        "--at", type=datetime.fromisoformat, help="when it is now; without it, midnight in UTC"
+    )
     asked = parser.parse_args()
     if connection.vendor != "postgresql":
         raise SystemExit("DATABASE_URL must be one of PostgreSQL.")

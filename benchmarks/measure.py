@@ -21,7 +21,7 @@ LUA = Path(__file__).with_name("load.lua")
 Round = dict[str, Any]
 
 
-def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:  # noqa: S107  # None.
+def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
     """A request as load.lua reads it."""
     return "\t".join([method, path, token and f"JWT {token}", cookie, body])
 
@@ -103,7 +103,9 @@ def drive(
     told = run_wrk(server, lines, seconds=seconds, connections=connections)
     used = cpu_seconds(server.pid) - before[0], cpu_seconds(database.pid) - before[1]
     if told["refused"] or told["broken"] or not told["requests"]:
-        raise SystemExit(f"{lines[0]!r}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke.")
+        raise SystemExit(
+            f"{lines[0]!r}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke."
+        )
     return {
         "requests": told["requests"],
         "rate": told["requests"] / told["microseconds"] * 1e6,
@@ -160,4 +162,16 @@ def take_turns(probes: Sequence[Probe], database: Database, *, rounds: int, seco
             )
 
 
-__all__ = ["Database", "Probe", "Round", "alone", "drive", "line", "memory", "run_wrk", "summed_up", "take_turns", "wrk"]
+__all__ = [
+    "Database",
+    "Probe",
+    "Round",
+    "alone",
+    "drive",
+    "line",
+    "memory",
+    "run_wrk",
+    "summed_up",
+    "take_turns",
+    "wrk",
+]

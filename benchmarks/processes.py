@@ -71,12 +71,19 @@ class Server:
     """One that answers at `port`. `ready_after` says how many seconds its start took."""
 
     def __init__(
-        self, command: Sequence[str], *, port: int, path: str, environ: Mapping[str, str], folder: Path, log: Path
+        self,
+        command: Sequence[str],
+        *,
+        port: int,
+        path: str,
+        environ: Mapping[str, str],
+        folder: Path,
+        log: Path,
     ) -> None:
         self.port = port
         begun = time.monotonic()
         with log.open("wb") as file:
-            self.process = subprocess.Popen(  # noqa: S603  # The caller's own words.
+            self.process = subprocess.Popen(  # The caller's own words.
                 command,
                 cwd=folder,
                 env={**os.environ, **environ},

@@ -105,7 +105,14 @@ def _pgbench(script: str, shop: Shop, database: Database) -> Round:
         file.write(script)
         file.flush()
         before = cpu_seconds(database.pid)
-        words = [f"--client={CLIENTS}", "--jobs=1", f"--transactions={turns}", "--define=n=0", "--no-vacuum", "--log"]
+        words = [
+            f"--client={CLIENTS}",
+            "--jobs=1",
+            f"--transactions={turns}",
+            "--define=n=0",
+            "--no-vacuum",
+            "--log",
+        ]
         with tempfile.TemporaryDirectory() as folder:
             done = subprocess.run(
                 ["pgbench", *words, f"--log-prefix={folder}/log", f"--file={file.name}", shop.address],
@@ -114,7 +121,9 @@ def _pgbench(script: str, shop: Shop, database: Database) -> Round:
                 check=False,
             )
             took = sorted(
-                int(row.split()[2]) for log in Path(folder).glob("log*") for row in log.read_text().splitlines()
+                int(row.split()[2])
+                for log in Path(folder).glob("log*")
+                for row in log.read_text().splitlines()
             )
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or found is None or len(took) != turns * CLIENTS:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from statistics import median
 from typing import Any, NamedTuple
 
-from benchmarks.targets import TARGETS, Faster, Slower, Target, Within
+from benchmarks.targets import TARGETS, Faster, Target, Within
 
 Results = Mapping[str, Any]
 
@@ -35,7 +35,9 @@ def verdict(target: Target, cases: Mapping[str, Any], *, quick: bool) -> Verdict
         what = f"{target.case}: {target.figure.replace('_', ' ')}"
         if quick:
             return None
-        return Verdict(what, measured, f"< {target.below:g}", None if measured is None else measured < target.below)
+        return Verdict(
+            what, measured, f"< {target.below:g}", None if measured is None else measured < target.below
+        )
     found = ratio(cases, target.case, target.than)
     if isinstance(target, Faster):
         asked = target.floor if quick else target.at_least
@@ -58,7 +60,10 @@ def table(head: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
 
     def line(row: list[str]) -> str:
-        cells = [row[0].ljust(widths[0]), *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True))]
+        cells = [
+            row[0].ljust(widths[0]),
+            *(cell.rjust(width) for cell, width in zip(row[1:], widths[1:], strict=True)),
+        ]
         return f"| {' | '.join(cells)} |"
 
     rule = f"| {' | '.join('-' * width for width in widths)} |"

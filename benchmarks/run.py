@@ -18,15 +18,14 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from benchmarks import catalogue, renting, report
-from benchmarks.measure import Database, Probe, drive, line, take_turns
+from benchmarks.measure import Database, Probe, line, take_turns
 from benchmarks.people import sign_in_page
 from benchmarks.processes import Server, all_stopped, free_port, memory
 from benchmarks.shops import ROOT, Shop
@@ -66,7 +65,9 @@ def shop_environment() -> dict[str, str]:
 class Bench:
     """The servers of one run, and what was measured of them."""
 
-    def __init__(self, *, quick: bool, sizes: tuple[Size, Size], catalogue: str | None, servers: list[Server]) -> None:
+    def __init__(
+        self, *, quick: bool, sizes: tuple[Size, Size], catalogue: str | None, servers: list[Server]
+    ) -> None:
         self.quick = quick
         self.rounds, self.seconds = (2, 1) if quick else (3, 4)
         self.cases: dict[str, Any] = {}
@@ -107,7 +108,12 @@ class Bench:
         return ["gunicorn", "--config", "lori_assignment/gunicorn_conf.py", f"benchmarks.baselines.{module}"]
 
     def _uvicorn(self, module: str) -> list[str]:
-        words = [f"benchmarks.baselines.{module}:app", "--host=127.0.0.1", "--port={port}", f"--workers={WORKERS}"]
+        words = [
+            f"benchmarks.baselines.{module}:app",
+            "--host=127.0.0.1",
+            "--port={port}",
+            f"--workers={WORKERS}",
+        ]
         return [str(BENCH / "uvicorn"), *words]
 
     def _python(self, *words: str) -> None:
@@ -170,7 +176,9 @@ class Bench:
             self.of_small("balance", f"/api/v3/book_rentals/users/balance/{FEW}", token=token),
             self.of_stock("balance", "/rentals/balance/", token),
             self.of_small(
-                "balance after 20,000 rentals", f"/api/v3/book_rentals/users/balance/{MANY}", token=tokens[MANY]
+                "balance after 20,000 rentals",
+                f"/api/v3/book_rentals/users/balance/{MANY}",
+                token=tokens[MANY],
             ),
         )
 
@@ -224,7 +232,9 @@ class Bench:
             "quick": self.quick,
             "at": datetime.now(UTC).isoformat(timespec="seconds"),
             "machine": machine(self.database),
-            "sizes": {name: shop.size._asdict() for name, shop in (("small", self.small), ("large", self.large))},
+            "sizes": {
+                name: shop.size._asdict() for name, shop in (("small", self.small), ("large", self.large))
+            },
             "rounds": self.rounds,
             "seconds": self.seconds,
             "cases": self.cases,
@@ -258,12 +268,16 @@ def machine(database: Database) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the shop; DATABASE_URL names a server of PostgreSQL.")
+    parser = argparse.ArgumentParser(
+        description="Measure the shop; DATABASE_URL names a server of PostgreSQL."
+    )
     parser.add_argument("--quick", action="store_true", help="less of everything, against floors: for CI")
     parser.add_argument("--books", type=int, help="of the large shop")
     parser.add_argument("--rentals", type=int, help="of the large shop")
     parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k; without it books are made up")
-    parser.add_argument("--only", nargs="+", help="steps, such as search and staff; nothing is held to a target")
+    parser.add_argument(
+        "--only", nargs="+", help="steps, such as search and staff; nothing is held to a target"
+    )
     parser.add_argument("--output", type=Path, help="where the results go, as JSON")
     asked = parser.parse_args()
     small, large = SIZES["quick" if asked.quick else "full"]
@@ -278,7 +292,9 @@ def main() -> None:
         else:
             bench.all()
         results = bench.results()
-    name = asked.output or PLACE / f"{'quick-' if asked.quick else ''}{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
+    name = (
+        asked.output or PLACE / f"{'quick-' if asked.quick else ''}{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
+    )
     name.write_text(json.dumps(results, indent=1))
     print(report.whole(results))
     print(f"\n{name}", file=sys.stderr)

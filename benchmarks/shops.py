@@ -1,4 +1,4 @@
-"""The databases that are measured, in the server of DATABASE_URL: found as they were left, or made and filled."""
+"""The databases that are measured: found as they were left in the server, or made and filled."""
 
 from __future__ import annotations
 
@@ -50,7 +50,9 @@ class Shop:
             begun = time.monotonic()
             print(f"Filling {self.name} …", file=sys.stderr)
             wanted = [f"--{name}={number}" for name, number in size._asdict().items()]
-            self._python("-m", "benchmarks.fill", *wanted, *([f"--catalogue={catalogue}"] if catalogue else []))
+            self._python(
+                "-m", "benchmarks.fill", *wanted, *([f"--catalogue={catalogue}"] if catalogue else [])
+            )
             print(f"… in {time.monotonic() - begun:.0f} s.", file=sys.stderr)
 
     def _python(self, *words: str) -> str:
@@ -60,8 +62,7 @@ class Shop:
             env={**os.environ, **self.environ},
             check=True,
             text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
+            capture_output=True,
         )
         return done.stdout
 
@@ -77,7 +78,9 @@ class Shop:
 
     @property
     def renters(self) -> list[Renter]:
-        [[first_copy]] = self.ask("SELECT min(id) FROM books_copy WHERE book_id = %s", self.size.first_book_to_rent)
+        [[first_copy]] = self.ask(
+            "SELECT min(id) FROM books_copy WHERE book_id = %s", self.size.first_book_to_rent
+        )
         return [
             Renter(self.size.first_renter + place, self.size.first_book_to_rent + place, first_copy + place)
             for place in range(self.size.renters)
@@ -87,7 +90,8 @@ class Shop:
         """A book of which many copies are there and none is out."""
         [[book]] = self.ask(
             "SELECT book_id FROM books_copy GROUP BY 1 HAVING NOT bool_or(EXISTS ("
-            "  SELECT FROM rentals_rental WHERE copy_id = books_copy.id AND returned_at IS NULL AND voided_at IS NULL"
+            "  SELECT FROM rentals_rental WHERE copy_id = books_copy.id"
+            "  AND returned_at IS NULL AND voided_at IS NULL"
             ")) AND count(*) BETWEEN 10 AND 30 ORDER BY count(*) DESC, 1 LIMIT 1"
         )
         return int(book)

@@ -71,5 +71,10 @@ TARGETS: tuple[Target, ...] = (
     Slower("all rentals: large", "all rentals", at_most=2, ceiling=3),
     Slower("overdue: large", "overdue", at_most=2, ceiling=3),
     Faster("/home, signed in", "catalogue, token", at_least=0.5, floor=0.1),
-    Faster("catalogue, token: in a storm of sign-ins", "catalogue, token: before the storm", at_least=1 / 3, floor=0.05),
+    Faster(
+        "catalogue, token: in a storm of sign-ins",
+        "catalogue, token: before the storm",
+        at_least=1 / 3,
+        floor=0.05,
+    ),
 )

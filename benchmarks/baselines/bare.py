@@ -1,4 +1,4 @@
-"""The floor under gunicorn: a WSGI application that answers the bytes of the file BARE_BYTES, whatever is asked."""
+"""The floor under gunicorn: whatever is asked, the bytes of the file BARE_BYTES."""
 
 from __future__ import annotations
 

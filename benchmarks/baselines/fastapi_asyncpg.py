@@ -16,7 +16,7 @@ PAGE = f"""
 SELECT id, name, author, description, kind AS book_type, isbn, published, language,
     {COPIES} AS copies, {AVAILABLE} AS available
 FROM books_book WHERE id > $1 ORDER BY id LIMIT $2
-"""  # noqa: S608  # Only our own words.
+"""  # Only our own words.
 
 
 @asynccontextmanager

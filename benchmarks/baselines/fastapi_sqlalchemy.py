@@ -86,7 +86,9 @@ async def caller(
     opened: Annotated[AsyncSession, Depends(session)], authorization: Annotated[str, Header()]
 ) -> User:
     try:
-        claims = jwt.decode(authorization.split(" ")[1], os.environ["TOKEN_SIGNING_KEY"], algorithms=["HS256"])
+        claims = jwt.decode(
+            authorization.split(" ")[1], os.environ["TOKEN_SIGNING_KEY"], algorithms=["HS256"]
+        )
     except (jwt.InvalidTokenError, IndexError) as error:
         raise HTTPException(401) from error
     user = await opened.get(User, int(claims["user_id"]))

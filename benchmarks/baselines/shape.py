@@ -1,4 +1,4 @@
-"""A page of the catalogue as pydantic has it, for both FastAPI applications; and the SQL that counts copies."""
+"""What both FastAPI applications answer, as pydantic has it; and the SQL that counts copies."""
 
 from __future__ import annotations
 

@@ -68,7 +68,9 @@ def cost(rental: Rental, now: datetime) -> Decimal:
 class RentalSerializer(serializers.ModelSerializer[Rental]):
     book = serializers.IntegerField(source="copy.book_id")
     price_list = serializers.CharField(source="rate.price_list.name")
-    charge = serializers.DecimalField(source="rent_entry.amount", max_digits=12, decimal_places=2, default=None)
+    charge = serializers.DecimalField(
+        source="rent_entry.amount", max_digits=12, decimal_places=2, default=None
+    )
     status = serializers.SerializerMethodField()
     overdue = serializers.SerializerMethodField()
     running_cost = serializers.SerializerMethodField()
@@ -113,7 +115,9 @@ class RentalViewSet(viewsets.ModelViewSet[Rental]):
     def balance(self, request: Request, **kwargs: Any) -> Response:
         posted = Entry.objects.filter(user=request.user).aggregate(sum=Sum("amount"))["sum"] or Decimal(0)
         now = timezone.now()
-        running = sum((cost(rental, now) for rental in self.get_queryset().filter(returned_at=None)), Decimal(0))
+        running = sum(
+            (cost(rental, now) for rental in self.get_queryset().filter(returned_at=None)), Decimal(0)
+        )
         return Response(
             {
                 "user_id": request.user.pk,
