@@ -299,7 +299,8 @@ def _prices() -> Iterator[str]:
 def _rentals(cursor: Any, size: Size, shelf: Shelf, at: datetime, done: Callable[[str], None]) -> None:
     cursor.execute(
         "CREATE TEMPORARY TABLE price"
-        " (kind int, days int, rate_id bigint, total numeric(12,2), working jsonb, PRIMARY KEY (kind, days)) ON COMMIT DROP;"
+        " (kind int, days int, rate_id bigint, total numeric(12,2), working jsonb,"
+        " PRIMARY KEY (kind, days)) ON COMMIT DROP;"
         "CREATE TEMPORARY TABLE history (copy_id bigint, user_id bigint, kind int, ago int, lasted int)"
         " ON COMMIT DROP"
     )

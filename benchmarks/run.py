@@ -201,6 +201,17 @@ class Bench:
                 self.of_small(name, path, token=token),
                 self.of_large(f"{name}: large", path, token=of_large),
             ]
+        cookie, cookie_of_large = (
+            sign_in_page(server.port, "staff") for server in (self.shop, self.shop_large)
+        )
+        for name, path in {
+            "page of all rentals": "/admin/rentals/rental/",
+            "page of overdue": "/admin/rentals/rental/?state=overdue",
+        }.items():
+            probes += [
+                self.of_small(name, path, cookie=cookie),
+                self.of_large(f"{name}: large", path, cookie=cookie_of_large),
+            ]
         self.in_turns(*probes)
 
     def rent(self) -> None:
