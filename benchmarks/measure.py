@@ -168,7 +168,7 @@ def wrk(server: Server, file: str, *, seconds: int, connections: int) -> list[st
 
 
 def alone(probe: Probe, database: Database) -> Round:
-    """What the database does for one request at a time; and so the server is warm."""
+    """What the database does for one request at a time."""
     before = database.statements(probe.database)
     told = run_wrk(probe.server, probe.lines, seconds=1, connections=1)
     after = database.statements(probe.database)
@@ -180,10 +180,14 @@ def alone(probe: Probe, database: Database) -> Round:
     }
 
 
-def take_turns(probes: Sequence[Probe], database: Database, *, rounds: int, seconds: int) -> None:
+def take_turns(
+    probes: Sequence[Probe], database: Database, *, rounds: int, seconds: int, quick: bool
+) -> None:
     """Measure all of them, each once a round, so that the machine's drift is everybody's."""
     for probe in probes:
-        if probe.database:
+        # The first requests of each thread and connection are slower.
+        drive(probe.server, probe.lines, database, seconds=1, connections=probe.connections)
+        if probe.database and not quick:
             probe.alone = alone(probe, database)
     for _ in range(rounds):
         for probe in probes:

@@ -129,7 +129,7 @@ class Bench:
     # ------------------------------------------------------------ cases
 
     def in_turns(self, *probes: Probe) -> None:
-        take_turns(probes, self.database, rounds=self.rounds, seconds=self.seconds)
+        take_turns(probes, self.database, rounds=self.rounds, seconds=self.seconds, quick=self.quick)
         self.cases |= {probe.name: probe.result() for probe in probes}
 
     def of_small(self, name: str, path: str, **request: str) -> Probe:
