@@ -9,8 +9,8 @@ SITE := http://localhost:$(PORT)
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab terraform-lab image-lab
-.PHONY: format clean
+.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab terraform-lab
+.PHONY: image-lab format clean bench bench-quick bench-compare
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -68,6 +68,27 @@ test-postgresql: $(VENV)/ready
 	@echo "== Tests on PostgreSQL"
 	@# Without the browser, which has seen the same pages on SQLite: it takes half of the time.
 	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --with-coverage --exclude-tag browser
+
+# The baselines in an environment of their own: no package of theirs is near the shop's.
+$(VENV)/ready-bench: $(VENV)/ready benchmarks/requirements.txt
+	@$(PYTHON) -m venv $(VENV)/bench
+	@$(VENV)/bench/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
+	@touch $@
+
+# As a small server of its own would be set; what is measured is compared under the same.
+BENCH := POSTGRES_OPTIONS="-c shared_buffers=1GB -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB \
+    -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_planning=on" \
+    .ci/with-postgres $(BIN)/python -m benchmarks.run
+
+bench: $(VENV)/ready-bench ## Measure the shop beside what people would write instead (wants wrk; half an hour)
+	@mkdir -p var/bench
+	@POSTGRES_FOLDER=var/bench/postgres $(BENCH) $(ARGS)
+
+bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floors
+	@$(BENCH) --quick $(ARGS)
+
+bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
+	@$(BIN)/python -m benchmarks.compare $(A) $(B)
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .

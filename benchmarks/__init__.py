@@ -1,0 +1,1 @@
+"""What measures the shop: `make bench`. No part of it; see docs/performance.md."""

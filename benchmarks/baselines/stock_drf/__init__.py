@@ -1,0 +1,1 @@
+"""What a tutorial of REST framework comes to: ModelSerializer, viewsets, page numbers, simplejwt."""

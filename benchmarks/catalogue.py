@@ -1,0 +1,145 @@
+"""Books for a shop of any size: a catalogue of some thousand, multiplied.
+
+The first books are those of the source. All others take the beginning of one title, the end of another and
+somebody else's author, and every third has a name that no other book has: words grow rarer as a catalogue
+grows, and a search feels it.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from random import Random
+from typing import NamedTuple
+
+SEED = 1895
+# In five books of every shop, and in no more however large it is.
+RARE = "quillonade"
+RARE_BOOKS = (97, 1009, 2203, 3301, 4409)
+MISSPELT = "quilonade"
+COMMON = "the"
+
+LANGUAGES = ("en",) * 7 + ("de", "fr", "es", "it")
+ADJECTIVES = (
+    "bitter blue bright broken burning cold crooked dark distant early empty endless fallen final first "
+    "forgotten golden good great green grey hidden hollow hungry last late little long lost lucky "
+    "midnight naked narrow new nineteenth old open pale patient perfect quiet red restless salt second "
+    "secret seventh shallow silent silver slow small strange sweet tall thin third unknown wandering "
+    "warm white wild winter"
+).split()
+NOUNS = (
+    "afternoon alphabet angel anger apple army atlas bell bird blood boat bone book border bread bride "
+    "bridge brother candle captain castle cat child circle city clock cloud country court cousin crow "
+    "crown dance daughter day death desert devil doctor dog door dream dust empire enemy engine "
+    "evening farm father feather field fire fish flower fool forest friend game garden gate ghost girl "
+    "glass gold grave guest hand harbour heart heaven hero history hill honey horse hour house hunger "
+    "hunter ice inheritance island journey judge key king kitchen knife lake lamp language law letter "
+    "library lie life light lighthouse line lion love machine map market marriage master memory "
+    "merchant mirror money moon morning mother mountain murder music name needle night nurse ocean "
+    "orchard orphan palace paper party path peace piano picture pilot poet power prince promise queen "
+    "question rain reader river road room rose sailor sea season shadow ship shore silence sister sky "
+    "sleep snow soldier son song spring spy star station storm story stranger street summer sun sword "
+    "table teacher theatre thief time tower town train tree truth uncle valley village violin voice "
+    "wall war water weather widow wife wind window wing wolf woman wood word work world year"
+).split()
+FORENAMES = (
+    "Ada Agnes Albert Alma Anton Aron Beatrix Bruno Carla Clara Daniel Dora Edith Elias Elsa Emil Erika "
+    "Felix Frieda Georg Greta Hanna Hugo Ida Ines Jakob Jonas Julia Karl Klara Leo Lotte Lukas Magda "
+    "Martin Mina Nora Oskar Paula Peter Rosa Rudolf Selma Simon Sofia Stella Theo Vera Viktor Walter"
+).split()
+SYLLABLES = (
+    "ba bel bor cas dal den dor el fen gar hal hel il jar kal ker lan lor mal mar mir nar nel or pel "
+    "ran ros sal sar sel tal tor ul val vel vor wen yor zan zel"
+).split()
+
+
+class Row(NamedTuple):
+    """A book as its source has it."""
+
+    name: str
+    author: str
+    published: int | None
+    language: str
+
+
+def made_up(number: int) -> list[Row]:
+    """A plausible catalogue of `number` books, out of nothing but words; the same every time."""
+    chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
+    authors = [f"{chance.choice(FORENAMES)} {_name(chance)}" for _ in range(max(1, number // 4))]
+    return [
+        Row(
+            _title(chance),
+            ", ".join(
+                authors[int(len(authors) * chance.random() ** 2)] for _ in range(chance.choice((1, 1, 1, 2)))
+            ),
+            2026 - int(150 * chance.random() ** 3),
+            chance.choice(LANGUAGES),
+        )
+        for _ in range(number)
+    ]
+
+
+def from_csv(path: Path) -> list[Row]:
+    """The books of a CSV file with the columns of the goodbooks-10k data set."""
+    with path.open(newline="", encoding="utf-8") as file:
+        return [
+            Row(
+                _plain(row["title"])[:300] or "Untitled",
+                _plain(row["authors"])[:1000],
+                int(float(row["original_publication_year"])) if row["original_publication_year"] else None,
+                "en" if row["language_code"].startswith("en") else row["language_code"][:2],
+            )
+            for row in csv.DictReader(file)
+        ]
+
+
+def multiplied(source: Sequence[Row], number: int) -> Iterator[Row]:
+    """`number` books out of those of `source`; the first ones are the source's own."""
+    chance = Random(SEED)  # noqa: S311  # As above.
+    for place in range(number):
+        book = source[place % len(source)]
+        if place >= len(source):
+            here, there = book.name.split(" "), chance.choice(source).name.split(" ")
+            name = " ".join(here[: (len(here) + 1) // 2] + there[len(there) // 2 :])
+            if place % 3 == 0:
+                name = f"{name[:250]} of {_name(chance)}"
+            book = Row(name[:300].strip(), chance.choice(source).author, book.published, book.language)
+        if place in RARE_BOOKS:
+            book = book._replace(name=f"{book.name[:280]} {RARE.title()}")
+        yield book
+
+
+def isbn(number: int) -> str:
+    """The ISBN-13 with this number, below a thousand million."""
+    digits = f"978{number:09d}"
+    total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
+    return f"{digits}{-total % 10}"
+
+
+def _name(chance: Random) -> str:
+    return "".join(chance.choice(SYLLABLES) for _ in range(chance.choice((2, 3, 3, 4)))).capitalize()
+
+
+def _title(chance: Random) -> str:
+    adjective, noun, other = chance.choice(ADJECTIVES), _often(chance, NOUNS), _often(chance, NOUNS)
+    return chance.choice(
+        (
+            f"The {adjective} {noun}",
+            f"The {noun} of the {other}",
+            f"{noun} and {other}",
+            f"A {adjective} {noun}",
+            f"The {noun} in {_name(chance)}",
+            f"{_name(chance)}",
+            f"My {noun}, your {other}: a {adjective} story of love",
+        )
+    ).title()
+
+
+def _often(chance: Random, words: Sequence[str]) -> str:
+    """One of `words`, the first ones more often than the last."""
+    return words[int(len(words) * chance.random() ** 2)]
+
+
+def _plain(text: str) -> str:
+    return " ".join(text.split()).replace("\\", "/")

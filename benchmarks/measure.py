@@ -1,0 +1,211 @@
+"""One round: requests by wrk over kept connections, and what server and database used for them."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from statistics import median
+from typing import Any
+
+import psycopg2
+
+from benchmarks.processes import Server, cpu_seconds, memory
+
+LUA = Path(__file__).with_name("load.lua")
+Round = dict[str, Any]
+# So many seconds are waited for an answer.
+LONGEST = 60
+
+
+def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
+    """A request as load.lua reads it."""
+    return "\t".join([method, path, token and f"JWT {token}", cookie, body])
+
+
+class Database:
+    """The PostgreSQL server of the run."""
+
+    def __init__(self, address: str) -> None:
+        self.connection = psycopg2.connect(address)
+        self.connection.autocommit = True
+        [[folder]] = self.ask("SHOW data_directory")
+        self.folder = Path(folder)
+        self.pid = int((self.folder / "postmaster.pid").read_text().split()[0])
+        self.ask("CREATE EXTENSION IF NOT EXISTS pg_stat_statements")
+
+    def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def statements(self, name: str) -> tuple[float, int]:
+        """Milliseconds that statements have taken in the database `name`, and how many there were."""
+        [[taken, number]] = self.ask(
+            "SELECT coalesce(sum(total_exec_time + total_plan_time), 0), coalesce(sum(calls), 0)::bigint"
+            " FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid WHERE datname = %s",
+            name,
+        )
+        return float(taken), int(number)
+
+    def wait_until_idle(self) -> None:
+        """Until what was asked for by somebody who is gone has come to its end."""
+        for _ in range(10 * LONGEST):
+            [[busy]] = self.ask(
+                "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
+                " AND backend_type = 'client backend'"
+            )
+            if not busy:
+                return
+            time.sleep(0.1)
+        raise SystemExit("The database does not come to rest.")
+
+    def statements_of(self, act: Callable[[], Any]) -> list[str]:
+        """What is asked of the server, by whomever, while `act` runs."""
+        log = self.folder.parent / "server.log"
+        self._log("all")
+        start = log.stat().st_size
+        try:
+            act()
+            time.sleep(0.3)
+        finally:
+            self._log("none")
+        text = log.read_bytes()[start:].decode()
+        return [
+            re.sub(r"\n\t", "\n", found)
+            for found in re.findall(r"LOG:  statement: (.*(?:\n\t.*)*)", text)
+            if "pg_reload_conf" not in found and "ALTER SYSTEM" not in found
+        ]
+
+    def _log(self, what: str) -> None:
+        self.ask(f"ALTER SYSTEM SET log_statement = '{what}'")
+        self.ask("SELECT pg_reload_conf()")
+        time.sleep(0.3)
+
+
+@dataclass
+class Probe:
+    """Requests to one server, measured again and again. `name` is its case in the results."""
+
+    name: str
+    server: Server
+    lines: Sequence[str]
+    connections: int = 32
+    database: str = ""
+    rounds: list[Round] = field(default_factory=list)
+    alone: Round = field(default_factory=dict)
+
+    def result(self) -> dict[str, Any]:
+        return {**summed_up(self.rounds), **self.alone, "rounds": self.rounds}
+
+
+def summed_up(rounds: Sequence[Round]) -> dict[str, Any]:
+    """The median of each figure."""
+    return {name: median(one[name] for one in rounds) for name in rounds[0]}
+
+
+def drive(
+    server: Server, lines: Sequence[str], database: Database, *, seconds: int, connections: int = 32
+) -> Round:
+    """Send `lines` again and again for so long, or until there is an answer.
+
+    Raises SystemExit when one is none, or refuses.
+    """
+    database.wait_until_idle()
+    before = cpu_seconds(server.pid), cpu_seconds(database.pid)
+    told = run_wrk(server, lines, seconds=seconds, connections=connections)
+    if not told["requests"] and seconds < LONGEST:
+        return drive(server, lines, database, seconds=seconds * 4, connections=connections)
+    used = cpu_seconds(server.pid) - before[0], cpu_seconds(database.pid) - before[1]
+    if told["refused"] or told["broken"] or not told["requests"]:
+        raise SystemExit(
+            f"{lines[0]!r}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke."
+        )
+    return {
+        "requests": told["requests"],
+        "rate": told["requests"] / told["microseconds"] * 1e6,
+        "p50_ms": told["p50"] / 1000,
+        "p99_ms": told["p99"] / 1000,
+        "server_us": used[0] / told["requests"] * 1e6,
+        "database_us": used[1] / told["requests"] * 1e6,
+        "bytes": told["bytes"] / told["requests"],
+    }
+
+
+def run_wrk(server: Server, lines: Sequence[str], *, seconds: int, connections: int) -> dict[str, int]:
+    with tempfile.NamedTemporaryFile("w", suffix=".requests") as file:
+        file.write("\n".join(lines) + "\n")
+        file.flush()
+        done = subprocess.run(
+            wrk(server, file.name, seconds=seconds, connections=connections),
+            check=True,
+            capture_output=True,
+            text=True,
+        )
+    told: dict[str, int] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
+
+
+def wrk(server: Server, file: str, *, seconds: int, connections: int) -> list[str]:
+    address = f"http://127.0.0.1:{server.port}"
+    words = [
+        f"-c{connections}",
+        "-t1",
+        f"-d{seconds}s",
+        f"--timeout={LONGEST}s",
+        "-s",
+        str(LUA),
+        address,
+        "--",
+        file,
+    ]
+    return ["wrk", *words]
+
+
+def alone(probe: Probe, database: Database) -> Round:
+    """What the database does for one request at a time."""
+    before = database.statements(probe.database)
+    told = run_wrk(probe.server, probe.lines, seconds=1, connections=1)
+    after = database.statements(probe.database)
+    if not told["requests"]:
+        return {}
+    return {
+        "database_ms": (after[0] - before[0]) / told["requests"],
+        "statements": (after[1] - before[1]) / told["requests"],
+    }
+
+
+def take_turns(
+    probes: Sequence[Probe], database: Database, *, rounds: int, seconds: int, quick: bool
+) -> None:
+    """Measure all of them, each once a round, so that the machine's drift is everybody's."""
+    for probe in probes:
+        # The first requests of each thread and connection are slower.
+        drive(probe.server, probe.lines, database, seconds=1, connections=probe.connections)
+        if probe.database and not quick:
+            probe.alone = alone(probe, database)
+    for _ in range(rounds):
+        for probe in probes:
+            probe.rounds.append(
+                drive(probe.server, probe.lines, database, seconds=seconds, connections=probe.connections)
+            )
+
+
+__all__ = [
+    "Database",
+    "Probe",
+    "Round",
+    "alone",
+    "drive",
+    "line",
+    "memory",
+    "run_wrk",
+    "summed_up",
+    "take_turns",
+    "wrk",
+]

@@ -1,0 +1,28 @@
+"""Signing in to the shop's pages as a browser does."""
+
+from __future__ import annotations
+
+import re
+import urllib.request
+from http.cookiejar import CookieJar
+from urllib.parse import urlencode
+
+from benchmarks.size import PASSWORD
+
+
+def sign_in_page(port: int, username: str) -> str:
+    """The cookies of a browser that has signed in, as it sends them."""
+    jar = CookieJar()
+    browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
+    address = f"http://127.0.0.1:{port}/user/login/"
+    with browser.open(address) as page:
+        secret = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
+    if secret is None:
+        raise SystemExit("The page to sign in has no form.")
+    form = {"csrfmiddlewaretoken": secret[1], "login": username, "password": PASSWORD}
+    with browser.open(address, urlencode(form).encode()):
+        pass
+    cookies = {cookie.name: cookie.value or "" for cookie in jar}
+    if not any(name.endswith("sessionid") for name in cookies):
+        raise SystemExit(f"{username} could not sign in.")
+    return "; ".join(f"{name}={value}" for name, value in cookies.items())

@@ -1,0 +1,318 @@
+"""`make bench`: the shop, small and large, beside what people would write instead.
+
+    .ci/with-postgres .venv/bin/python -m benchmarks.run [--quick]
+
+Starts the shop under its real gunicorn configuration over two databases, the baselines over the smaller one,
+drives all of them in turns, and ends with a table of targets; exit 1 when one is missed. What was measured is
+written to var/bench/ as JSON.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import re
+import secrets
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from benchmarks import catalogue, renting, report
+from benchmarks.measure import Database, Probe, line, take_turns
+from benchmarks.people import sign_in_page
+from benchmarks.processes import Server, all_stopped, free_port, memory
+from benchmarks.shops import ROOT, Shop
+from benchmarks.size import FEW, MANY, STAFF, Size
+from benchmarks.storm import storm
+from lori_assignment.keyset import Cursor
+
+PLACE = ROOT / "var" / "bench"
+BENCH = ROOT / ".venv" / "bench" / "bin"
+WORKERS = "2"
+SIZES = {
+    "full": (Size(10_000, 10_000, renters=4_000), Size(1_000_000, 10_000_000, renters=4_000)),
+    "quick": (Size(10_000, 10_000, renters=2_000), Size(50_000, 100_000, renters=100)),
+}
+
+
+def shop_environment() -> dict[str, str]:
+    """As in production, but for the limits on sign-ins, which a storm of them would only meet."""
+    return {
+        "SECRET_KEY": secrets.token_urlsafe(60),
+        "TOKEN_SIGNING_KEY": secrets.token_urlsafe(60),
+        "SITE_URL": "http://localhost",
+        "ALLOWED_HOSTS": "localhost,127.0.0.1",
+        "EMAIL_URL": "dummymail://",
+        "DEBUG": "off",
+        "RATE_LIMITS": "off",
+        "TRUSTED_PROXIES": "0",
+        "STATIC_ROOT": str(PLACE / "static"),
+        "MEDIA_ROOT": str(PLACE / "media"),
+        "WEB_CONCURRENCY": WORKERS,
+        "BIND": "127.0.0.1",
+        "LOG_LEVEL": "ERROR",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
+
+
+class Bench:
+    """The servers of one run, and what was measured of them."""
+
+    def __init__(
+        self, *, quick: bool, sizes: tuple[Size, Size], catalogue: str | None, servers: list[Server]
+    ) -> None:
+        self.quick = quick
+        self.rounds, self.seconds = (2, 1) if quick else (3, 4)
+        self.cases: dict[str, Any] = {}
+        self.servers: dict[str, Server] = {}
+        self._to_stop = servers
+        self.environ = shop_environment()
+        address = os.environ["DATABASE_URL"]
+        self.database = Database(address)
+        self.small, self.large = (
+            Shop(address, size, environ=self.environ, catalogue=catalogue) for size in sizes
+        )
+
+    # ------------------------------------------------------------ servers
+
+    def start(self) -> None:
+        self._python("manage.py", "collectstatic", "--no-input", "--clear", "--verbosity", "0")
+        self.shop = self._serve("shop, small", ["./entrypoint.sh", "serve"], self.small)
+        self.shop_large = self._serve("shop, large", ["./entrypoint.sh", "serve"], self.large)
+        bare = PLACE / "page.json"
+        bare.write_bytes(self._page())
+        self.environ["BARE_BYTES"] = str(bare)
+        self.bare = self._serve("bare WSGI", self._gunicorn("bare"), self.small)
+        self.stock = self._serve("stock DRF", self._gunicorn("stock_drf.wsgi"), self.small)
+        self.asyncpg = self._serve("FastAPI, asyncpg", self._uvicorn("fastapi_asyncpg"), self.small)
+        self.sqlalchemy = self._serve("FastAPI, SQLAlchemy", self._uvicorn("fastapi_sqlalchemy"), self.small)
+
+    def _serve(self, name: str, command: list[str], shop: Shop) -> Server:
+        port = free_port()
+        environ = {**self.environ, "DATABASE_URL": shop.address, "PORT": str(port)}
+        words = [word.replace("{port}", str(port)) for word in command]
+        log = PLACE / f"{re.sub('[^a-z]+', '-', name.lower())}.log"
+        server = Server(words, port=port, path="/books/", environ=environ, folder=ROOT, log=log)
+        self._to_stop.append(server)
+        self.servers[name] = server
+        return server
+
+    def _gunicorn(self, module: str) -> list[str]:
+        return ["gunicorn", "--config", "lori_assignment/gunicorn_conf.py", f"benchmarks.baselines.{module}"]
+
+    def _uvicorn(self, module: str) -> list[str]:
+        words = [
+            f"benchmarks.baselines.{module}:app",
+            "--host=127.0.0.1",
+            "--port={port}",
+            f"--workers={WORKERS}",
+        ]
+        return [str(BENCH / "uvicorn"), *words]
+
+    def _python(self, *words: str) -> None:
+        environ = {**os.environ, **self.environ, "DATABASE_URL": self.small.address}
+        subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, check=True, stderr=subprocess.DEVNULL)
+
+    def _page(self) -> bytes:
+        import urllib.request
+
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.shop.port}/api/v3/books/") as answer:
+            return bytes(answer.read())
+
+    # ------------------------------------------------------------ cases
+
+    def in_turns(self, *probes: Probe) -> None:
+        take_turns(probes, self.database, rounds=self.rounds, seconds=self.seconds, quick=self.quick)
+        self.cases |= {probe.name: probe.result() for probe in probes}
+
+    def of_small(self, name: str, path: str, **request: str) -> Probe:
+        return Probe(name, self.shop, [line(path, **request)], database=self.small.name)
+
+    def of_large(self, name: str, path: str, **request: str) -> Probe:
+        return Probe(name, self.shop_large, [line(path, **request)], database=self.large.name)
+
+    def of_stock(self, name: str, path: str, token: str) -> Probe:
+        return Probe(f"{name}: stock DRF", self.stock, [line(path, token=token)], database=self.small.name)
+
+    def catalogue(self) -> None:
+        self.in_turns(
+            self.of_small("catalogue", "/api/v3/books/"),
+            Probe("catalogue: bare WSGI", self.bare, [line("/books/")]),
+            Probe("catalogue: FastAPI, asyncpg", self.asyncpg, [line("/books/")], database=self.small.name),
+        )
+
+    def catalogue_by_token(self) -> None:
+        token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
+        middle = Cursor(back=False, values=[self.large.size.books // 2]).encode()
+        self.in_turns(
+            self.of_small("catalogue, token", "/api/v3/books/", token=token),
+            self.of_stock("catalogue, token", "/books/", token),
+            Probe(
+                "catalogue, token: FastAPI, SQLAlchemy",
+                self.sqlalchemy,
+                [line("/books/", token=token)],
+                database=self.small.name,
+            ),
+            self.of_small("/home, signed in", "/home", cookie=sign_in_page(self.shop.port, "few")),
+            self.of_large("first page: large", "/api/v3/books/", token=of_large),
+            self.of_large("page in the middle: large", f"/api/v3/books/?cursor={middle}", token=of_large),
+        )
+
+    def mine(self) -> None:
+        tokens = self.small.tokens(FEW, MANY)
+        token = tokens[FEW]
+        self.in_turns(
+            self.of_small("one book", "/api/v3/books/77", token=token),
+            self.of_stock("one book", "/books/77/", token),
+            self.of_small("my rentals", "/api/v3/book_rentals/", token=token),
+            self.of_stock("my rentals", "/rentals/", token),
+            self.of_small("balance", f"/api/v3/book_rentals/users/balance/{FEW}", token=token),
+            self.of_stock("balance", "/rentals/balance/", token),
+            self.of_small(
+                "balance after 20,000 rentals",
+                f"/api/v3/book_rentals/users/balance/{MANY}",
+                token=tokens[MANY],
+            ),
+        )
+
+    def search(self) -> None:
+        words = {"rare": catalogue.RARE, "common": catalogue.COMMON, "misspelt": catalogue.MISSPELT}
+        probes = []
+        for name, word in words.items():
+            path = f"/api/v3/books/?search={word}"
+            probes += [self.of_small(f"search, {name}", path), self.of_large(f"search, {name}: large", path)]
+        self.in_turns(*probes)
+
+    def staff(self) -> None:
+        token, of_large = self.small.tokens(STAFF)[STAFF], self.large.tokens(STAFF)[STAFF]
+        probes = []
+        for name, path in {
+            "all rentals": "/api/v3/book_rentals/",
+            "overdue": "/api/v3/book_rentals/?overdue=true",
+        }.items():
+            probes += [
+                self.of_small(name, path, token=token),
+                self.of_large(f"{name}: large", path, token=of_large),
+            ]
+        cookie, cookie_of_large = (
+            sign_in_page(server.port, "staff") for server in (self.shop, self.shop_large)
+        )
+        for name, path in {
+            "page of all rentals": "/admin/rentals/rental/",
+            "page of overdue": "/admin/rentals/rental/?state=overdue",
+        }.items():
+            probes += [
+                self.of_small(name, path, cookie=cookie),
+                self.of_large(f"{name}: large", path, cookie=cookie_of_large),
+            ]
+        self.in_turns(*probes)
+
+    def rent(self) -> None:
+        self.cases |= renting.different_books(
+            self.small, self.shop, self.database, rounds=self.rounds, seconds=1 if self.quick else 2
+        )
+        self.cases |= renting.one_book(self.small, self.shop, trials=3 if self.quick else 20)
+
+    def sign_ins(self) -> None:
+        self.cases |= storm(self.small, self.shop, self.database, rounds=self.rounds, seconds=self.seconds)
+
+    def all(self) -> None:
+        steps: list[Callable[[], None]] = [
+            self.catalogue,
+            self.catalogue_by_token,
+            self.mine,
+            self.search,
+            self.staff,
+            self.rent,
+            self.sign_ins,
+        ]
+        for step in steps:
+            begun = time.monotonic()
+            step()
+            print(f"{time.monotonic() - begun:5.0f} s  {step.__name__.replace('_', ' ')}", file=sys.stderr)
+
+    def results(self) -> dict[str, Any]:
+        return {
+            "quick": self.quick,
+            "at": datetime.now(UTC).isoformat(timespec="seconds"),
+            "machine": machine(self.database),
+            "sizes": {
+                name: shop.size._asdict() for name, shop in (("small", self.small), ("large", self.large))
+            },
+            "rounds": self.rounds,
+            "seconds": self.seconds,
+            "cases": self.cases,
+            "servers": {
+                name: {"ready_after": server.ready_after, **memory(server.pid)}
+                for name, server in self.servers.items()
+            },
+        }
+
+
+def machine(database: Database) -> dict[str, Any]:
+    """What it was measured on."""
+    about = Path("/proc/cpuinfo").read_text()
+    model = re.search("model name\t: (.*)", about)
+    installed = subprocess.run(
+        [BENCH / "python", "-m", "pip", "freeze"], capture_output=True, text=True, check=True
+    ).stdout
+    others = dict(row.split("==") for row in installed.split() if "==" in row)
+    return {
+        "processor": model[1] if model else platform.machine(),
+        "cores": os.cpu_count(),
+        "memory_gb": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9),
+        "versions": {
+            "Linux": platform.release(),
+            "Python": platform.python_version(),
+            "PostgreSQL": database.ask("SHOW server_version")[0][0].split()[0],
+            **{name: version(name) for name in ("Django", "djangorestframework", "gunicorn")},
+            **{name: others[name] for name in ("fastapi", "uvicorn", "asyncpg", "SQLAlchemy")},
+        },
+    }
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description="Measure the shop; DATABASE_URL names a server of PostgreSQL."
+    )
+    parser.add_argument("--quick", action="store_true", help="less of everything, against floors: for CI")
+    parser.add_argument("--books", type=int, help="of the large shop")
+    parser.add_argument("--rentals", type=int, help="of the large shop")
+    parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k; without it books are made up")
+    parser.add_argument(
+        "--only", nargs="+", help="steps, such as search and staff; nothing is held to a target"
+    )
+    parser.add_argument("--output", type=Path, help="where the results go, as JSON")
+    asked = parser.parse_args()
+    small, large = SIZES["quick" if asked.quick else "full"]
+    large = large._replace(books=asked.books or large.books, rentals=asked.rentals or large.rentals)
+    PLACE.mkdir(parents=True, exist_ok=True)
+    with all_stopped() as servers:
+        bench = Bench(quick=asked.quick, sizes=(small, large), catalogue=asked.catalogue, servers=servers)
+        bench.start()
+        if asked.only:
+            for step in asked.only:
+                getattr(bench, step)()
+        else:
+            bench.all()
+        results = bench.results()
+    name = (
+        asked.output or PLACE / f"{'quick-' if asked.quick else ''}{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
+    )
+    name.write_text(json.dumps(results, indent=1))
+    print(report.whole(results))
+    print(f"\n{name}", file=sys.stderr)
+    missed = [one.what for one in report.verdicts(results) if not one.met]
+    if missed and not asked.only:
+        raise SystemExit(f"Missed: {'; '.join(missed)}.")
+
+
+if __name__ == "__main__":
+    main()

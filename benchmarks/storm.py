@@ -1,0 +1,53 @@
+"""The catalogue while everybody signs in."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+import time
+from typing import Any
+
+from benchmarks.measure import Database, Round, drive, line, summed_up, wrk
+from benchmarks.processes import Server
+from benchmarks.shops import Shop
+from benchmarks.size import FEW, PASSWORD
+
+SIGN_IN = "/api-token-auth/"
+
+
+def storm(shop: Shop, server: Server, database: Database, *, rounds: int, seconds: int) -> dict[str, Any]:
+    """The catalogue by token in turns without and with 32 connections that do nothing but sign in."""
+    page = [line("/api/v3/books/", token=shop.tokens(FEW)[FEW])]
+    members = [f"member{renter.member}" for renter in shop.renters[:200]]
+    bodies = [json.dumps({"username": member, "password": PASSWORD}) for member in members]
+    calm: list[Round] = []
+    stormy: list[Round] = []
+    signed_in: list[Round] = []
+    for _ in range(rounds):
+        calm.append(drive(server, page, database, seconds=seconds))
+        with tempfile.NamedTemporaryFile("w") as file:
+            file.write("\n".join(line(SIGN_IN, method="POST", body=body) for body in bodies) + "\n")
+            file.flush()
+            words = wrk(server, file.name, seconds=seconds + 1, connections=32)
+            with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as signing_in:
+                time.sleep(0.5)
+                # What the server uses now is for both, so that it says nothing of one.
+                found = drive(server, page, database, seconds=seconds)
+                stormy.append({name: found[name] for name in ("rate", "p50_ms", "p99_ms")})
+                said, _ = signing_in.communicate()
+        told = json.loads(said.strip().splitlines()[-1])
+        if told["refused"] or not told["requests"]:
+            raise SystemExit(f"Of {told['requests']} sign-ins {told['refused']} were refused.")
+        signed_in.append(
+            {
+                "rate": told["requests"] / told["microseconds"] * 1e6,
+                "p50_ms": told["p50"] / 1000,
+                "p99_ms": told["p99"] / 1000,
+            }
+        )
+    return {
+        "catalogue, token: before the storm": {**summed_up(calm), "rounds": calm},
+        "catalogue, token: in a storm of sign-ins": {**summed_up(stormy), "rounds": stormy},
+        "signing in, meanwhile": {**summed_up(signed_in), "rounds": signed_in},
+    }

@@ -1,0 +1,219 @@
+"""A shop that was filled by the million is as true as one that was lived in."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from itertools import islice
+from unittest import TestCase as PlainTestCase
+from unittest import skipUnless
+
+from django.db import connection
+from django.test import TestCase
+
+from accounts.models import User
+from benchmarks import catalogue
+from benchmarks.fill import Shelf, _History, load
+from benchmarks.size import FEW, FEW_RENTALS, MANY, OUT_NOW, Size
+from books.isbn import validate_isbn
+from books.models import Book
+from books.search import find
+from rentals import ledger
+from rentals.availability import with_availability
+from rentals.models import LedgerEntry, Policy, Rental
+from rentals.services import rent_book, return_rental
+
+NOW = datetime(2026, 5, 4, tzinfo=UTC)
+SIZE = Size(books=600, rentals=3_000, renters=100, many=400)
+
+# What must find nothing, each with a change that makes it find something.
+FALSE = {
+    "numbers with a gap": (
+        "SELECT 1 FROM (SELECT number, row_number() OVER (PARTITION BY user_id ORDER BY number) AS place"
+        " FROM rentals_ledgerentry) AS entries WHERE number <> place",
+        f"UPDATE rentals_ledgerentry SET number = number + 1000 WHERE number = 2 AND user_id = {FEW}",
+    ),
+    "a balance that is not the sum": (
+        "SELECT 1 FROM (SELECT balance, sum(amount) OVER (PARTITION BY user_id ORDER BY number) AS total"
+        " FROM rentals_ledgerentry) AS entries WHERE balance <> total",
+        f"UPDATE rentals_ledgerentry SET amount = amount * 2 WHERE number = 2 AND user_id = {FEW}",
+    ),
+    "entries of one member out of their order in time": (
+        "SELECT 1 FROM (SELECT posted_at,"
+        " lag(posted_at) OVER (PARTITION BY user_id ORDER BY number) AS before"
+        " FROM rentals_ledgerentry) AS entries WHERE posted_at < before",
+        f"UPDATE rentals_ledgerentry SET posted_at = 'epoch' WHERE number = 2 AND user_id = {FEW}",
+    ),
+    "a rent entry that is not the rental's own": (
+        "SELECT 1 FROM rentals_rental LEFT JOIN rentals_ledgerentry AS entry ON entry.id = rent_entry_id"
+        " WHERE returned_at IS NOT NULL AND (entry.kind, entry.rental_id, entry.user_id)"
+        " IS DISTINCT FROM ('rent', ref, rentals_rental.user_id)",
+        "UPDATE rentals_rental SET user_id = user_id + 1 WHERE ref = (SELECT min(ref) FROM rentals_rental)",
+    ),
+    "one copy with two members at once": (
+        "SELECT 1 FROM rentals_rental AS one JOIN rentals_rental AS other ON one.copy_id = other.copy_id"
+        " AND one.ref < other.ref AND coalesce(one.returned_at, 'infinity') > other.rented_at",
+        "UPDATE rentals_rental SET returned_at = returned_at + interval '3 years'"
+        " WHERE ref = (SELECT min(ref) FROM rentals_rental)",
+    ),
+    "more out than one member may have": (
+        "SELECT 1 FROM rentals_rental WHERE returned_at IS NULL GROUP BY user_id HAVING count(*) >"
+        " (SELECT max_open_rentals FROM rentals_policy)",
+        "UPDATE rentals_policy SET max_open_rentals = 1",
+    ),
+    "something that has not happened yet": (
+        "SELECT 1 FROM rentals_rental WHERE greatest(rented_at, returned_at) > '2026-05-04 00:00Z'",
+        "UPDATE rentals_rental SET rented_at = '2027-01-01', due_at = '2027-01-02' WHERE returned_at IS NULL",
+    ),
+}
+
+
+def fill() -> None:
+    with connection.cursor() as cursor:
+        load(cursor, SIZE, source=catalogue.made_up(500), at=NOW, done=lambda what: None)
+
+
+def indexes() -> list[tuple[str, ...]]:
+    with connection.cursor() as cursor:
+        cursor.execute(
+            "SELECT tablename, indexdef FROM pg_indexes WHERE schemaname = current_schema() ORDER BY 1, 2"
+        )
+        found = cursor.fetchall()
+        cursor.execute(
+            "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
+            " WHERE connamespace = current_schema()::regnamespace ORDER BY 1, 2"
+        )
+        return [*found, *cursor.fetchall()]
+
+
+@skipUnless(connection.vendor == "postgresql", "Only PostgreSQL is filled by the million.")
+class FilledTest(TestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        cls.indexes = indexes()
+        fill()
+
+    def finds(self, sql: str) -> bool:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchone() is not None
+
+    def test_it_has_the_size_that_was_asked_for(self) -> None:
+        self.assertEqual(Book.objects.count(), SIZE.books)
+        ours = FEW_RENTALS + SIZE.many + 2 * OUT_NOW
+        self.assertEqual(Rental.objects.count(), SIZE.rentals + ours)
+        for member, closed in ((FEW, FEW_RENTALS), (MANY, SIZE.many)):
+            rentals = Rental.objects.filter(user=member)
+            self.assertEqual((rentals.returned().count(), rentals.open().count()), (closed, OUT_NOW))
+
+    def test_nothing_is_false(self) -> None:
+        for name, (sql, _) in FALSE.items():
+            with self.subTest(name):
+                self.assertFalse(self.finds(sql))
+
+    def test_what_is_false_would_be_found(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL session_replication_role = replica")
+            for name, (sql, change) in FALSE.items():
+                with self.subTest(name):
+                    cursor.execute(f"SAVEPOINT before; {change}")
+                    self.assertGreater(cursor.rowcount, 0)
+                    self.assertTrue(self.finds(sql))
+                    cursor.execute("ROLLBACK TO before")
+
+    def test_every_key_leads_somewhere(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT conrelid::regclass, a.attname, confrelid::regclass, b.attname FROM pg_constraint"
+                " JOIN pg_attribute AS a ON a.attrelid = conrelid AND a.attnum = conkey[1]"
+                " JOIN pg_attribute AS b ON b.attrelid = confrelid AND b.attnum = confkey[1]"
+                " WHERE contype = 'f'"
+            )
+            keys = cursor.fetchall()
+        self.assertGreater(len(keys), 20)
+        for table, column, other, key in keys:
+            with self.subTest(table=table, column=column):
+                self.assertFalse(
+                    self.finds(
+                        f"SELECT 1 FROM {table} AS one WHERE {column} IS NOT NULL"
+                        f" AND NOT EXISTS (SELECT FROM {other} AS other WHERE other.{key} = one.{column})"
+                    )
+                )
+
+    def test_every_charge_is_what_the_rental_costs(self) -> None:
+        returned = Rental.objects.returned().with_terms()
+        self.assertGreater(len(returned), 3_000)
+        for rental in returned:
+            price = rental.running_price(rental.returned_at)
+            self.assertEqual(rental.charge, price.total)
+            working = rental.rent_entry.working
+            self.assertEqual({name: working[name] for name in price.as_json()}, price.as_json())
+            self.assertEqual(datetime.fromisoformat(working["returned_at"]), rental.returned_at)
+            self.assertEqual(rental.rate.kind, rental.book.kind)
+
+    def test_a_few_members_rent_most(self) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT count(*) FROM rentals_rental WHERE user_id > %s GROUP BY user_id ORDER BY 1 DESC",
+                [MANY],
+            )
+            numbers = [number for [number] in cursor.fetchall()]
+        self.assertGreater(sum(numbers[: SIZE.readers // 10]), sum(numbers) / 3)
+
+    def test_no_index_and_no_constraint_is_lost(self) -> None:
+        self.assertEqual(indexes(), self.indexes)
+
+    def test_a_search_finds_its_books(self) -> None:
+        self.assertEqual(
+            [book.pk for book in find(Book.objects.all(), catalogue.RARE).books],
+            [place + 1 for place in catalogue.RARE_BOOKS if place < SIZE.books],
+        )
+        self.assertTrue(find(Book.objects.all(), catalogue.MISSPELT).near)
+
+    def test_the_shop_goes_on(self) -> None:
+        member, staff = User.objects.get(pk=SIZE.first_renter), User.objects.get(username="staff")
+        book = with_availability(Book.objects.all()).get(pk=SIZE.first_book_to_rent)
+        self.assertEqual((book.copies_in_service, book.available), (1, 1))
+        rental = rent_book(member=member, book=book, at=NOW, now=NOW)
+        return_rental(rental=rental, at=NOW, actor=staff, now=NOW)
+        self.assertGreater(ledger.balance(member, at=NOW).total, 0)
+        self.assertEqual(LedgerEntry.objects.get(user=member).number, 1)
+        # The triggers are on again.
+        with connection.cursor() as cursor:
+            cursor.execute("SHOW session_replication_role")
+            self.assertEqual(cursor.fetchone(), ("origin",))
+
+    def test_a_shop_that_is_not_empty_is_left_alone(self) -> None:
+        with self.assertRaisesRegex(SystemExit, "accounts_user is not empty"):
+            fill()
+        self.assertEqual(Book.objects.count(), SIZE.books)
+
+
+class SourceTest(PlainTestCase):
+    def test_the_same_size_is_the_same_shop(self) -> None:
+        source = catalogue.made_up(300)
+        self.assertEqual(source, catalogue.made_up(300))
+        self.assertEqual(list(catalogue.multiplied(source, 900)), list(catalogue.multiplied(source, 900)))
+        shelf = Shelf(SIZE)
+        self.assertEqual(shelf.of_copy, Shelf(SIZE).of_copy)
+        self.assertEqual(
+            list(islice(_History(SIZE, shelf).lines(), 2000)),
+            list(islice(_History(SIZE, shelf).lines(), 2000)),
+        )
+
+    def test_the_first_books_are_those_of_the_source(self) -> None:
+        source = catalogue.made_up(50)
+        self.assertEqual(list(catalogue.multiplied(source, 120))[:50], source)
+
+    def test_words_grow_rarer_as_the_catalogue_grows(self) -> None:
+        source = catalogue.made_up(300)
+        number = len({row.name for row in catalogue.multiplied(source, 3000)})
+        self.assertGreater(number, 2000)
+
+    def test_an_isbn_is_one(self) -> None:
+        for number in (0, 1, 999_999_999):
+            validate_isbn(catalogue.isbn(number))
+
+
+class PolicyTest(TestCase):
+    def test_what_is_out_does_not_ask_for_more_than_the_policy(self) -> None:
+        self.assertLessEqual(OUT_NOW, Policy.current().max_open_rentals)

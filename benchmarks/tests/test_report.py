@@ -1,0 +1,101 @@
+"""A target that is missed is said so, and by ratios that the machine's drift does not touch."""
+
+from __future__ import annotations
+
+from typing import Any
+from unittest import TestCase
+
+from benchmarks.compare import comparison
+from benchmarks.report import ratio, verdict, verdict_table, verdicts
+from benchmarks.targets import TARGETS, Faster, Slower, Within
+
+FASTER = Faster("ours", "theirs", at_least=2, floor=0.5)
+SLOWER = Slower("large", "small", at_most=1.5, ceiling=3)
+
+
+def case(*rates: float, **figures: float) -> dict[str, Any]:
+    return {**figures, "rate": rates[0], "rounds": [{"rate": rate} for rate in rates]}
+
+
+def results(*, quick: bool = False, ours: float = 300) -> dict[str, Any]:
+    """Everything that a target names, each as fast as all others but ours."""
+    names = {name for target in TARGETS for name in (target.case, getattr(target, "than", target.case))}
+    cases = {name: case(100, p99_ms=1, database_ms=1, server_us=10, database_us=5) for name in names}
+    cases["catalogue, token"] = case(ours, server_us=3, database_us=1)
+    return {"quick": quick, "cases": cases, "machine": {}}
+
+
+class VerdictTest(TestCase):
+    def test_the_ratio_is_that_of_rounds_side_by_side(self) -> None:
+        # The machine was three times slower in the second round, for both.
+        cases = {"ours": case(300, 100, 290), "theirs": case(150, 50, 145)}
+        self.assertEqual(ratio(cases, "ours", "theirs"), 2)
+
+    def test_at_least_is_met_from_there_on(self) -> None:
+        for rate, met in ((199, False), (200, True)):
+            found = verdict(FASTER, {"ours": case(rate), "theirs": case(100)}, quick=False)
+            self.assertEqual(found and found.met, met)
+
+    def test_at_most_is_about_time(self) -> None:
+        for rate, met in ((66, False), (67, True)):
+            found = verdict(SLOWER, {"large": case(rate), "small": case(100)}, quick=False)
+            self.assertEqual(found and found.met, met)
+
+    def test_quick_asks_for_the_floor(self) -> None:
+        for rate, met in ((49, False), (50, True)):
+            found = verdict(FASTER, {"ours": case(rate), "theirs": case(100)}, quick=True)
+            self.assertEqual(found and found.met, met)
+
+    def test_quick_asks_for_no_absolute_figure(self) -> None:
+        limit = Within("ours", "p99_ms", below=500)
+        cases = {"ours": case(1, p99_ms=501)}
+        self.assertIsNone(verdict(limit, cases, quick=True))
+        found = verdict(limit, cases, quick=False)
+        self.assertIs(found and found.met, False)
+
+    def test_what_was_not_measured_is_not_met(self) -> None:
+        for target in (FASTER, SLOWER, Within("ours", "p99_ms", below=500)):
+            found = verdict(target, {}, quick=False)
+            self.assertIsNone(found and found.met)
+            self.assertIsNotNone(found)
+
+    def test_the_table_says_which_is_missed(self) -> None:
+        self.assertIn("NO", verdict_table(results(ours=1)))
+        self.assertEqual([one.what for one in verdicts(results(quick=True, ours=150)) if not one.met], [])
+
+
+class TargetsTest(TestCase):
+    def test_no_floor_is_beyond_its_target(self) -> None:
+        for target in TARGETS:
+            with self.subTest(target):
+                if isinstance(target, Faster) and target.floor is not None:
+                    self.assertLessEqual(target.floor, target.at_least)
+                if isinstance(target, Slower) and target.ceiling is not None:
+                    self.assertGreaterEqual(target.ceiling, target.at_most)
+
+    def test_quick_guards_every_ratio(self) -> None:
+        guarded = {
+            (target.case, target.than)
+            for target in TARGETS
+            if (isinstance(target, Faster) and target.floor)
+            or (isinstance(target, Slower) and target.ceiling)
+        }
+        asked = {(target.case, target.than) for target in TARGETS if not isinstance(target, Within)}
+        self.assertEqual(guarded, asked)
+
+
+class CompareTest(TestCase):
+    def test_both_are_shown_and_what_became_of_them(self) -> None:
+        told = comparison(results(ours=100), results(ours=300))
+        row = next(
+            row
+            for row in told.splitlines()
+            if row.startswith("| catalogue, token / catalogue, token: stock DRF")
+        )
+        self.assertEqual([cell.strip() for cell in row.split("|")[2:5]], ["1.00", "3.00", "3.00"])
+
+    def test_two_machines_are_no_secret(self) -> None:
+        one, other = results(), results()
+        other["machine"] = {"cores": 4}
+        self.assertNotIn("two machines", comparison(one, one))
+        self.assertIn("two machines", comparison(one, other))
