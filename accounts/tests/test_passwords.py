@@ -4,10 +4,14 @@ import re
 from unittest import mock
 
 from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.password_validation import CommonPasswordValidator, validate_password
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.test import Client, override_settings
 
 from accounts import tokens
+from accounts.password_rules import WORDS
 from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase
 from lori_assignment.cast import PASSWORD
 
@@ -70,6 +74,55 @@ class ChangeTest(SignInCase):
     def test_who_is_not_signed_in_may_not(self):
         self.assertEqual(self.client.post(CHANGE, {}).status_code, 401)
         self.assertEqual(self.mine.post(CHANGE, {}).status_code, 400)
+
+
+class RulesTest(SignInCase):
+    """docs/security.md: what a password may be, and what it may not."""
+
+    def test_any_signs_will_do_and_any_number_from_8_to_128(self):
+        for password in (
+            "28374650",
+            "qzvkwmyx",
+            "     q  z     ",
+            "\U0001f4d6" * 9,
+            "Zßéж本 ~|",
+            "w" * 127 + "x",
+        ):
+            with self.subTest(password=password):
+                validate_password(password, self.alice)
+
+    def test_thousands_of_common_ones_of_a_good_length_are_refused(self):
+        common = {one for one in CommonPasswordValidator().passwords if len(one) >= 8}
+        self.assertGreater(len(common), 3000)
+        for password in sorted(common)[::500]:
+            with self.subTest(password=password), self.assertRaises(ValidationError):
+                validate_password(password, self.alice)
+
+    def test_the_shops_own_words_are_no_password(self):
+        with override_settings(SITE_URL="https://books.example"):
+            for password in ("loribooks", "Lori-Books-2026", "BOOKSbooks1!", "staffstaff", "example2026"):
+                with self.subTest(password=password), self.assertRaises(ValidationError) as refused:
+                    validate_password(password, self.alice)
+                self.assertIn("password_of_the_shop", [one.code for one in refused.exception.error_list])
+            validate_password("a book of eight letters", self.alice)
+
+    def test_without_the_rule_they_are(self):
+        others = [one for one in settings.AUTH_PASSWORD_VALIDATORS if "NotTheShopsWords" not in one["NAME"]]
+        with override_settings(AUTH_PASSWORD_VALIDATORS=others):
+            validate_password("Lori-Books-2026", self.alice)
+
+    def test_the_words_are_documented(self):
+        said = (settings.BASE_DIR / "docs" / "security.md").read_text()
+        for word in WORDS:
+            with self.subTest(word=word):
+                self.assertIn(f"`{word}`", said)
+
+    def test_a_long_one_counts_to_its_last_sign(self):
+        long = "x" * 63 + "the last sign"
+        for last, status in ((long, 200), (long[:-1], 401), (long.upper(), 401)):
+            self.alice.set_password(long)
+            self.alice.save()
+            self.assertEqual(self.sign_in(password=last).status_code, status)
 
 
 @override_settings(SITE_URL="https://shop.example")
