@@ -55,6 +55,9 @@ class WebTokensMiddleware:
             set_cookies(response, request, pair)
         elif pending is _CLEAR or _outlived_its_session(request):
             clear_cookies(response)
+            # Whatever a page has put aside in the browser goes too. Not the cache, which takes browsers
+            # seconds: what is personal is in none.
+            response.headers["Clear-Site-Data"] = '"storage"'
         return response
 
 

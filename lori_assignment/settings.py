@@ -422,6 +422,9 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_rules.NotTheShopsWords"},
 ]
 
+# Of the link in a mail: long enough to find the mail, and none for whoever finds the mailbox next week.
+PASSWORD_RESET_TIMEOUT = 3600
+
 SITE_NAME = "Lori Books"
 LOGIN_URL = "account_login"
 LOGIN_REDIRECT_URL = "/"

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from unittest import mock
 
+from allauth.account.forms import default_token_generator
 from allauth.account.models import EmailAddress
 from django.conf import settings
 from django.contrib.auth.password_validation import CommonPasswordValidator, validate_password
@@ -12,7 +14,7 @@ from django.test import Client, override_settings
 
 from accounts import tokens
 from accounts.password_rules import WORDS
-from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase
+from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase, give_totp
 from lori_assignment.cast import PASSWORD
 
 LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-([0-9a-z-]+)/)")
@@ -36,6 +38,15 @@ class ChangeTest(SignInCase):
         self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
         self.assertEqual(self.sign_in(password=PASSWORD).status_code, 401)
+
+    def test_the_account_is_told_by_mail(self):
+        self.change(old_password=WRONG)
+        self.assertEqual(mail.outbox, [])
+        self.change()
+        [letter] = mail.outbox
+        self.assertEqual(
+            (letter.to, letter.subject), (["alice@example.org"], "[Lori Books] Your password was changed")
+        )
 
     def test_tokens_given_out_before_end(self):
         self.assertEqual(self.mine.get(USER).status_code, 200)
@@ -184,6 +195,30 @@ class ResetTest(SignInCase):
         EmailAddress.objects.create(user=self.alice, email="moss@example.org", verified=True)
         self.ask("moss@example.org")
         self.assertTrue(LINK.search(mail.outbox[0].body))
+
+    def test_the_account_is_told_by_mail(self):
+        self.confirm(self.link())
+        self.assertEqual(mail.outbox[-1].to, ["alice@example.org"])
+        self.assertNotIn("/user/password/reset/key/", mail.outbox[-1].body)
+
+    def test_the_link_is_good_for_an_hour(self):
+        made = datetime.now()  # noqa: DTZ005  # As Django's own.
+        for minutes, status in ((59, 200), (61, 400)):
+            link = self.link()
+            then = made + timedelta(minutes=minutes)
+            with (
+                self.subTest(minutes=minutes),
+                mock.patch.object(default_token_generator, "_now", return_value=then),
+            ):
+                self.assertEqual(self.confirm(link).status_code, status)
+
+    def test_a_new_password_does_not_stand_in_for_the_second_factor(self):
+        give_totp(self.alice)
+        link = self.link()
+        answer = self.confirm(link)
+        self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))
+        answer = self.sign_in(password=NEW)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (401, "otp_required"))
 
     def test_a_reset_opens_the_lock(self):
         for _ in range(5):
