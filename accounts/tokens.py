@@ -138,9 +138,9 @@ def end_families(user_id: int, families: Collection[str]) -> None:
     TokenFamily.objects.filter(user_id=user_id, pk__in=families).delete()
 
 
-def end_all(user: User) -> None:
-    """No token of `user` works any more."""
-    TokenFamily.objects.filter(user=user).delete()
+def end_all(user: User, *, but: str = "") -> None:
+    """No token of `user` works any more, except those of one family."""
+    TokenFamily.objects.filter(user=user).exclude(pk=but).delete()
 
 
 def forget_expired(*, at: datetime) -> int:
