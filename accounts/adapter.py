@@ -30,6 +30,7 @@ from accounts import web_tokens
 from accounts.attempts import client_address, forget
 from accounts.backends import account_called
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from accounts.sessions import renew_key
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
 from lori_assignment.addresses import at_site
 
@@ -107,7 +108,10 @@ class AccountAdapter(DefaultAccountAdapter):
         return authenticate(request, **credentials)
 
     def reauthenticate(self, user: User, password: str) -> bool:
-        return check_password(self.request, login=user.username, password=password) == user
+        right = check_password(self.request, login=user.username, password=password) == user
+        if right:
+            renew_key(self.request)
+        return right
 
     def get_client_ip(self, request: HttpRequest) -> str:
         return client_address(request)

@@ -2,14 +2,25 @@ from __future__ import annotations
 
 from typing import Any
 
+# Loaded first, since what they register is taken away below.
+import allauth.account.admin
+import allauth.mfa.admin
+import allauth.socialaccount.admin
+import allauth.usersessions.admin  # noqa: F401  # As said.
 from allauth.account.decorators import secure_admin_login
+from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
+from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
+from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import ngettext
 
 from accounts.models import User
 from accounts.sessions import sign_out_everywhere
@@ -38,11 +49,44 @@ class AccountForm(UserChangeForm):
         model = User
 
 
+# Who may write an address or a second factor here opens every account: a superuser's too. An address is
+# changed with its account, below, and a second factor that was lost is taken away by a superuser.
+for _open_door in (EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
+    admin.site.unregister(_open_door)
+admin.site.unregister(Authenticator)
+
+
+@admin.register(Authenticator)
+class SecondFactorAdmin(admin.ModelAdmin):
+    """For the superuser to whom somebody without phone and codes has come in person."""
+
+    list_display = ("user", "type", "created_at", "last_used_at")
+    search_fields = ("user__username", "user__email")
+    # Never what proves it.
+    fields = readonly_fields = list_display
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return self.has_delete_permission(request)
+
+    def has_view_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        return self.has_delete_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        return bool(request.user.is_active and request.user.is_superuser)
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Authenticator | None = None) -> bool:
+        return False
+
+
 @admin.register(User)
 class AccountAdmin(UserAdmin):
     form = AccountForm
     add_form = NewAccountForm
     list_display = ("username", "email", "name", "phone", "is_staff", "is_active")
+    actions = ("sign_out",)
     search_fields = ("username", "email", "name", "phone")
     ordering = ("username",)
     fieldsets = (
@@ -99,16 +143,25 @@ class AccountAdmin(UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return _may_touch(request, obj) and super().has_delete_permission(request, obj)
 
+    @admin.action(permissions=["change"], description=_("Sign out everywhere"))
+    def sign_out(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
+        """Ends every session and every token of those whom the caller may change."""
+        ended = [one for one in accounts if self.has_change_permission(request, one)]
+        for one in ended:
+            sign_out_everywhere(one)
+        said = ngettext("%(count)d account is signed out.", "%(count)d accounts are signed out.", len(ended))
+        self.message_user(request, said % {"count": len(ended)})
+
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "email" in form.changed_data:
             # Else the former address would go on opening the account.
             record_address(obj)
-        if not obj.is_active:
-            # For good: who is let in again later signs in anew.
+        if not obj.is_active or {"is_staff", "is_superuser"} & set(form.changed_data):
+            # For good: who is let in again later, or has more rights or fewer, signs in anew.
             sign_out_everywhere(obj)
 
 
 def _may_touch(request: HttpRequest, account: User | None) -> bool:
-    """Rights are not lent: whoever could set a superuser's password would be one."""
-    return account is None or not account.is_superuser or request.user.is_superuser
+    """Rights are not lent: whoever could set the password of one who has more would have them too."""
+    return account is None or not account.is_staff or request.user.is_superuser

@@ -16,9 +16,11 @@ class SessionsConfig(usersessions.UserSessionsConfig):
 
     def ready(self) -> None:
         from allauth.account.signals import password_changed, password_set, user_logged_in
+        from allauth.mfa.signals import authenticator_used
         from allauth.usersessions.signals import on_password_changed
 
         user_logged_in.connect(_note_sign_in)
+        authenticator_used.connect(_renew_key)
         for changed in (password_changed, password_set):
             changed.connect(on_password_changed)
 
@@ -27,3 +29,11 @@ def _note_sign_in(request: Any, **kwargs: Any) -> None:
     from accounts.sessions import note_session
 
     note_session(request)
+
+
+def _renew_key(request: Any, reauthenticated: bool, **kwargs: Any) -> None:
+    """As where the password is given once more; at a sign-in the key is a new one anyway."""
+    from accounts.sessions import renew_key
+
+    if reauthenticated:
+        renew_key(request)

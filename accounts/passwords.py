@@ -42,5 +42,15 @@ def account_of_link(*, uid: str, token: str) -> User | None:
 
 
 def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
-    get_adapter(request).set_password(user, password)
+    """And tell the account's address of it."""
+    adapter = get_adapter(request)
+    adapter.set_password(user, password)
     forget(request, user)
+    adapter.send_notification_mail("account/email/password_reset", user)
+
+
+def change_password(request: HttpRequest, *, user: User, password: str) -> None:
+    """And tell the account's address of it: whoever did it may be somebody else."""
+    adapter = get_adapter(request)
+    adapter.set_password(user, password)
+    adapter.send_notification_mail("account/email/password_changed", user)

@@ -14,7 +14,8 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.models import User
+from accounts.models import TokenFamily, User
+from accounts.web_tokens import FAMILY
 
 # What a browser says of itself, the first that fits: most call themselves by the names of others too.
 BROWSERS = {
@@ -99,17 +100,33 @@ def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[Si
     ]
 
 
+def programs_of(user: User, *, at: datetime) -> list[TokenFamily]:
+    """The sign-ins with tokens that no browser of `user` has, the latest first: those of programs."""
+    keys = UserSession.objects.filter(user=user).values("session_key")
+    stored = Session.objects.filter(session_key__in=keys, expire_date__gt=at)
+    browsers = {one.get_decoded().get(FAMILY, "") for one in stored}
+    families = TokenFamily.objects.filter(user=user, expires_at__gt=at).order_by("-began_at")
+    return [one for one in families[: MOST_LISTED + len(browsers)] if one.pk not in browsers][:MOST_LISTED]
+
+
+def renew_key(request: HttpRequest) -> None:
+    """Another key for the session, which stays what it is: who got hold of the former has nothing."""
+    former = request.session.session_key
+    request.session.cycle_key()
+    UserSession.objects.filter(session_key=former).update(session_key=request.session.session_key)
+
+
 def end_session(user: User, pk: int) -> None:
     """Sign that browser out, with its tokens. Raises UserSession.DoesNotExist for another's."""
     get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
 
 
-def end_other_sessions(user: User, *, this: str | None) -> None:
-    """Sign every browser out but the caller's."""
+def end_other_sessions(user: User, *, this: str | None, family: str = "") -> None:
+    """Sign out every browser and every program but the caller's session, whose tokens are `family`."""
     get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))
+    tokens.end_all(user, but=family)
 
 
 def sign_out_everywhere(user: User) -> None:
     """End every session of `user` and every token, those of programs too."""
     end_other_sessions(user, this=None)
-    tokens.end_all(user)

@@ -15,16 +15,18 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Collection
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, NamedTuple, TypeVar
 
+from django.conf import settings
 from django.db import transaction
 from django.utils import timezone
+from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
-from rest_framework_simplejwt.utils import datetime_from_epoch, get_md5_hash_password
+from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
@@ -46,8 +48,11 @@ __all__ = [
 
 USED = _("This token has been used already.")
 NO_LONGER_GOOD = _("This token is no longer good: sign in again.")
-# The claim that names the family.
+# The claim that names the family, and that which proves the password under which the token was given.
 FAMILY = "family"
+PASSWORD_MARK = "password_mark"  # noqa: S105  # The name of a claim.
+# However often it is renewed, who signed in once gives the password again after that long.
+LONGEST = timedelta(days=30)
 
 
 _Token = TypeVar("_Token", bound=Token)
@@ -133,9 +138,9 @@ def end_families(user_id: int, families: Collection[str]) -> None:
     TokenFamily.objects.filter(user_id=user_id, pk__in=families).delete()
 
 
-def end_all(user: User) -> None:
-    """No token of `user` works any more."""
-    TokenFamily.objects.filter(user=user).delete()
+def end_all(user: User, *, but: str = "") -> None:
+    """No token of `user` works any more, except those of one family."""
+    TokenFamily.objects.filter(user=user).exclude(pk=but).delete()
 
 
 def forget_expired(*, at: datetime) -> int:
@@ -161,6 +166,8 @@ def _next_pair(family: TokenFamily) -> Pair:
     """Also makes its refresh token the family's current one; the caller saves."""
     refresh = RefreshToken.for_user(family.user)
     refresh[FAMILY] = family.pk
+    refresh[PASSWORD_MARK] = _mark_of(family.user)
+    refresh["exp"] = min(refresh["exp"], int((family.began_at + LONGEST).timestamp()))
     family.current = refresh[api_settings.JTI_CLAIM]
     family.expires_at = datetime_from_epoch(refresh["exp"])
     return Pair(access=str(refresh.access_token), refresh=str(refresh))
@@ -192,7 +199,13 @@ def _is_used(refresh: str, family: TokenFamily) -> bool:
 
 
 def _has_its_password(token: Token, user: User) -> bool:
-    return token.get(api_settings.REVOKE_TOKEN_CLAIM) == get_md5_hash_password(user.password)
+    return constant_time_compare(str(token.get(PASSWORD_MARK)), _mark_of(user))
+
+
+def _mark_of(user: User) -> str:
+    """Another one for another password; it says nothing of either. simplejwt's own would be by MD5."""
+    key = settings.TOKEN_SIGNING_KEY
+    return salted_hmac("accounts.tokens", user.password, secret=key, algorithm="sha256").hexdigest()[:32]
 
 
 def _read(kind: type[_Token], text: str) -> _Token:

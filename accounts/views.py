@@ -28,7 +28,7 @@ from django.views.i18n import set_language
 from accounts import web_tokens
 from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
 from accounts.models import User
-from accounts.sessions import end_other_sessions, end_session, sessions_of
+from accounts.sessions import end_other_sessions, end_session, programs_of, sessions_of
 from accounts.tokens import TokenError
 from lori_assignment.errors import Refusal
 from lori_assignment.pages import member_page, tell_refusal, unsent_form
@@ -87,12 +87,17 @@ def choose_language(request: HttpRequest) -> HttpResponse:
 @require_safe
 @member_page
 def sessions(request: MemberRequest) -> HttpResponse:
-    signed_in = sessions_of(request.user, at=timezone.now(), this=request.session.session_key)
-    return render(request, "accounts/sessions.html", {"sessions": signed_in})
+    now = timezone.now()
+    facts = {
+        "sessions": sessions_of(request.user, at=now, this=request.session.session_key),
+        "programs": programs_of(request.user, at=now),
+    }
+    return render(request, "accounts/sessions.html", facts)
 
 
 @require_POST
 @member_page
+@reauthentication_required
 def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
     try:
         end_session(request.user, pk)
@@ -104,8 +109,10 @@ def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
 
 @require_POST
 @member_page
+@reauthentication_required
 def sign_out_elsewhere(request: MemberRequest) -> HttpResponse:
-    end_other_sessions(request.user, this=request.session.session_key)
+    family = request.session.get(web_tokens.FAMILY, "")
+    end_other_sessions(request.user, this=request.session.session_key, family=family)
     messages.success(request, _("You are signed out everywhere but here."))
     return redirect("usersessions_list")
 

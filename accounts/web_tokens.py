@@ -24,6 +24,7 @@ from rest_framework_simplejwt.settings import api_settings
 from accounts import tokens
 from accounts.models import User
 from accounts.second_factor import is_missing
+from accounts.session_store import begin
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
 REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
@@ -55,6 +56,9 @@ class WebTokensMiddleware:
             set_cookies(response, request, pair)
         elif pending is _CLEAR or _outlived_its_session(request):
             clear_cookies(response)
+            # Whatever a page has put aside in the browser goes too. Not the cache, which takes browsers
+            # seconds: what is personal is in none.
+            response.headers["Clear-Site-Data"] = '"storage"'
         return response
 
 
@@ -73,6 +77,7 @@ def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs
     # Who signs in once more in the same browser leaves no tokens behind.
     tokens.end_families(user.pk, [request.session.get(FAMILY, "")])
     request.session[FAMILY] = tokens.new_family()
+    begin(request.session, is_staff=user.is_staff, at=timezone.now())
     setattr(request, _PENDING, user)
 
 

@@ -370,6 +370,9 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
+# With an end for who does nothing, and one for everybody: see there.
+SESSION_ENGINE = "accounts.session_store"
+SESSION_COOKIE_AGE = 30 * 24 * 3600
 SESSION_COOKIE_SECURE = _https
 CSRF_COOKIE_SECURE = _https
 LANGUAGE_COOKIE_SECURE = _https
@@ -419,8 +422,11 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "django.contrib.auth.password_validation.NumericPasswordValidator"},
+    {"NAME": "accounts.password_rules.NotTheShopsWords"},
 ]
+
+# Of the link in a mail: long enough to find the mail, and none for whoever finds the mailbox next week.
+PASSWORD_RESET_TIMEOUT = 3600
 
 SITE_NAME = "Lori Books"
 LOGIN_URL = "account_login"
@@ -480,9 +486,10 @@ SIMPLE_JWT = {
     # This one and no other, whatever the head of a token says.
     "ALGORITHM": "HS256",
     "SIGNING_KEY": TOKEN_SIGNING_KEY,
-    # Refresh tokens rotate, and what was signed out is out: see accounts/tokens.py.
-    # A changed password ends the tokens that were given out under the old one.
-    "CHECK_REVOKE_TOKEN": True,
+    # Whom it is for: with the same key, another shop's tokens would open nothing here.
+    "AUDIENCE": SITE_URL,
+    # Refresh tokens rotate, and what was signed out, or given under another password, is out: see
+    # accounts/tokens.py.
 }
 
 REST_AUTH = {

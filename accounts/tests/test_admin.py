@@ -1,13 +1,16 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
+from unittest import mock
 
 from allauth.account.models import EmailAddress
+from allauth.mfa.models import Authenticator
 from django.contrib.auth.models import Permission
 from django.test import Client
 from django.urls import reverse
 
-from accounts.models import User
+from accounts import tokens
+from accounts.models import TokenFamily, User
 from accounts.tests.case import NEW
 from books.models import Book
 from books.stock import add_book
@@ -29,6 +32,12 @@ class AdminCase(CastTestCase):
     def signed_in(self, user):
         client = Client()
         client.force_login(user)
+        return client
+
+    def browser_of(self, user):
+        """As people sign in, so that the account's list knows of it."""
+        client = Client()
+        client.post("/user/login/", {"login": user.username, "password": PASSWORD})
         return client
 
     def form(self, user, **changes):
@@ -103,27 +112,67 @@ class StaffRightsTest(AdminCase):
 
     def test_staff_change_members_but_hand_out_no_rights(self):
         rights = {"is_staff": "on", "is_superuser": "on", "phone": "555"}
-        for account in (self.alice, self.carol):
-            answer = self.counter.post(page(account), self.form(account, **rights))
-            self.assertEqual(answer.status_code, 302)
-            was_staff = account.is_staff
-            account.refresh_from_db()
-            self.assertEqual(
-                (account.phone, account.is_staff, account.is_superuser), ("555", was_staff, False)
-            )
+        answer = self.counter.post(page(self.alice), self.form(self.alice, **rights))
+        self.assertEqual(answer.status_code, 302)
+        self.alice.refresh_from_db()
+        self.assertEqual(
+            (self.alice.phone, self.alice.is_staff, self.alice.is_superuser), ("555", False, False)
+        )
 
-    def test_staff_neither_change_nor_delete_a_superuser(self):
-        self.assertEqual(self.counter.post(page(self.dan), self.form(self.dan)).status_code, 403)
-        self.assertEqual(self.counter.post(page(self.dan, "delete"), {"post": "yes"}).status_code, 403)
-        password = reverse("admin:auth_user_password_change", args=[self.dan.pk])
+    def test_staff_neither_change_nor_delete_each_other_nor_a_superuser(self):
         body = {"usable_password": "true", "password1": NEW, "password2": NEW}
-        self.assertEqual(self.counter.post(password, body).status_code, 403)
+        other = User.objects.create_user("erin", "erin@example.org", PASSWORD, is_staff=True)
+        for account in (self.dan, other, self.carol):
+            password = reverse("admin:auth_user_password_change", args=[account.pk])
+            with self.subTest(account=account.username):
+                self.assertEqual(self.counter.post(page(account), self.form(account)).status_code, 403)
+                self.assertEqual(self.counter.post(page(account, "delete"), {"post": "yes"}).status_code, 403)
+                self.assertEqual(self.counter.post(password, body).status_code, 403)
+        password = reverse("admin:auth_user_password_change", args=[other.pk])
         self.assertEqual(self.desk.post(password, body).status_code, 302)
 
-    def test_superusers_hand_out_rights(self):
+    def test_without_the_look_at_the_account_they_would(self):
+        with mock.patch("accounts.admin._may_touch", return_value=True):
+            self.assertEqual(self.counter.post(page(self.dan), self.form(self.dan)).status_code, 302)
+
+    def test_no_right_opens_anothers_account_by_its_address_or_second_factor(self):
+        self.carol.user_permissions.set(Permission.objects.all())
+        secret = Authenticator.objects.create(user=self.dan, type="totp", data={"secret": "SESAME"})
+        for path in ("account/emailaddress", "usersessions/usersession", "socialaccount/socialaccount"):
+            self.assertEqual(self.desk.get(f"/admin/{path}/").status_code, 404)
+        factors = reverse("admin:mfa_authenticator_changelist")
+        shown = reverse("admin:mfa_authenticator_change", args=[secret.pk])
+        gone = reverse("admin:mfa_authenticator_delete", args=[secret.pk])
+        for path in (factors, shown, gone):
+            self.assertEqual(self.counter.get(path).status_code, 403)
+            self.assertNotContains(self.desk.get(path), "SESAME")
+        self.assertEqual(self.desk.post(shown, {"type": "webauthn"}).status_code, 403)
+        self.assertEqual(self.desk.post(gone, {"post": "yes"}).status_code, 302)
+        self.assertFalse(Authenticator.objects.exists())
+
+    def test_chosen_accounts_are_signed_out_of_browsers_and_programs(self):
+        clients = {one: self.browser_of(one) for one in (self.alice, self.bob, self.dan)}
+        for one in clients:
+            tokens.give_tokens(one)
+        chosen = {"action": "sign_out", "_selected_action": [self.alice.pk, self.dan.pk]}
+        self.assertEqual(self.counter.post(LIST, chosen).status_code, 302)
+        self.assertEqual(
+            [client.get("/user/profile/").status_code for client in clients.values()], [302, 200, 200]
+        )
+        self.assertEqual({one.user for one in TokenFamily.objects.all()}, {self.bob, self.dan})
+
+    def test_who_may_not_change_accounts_signs_nobody_out(self):
+        self.carol.user_permissions.clear()
+        tokens.give_tokens(self.alice)
+        self.counter.post(LIST, {"action": "sign_out", "_selected_action": [self.alice.pk]})
+        self.assertTrue(TokenFamily.objects.exists())
+
+    def test_superusers_hand_out_rights_to_who_then_signs_in_anew(self):
+        hers = self.browser_of(self.alice)
         self.desk.post(page(self.alice), self.form(self.alice, is_staff="on"))
         self.alice.refresh_from_db()
         self.assertTrue(self.alice.is_staff)
+        self.assertEqual(hers.get("/user/profile/").status_code, 302)
 
     def test_the_way_in_is_the_shops_own(self):
         answer = Client().get(reverse("admin:login"))

@@ -448,6 +448,7 @@ class SessionsTest(AccountTestCase):
         expect(self.page.get_by_text("Chrome on Linux")).to_have_count(2)
         self.assert_accessible(self.page)
         self.page.get_by_role("main").get_by_role("button", name="Sign out ·").click()
+        self.say_it_is_me()
         self.told("That browser is signed out.")
         other.goto("/user/profile/")
         expect(other.get_by_role("heading", level=1)).to_have_text("Sign in")

@@ -15,9 +15,10 @@ from django.core.cache import cache
 from django.test import Client
 from django.utils import timezone
 
-from accounts.models import CLOSED, User
+from accounts import tokens
+from accounts.models import CLOSED, TokenFamily, User
 from accounts.sign_up import record_address
-from accounts.tests.case import NEW, WRONG, give_totp
+from accounts.tests.case import NEW, WRONG, at_the_second, code_of, give_totp
 from accounts.tests.test_web_tokens import COOKIES, RENEW, WebCase
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD, CastTestCase
@@ -51,7 +52,7 @@ FOR_MEMBERS = {
     "/user/2fa/webauthn/add/": 8,
     "/user/2fa/recovery-codes/": 4,
     "/user/2fa/recovery-codes/generate/": 4,
-    SESSIONS: 4,
+    SESSIONS: 6,
     "/user/data/": 2,
     CLOSE: 4,
     "/user/logout/": 2,
@@ -213,6 +214,13 @@ class LanguageTest(PagesCase):
 
 
 class SessionsPageTest(WebCase):
+    def confirmed(self):
+        """A browser in which the password was given once more, and the form that its buttons send."""
+        mine = self.browser()
+        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        mine.post("/user/reauthenticate/", form | {"password": PASSWORD})
+        return mine, form
+
     def test_lists_each_browser_by_its_name(self):
         mine = self.browser()
         for agent in (
@@ -227,8 +235,7 @@ class SessionsPageTest(WebCase):
             self.assertContains(page, name)
 
     def test_signs_one_out(self):
-        mine, other = self.browser(), self.browser()
-        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        (mine, form), other = self.confirmed(), self.browser()
         [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
         answer = mine.post(f"{SESSIONS}{pk}/end/", form, follow=True)
         self.assertContains(answer, "That browser is signed out.")
@@ -237,16 +244,52 @@ class SessionsPageTest(WebCase):
         self.assertEqual(mine.post(f"{SESSIONS}{pk}/end/", form).status_code, 404)
 
     def test_signs_all_others_out(self):
-        mine, *others = (self.browser() for _ in range(3))
-        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        (mine, form), *others = self.confirmed(), self.browser(), self.browser()
         mine.post(f"{SESSIONS}end/", form)
         self.assertEqual([one.get(PROFILE).status_code for one in (mine, *others)], [200, 302, 302])
+        self.assertEqual((mine.say(RENEW).status_code, TokenFamily.objects.count()), (204, 1))
+
+    def test_lists_programs_and_signs_them_out_with_the_others(self):
+        mine, form = self.confirmed()
+        self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
+        program = tokens.give_tokens(self.alice)
+        tokens.give_tokens(self.bob)
+        self.assertContains(mine.get(SESSIONS), "A program, with a token", count=1)
+        mine.post(f"{SESSIONS}end/", form)
+        self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
+        with self.assertRaises(tokens.TokenError):
+            tokens.renew(program.refresh)
+        self.assertEqual(TokenFamily.objects.filter(user=self.bob).count(), 1)
+
+    def test_ends_none_before_the_password_is_given_once_more(self):
+        mine, other = self.browser(), self.browser()
+        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
+        [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
+        for path in (f"{SESSIONS}{pk}/end/", f"{SESSIONS}end/"):
+            self.assertIn("/user/reauthenticate/", mine.post(path, form)["Location"])
+            self.assertEqual(other.get(PROFILE).status_code, 200)
+        answer = mine.post("/user/reauthenticate/", form | {"password": PASSWORD, "next": path})
+        self.assertEqual((answer.status_code, other.get(PROFILE).status_code), (302, 302))
+
+    def test_giving_the_password_or_a_code_once_more_takes_another_key(self):
+        mine, form = self.confirmed()
+        stolen = Client()
+        for given in ({"password": PASSWORD}, {"password": WRONG}):
+            stolen.cookies["sessionid"] = mine.cookies["sessionid"].value
+            mine.post("/user/reauthenticate/", form | given)
+            self.assertEqual(stolen.get(PROFILE).status_code, 302 if given["password"] == PASSWORD else 200)
+        now = int(timezone.now().timestamp())
+        secret = give_totp(self.alice)
+        with at_the_second(now):
+            mine.post("/user/2fa/reauthenticate/", form | {"code": code_of(secret, now)})
+        self.assertEqual((stolen.get(PROFILE).status_code, mine.get(PROFILE).status_code), (302, 200))
+        [listed] = mine.get(SESSIONS).context["sessions"]
+        self.assertTrue(listed.is_this)
 
     def test_anothers_is_not_there(self):
-        mine = self.browser()
+        mine, form = self.confirmed()
         self.browser("bob")
         theirs = UserSession.objects.get(user=self.bob)
-        form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
         self.assertEqual(mine.post(f"{SESSIONS}{theirs.pk}/end/", form).status_code, 404)
         self.assertTrue(UserSession.objects.filter(pk=theirs.pk).exists())
 

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
 import re
+from datetime import datetime, timedelta
 from unittest import mock
 
+from allauth.account.forms import default_token_generator
 from allauth.account.models import EmailAddress
+from django.conf import settings
+from django.contrib.auth.password_validation import CommonPasswordValidator, validate_password
 from django.core import mail
+from django.core.exceptions import ValidationError
 from django.test import Client, override_settings
 
 from accounts import tokens
-from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase
+from accounts.password_rules import WORDS
+from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase, give_totp
 from lori_assignment.cast import PASSWORD
 
 LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-([0-9a-z-]+)/)")
@@ -32,6 +38,15 @@ class ChangeTest(SignInCase):
         self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
         self.assertEqual(self.sign_in(password=PASSWORD).status_code, 401)
+
+    def test_the_account_is_told_by_mail(self):
+        self.change(old_password=WRONG)
+        self.assertEqual(mail.outbox, [])
+        self.change()
+        [letter] = mail.outbox
+        self.assertEqual(
+            (letter.to, letter.subject), (["alice@example.org"], "[Lori Books] Your password was changed")
+        )
 
     def test_tokens_given_out_before_end(self):
         self.assertEqual(self.mine.get(USER).status_code, 200)
@@ -70,6 +85,55 @@ class ChangeTest(SignInCase):
     def test_who_is_not_signed_in_may_not(self):
         self.assertEqual(self.client.post(CHANGE, {}).status_code, 401)
         self.assertEqual(self.mine.post(CHANGE, {}).status_code, 400)
+
+
+class RulesTest(SignInCase):
+    """docs/security.md: what a password may be, and what it may not."""
+
+    def test_any_signs_will_do_and_any_number_from_8_to_128(self):
+        for password in (
+            "28374650",
+            "qzvkwmyx",
+            "     q  z     ",
+            "\U0001f4d6" * 9,
+            "Zßéж本 ~|",
+            "w" * 127 + "x",
+        ):
+            with self.subTest(password=password):
+                validate_password(password, self.alice)
+
+    def test_thousands_of_common_ones_of_a_good_length_are_refused(self):
+        common = {one for one in CommonPasswordValidator().passwords if len(one) >= 8}
+        self.assertGreater(len(common), 3000)
+        for password in sorted(common)[::500]:
+            with self.subTest(password=password), self.assertRaises(ValidationError):
+                validate_password(password, self.alice)
+
+    def test_the_shops_own_words_are_no_password(self):
+        with override_settings(SITE_URL="https://books.example"):
+            for password in ("loribooks", "Lori-Books-2026", "BOOKSbooks1!", "staffstaff", "example2026"):
+                with self.subTest(password=password), self.assertRaises(ValidationError) as refused:
+                    validate_password(password, self.alice)
+                self.assertIn("password_of_the_shop", [one.code for one in refused.exception.error_list])
+            validate_password("a book of eight letters", self.alice)
+
+    def test_without_the_rule_they_are(self):
+        others = [one for one in settings.AUTH_PASSWORD_VALIDATORS if "NotTheShopsWords" not in one["NAME"]]
+        with override_settings(AUTH_PASSWORD_VALIDATORS=others):
+            validate_password("Lori-Books-2026", self.alice)
+
+    def test_the_words_are_documented(self):
+        said = (settings.BASE_DIR / "docs" / "security.md").read_text()
+        for word in WORDS:
+            with self.subTest(word=word):
+                self.assertIn(f"`{word}`", said)
+
+    def test_a_long_one_counts_to_its_last_sign(self):
+        long = "x" * 63 + "the last sign"
+        for last, status in ((long, 200), (long[:-1], 401), (long.upper(), 401)):
+            self.alice.set_password(long)
+            self.alice.save()
+            self.assertEqual(self.sign_in(password=last).status_code, status)
 
 
 @override_settings(SITE_URL="https://shop.example")
@@ -131,6 +195,30 @@ class ResetTest(SignInCase):
         EmailAddress.objects.create(user=self.alice, email="moss@example.org", verified=True)
         self.ask("moss@example.org")
         self.assertTrue(LINK.search(mail.outbox[0].body))
+
+    def test_the_account_is_told_by_mail(self):
+        self.confirm(self.link())
+        self.assertEqual(mail.outbox[-1].to, ["alice@example.org"])
+        self.assertNotIn("/user/password/reset/key/", mail.outbox[-1].body)
+
+    def test_the_link_is_good_for_an_hour(self):
+        made = datetime.now()  # noqa: DTZ005  # As Django's own.
+        for minutes, status in ((59, 200), (61, 400)):
+            link = self.link()
+            then = made + timedelta(minutes=minutes)
+            with (
+                self.subTest(minutes=minutes),
+                mock.patch.object(default_token_generator, "_now", return_value=then),
+            ):
+                self.assertEqual(self.confirm(link).status_code, status)
+
+    def test_a_new_password_does_not_stand_in_for_the_second_factor(self):
+        give_totp(self.alice)
+        link = self.link()
+        answer = self.confirm(link)
+        self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))
+        answer = self.sign_in(password=NEW)
+        self.assertEqual((answer.status_code, answer.json()["code"]), (401, "otp_required"))
 
     def test_a_reset_opens_the_lock(self):
         for _ in range(5):

@@ -76,7 +76,8 @@ class RegistrationTest(SignInCase):
         cases = {
             "short1x": {},
             "password123": {},
-            "2837465019": {},
+            "12345678910": {},
+            "LoriBooks2026!": {},
             "eveninghour1": {"username": "eveninghour"},
             "morninghour1": {"email": "morninghour@example.org"},
             "evelynhillock": {"name": "Evelyn Hillock"},

@@ -70,7 +70,7 @@ class SessionsTest(WebCase):
         for others in (2, 5):
             for _ in range(others):
                 self.browser()
-            with self.assertNumQueries(7):
+            with self.assertNumQueries(8):
                 end_other_sessions(self.alice, this=mine.session.session_key)
             self.assertEqual(len(self.listed(mine)), 1)
 

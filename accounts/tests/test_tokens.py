@@ -8,13 +8,14 @@ from unittest import mock
 import jwt
 from django.conf import settings
 from django.core.management import call_command
+from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts import tokens
 from accounts.api.authentication import HeaderOrCookie
 from accounts.models import TokenFamily, User
 from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
-from accounts.tokens import TokenError
+from accounts.tokens import TokenError, _mark_of
 from lori_assignment.cast import PASSWORD
 
 
@@ -121,6 +122,21 @@ class TokensTest(SignInCase):
             self.pair = tokens.renew(self.pair.refresh)
         self.assertEqual(TokenFamily.objects.count(), 1)
 
+    def test_a_family_ends_thirty_days_after_its_sign_in_however_often_it_is_renewed(self):
+        now = int(timezone.now().timestamp())
+        for days, left in ((22, 7), (26, 4)):
+            TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=days))
+            self.pair = tokens.renew(self.pair.refresh)
+            with self.subTest(days=days):
+                self.assertAlmostEqual(RefreshToken(self.pair.refresh)["exp"] - now, left * 86400, delta=60)
+        TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=30, seconds=1))
+        self.refused(tokens.renew(self.pair.refresh).refresh)
+
+    def test_without_that_end_it_would_go_on(self):
+        with mock.patch.object(tokens, "LONGEST", timedelta(days=9999)):
+            TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=31))
+            tokens.check(tokens.renew(self.pair.refresh).refresh)
+
     def test_flushing_forgets_what_has_run_out_only(self):
         """Hole 10: every refresh added a row; the daily command takes them away."""
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
@@ -173,6 +189,23 @@ class ForgedTokenTest(SignInCase):
             "jku": "https://x.example",
         }
         self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256", headers=extra))
+
+    def test_a_token_for_another_shop_or_for_none_is_refused(self):
+        key = settings.TOKEN_SIGNING_KEY
+        self.assertEqual(self.claims["aud"], settings.SITE_URL)
+        self.assert_refused(
+            jwt.encode(self.claims | {"aud": "https://other.example"}, key, algorithm="HS256")
+        )
+        without = {name: value for name, value in self.claims.items() if name != "aud"}
+        self.assert_refused(jwt.encode(without, key, algorithm="HS256"))
+
+    def test_a_token_of_another_password_is_refused_and_tells_of_none(self):
+        key, mark = settings.TOKEN_SIGNING_KEY, self.claims["password_mark"]
+        for changes in ({"password_mark": mark[::-1]}, {"password_mark": None}, {"password_mark": ["x"]}):
+            self.assert_refused(jwt.encode(self.claims | changes, key, algorithm="HS256"))
+        with self.settings(TOKEN_SIGNING_KEY="another"):
+            self.assertNotEqual(_mark_of(self.alice), mark)
+        self.assertFalse(any("hash" in name for name in self.claims))
 
     def test_a_token_of_another_account_or_none_in_a_family_is_refused(self):
         for changes in ({"user_id": str(self.bob.pk)}, {"family": ""}, {"family": None}, {"family": "x"}):

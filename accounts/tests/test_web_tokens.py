@@ -317,6 +317,12 @@ class SignOutTest(WebCase):
         answer = Client().post(REFRESH, {"refresh": refresh}, content_type="application/json")
         self.assertEqual(answer.status_code, 401)
 
+    def test_takes_along_what_pages_have_put_aside(self):
+        browser = self.browser()
+        self.assertNotIn("Clear-Site-Data", browser.get("/"))
+        form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
+        self.assertEqual(browser.post("/user/logout/", form)["Clear-Site-Data"], '"storage"')
+
     def test_ends_the_access_token_at_once(self):
         browser = self.browser()
         thief = Client()

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from allauth.account.adapter import get_adapter
 from django.contrib.auth.password_validation import validate_password
 from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
@@ -18,7 +17,7 @@ from accounts.api.doors import inner
 from accounts.api.refusals import refusals_answered
 from accounts.api.serializers.tokens import EXAMPLE_TOKEN, Code, Password
 from accounts.models import User
-from accounts.passwords import account_of_link, reset_password, send_reset_mail
+from accounts.passwords import account_of_link, change_password, reset_password, send_reset_mail
 from accounts.sign_in import WRONG_PASSWORD, check_password
 from accounts.sign_up import open_account
 
@@ -161,7 +160,7 @@ class PasswordChangeIn(NewPassword):
 
     def save(self, **kwargs: Any) -> None:
         request = self.context["request"]
-        get_adapter().set_password(request.user, self.validated_data["new_password1"])
+        change_password(inner(request), user=request.user, password=self.validated_data["new_password1"])
 
 
 class PasswordResetIn(serializers.Serializer[Any]):
