@@ -30,6 +30,7 @@ WIRING = {
 LEAVES = {
     "errors": set(),
     "faults": set(),
+    "heard": set(),
     "work": {"faults"},
     "addresses": set(),
     "api_fields": set(),
