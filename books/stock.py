@@ -12,6 +12,7 @@ from django.db.models import ProtectedError, QuerySet
 from books import errors
 from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
+from lori_assignment.work import leaves_the_database, unit_of_work
 
 # One slip of the keyboard must not fill the shelves.
 MOST_COPIES_AT_ONCE = 1000
@@ -22,9 +23,11 @@ def barcode_of(book: Book, number: int) -> str:
     return f"{book.pk}-{number}"
 
 
-@transaction.atomic
+@unit_of_work
 def add_book(*, copies: int = 1, **fields: Any) -> Book:
     """A new book with its first copies. Raises IsbnTaken when another book got the ISBN just now."""
+    if fields.get("cover"):
+        leaves_the_database()
     try:
         with transaction.atomic():
             book = Book.objects.create(**fields)
@@ -36,11 +39,13 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
     return book
 
 
-@transaction.atomic
+@unit_of_work
 def change_book(*, book: Book, **changes: Any) -> Book:
     """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
     book = lock_book(book)
     old_cover = book.cover.name or "" if "cover" in changes else ""
+    if changes.get("cover"):
+        leaves_the_database()
     for field, value in changes.items():
         setattr(book, field, value)
     try:
@@ -66,7 +71,7 @@ def _delete_after_commit(book: Book, cover: str) -> None:
         transaction.on_commit(lambda: book.cover.storage.delete(cover), robust=True)
 
 
-@transaction.atomic
+@unit_of_work
 def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
     """Put one new copy of `book` into service; without a barcode it gets the next one of the book.
 
@@ -106,7 +111,7 @@ def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
     ]
 
 
-@transaction.atomic
+@unit_of_work
 def change_copy(*, copy: Copy, **changes: Any) -> Copy:
     """Change the given fields of a copy and no other. Raises BarcodeTaken as `add_copy` does."""
     # The book's lock comes first: under it nobody is given this copy meanwhile.
@@ -123,7 +128,7 @@ def change_copy(*, copy: Copy, **changes: Any) -> Copy:
     return copy
 
 
-@transaction.atomic
+@unit_of_work
 def delete_book(*, book: Book) -> None:
     """Delete a book that was never rented, with its copies. Raises BookHasRentals."""
     book = lock_book(book)
@@ -134,7 +139,7 @@ def delete_book(*, book: Book) -> None:
     _delete_after_commit(book, book.cover.name or "")
 
 
-@transaction.atomic
+@unit_of_work
 def delete_copy(*, copy: Copy) -> None:
     """Delete a copy that was never rented. Raises CopyHasRentals."""
     lock_book(copy.book)

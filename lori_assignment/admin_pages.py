@@ -1,4 +1,4 @@
-"""What the pages of the administration have in common. A leaf: imports Django and `errors` only."""
+"""What the pages of the administration have in common. A leaf: imports Django, `errors` and `work` only."""
 
 from __future__ import annotations
 
@@ -14,9 +14,15 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from lori_assignment.errors import Refusal
+from lori_assignment.work import unit_of_work
 
 admin.site.site_header = admin.site.site_title = settings.SITE_NAME
 admin.site.index_title = gettext_lazy("Administration")
+
+
+def _page(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Django does all of such a page in one transaction; what it changes is a unit of work."""
+    return unit_of_work(page) if request.method == "POST" else page
 
 
 class ForStaff:
@@ -55,13 +61,13 @@ class ShopAdmin(ForStaff, admin.ModelAdmin):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        page = super().changeform_view
+        page = _page(request, super().changeform_view)
         return self._told(request, lambda: page(request, object_id, form_url, extra_context))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        page = super().delete_view
+        page = _page(request, super().delete_view)
         return self._told(request, lambda: page(request, object_id, extra_context))
 
     def changelist_view(

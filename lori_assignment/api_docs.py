@@ -26,6 +26,7 @@ from rest_framework.test import APIRequestFactory
 
 from lori_assignment.api_filters import KeyFilter, TrueFalseFilter
 from lori_assignment.api_idempotency import HEADER, LONGEST_KEY
+from lori_assignment.faults import CODE, DETAIL
 
 INFO = openapi.Info(
     title="Lori Books",
@@ -139,6 +140,9 @@ ERRORS = {
         "idempotency_key_reused",
     ),
     "429": _plain("Too often; `Retry-After` says when again.", "Request was throttled.", "throttled"),
+    "503": _plain(
+        "The database cannot be asked or written to; `Retry-After` says when to ask again.", str(DETAIL), CODE
+    ),
 }
 
 IDEMPOTENCY_KEY = openapi.Parameter(
@@ -289,7 +293,7 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("422")
         if getattr(self.view, "throttle_scope", None):
             statuses.append("429")
-        return statuses
+        return [*statuses, "503"]
 
     def has_list_response(self) -> bool:
         is_array = self.action == "balance" and self.version in ("v1", "v2")

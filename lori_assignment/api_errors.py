@@ -1,7 +1,8 @@
 """One body for everything that goes wrong in a view of the API.
 
 `{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
-rule of the shop is 409 and lists all its reasons. `problems` has the other shape of it all.
+rule of the shop is 409 and lists all its reasons; a fault of the database is 503. `problems` has the other
+shape of it all.
 """
 
 from __future__ import annotations
@@ -19,11 +20,13 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework import exceptions, status
+from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from lori_assignment.api_parsing import TooLarge
 from lori_assignment.errors import Refusal
+from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
 from lori_assignment.problems import shaped
 
 
@@ -42,6 +45,8 @@ def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
         set_rollback()
         later = {"Retry-After": str(error.retry_after)} if error.retry_after else None
         return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT, headers=later)
+    if fault := fault_of(error):
+        return _unavailable(fault, context["request"])
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(_("The body is too large."))
     elif isinstance(error, SuspiciousOperation):
@@ -55,6 +60,18 @@ def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
     answer = exception_handler(error, context)
     if answer is not None and isinstance(error, exceptions.APIException):
         answer.data = _body(error, answer.data)
+    return answer
+
+
+def _unavailable(fault: Fault, request: Request) -> Response:
+    note(fault, method=request.method, path=request.path)
+    answer = Response(
+        {"detail": DETAIL, "code": CODE},
+        status=status.HTTP_503_SERVICE_UNAVAILABLE,
+        headers={"Retry-After": str(fault.retry_after)},
+    )
+    # It was, in one line; Django would log it as an error of the shop.
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
 
 

@@ -31,7 +31,9 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from lori_assignment.errors import Refusal
+from lori_assignment.faults import LOCK_NOT_AVAILABLE, state_of
 from lori_assignment.models import KeptAnswer
+from lori_assignment.work import unit_of_work
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
@@ -74,21 +76,27 @@ def idempotent(action: View) -> View:
             return action(view, request, **kwargs)
         if not re.fullmatch(rf"[ -~]{{1,{LONGEST_KEY}}}", key):
             raise KeyInvalid
-        printed = fingerprint(request)
-        with transaction.atomic():
-            kept, is_new = _take(key=key, fingerprint=printed, user_id=request.user.pk, at=view.now)
-            if not is_new:
-                return _again(kept, printed)
-            answer = action(view, request, **kwargs)
-            if answer.status_code < status.HTTP_400_BAD_REQUEST:
-                _keep(answer, kept)
-            else:
-                # An action that refuses by an answer instead of an exception: not kept either.
-                transaction.set_rollback(True)
-            return answer
+        return _with_key(action, view, request, kwargs, key=key)
 
     once.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
     return once
+
+
+@unit_of_work
+def _with_key(
+    action: View, view: Any, request: Request, kwargs: dict[str, Any], *, key: str
+) -> HttpResponseBase:
+    printed = fingerprint(request)
+    kept, is_new = _take(key=key, fingerprint=printed, user_id=request.user.pk, at=view.now)
+    if not is_new:
+        return _again(kept, printed)
+    answer = action(view, request, **kwargs)
+    if answer.status_code < status.HTTP_400_BAD_REQUEST:
+        _keep(answer, kept)
+    else:
+        # An action that refuses by an answer instead of an exception: not kept either.
+        transaction.set_rollback(True)
+    return answer
 
 
 def fingerprint(request: Request) -> str:
@@ -135,8 +143,8 @@ def _waiting_at_most(time: str) -> Iterator[None]:
     try:
         yield
     except OperationalError as error:
-        # PostgreSQL's lock_not_available. The setting ends with the transaction, which this ends.
-        if getattr(error.__cause__, "pgcode", None) == "55P03":
+        # The setting ends with the transaction, which this ends.
+        if state_of(error) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from None
         raise
     _wait_for_locks("DEFAULT")

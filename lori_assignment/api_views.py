@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db import transaction
 from django.db.models import Model
 from django.utils import timezone
 from rest_framework import status
@@ -16,8 +14,10 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lori_assignment.api_conditions import has_condition, is_known, tag_of
+from lori_assignment.work import unit_of_work
 
 _Model = TypeVar("_Model", bound=Model)
+_Result = TypeVar("_Result")
 
 
 class ResourceViewSet(GenericViewSet[_Model]):
@@ -62,18 +62,23 @@ class ResourceViewSet(GenericViewSet[_Model]):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(data, status=status_code, headers=headers)
 
-    @contextmanager
-    def as_it_was_read(self, one: Model, *, lock: Callable[[Any], Any]) -> Iterator[None]:
-        """Around a change of `one`: raises PreconditionFailed when it is not what If-Match says.
+    def as_it_was_read(
+        self, one: Model, change: Callable[[], _Result], *, lock: Callable[[Any], object]
+    ) -> _Result:
+        """Do `change` to `one`; raises PreconditionFailed when that is not what If-Match says.
 
         The look and the change are one transaction under `lock`, which the change takes anyway, so
         that of two who have read the same only one writes. Without the header nothing is locked here.
         """
         if not has_condition(self.request.headers):
-            yield
-            return
-        with transaction.atomic():
-            lock(one)
-            tag = tag_of(self.shown(one.pk))
-            is_known(self.request.headers, method=str(self.request.method), tag=tag)
-            yield
+            return change()
+        return self._while_unchanged(one, change, lock)
+
+    @unit_of_work
+    def _while_unchanged(
+        self, one: Model, change: Callable[[], _Result], lock: Callable[[Any], object]
+    ) -> _Result:
+        lock(one)
+        tag = tag_of(self.shown(one.pk))
+        is_known(self.request.headers, method=str(self.request.method), tag=tag)
+        return change()

@@ -1,6 +1,7 @@
 """How gunicorn serves the shop. `entrypoint.sh serve` and `make run` use this file."""
 
 import os
+import resource
 import signal
 import tempfile
 from typing import Any
@@ -10,7 +11,8 @@ from lori_assignment import metrics_files
 # In a container the outside is the only way in; `make run` binds 127.0.0.1.
 bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
-# Threads, so that a slow client holds up one of them and not a whole worker.
+# Threads, so that who waits for the database holds up one of them and not a whole worker. Who is slow in
+# sending holds up none.
 worker_class = "lori_assignment.gunicorn_worker.Worker"
 threads = 4
 # Settings that are missing or unsafe stop the start once, not each worker again and again.
@@ -44,6 +46,9 @@ def post_worker_init(worker: Any) -> None:
 # Only gunicorn itself loads this file under that name, and before the shop.
 if __name__ == "__config__":
     metrics_files.begin(bind.rpartition(":")[2])
+    # Each connection is an open file, and 1,000 of them are let in: the usual 1,024 are too few for the rest.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096 if most < 0 else min(4096, most), most))
 
 
 def child_exit(server: Any, worker: Any) -> None:

@@ -1,4 +1,5 @@
-"""gunicorn's worker with threads, mended where it could hold up or lose somebody's request."""
+"""gunicorn's worker with threads, mended where it could hold up or lose somebody's request. For plain http:
+TLS ends before it."""
 
 from __future__ import annotations
 
@@ -6,18 +7,27 @@ import socket
 import time
 from collections import deque
 from concurrent.futures import Future
+from contextlib import suppress
 from functools import partial
+from http import HTTPStatus
 from selectors import EVENT_READ
 from typing import Any
 
-from gunicorn.workers.gthread import TConn, ThreadWorker
+from gunicorn.workers.gthread import STOP_KEEPALIVE_LINGER, TConn, ThreadWorker
+
+from lori_assignment.heard import Heard
 
 # Time for a client to read its answer and to close its end.
 LINGER_SECONDS = 2.0
 
 
 class Worker(ThreadWorker):
-    """Two things that gunicorn 27 does otherwise.
+    """Three things that gunicorn 27 does otherwise.
+
+    *While a request comes in*, it has a thread wait for the rest of it: eight clients that sent half of one
+    stood in everybody's way, for as long as they liked. This worker listens to all of them at the same time,
+    without a thread, and hands a request to one when nothing of it is missing. Who is slower than `heard`
+    allows is told 408.
 
     *When it stops*, it answers what its workers have accepted, kept-alive connections included. But it leaves
     who waits at the door: the kernel has accepted those connections, their requests may have been sent before
@@ -38,6 +48,10 @@ class Worker(ThreadWorker):
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
         self.lingering: deque[TConn] = deque()
+        # Whose next request is not there yet, or not all of it.
+        self.listening: set[TConn] = set()
+        self.let_in = 0
+        self.looked_at = 0.0
 
     def set_accept_enabled(self, enabled: Any) -> None:
         super().set_accept_enabled(enabled)
@@ -49,12 +63,86 @@ class Worker(ThreadWorker):
             listener.close()
 
     def _lets_in(self, listener: Any) -> bool:
-        before = self.nr_conns
+        before = self.let_in
         self.accept(listener)
-        return bool(self.nr_conns > before)
+        return self.let_in > before
+
+    def enqueue_req(self, conn: TConn) -> None:
+        """Called when something may have come of a connection's next request."""
+        if hasattr(conn, "heard"):
+            conn.heard.listen()
+        else:
+            self.let_in += 1
+            conn.heard = Heard()
+            conn.timeout = time.monotonic() + self.cfg.keepalive
+        conn.sock.setblocking(False)
+        self.listening.add(conn)
+        self.poller.register(conn.sock, EVENT_READ, partial(self._hear, conn))
+        if conn.heard.is_done:
+            self._hand_over(conn)
+        else:
+            self._hear(conn)
+
+    def _hear(self, conn: TConn, _socket: socket.socket | None = None) -> None:
+        heard: Heard = conn.heard
+        try:
+            data = conn.sock.recv(65536)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
+        if not data:  # The client has given up.
+            self._stop_listening(conn)
+            self._forget(conn)
+            return
+        heard.add(data)
+        if heard.is_done:
+            self._hand_over(conn)
+        elif heard.is_too_long:
+            self._refuse(conn, HTTPStatus.REQUEST_HEADER_FIELDS_TOO_LARGE)
+        elif heard.expects_a_word:
+            heard.expects_a_word = False
+            self._say(conn, HTTPStatus.CONTINUE)
+
+    def _hand_over(self, conn: TConn) -> None:
+        self._stop_listening(conn)
+        conn.data_ready = True
+        conn.init()
+        conn.parser.unreader = conn.heard
+        self._answer(conn)
+
+    def _answer(self, conn: TConn) -> None:
+        """Let a thread answer a request that is there."""
+        super().enqueue_req(conn)
+
+    def _stop_listening(self, conn: TConn) -> None:
+        self.listening.remove(conn)
+        self.poller.unregister(conn.sock)
+
+    def _say(self, conn: TConn, status: HTTPStatus, *headers: str) -> None:
+        """A few bytes, which any connection takes at once; one that is broken shows it elsewhere."""
+        lines = [f"HTTP/1.1 {status.value} {status.phrase}", *headers, "", ""]
+        with suppress(OSError):
+            conn.sock.send("\r\n".join(lines).encode())
+
+    def _refuse(self, conn: TConn, status: HTTPStatus) -> None:
+        self._stop_listening(conn)
+        self._say(conn, status, "Connection: close", "Content-Length: 0")
+        self._linger(conn)
+
+    def handle_request(self, req: Any, conn: TConn) -> Any:
+        # Who has asked whether to send the body has been told: by `_hear`, or by the answer that comes now.
+        req._expected_100_continue = False  # noqa: SLF001
+        if not conn.heard.is_whole:
+            req.force_close()
+        return super().handle_request(req, conn)
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
-        if fs.cancelled() or fs.exception() or fs.result():
+        if fs.cancelled() or fs.exception():
+            super().finish_request(conn, fs)
+        elif fs.result() and conn.heard.has_surplus:
+            self.enqueue_req(conn)
+        elif fs.result():
             super().finish_request(conn, fs)
         else:  # Nothing more is to come of it.
             self._linger(conn)
@@ -91,7 +179,23 @@ class Worker(ThreadWorker):
     def murder_pending(self) -> None:
         """Asked in every round, for connections on which nothing came."""
         super().murder_pending()
+        self._murder_slow(time.monotonic())
         while self.lingering and self.lingering[0].timeout <= time.monotonic():
             conn = self.lingering.popleft()
             self.poller.unregister(conn.sock)
             self._forget(conn)
+
+    def _murder_slow(self, now: float) -> None:
+        if now < self.looked_at + 1:
+            return
+        self.looked_at = now
+        for conn in list(self.listening):
+            if conn.heard.began_at is not None:
+                if conn.heard.ends_at() <= now:
+                    self._refuse(conn, HTTPStatus.REQUEST_TIMEOUT)
+                continue
+            if not self.alive:
+                conn.timeout = min(conn.timeout, now + STOP_KEEPALIVE_LINGER)
+            if conn.timeout <= now:  # It has never said anything.
+                self._stop_listening(conn)
+                self._forget(conn)

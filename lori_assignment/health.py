@@ -1,7 +1,8 @@
 """Whether the shop is alive, and whether it is ready: for the cluster and the load balancer.
 
 `/healthz` says that the process answers; it asks nobody. `/readyz` says whether the database can be
-reached and is migrated as far as this code knows; if not, which of the two fails, and no more than that.
+reached, takes what is written, and is migrated as far as this code knows; if not, which of the two fails,
+and no more than that.
 
 They know a pod by its address and speak plain http to it. So this middleware stands first: before it
 were asked for a Host that is ours, and for https, every check would fail. ALLOWED_HOSTS stays strict
@@ -28,7 +29,16 @@ KEPT_SECONDS = 1.0
 # A database that says nothing for so long is as good as none.
 PATIENCE_SECONDS = 2.0
 
-OK, FAILED, TIMEOUT, UNAPPLIED, UNKNOWN = "ok", "failed", "timeout", "unapplied", "unknown"
+OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
+    "ok",
+    "failed",
+    "timeout",
+    "read_only",
+    "unapplied",
+    "unknown",
+)
+# What any database answers, and whether this one can be written to.
+ASKED = {"postgresql": "SHOW transaction_read_only"}
 
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
@@ -108,7 +118,8 @@ class Readiness:
             # As at the beginning of a request: a connection that broke meanwhile is made anew.
             self._connection.close_if_unusable_or_obsolete()
             with self._connection.cursor() as cursor:
-                cursor.execute("SELECT 1")
+                cursor.execute(ASKED.get(self._connection.vendor, "SELECT 'off'"))
+                is_read_only = cursor.fetchone() != ("off",)
             if not self._migrated:
                 executor = MigrationExecutor(self._connection)
                 # Only what this code knows counts: while a newer version rolls out, the database has
@@ -119,8 +130,12 @@ class Readiness:
             question.why = str(error).strip() or type(error).__name__
             self._connection.close()
         else:
-            question.checks = {"database": OK, "migrations": OK if self._migrated else UNAPPLIED}
-            question.why = ""
+            state = READ_ONLY if is_read_only else OK
+            question.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
+            question.why = "it takes nothing that is written" if is_read_only else ""
+            if is_read_only:
+                # A server that was demoted to a standby: the next connection may lead to the new one.
+                self._connection.close()
 
 
 def is_ready(checks: dict[str, str]) -> bool:

@@ -6,17 +6,20 @@ request, a form without its token, a crash.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, JsonResponse
 from django.shortcuts import render
+from django.template import loader
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views import defaults
 
 from accounts.attempts import TooMany
+from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
 from lori_assignment.pages import page_before, typed_values
 from lori_assignment.problems import shaped
 
@@ -86,9 +89,26 @@ class TooManyMiddleware:
 
 
 def answer_500(request: HttpRequest) -> HttpResponse:
+    """Called while the exception that nobody caught is handled."""
+    if fault := fault_of(sys.exc_info()[1]):
+        return _answer_503(request, fault)
     if _is_api(request):
         return _json(request, 500, "error", _("Something went wrong on our side."))
     return defaults.server_error(request)
+
+
+def _answer_503(request: HttpRequest, fault: Fault) -> HttpResponse:
+    note(fault, method=request.method, path=request.path)
+    answer: HttpResponse
+    if _is_api(request):
+        answer = _json(request, 503, CODE, str(DETAIL))
+    else:
+        # As for 500 nobody is asked who this is: that is in the database too.
+        answer = HttpResponse(loader.get_template("503.html").render(), status=503)
+    answer.headers["Retry-After"] = str(fault.retry_after)
+    # It was, in one line; Django would log it as an error of the shop.
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer
 
 
 def answer_csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
@@ -12,13 +11,14 @@ from accounts.closing import forget
 from accounts.models import User
 from lori_assignment.errors import Refusal, refuse
 from lori_assignment.money import shown
+from lori_assignment.work import unit_of_work
 from rentals import errors, ledger
 from rentals.calendar_feeds import revoke_feed
 from rentals.locks import lock_member
 from rentals.queue import leave_all_queues
 
 
-@transaction.atomic
+@unit_of_work
 def close_account(*, member: User, at: datetime) -> None:
     """Forget the person; what was rented and paid stays, under a number. The places in queues pass on.
 

@@ -12,12 +12,12 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.db import transaction
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import shown
+from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import lock_member
 from rentals.models import ZERO, LedgerEntry, Rental
@@ -111,7 +111,7 @@ def refuse_more_than_owed(member: User, amount: Decimal, *, at: datetime) -> Non
         )
 
 
-@transaction.atomic
+@unit_of_work
 def take_payment(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, actor: User, at: datetime, note: str = ""
 ) -> LedgerEntry:
@@ -132,7 +132,7 @@ def take_payment(
     )
 
 
-@transaction.atomic
+@unit_of_work
 def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
     """Let the member off `amount`, above zero. Raises Overpayment above what is owed."""
     member = lock_member(member)
@@ -150,7 +150,7 @@ def refuse_more_than_credit(member: User, amount: Decimal, *, at: datetime) -> N
         )
 
 
-@transaction.atomic
+@unit_of_work
 def refund(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, reason: str, actor: User, at: datetime
 ) -> LedgerEntry:
@@ -171,7 +171,7 @@ def refund(
     )
 
 
-@transaction.atomic
+@unit_of_work
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
     """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
 

@@ -10,6 +10,7 @@ from django.db import IntegrityError, transaction
 from django.db.models import Subquery
 
 from books.models import Book
+from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import hold_rate
 from rentals.models import Policy, PriceList, Rate
@@ -59,7 +60,7 @@ def quote(book: Book, *, days: int, at: datetime) -> tuple[Rate, Price]:
     return rate, price_of_days(rate, days, late_days=max(0, days - Policy.current().rental_days))
 
 
-@transaction.atomic
+@unit_of_work
 def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[str, Any]]) -> PriceList:
     """A new price list; `rates` holds the fields of one rate for each kind.
 
@@ -74,7 +75,7 @@ def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[
     return price_list
 
 
-@transaction.atomic
+@unit_of_work
 def change_price_list(
     *, price_list: PriceList, rates: Sequence[dict[str, Any]] | None = None, **changes: Any
 ) -> PriceList:
@@ -95,7 +96,7 @@ def change_price_list(
     return price_list
 
 
-@transaction.atomic
+@unit_of_work
 def delete_price_list(*, price_list: PriceList) -> None:
     """Raises PriceListUsed once a rental refers to it."""
     _locked_unused(price_list).delete()

@@ -24,13 +24,14 @@ from accounts.models import User
 from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
+from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.availability import free_copies
 from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
 
 
-@transaction.atomic
+@unit_of_work
 def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     """Give the member the last place in the queue for `book`.
 
@@ -69,7 +70,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     return Hold.objects.create(user=member, book=book, placed_at=at)
 
 
-@transaction.atomic
+@unit_of_work
 def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
     """Give the place up; a copy that was put aside goes to the next. Raises HoldEnded."""
     book = lock_book(hold.book)
@@ -81,7 +82,7 @@ def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
     return hold
 
 
-@transaction.atomic
+@unit_of_work
 def leave_all_queues(*, member: User, at: datetime) -> None:
     """Cancel every live hold of a member whose account is being closed."""
     member = lock_member(member)
@@ -92,7 +93,7 @@ def leave_all_queues(*, member: User, at: datetime) -> None:
             cancel_hold(hold=hold, at=at)
 
 
-@transaction.atomic
+@unit_of_work
 def serve_queue(*, book: Book, at: datetime) -> list[Hold]:
     """Put what is free of `book` aside for the first who wait; the line as it is then.
 
@@ -181,7 +182,7 @@ def expire_holds(*, at: datetime) -> Swept:
     return sum((_sweep(book, at) for book in books), Swept())
 
 
-@transaction.atomic
+@unit_of_work
 def _sweep(book: Book, at: datetime) -> Swept:
     book = lock_book(book)
     ready_before = set(Hold.objects.ready().filter(book=book).values_list("pk", flat=True))

@@ -8,12 +8,11 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from django.db import transaction
-
 from accounts.models import User
 from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
+from lori_assignment.work import unit_of_work
 from rentals import errors, ledger, queue
 from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
@@ -21,7 +20,7 @@ from rentals.offers import Offer, copy_to_rent
 from rentals.price_lists import held_rate_in_force
 
 
-@transaction.atomic
+@unit_of_work
 def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` where the desk has it in hand.
 
@@ -83,7 +82,7 @@ def refuse_unless_open(rental: Rental) -> None:
         raise errors.AlreadyReturned
 
 
-@transaction.atomic
+@unit_of_work
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
     """Take the copy back at `at` and charge the rental, with its working.
 
@@ -101,7 +100,7 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     return rental
 
 
-@transaction.atomic
+@unit_of_work
 def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     """Move the due date on by the rental period, counted from the due date, or from `at` if late.
 
@@ -134,7 +133,7 @@ def _others_wait(rental: Rental, at: datetime) -> bool:
     return any(hold.status == Hold.Status.WAITING for hold in queue.hand_out(rental.book, at=at))
 
 
-@transaction.atomic
+@unit_of_work
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
     """Undo a rental that was made by mistake: its copy is free, its charge reversed, its row kept.
 

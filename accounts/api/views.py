@@ -52,8 +52,7 @@ class AccountViewSet(ResourceViewSet[User]):
         account = self.get_object()
         given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        with self.as_it_was_read(account, lock=lock_member):
-            account.change_profile(**given.validated_data)
+        self.as_it_was_read(account, lambda: account.change_profile(**given.validated_data), lock=lock_member)
         return self.answer_one(self.shown(account.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:

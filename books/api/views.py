@@ -76,8 +76,7 @@ class BookViewSet(ResourceViewSet[Book]):
         changes = given.validated_data
         # Copies come and go one by one once the book is there.
         changes.pop("copies", None)
-        with self.as_it_was_read(book, lock=lock_book):
-            stock.change_book(book=book, **changes)
+        self.as_it_was_read(book, lambda: stock.change_book(book=book, **changes), lock=lock_book)
         return self.answer_one(self.shown(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
@@ -87,8 +86,7 @@ class BookViewSet(ResourceViewSet[Book]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Delete a book that was never rented"""
         book = self.get_object()
-        with self.as_it_was_read(book, lock=lock_book):
-            stock.delete_book(book=book)
+        self.as_it_was_read(book, lambda: stock.delete_book(book=book), lock=lock_book)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @swagger_auto_schema(

@@ -6,6 +6,7 @@ from __future__ import annotations
 import selectors
 import socket
 import time
+from collections.abc import Callable
 from concurrent.futures import Future
 from unittest import TestCase
 from unittest.mock import patch
@@ -16,8 +17,11 @@ from gunicorn.sock import TCPSocket
 from gunicorn.util import load_class
 from gunicorn.workers.gthread import TConn
 
-from lori_assignment import gunicorn_conf, gunicorn_worker
+from lori_assignment import admission, gunicorn_conf, gunicorn_worker, heard
 from lori_assignment.gunicorn_worker import Worker
+from lori_assignment.heard import Heard
+
+REQUEST = b"GET / HTTP/1.1\r\nHost: shop\r\n\r\n"
 
 
 class Doorkeeper(Worker):
@@ -27,11 +31,11 @@ class Doorkeeper(Worker):
         super().__init__(*args)
         self.guests: list[TConn] = []
 
-    def enqueue_req(self, conn: TConn) -> None:
+    def _answer(self, conn: TConn) -> None:
         self.guests.append(conn)
 
 
-class WorkerTest(TestCase):
+class WorkerCase(TestCase):
     def setUp(self) -> None:
         configuration = Config()
         log = Logger(configuration)
@@ -51,12 +55,23 @@ class WorkerTest(TestCase):
 
     def round(self) -> None:
         self.worker.wait_for_and_dispatch_events(timeout=0.1)
+        self.worker.looked_at = 0.0
         self.worker.murder_pending()
 
+    def round_until(self, done: Callable[[], object]) -> None:
+        for _ in range(50):
+            if done():
+                return
+            self.round()
+        self.fail("It did not come to that.")
+
+
+class StoppingTest(WorkerCase):
     def was_the_last_answer(self) -> socket.socket:
         """A client whose connection is to be closed now, and who has not closed it yet."""
         client = self.knock()
-        self.round()
+        client.sendall(REQUEST)
+        self.round_until(lambda: client.getsockname() in [guest.client for guest in self.worker.guests])
         done: Future[bool] = Future()
         done.set_result(False)
         began = time.monotonic()
@@ -103,10 +118,141 @@ class WorkerTest(TestCase):
         self.assertEqual(self.worker.nr_conns, 0)
 
     def test_one_that_is_gone_already_is_counted_once(self) -> None:
-        self.knock()
-        self.round()
+        self.knock().sendall(REQUEST)
+        self.round_until(lambda: self.worker.guests)
         self.worker.guests[0].sock.close()
         done: Future[bool] = Future()
         done.set_result(False)
         self.worker.finish_request(self.worker.guests[0], done)
         self.assertEqual(self.worker.nr_conns, 0)
+
+
+class ListeningTest(WorkerCase):
+    """Nobody else waits for who is slow in sending."""
+
+    def served(self) -> list[bytes]:
+        """The first lines of the requests that a thread would answer, in order."""
+        return [next(iter(guest.parser)).uri.encode() for guest in self.worker.guests]
+
+    def test_half_a_request_takes_no_thread_and_a_whole_one_does_at_once(self) -> None:
+        slow = [self.knock() for _ in range(20)]
+        for client in slow[:10]:
+            client.sendall(REQUEST[:-2])
+        for client in slow[10:]:
+            client.sendall(b"POST / HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
+        self.round_until(lambda: sum(conn.heard.size > 0 for conn in self.worker.listening) == 20)
+        self.assertEqual(self.worker.guests, [])
+        self.knock().sendall(REQUEST.replace(b"/", b"/quick", 1))
+        self.round_until(lambda: self.worker.guests)
+        slow[0].sendall(REQUEST[-2:])
+        self.round_until(lambda: len(self.worker.guests) == 2)
+        slow[10].sendall(b" done")
+        self.round_until(lambda: len(self.worker.guests) == 3)
+        self.assertEqual(self.served(), [b"/quick", b"/", b"/"])
+
+    def test_the_twin_that_listens_to_nobody_gives_half_a_request_to_a_thread(self) -> None:
+        with patch.object(Worker, "enqueue_req", Doorkeeper._answer):
+            self.knock().sendall(REQUEST[:-2])
+            self.round_until(lambda: self.worker.guests)
+
+    def answer(self, client: socket.socket) -> bytes:
+        answer = b""
+        client.settimeout(0.05)
+        for _ in range(50):
+            self.round()
+            try:
+                answer += client.recv(4096)
+                break
+            except TimeoutError:
+                pass
+        return answer
+
+    def test_one_that_takes_too_long_is_told_and_one_that_goes_on_sending_is_not(self) -> None:
+        with patch.object(heard, "PATIENCE_SECONDS", 0.3), patch.object(heard, "LEAST_BYTES_A_SECOND", 10):
+            slow, steady = self.knock(), self.knock()
+            slow.sendall(b"G")
+            steady.sendall(b"GET /a-long-address-that-is-worth-waiting-for")
+            self.assertTrue(
+                self.answer(slow).startswith(b"HTTP/1.1 408 Request Timeout\r\nConnection: close")
+            )
+            self.assertEqual(len(self.worker.listening), 1)
+
+    def test_a_head_without_an_end_is_told(self) -> None:
+        client = self.knock()
+        client.sendall(b"GET / HTTP/1.1\r\nCookie: " + b"x" * heard.LONGEST_HEAD)
+        self.assertTrue(self.answer(client).startswith(b"HTTP/1.1 431 "))
+
+    def test_who_asks_first_whether_to_send_is_told_to(self) -> None:
+        client = self.knock()
+        head = b"POST / HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        client.sendall(head)
+        self.assertEqual(self.answer(client), b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.sendall(b"body")
+        self.round_until(lambda: self.worker.guests)
+
+    def test_one_that_gives_up_or_never_says_anything_is_forgotten(self) -> None:
+        gone, silent = self.knock(), self.knock()
+        self.round_until(lambda: len(self.worker.listening) == 2)
+        gone.close()
+        self.round_until(lambda: len(self.worker.listening) == 1)
+        next(iter(self.worker.listening)).timeout = 0.0
+        self.round_until(lambda: not self.worker.listening)
+        self.assertEqual((self.worker.nr_conns, silent.recv(1)), (0, b""))
+
+    def test_what_comes_with_the_request_before_is_answered_after_it(self) -> None:
+        self.knock().sendall(REQUEST + REQUEST.replace(b"/", b"/next", 1) + REQUEST[:10])
+        self.round_until(lambda: self.worker.guests)
+        (conn,) = self.worker.guests
+        self.assertEqual(next(conn.parser).uri, "/")
+        done: Future[bool] = Future()
+        done.set_result(True)
+        self.worker.finish_request(conn, done)
+        self.assertEqual(len(self.worker.guests), 2)
+        self.assertEqual(next(conn.parser).uri, "/next")
+        self.worker.finish_request(conn, done)
+        self.assertEqual((len(self.worker.guests), len(self.worker.listening)), (2, 1))
+
+
+class HeardTest(TestCase):
+    def heard(self, *parts: bytes) -> Heard:
+        found = Heard()
+        for part in parts:
+            found.add(part)
+        return found
+
+    def test_a_request_is_done_when_nothing_is_missing_however_it_comes(self) -> None:
+        whole = b"POST / HTTP/1.1\r\nHost: shop\r\ncontent-length:  4 \r\n\r\nbody"
+        for step in (1, 2, 3, 7, len(whole)):
+            parts = [whole[at : at + step] for at in range(0, len(whole), step)]
+            for count in range(len(parts)):
+                self.assertFalse(self.heard(*parts[:count]).is_done)
+            found = self.heard(b"\r\n", *parts)
+            self.assertTrue(found.is_done and found.is_whole)
+            self.assertEqual((found.read(100), found.read(1)), (whole, b""))
+
+    def test_what_will_be_refused_is_not_waited_for_nor_believed_afterwards(self) -> None:
+        head = b"POST / HTTP/1.1\r\nHost: shop\r\n"
+        for said in (
+            b"Transfer-Encoding: chunked\r\n\r\n",
+            b"Transfer-Encoding: chunked\r\nContent-Length: 4\r\n\r\n",
+            b"Content-Length: 4\r\nContent-Length: 5\r\n\r\n",
+            b"Content-Length: +4\r\n\r\n",
+            b"Content-Length: \r\n\r\n",
+            b"Content-Length: %d\r\n\r\n" % (heard.MOST_HEARD + 1),
+            b"Content-Length: 4\n\n",
+            b"Content-Length: 4\r\n\n",
+        ):
+            with self.subTest(said):
+                found = self.heard(head + said + b"GET /smuggled HTTP/1.1\r\n\r\n")
+                self.assertTrue(found.is_done)
+                self.assertFalse(found.is_whole or found.has_surplus)
+                self.assertEqual(found.read(1000), head + said)
+
+    def test_it_waits_for_as_much_as_is_let_in(self) -> None:
+        self.assertEqual(heard.MOST_HEARD, admission.MOST_UPLOADED)
+        head = b"POST / HTTP/1.1\r\nContent-Length: %d\r\n\r\n" % heard.MOST_HEARD
+        found = self.heard(head, b"x" * (heard.MOST_HEARD - 1))
+        self.assertFalse(found.is_done)
+        found.add(b"xGET /next")
+        self.assertTrue(found.is_done and found.has_surplus)
+        self.assertEqual(len(found.read(heard.MOST_HEARD * 2)), len(head) + heard.MOST_HEARD)

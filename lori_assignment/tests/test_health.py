@@ -111,6 +111,22 @@ class ReadyTest(TransactionTestCase):
         applied.save()
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
 
+    @skipUnless(connection.vendor == "postgresql", "SQLite has no such state.")
+    def test_one_that_takes_nothing_that_is_written_is_not_ready_until_it_does(self) -> None:
+        self.use(asked())
+        self.assertEqual(self.ask()[0], 200)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT current_database()")
+            (name,) = cursor.fetchone()
+            cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only TO on')
+        try:
+            health.readiness.close()
+            self.assertEqual(self.ask(), (503, {"database": "read_only", "migrations": "ok"}))
+        finally:
+            with connection.cursor() as cursor:
+                cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
+        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+
     @skipUnless(connection.vendor == "postgresql", "SQLite counts no connections.")
     def test_it_takes_one_connection_and_not_those_of_requests(self) -> None:
         applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")

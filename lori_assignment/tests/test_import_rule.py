@@ -29,18 +29,21 @@ WIRING = {
 # Leaves, which every app may import, with what of ours they import themselves.
 LEAVES = {
     "errors": set(),
+    "faults": set(),
+    "heard": set(),
+    "work": {"faults"},
     "addresses": set(),
     "api_fields": set(),
-    "api_views": {"api_conditions"},
+    "api_views": {"api_conditions", "work"},
     "api_conditions": set(),
     "api_filters": {"api_fields"},
-    "admin_pages": {"errors"},
+    "admin_pages": {"errors", "work"},
     "money": set(),
     "pages": {"errors"},
     "keyset": set(),
     "problems": set(),
     "models": set(),
-    "api_idempotency": {"errors", "models"},
+    "api_idempotency": {"errors", "faults", "models", "work"},
 }
 # Doors: how people and programs come in.
 DOORS = ("admin", "api", "forms", "management", "urls", "views")

@@ -86,9 +86,12 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         if given.validated_data.get("status") == Status.RETURNED:
             return self._bring_back(rental, given.validated_data)
-        with self.as_it_was_read(rental, lock=services.lock_rental):
-            if "status" in given.validated_data:
-                services.refuse_unless_open(rental)
+        says_so = "status" in given.validated_data
+        self.as_it_was_read(
+            rental,
+            lambda: services.refuse_unless_open(rental) if says_so else None,
+            lock=services.lock_rental,
+        )
         return self._answer(rental)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
@@ -98,8 +101,11 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Make a rental void that was made by mistake"""
         rental = self.get_object()
-        with self.as_it_was_read(rental, lock=services.lock_rental):
-            services.void_rental(rental=rental, at=self.now, actor=self.caller)
+        self.as_it_was_read(
+            rental,
+            lambda: services.void_rental(rental=rental, at=self.now, actor=self.caller),
+            lock=services.lock_rental,
+        )
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @idempotent
@@ -117,14 +123,18 @@ class RentalViewSet(ResourceViewSet[Rental]):
         rental = self.get_object()
         # Nothing in a body is heard, but one that cannot be read is refused as everywhere.
         _ = request.data
-        with self.as_it_was_read(rental, lock=services.lock_rental):
-            renewed = services.renew_rental(rental=rental, at=self.now)
+        renewed = self.as_it_was_read(
+            rental, lambda: services.renew_rental(rental=rental, at=self.now), lock=services.lock_rental
+        )
         return self._answer(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
         at = given.get("date_returned") or self.now
-        with self.as_it_was_read(rental, lock=services.lock_rental):
-            returned = services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now)
+        returned = self.as_it_was_read(
+            rental,
+            lambda: services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now),
+            lock=services.lock_rental,
+        )
         return self._answer(returned)
 
     def _answer(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:

@@ -1,0 +1,289 @@
+"""What is done again when the database undid it, and what is not."""
+
+from __future__ import annotations
+
+import ast
+import logging
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import product
+from typing import Any
+from unittest import TestCase, mock
+
+import psycopg2.errors
+from django.core.files.base import ContentFile
+from django.db import OperationalError, transaction
+from django.utils import timezone
+
+from books import stock
+from books.locks import lock_book
+from books.models import Book
+from books.stock import add_book, change_book
+from lori_assignment import faults
+from lori_assignment.cast import RaceTestCase
+from lori_assignment.models import KeptAnswer
+from lori_assignment.tests.test_import_rule import modules
+from lori_assignment.work import leaves_the_database, unit_of_work
+from rentals import services
+from rentals.locks import lock_member
+from rentals.models import LedgerEntry
+from rentals.services import rent_book
+from rentals.tests.test_races import has_row_locks
+
+
+class StateIs(psycopg2.OperationalError):
+    """What psycopg2 raises, with the SQLSTATE that PostgreSQL would send."""
+
+    pgcode = ""
+
+    @classmethod
+    def raised(cls, state: str) -> OperationalError:
+        error, cause = OperationalError("told so"), cls("told so")
+        cause.pgcode = state
+        error.__cause__ = cause
+        return error
+
+
+@contextmanager
+def never_again() -> Iterator[None]:
+    """The twin: nothing is done a second time."""
+    with mock.patch.object(faults, "TO_BE_DONE_AGAIN", set()):
+        yield
+
+
+class QuietTestCase(RaceTestCase):
+    """What is done again is logged, which nobody has to see here."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        logging.disable(logging.WARNING)
+        self.addCleanup(logging.disable, logging.NOTSET)
+
+
+class UnitTest(QuietTestCase):
+    def failing(self, *states: str) -> Callable[[], int]:
+        """A unit that writes a book, and fails in each of its first tries with one of `states`."""
+        left = list(states)
+
+        @unit_of_work
+        def work() -> int:
+            self.tries += 1
+            Book.objects.create(name=f"Try {self.tries}", kind=1)
+            if left:
+                raise StateIs.raised(left.pop(0))
+            return self.tries
+
+        self.tries = 0
+        return work
+
+    def test_a_deadlock_and_a_serialization_failure_are_done_once_more_as_a_whole(self) -> None:
+        for state in ("40P01", "40001"):
+            with self.subTest(state):
+                Book.objects.all().delete()
+                self.assertEqual(self.failing(state)(), 2)
+                self.assertEqual([book.name for book in Book.objects.all()], ["Try 2"])
+
+    def test_the_twin_that_does_nothing_again_fails(self) -> None:
+        with never_again(), self.assertRaises(OperationalError):
+            self.failing("40P01")()
+        self.assertEqual(self.tries, 1)
+
+    def test_a_second_failure_is_told(self) -> None:
+        with self.assertRaises(OperationalError):
+            self.failing("40P01", "40001")()
+        self.assertEqual((self.tries, Book.objects.count()), (2, 0))
+
+    def test_nothing_else_is_done_again(self) -> None:
+        for state in ("55P03", "57014", "25006", "53100", "57P01", "23505", ""):
+            with self.subTest(state), self.assertRaises(OperationalError):
+                self.failing(state)()
+            self.assertEqual(self.tries, 1)
+
+    def test_a_unit_within_another_is_done_again_with_that_one_only(self) -> None:
+        inner = self.failing("40P01")
+        rounds: list[int] = []
+
+        @unit_of_work
+        def outer() -> int:
+            rounds.append(self.tries)
+            return inner()
+
+        self.assertEqual(outer(), 2)
+        self.assertEqual(rounds, [0, 1])
+        with self.assertRaises(OperationalError), transaction.atomic():
+            self.failing("40P01")()
+        self.assertEqual(self.tries, 1)
+
+    def test_what_waits_for_the_commit_is_done_once(self) -> None:
+        told: list[int] = []
+        work = self.failing("40P01")
+
+        @unit_of_work
+        def telling() -> None:
+            transaction.on_commit(lambda: told.append(self.tries))
+            work()
+
+        telling()
+        self.assertEqual(told, [2])
+
+    def test_what_has_left_the_database_is_not_done_again(self) -> None:
+        work = self.failing("40P01")
+
+        @unit_of_work
+        def leaving() -> None:
+            leaves_the_database()
+            work()
+
+        with self.assertRaises(OperationalError):
+            leaving()
+        self.assertEqual(self.tries, 1)
+        # That was then: the next one is its own.
+        self.assertEqual(self.failing("40P01")(), 2)
+
+    def test_a_cover_is_stored_once_whatever_becomes_of_the_book(self) -> None:
+        saved = mock.patch.object(Book.cover.field.storage, "save", return_value="covers/one.webp")
+        failed = mock.patch.object(stock, "_free_barcodes", side_effect=StateIs.raised("40P01"))
+        cover = ContentFile(b"RIFF", name="one.webp")
+        with saved as save, failed, self.assertRaises(OperationalError):
+            add_book(name="Emma", kind=3, cover=cover)
+        self.assertEqual(save.call_count, 1)
+        book = add_book(name="Emma", kind=3)
+        failed = mock.patch.object(stock, "_delete_after_commit", side_effect=StateIs.raised("40P01"))
+        with saved as save, failed, self.assertRaises(OperationalError):
+            change_book(book=book, cover=cover)
+        self.assertEqual(save.call_count, 1)
+
+    @has_row_locks
+    def test_two_who_wait_for_each_other_are_both_served(self) -> None:
+        self.assertEqual(self.met(), Counter({"done": 2}))
+
+    @has_row_locks
+    def test_without_a_second_try_one_of_them_is_not(self) -> None:
+        with never_again():
+            self.assertEqual(self.met(), Counter({"done": 1, "40P01": 1}))
+
+    def met(self) -> Counter[str]:
+        """What comes of two who lock the same two things in either order, and meet in between once."""
+        book, line, met = add_book(name="Emma", kind=3), threading.Barrier(2), threading.local()
+        locks = [lambda: lock_book(book), lambda: lock_member(self.alice)]
+
+        def taking(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], str]:
+            @unit_of_work
+            def take() -> None:
+                first()
+                if not hasattr(met, "once"):
+                    met.once = True
+                    line.wait(timeout=10)
+                second()
+
+            def told() -> str:
+                try:
+                    take()
+                except OperationalError as error:
+                    return faults.state_of(error)
+                return "done"
+
+            return told
+
+        return Counter(self.all_at_once(taking(*locks), taking(*reversed(locks))))
+
+
+class DoorTest(QuietTestCase):
+    """The API's call, with everything that it does, is done again: its key, its condition, its work."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        now = timezone.now()
+        self.book = add_book(name="Emma", kind=3, copies=3)
+        self.rental = rent_book(member=self.alice, book=self.book, at=now, now=now)
+
+    def deadlocked(self, times: int) -> Any:
+        """While it holds, the charge of a return ends in a deadlock, so often."""
+        left = [StateIs.raised("40P01") for _ in range(times)]
+        post_rent = services.ledger.post_rent
+
+        def post(**facts: Any) -> LedgerEntry:
+            entry = post_rent(**facts)
+            if left:
+                raise left.pop()
+            return entry
+
+        return mock.patch.object(services.ledger, "post_rent", post)
+
+    def bring_back(self, **headers: str) -> Any:
+        path = f"/api/v3/book_rentals/{self.rental.ref}/return"
+        client = self.api(self.carol)
+        client.raise_request_exception = False
+        return client.post(path, headers=headers)
+
+    def tag(self) -> str:
+        return self.api(self.carol).get(f"/api/v3/book_rentals/{self.rental.ref}").headers["ETag"]
+
+    def kinds_of_call(self) -> Iterator[dict[str, str]]:
+        """With a key and without, with a condition and without."""
+        for number, (with_key, with_condition) in enumerate(product((False, True), repeat=2)):
+            key = {"Idempotency-Key": f"key {number}"} if with_key else {}
+            yield key | ({"If-Match": self.tag()} if with_condition else {})
+
+    def test_one_deadlock_is_noticed_by_nobody(self) -> None:
+        for headers in self.kinds_of_call():
+            with self.subTest(headers), self.deadlocked(1):
+                self.assertEqual(self.bring_back(**headers).status_code, 200)
+            self.assertEqual(LedgerEntry.objects.filter(rental=self.rental).count(), 1)
+            now = timezone.now()
+            self.rental = rent_book(member=self.alice, book=self.book, at=now, now=now)
+
+    def test_two_are_503_and_nothing_was_done_not_even_the_key_taken(self) -> None:
+        for headers in self.kinds_of_call():
+            with self.subTest(headers), self.deadlocked(2):
+                answer = self.bring_back(**headers)
+                self.assertEqual((answer.status_code, answer.json()["code"]), (503, "unavailable"))
+                self.assertEqual(answer.headers["Retry-After"], "1")
+        self.assertFalse(LedgerEntry.objects.exists() or KeptAnswer.objects.exists())
+        self.assertEqual(self.bring_back(**{"Idempotency-Key": "one"}).status_code, 200)
+
+    def test_without_a_second_try_one_deadlock_is_503(self) -> None:
+        for headers in self.kinds_of_call():
+            # It is a fault all the same, by its state.
+            fault = mock.patch.object(faults, "WAITED_TOO_LONG", {"40P01"})
+            with self.subTest(headers), never_again(), fault, self.deadlocked(1):
+                self.assertEqual(self.bring_back(**headers).status_code, 503)
+
+    def test_a_page_of_the_administration_is_done_again_too(self) -> None:
+        self.client.force_login(self.dan)
+        tries: list[int] = []
+
+        def change(**facts: Any) -> Book:
+            tries.append(1)
+            if len(tries) == 1:
+                raise StateIs.raised("40P01")
+            return change_book(**facts)
+
+        with mock.patch.object(stock, "change_book", change):
+            page = f"/admin/books/book/{self.book.pk}/change/"
+            form = self.client.get(page).context["adminform"].form
+            typed = {name: form.initial.get(name) or "" for name in form.fields} | {"name": "Emma again"}
+            answer = self.client.post(page, typed)
+        self.assertEqual((answer.status_code, len(tries)), (302, 2))
+        self.book.refresh_from_db()
+        self.assertEqual(self.book.name, "Emma again")
+
+
+class OneAddressTest(TestCase):
+    def test_no_function_of_the_shop_is_a_transaction_that_is_not_a_unit_of_work(self) -> None:
+        found, units = [], 0
+        for module, path in modules():
+            for node in ast.walk(ast.parse(path.read_text())):
+                names = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
+                units += "unit_of_work" in names
+                if "transaction.atomic" in names:
+                    found.append(f"{module}.{node.name}")
+        # All or none of what a page deletes, within Django's own; and a command, which may be run again.
+        allowed = [
+            "lori_assignment.admin_pages.delete_queryset",
+            "rentals.management.commands.load_demo.fill_shop",
+        ]
+        self.assertEqual([name for name in found if name not in allowed], [])
+        self.assertGreater(units, 20)

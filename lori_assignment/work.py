@@ -1,0 +1,64 @@
+"""A unit of work: all of it is done, or nothing, in one transaction; and done again at this address only.
+
+A leaf. Where PostgreSQL ends a transaction because two waited for each other (a deadlock), or because it
+cannot be put in a row with the others (a serialization failure), nothing of it was done, and it is done once
+more. A second failure is answered 503; see `faults`.
+"""
+
+from __future__ import annotations
+
+import functools
+import logging
+import threading
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar
+
+from django.db import DatabaseError, connection, transaction
+
+from lori_assignment.faults import can_be_done_again, state_of
+
+logger = logging.getLogger(__name__)
+
+_Given = ParamSpec("_Given")
+_Result = TypeVar("_Result")
+
+
+class _Unit(threading.local):
+    """What this thread's unit has done so far."""
+
+    has_left_the_database = False
+
+
+_unit = _Unit()
+
+
+def unit_of_work(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+    """Do `work` in one transaction; a unit within another is part of that one, which is done again whole.
+
+    So `work` has to read anew what it changes, and leave what it was given as it is. What waits for the
+    commit (`transaction.on_commit`) is forgotten with the first try.
+    """
+
+    @functools.wraps(work)
+    def done(*args: _Given.args, **kwargs: _Given.kwargs) -> _Result:
+        if connection.in_atomic_block:
+            with transaction.atomic():
+                return work(*args, **kwargs)
+        _unit.has_left_the_database = False
+        try:
+            with transaction.atomic():
+                return work(*args, **kwargs)
+        except DatabaseError as error:
+            if _unit.has_left_the_database or not can_be_done_again(error):
+                raise
+            logger.info("Once more, after %s: %s", state_of(error), work.__qualname__)
+        with transaction.atomic():
+            return work(*args, **kwargs)
+
+    return done
+
+
+def leaves_the_database() -> None:
+    """Called before something is done that a rollback does not undo, as the storing of a file: this unit
+    is not done again."""
+    _unit.has_left_the_database = True
