@@ -48,6 +48,7 @@ class SafetyHeadersMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self.policy = build_policy()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
@@ -55,7 +56,7 @@ class SafetyHeadersMiddleware:
             response.headers.setdefault(name, value)
         # Django's own pages of errors for developers are written otherwise.
         if not settings.DEBUG:
-            response.headers.setdefault(POLICY, build_policy())
+            response.headers.setdefault(POLICY, self.policy)
         if "Cache-Control" not in response.headers and is_personal(request):
             response.headers["Cache-Control"] = NO_STORE
         return response

@@ -39,9 +39,9 @@ def integrity(name: str) -> SafeString:
 
 @lru_cache
 def _digest(name: str) -> str:
-    storage: Any = staticfiles_storage
     # Not by its type, which is that of a stand-in.
-    if isinstance(storage, ManifestFilesMixin):
+    if isinstance(staticfiles_storage, ManifestFilesMixin):
+        storage: Any = staticfiles_storage
         # As it was named and perhaps rewritten by collectstatic; where it came from is not in the image.
         content = Path(storage.path(storage.stored_name(name))).read_bytes()
     else:

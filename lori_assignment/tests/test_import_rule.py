@@ -32,15 +32,18 @@ LEAVES = {
     "addresses": set(),
     "api_fields": set(),
     "api_views": {"api_conditions"},
-    "api_conditions": set(),
+    "api_conditions": {"api_rendering"},
+    "api_rendering": set(),
     "api_filters": {"api_fields"},
     "admin_pages": {"errors"},
     "money": set(),
     "pages": {"errors"},
     "keyset": set(),
+    "page_middleware": set(),
+    "prepared": set(),
     "problems": set(),
     "models": set(),
-    "api_idempotency": {"errors", "models"},
+    "api_idempotency": {"api_rendering", "errors", "models"},
 }
 # Doors: how people and programs come in.
 DOORS = ("admin", "api", "forms", "management", "urls", "views")
