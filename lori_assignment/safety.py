@@ -37,6 +37,8 @@ HEADERS = {
 BARE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 NO_STORE = "private, no-cache, no-store"
+# Whoever keeps it asks each time whether it still holds, by its ETag where it has one.
+ASK_AGAIN = "no-cache"
 # Below these everything is somebody's own, or a token.
 OWN_PLACES = ("/user/", "/admin/", "/api-token-", "/api/rest-auth/")
 # Of the API, what is the same for whoever asks.
@@ -57,8 +59,11 @@ class SafetyHeadersMiddleware:
         # Django's own pages of errors for developers are written otherwise.
         if not settings.DEBUG:
             response.headers.setdefault(POLICY, self.policy)
-        if "Cache-Control" not in response.headers and is_personal(request):
-            response.headers["Cache-Control"] = NO_STORE
+        if "Cache-Control" not in response.headers:
+            if is_personal(request):
+                response.headers["Cache-Control"] = NO_STORE
+            elif request.path.startswith("/api/"):
+                response.headers["Cache-Control"] = ASK_AGAIN
         return response
 
 

@@ -175,6 +175,8 @@ MIDDLEWARE = [
     # Before all that minds the Host or https: a health check names no Host of ours and speaks no https.
     "lori_assignment.health.HealthMiddleware",
     "lori_assignment.metrics.MetricsMiddleware",
+    # Before all that an answer to anybody takes once.
+    "lori_assignment.recent.RecentMiddleware",
     "django.middleware.security.SecurityMiddleware",
     "lori_assignment.page_middleware.Policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
@@ -544,6 +546,9 @@ SWAGGER_SETTINGS = {
         }
     },
 }
+
+# For so long what the API tells anybody is told again as it was, by `lori_assignment.recent`.
+RECENT_SECONDS = 1.0
 
 # ---------------------------------------------------------------- log
 

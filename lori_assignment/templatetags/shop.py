@@ -39,11 +39,12 @@ def integrity(name: str) -> SafeString:
 
 @lru_cache
 def _digest(name: str) -> str:
+    storage: Any = staticfiles_storage
     # Not by its type, which is that of a stand-in.
-    if isinstance(staticfiles_storage, ManifestFilesMixin):
-        storage: Any = staticfiles_storage
+    if isinstance(storage, ManifestFilesMixin):
+        files: Any = storage
         # As it was named and perhaps rewritten by collectstatic; where it came from is not in the image.
-        content = Path(storage.path(storage.stored_name(name))).read_bytes()
+        content = Path(files.path(files.stored_name(name))).read_bytes()
     else:
         content = Path(str(finders.find(name))).read_bytes()
     return base64.b64encode(hashlib.sha384(content).digest()).decode()

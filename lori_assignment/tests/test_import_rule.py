@@ -41,6 +41,8 @@ LEAVES = {
     "keyset": set(),
     "page_middleware": set(),
     "prepared": set(),
+    "safety": set(),
+    "recent": {"safety"},
     "problems": set(),
     "models": set(),
     "api_idempotency": {"api_rendering", "errors", "models"},
