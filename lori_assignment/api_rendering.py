@@ -13,11 +13,13 @@ from rest_framework.request import Request
 from rest_framework.utils.encoders import JSONEncoder
 
 _encoder = JSONEncoder()
+# What is wrong in a list is told by the numbers of its items.
+OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 
 def written(data: Any) -> bytes:
     """`data` as JSON: the bytes that REST framework's own renderer writes, in a tenth of its time."""
-    told = orjson.dumps(data, default=_plain, option=orjson.OPT_PASSTHROUGH_DATETIME)
+    told = orjson.dumps(data, default=_plain, option=OPTIONS)
     # Line ends to JavaScript, though not to JSON.
     return told.replace(b"\xe2\x80\xa8", b"\\u2028").replace(b"\xe2\x80\xa9", b"\\u2029")
 

@@ -18,8 +18,9 @@ from functools import cached_property
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
+from django.core.exceptions import EmptyResultSet
 from django.db import connections
-from django.db.models import BooleanField, Expression, F, Field, Func, QuerySet
+from django.db.models import BooleanField, Expression, F, Field, Func, QuerySet, prefetch_related_objects
 from psycopg2.extensions import AsIs
 
 _Row = TypeVar("_Row")
@@ -76,12 +77,17 @@ class Prepared(Generic[_Row]):
     what it said then; such a thing is a slot, or a query of its own.
     """
 
-    def __init__(self, make: Callable[[], QuerySet[Any, _Row]]) -> None:
+    def __init__(self, make: Callable[[], QuerySet[Any, _Row]], *, kept: bool = True) -> None:
+        """`kept` is False for a query that is asked once: the server need not keep its plan."""
         self._make = make
+        self._kept = kept
         self._name = f"lori_{next(_numbers)}"
 
     def __call__(self, **values: Any) -> list[_Row]:
-        rows, compiled, _sql, _parameters = self._compiled
+        try:
+            rows, compiled, _sql, _parameters = self._compiled
+        except EmptyResultSet:  # Of which Django knows without a look that it finds nothing.
+            return []
         compiler = copy.copy(compiled)
         compiler.connection = connection = connections[rows.db]
         sql, parameters = self._known_to(connection)
@@ -92,7 +98,10 @@ class Prepared(Generic[_Row]):
         compiler.as_sql = lambda: (sql, given)
         # What Django makes rows with. It asks the query for its compiler, and a queryset for little else.
         make_rows: Any = rows._iterable_class  # noqa: SLF001
-        return list(make_rows(_Asked(rows, compiler)))
+        found = list(make_rows(_Asked(rows, compiler)))
+        if rows._prefetch_related_lookups:  # noqa: SLF001
+            prefetch_related_objects(found, *rows._prefetch_related_lookups)  # noqa: SLF001
+        return found
 
     def first(self, **values: Any) -> _Row | None:
         return next(iter(self(**values)), None)
@@ -107,8 +116,9 @@ class Prepared(Generic[_Row]):
     def _known_to(self, connection: Any) -> tuple[str, list[Any]]:
         """What to send over `connection`: the query, or the name by which the server has its plan already."""
         _rows, _compiler, sql, parameters = self._compiled
-        if connection.vendor != "postgresql" or connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-            # Where a pool stands between, the next statement may go over another connection.
+        # Where a pool stands between, the next statement may go over another connection.
+        is_pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
+        if not self._kept or is_pooled or connection.vendor != "postgresql":
             return sql, parameters
         connection.ensure_connection()
         slots = [each for each in parameters if isinstance(each, Slot)]

@@ -49,7 +49,9 @@ class BookViewSet(ResourceViewSet[Book]):
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """Find books"""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
+        books = self.get_queryset()
+        narrowed = self.filter_queryset(books)
+        page = self.page(narrowed, kept_as="books" if narrowed is books else "")
         return self.get_paginated_response(self._written(page))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:

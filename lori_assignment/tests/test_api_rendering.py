@@ -45,6 +45,7 @@ class RenderingTest(TestCase):
             ReturnDict({"a": 1}, serializer=None),
             ReturnList([{"ὅ": "é"}], serializer=None),
             (1, 2),
+            {0: ["Wrong."]},
             "</script>\u2028\u2029",
         ):
             with self.subTest(value=value):

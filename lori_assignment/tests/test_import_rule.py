@@ -38,7 +38,7 @@ LEAVES = {
     "admin_pages": {"errors"},
     "money": set(),
     "pages": {"errors"},
-    "keyset": set(),
+    "keyset": {"prepared"},
     "page_middleware": set(),
     "prepared": set(),
     "safety": set(),
