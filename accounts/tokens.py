@@ -16,10 +16,12 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
 from django.db import transaction
+from django.db.models import BigIntegerField, CharField
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -30,6 +32,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
+from lori_assignment.prepared import Prepared, Slot
 
 __all__ = [
     "Pair",
@@ -152,14 +155,25 @@ def forget_expired(*, at: datetime) -> int:
 def owner_of(token: Token) -> User:
     """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
     family = token.get(FAMILY)
-    found = User.objects.filter(
-        nothing_missing(), pk=token.get(api_settings.USER_ID_CLAIM), is_active=True, token_families=family
-    )
+    ask = _owners(second_factor=settings.STAFF_SECOND_FACTOR)
     # Without the first an empty name would find who has no family at all.
-    user = found.first() if family else None
+    user = ask.first(pk=token.get(api_settings.USER_ID_CLAIM), family=family) if family else None
     if user is None or not _has_its_password(token, user):
         raise TokenError(NO_LONGER_GOOD)
     return user
+
+
+@cache
+def _owners(*, second_factor: bool) -> Prepared[User]:
+    """Asked with every call that brings a token. `second_factor` is the setting, of which it depends."""
+    return Prepared(
+        lambda: User.objects.filter(
+            nothing_missing(),
+            pk=Slot("pk", BigIntegerField()),
+            is_active=True,
+            token_families=Slot("family", CharField()),
+        )
+    )
 
 
 def _next_pair(family: TokenFamily) -> Pair:

@@ -66,7 +66,6 @@ def route(written: str, view: Any, *, name: str | None = None) -> URLPattern:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    *(route(written, view.as_view()) for written, view in SIGN_IN),
     *(
         path(
             f"api/{version}/",
@@ -75,4 +74,5 @@ urlpatterns: list[URLPattern | URLResolver] = [
         )
         for version, routes in VERSIONS.items()
     ),
+    *(route(written, view.as_view()) for written, view in SIGN_IN),
 ]

@@ -15,7 +15,8 @@ from django.utils.http import parse_etags
 from django.utils.translation import gettext_lazy as _
 from rest_framework import status
 from rest_framework.exceptions import APIException
-from rest_framework.renderers import JSONRenderer
+
+from lori_assignment.api_rendering import written
 
 SAFE = ("GET", "HEAD")
 
@@ -27,7 +28,7 @@ class PreconditionFailed(APIException):
 
 
 def tag_of(data: Any) -> str:
-    return f'"{hashlib.sha256(JSONRenderer().render(data)).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(written(data)).hexdigest()[:32]}"'
 
 
 def has_condition(headers: Mapping[str, str]) -> bool:

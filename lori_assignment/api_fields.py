@@ -84,6 +84,11 @@ class Instant(serializers.DateTimeField):
         return super().enforce_timezone(value)
 
 
+def written(time: datetime | None) -> str | None:
+    """A time as every field of REST framework writes it."""
+    return None if time is None else timezone.localtime(time).isoformat().replace("+00:00", "Z")
+
+
 class Amount(serializers.DecimalField):
     """An amount of money: digits with at most two after the point, as a string or a JSON number.
 

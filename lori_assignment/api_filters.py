@@ -6,9 +6,23 @@ from typing import Any
 
 import django_filters as filters
 from django.core.validators import RegexValidator
+from django.db.models import QuerySet
 from django.utils.translation import gettext_lazy as _
+from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework.request import Request
 
 from lori_assignment.api_fields import PLAIN_DIGITS
+
+
+class WhereAsked(DjangoFilterBackend):
+    """Reads the parameters where there is one: to see that nothing is asked took a copy of each field."""
+
+    def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
+        known = self.get_filterset_class(view, queryset)
+        if known is None or known.base_filters.keys().isdisjoint(request.query_params):
+            return queryset
+        narrowed: QuerySet[Any] = super().filter_queryset(request, queryset, view)
+        return narrowed
 
 
 class KeyFilter(filters.CharFilter):

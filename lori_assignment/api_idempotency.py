@@ -26,10 +26,10 @@ from django.http.response import HttpResponseBase
 from django.utils.translation import gettext_lazy as _
 from rest_framework import status
 from rest_framework.exceptions import APIException
-from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from lori_assignment.api_rendering import written
 from lori_assignment.errors import Refusal
 from lori_assignment.faults import LOCK_NOT_AVAILABLE, state_of
 from lori_assignment.models import KeptAnswer
@@ -165,6 +165,6 @@ def _again(kept: KeptAnswer, fingerprint: str) -> HttpResponse:
 
 def _keep(answer: Response, kept: KeptAnswer) -> None:
     kept.status = answer.status_code
-    kept.body = JSONRenderer().render(answer.data).decode()
+    kept.body = written(answer.data).decode()
     kept.headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
     kept.save(update_fields=["status", "body", "headers"])

@@ -29,11 +29,17 @@ LARGEST_SIZE = {"v1": 500, "v2": 500, "v3": 100}
 class VersionedPagination(BasePagination):
     """Pages the queryset in its own order, which must be as `keyset.page_of` says."""
 
-    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
+    def paginate_queryset(
+        self, queryset: Any, request: Request, view: Any = None, *, kept_as: str = "", **values: Any
+    ) -> list[Any]:
+        """As `page_of`; of the sizes only the usual one is kept."""
         self.request = request
         size = self._page_size(request)
+        kept_as = kept_as if size == DEFAULT_SIZE[str(request.version)] else ""
         try:
-            page = page_of(queryset, size=size, cursor=request.query_params.get("cursor"))
+            page = page_of(
+                queryset, size=size, cursor=request.query_params.get("cursor"), kept_as=kept_as, **values
+            )
         except UnknownCursor:
             raise NotFound(_("This cursor is not one of ours.")) from None
         self.next = self._link(page.next)

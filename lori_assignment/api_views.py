@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
@@ -39,6 +39,14 @@ class ResourceViewSet(GenericViewSet[_Model]):
 
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": getattr(self, "now", None)}
+
+    def page(self, rows: QuerySet[_Model], *, kept_as: str = "", **values: Any) -> list[_Model]:
+        """The page of `rows` that is asked for, as `keyset.page_of`."""
+        paginator: Any = self.paginator
+        found: list[_Model] = paginator.paginate_queryset(
+            rows, self.request, view=self, kept_as=kept_as, **values
+        )
+        return found
 
     @property
     def api_version(self) -> str:

@@ -37,6 +37,8 @@ HEADERS = {
 BARE_POLICY = "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
 
 NO_STORE = "private, no-cache, no-store"
+# Whoever keeps it asks each time whether it still holds, by its ETag where it has one.
+ASK_AGAIN = "no-cache"
 # Below these everything is somebody's own, or a token.
 OWN_PLACES = ("/user/", "/admin/", "/api-token-", "/api/rest-auth/")
 # Of the API, what is the same for whoever asks.
@@ -48,6 +50,7 @@ class SafetyHeadersMiddleware:
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
+        self.policy = build_policy()
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
@@ -55,9 +58,12 @@ class SafetyHeadersMiddleware:
             response.headers.setdefault(name, value)
         # Django's own pages of errors for developers are written otherwise.
         if not settings.DEBUG:
-            response.headers.setdefault(POLICY, build_policy())
-        if "Cache-Control" not in response.headers and is_personal(request):
-            response.headers["Cache-Control"] = NO_STORE
+            response.headers.setdefault(POLICY, self.policy)
+        if "Cache-Control" not in response.headers:
+            if is_personal(request):
+                response.headers["Cache-Control"] = NO_STORE
+            elif request.path.startswith("/api/"):
+                response.headers["Cache-Control"] = ASK_AGAIN
         return response
 
 

@@ -175,17 +175,19 @@ MIDDLEWARE = [
     # Before all that minds the Host or https: a health check names no Host of ours and speaks no https.
     "lori_assignment.health.HealthMiddleware",
     "lori_assignment.metrics.MetricsMiddleware",
+    # Before all that an answer to anybody takes once.
+    "lori_assignment.recent.RecentMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "csp.middleware.CSPMiddleware",
+    "lori_assignment.page_middleware.Policy",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Pads what it compresses, so that the length tells nothing of a token in the page.
     "lori_assignment.compression.CompressionMiddleware",
-    "django.contrib.sessions.middleware.SessionMiddleware",
+    "lori_assignment.page_middleware.Sessions",
     "django.middleware.locale.LocaleMiddleware",
-    "django.middleware.common.CommonMiddleware",
+    "lori_assignment.page_middleware.Common",
     "django.middleware.csrf.CsrfViewMiddleware",
-    "django.contrib.auth.middleware.AuthenticationMiddleware",
-    "django.contrib.messages.middleware.MessageMiddleware",
+    "lori_assignment.page_middleware.SignedIn",
+    "lori_assignment.page_middleware.Messages",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
@@ -251,6 +253,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     for _file in (_database["NAME"], _database["TEST"]["NAME"]):
         Path(_file).parent.mkdir(parents=True, exist_ok=True)
 else:
+    _database["ENGINE"] = "lori_assignment.postgresql"
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
     # A server that is gone without a word, as one is in a failover, is given up in seconds, not in minutes:
@@ -271,7 +274,7 @@ if DATABASE_SECRET_ARN:
         SECRET_ARN.fullmatch(DATABASE_SECRET_ARN) is not None, "DATABASE_SECRET_ARN is no ARN of a secret."
     )
     _demand(
-        _database["ENGINE"] == "django.db.backends.postgresql" and not _database["PASSWORD"],
+        _database["ENGINE"] == "lori_assignment.postgresql" and not _database["PASSWORD"],
         "DATABASE_URL has to be postgres://host/name, with no password, where DATABASE_SECRET_ARN is set.",
     )
     _database["ENGINE"] = "lori_assignment.database"
@@ -519,11 +522,11 @@ REST_FRAMEWORK = {
         "lori_assignment.api_parsing.StrictFormParser",
         "lori_assignment.api_parsing.StrictMultiPartParser",
     ],
-    "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_RENDERER_CLASSES": ["lori_assignment.api_rendering.JSONRenderer"],
     "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.AlwaysJSON",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "lori_assignment.api_paging.VersionedPagination",
-    "DEFAULT_FILTER_BACKENDS": ["django_filters.rest_framework.DjangoFilterBackend"],
+    "DEFAULT_FILTER_BACKENDS": ["lori_assignment.api_filters.WhereAsked"],
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
@@ -550,6 +553,9 @@ SWAGGER_SETTINGS = {
         }
     },
 }
+
+# For so long what the API tells anybody is told again as it was, by `lori_assignment.recent`.
+RECENT_SECONDS = 1.0
 
 # ---------------------------------------------------------------- log
 

@@ -21,10 +21,11 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
+    # First, because it is asked most, and what stands before is tried before.
+    *api.urlpatterns,
     path("", front, name="front"),
     path("", include("books.urls")),
     path("", include("rentals.urls")),
-    *api.urlpatterns,
     *api_docs.urlpatterns,
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon, name="favicon"),

@@ -12,11 +12,13 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
+from django.db.models import BigIntegerField
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import shown
+from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import lock_member
@@ -39,17 +41,24 @@ class Balance:
         return self.posted + self.running
 
 
+_member = Slot("member", BigIntegerField())
+_balances: Prepared[Decimal] = Prepared(
+    lambda: LedgerEntry.objects.filter(user=_member).order_by("-number").values_list("balance", flat=True)[:1]
+)
+_open_rentals: Prepared[Rental] = Prepared(
+    lambda: Rental.objects.open().filter(user=_member).with_terms().order_by("due_at", "ref")
+)
+
+
 def posted_balance(member: User) -> Decimal:
     """The sum of the member's ledger entries."""
-    last = (
-        LedgerEntry.objects.filter(user=member).order_by("-number").values_list("balance", flat=True).first()
-    )
+    last = _balances.first(member=member.pk)
     return last if last is not None else ZERO
 
 
 def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
-    out = tuple(Rental.objects.open().filter(user=member).with_terms().order_by("due_at", "ref"))
+    out = tuple(_open_rentals(member=member.pk))
     return Balance(
         posted=posted_balance(member),
         running=sum((rental.running_price(at).total for rental in out), ZERO),

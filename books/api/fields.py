@@ -40,10 +40,15 @@ class CoverField(serializers.Field[Any, Any, Any, Any]):
 
 
 class CoverAddress(serializers.ImageField):
-    """The whole address of a book's cover, whatever Host was asked; null where it has none."""
+    """As `address_of` has it."""
 
     def to_representation(self, value: Any) -> Any:
-        return at_site(value.url) if value else None
+        return address_of(value)
+
+
+def address_of(cover: Any) -> str | None:
+    """The whole address of a book's cover, whatever Host was asked; None where it has none."""
+    return at_site(cover.url) if cover else None
 
 
 class IsbnField(serializers.CharField):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from types import ModuleType
 from typing import Any
 
@@ -22,7 +23,7 @@ from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
-from rentals.availability import free_copies, with_availability
+from rentals.availability import count_copies, free_copies
 from rentals.price_lists import quote
 from rentals.queue import serve_queue
 
@@ -46,19 +47,16 @@ class BookViewSet(ResourceViewSet[Book]):
     def answer_class(self) -> type[Serializer[Any]] | None:
         return None if self.action == "destroy" else SHAPES[self.api_version].BookOut
 
-    def get_queryset(self) -> QuerySet[Book]:
-        books = super().get_queryset()
-        # The older versions don't show what is on the shelf.
-        return with_availability(books) if self.api_version == "v3" else books
-
     def list(self, request: Request, **kwargs: Any) -> Response:
         """Find books"""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.get_paginated_response(self.get_serializer(page, many=True).data)
+        books = self.get_queryset()
+        narrowed = self.filter_queryset(books)
+        page = self.page(narrowed, kept_as="books" if narrowed is books else "")
+        return self.get_paginated_response(self._written(page))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one book"""
-        return self.answer_one(self.get_serializer(self.get_object()).data)
+        return self.answer_one(self._written([self.get_object()])[0])
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
@@ -115,8 +113,13 @@ class BookViewSet(ResourceViewSet[Book]):
         )
 
     def shown(self, pk: Any) -> Any:
-        answer = SHAPES[self.api_version].BookOut
-        return answer(self.get_queryset().get(pk=pk), context=self.get_serializer_context()).data
+        return self._written([self.get_queryset().get(pk=pk)])[0]
+
+    def _written(self, books: Sequence[Book]) -> Any:
+        # The older versions don't show what is on the shelf.
+        if self.api_version == "v3":
+            count_copies(books)
+        return SHAPES[self.api_version].BookOut(books, many=True).data
 
 
 class CopyViewSet(ResourceViewSet[Copy]):

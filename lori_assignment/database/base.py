@@ -11,10 +11,10 @@ import threading
 from functools import lru_cache
 from typing import Any
 
-from django.db.backends.postgresql import base
 from psycopg2 import OperationalError
 
 from lori_assignment.aws import SecretUnreadable, read_secret
+from lori_assignment.postgresql import base
 
 logger = logging.getLogger(__name__)
 

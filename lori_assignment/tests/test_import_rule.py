@@ -35,15 +35,20 @@ LEAVES = {
     "addresses": set(),
     "api_fields": set(),
     "api_views": {"api_conditions", "work"},
-    "api_conditions": set(),
+    "api_conditions": {"api_rendering"},
+    "api_rendering": set(),
     "api_filters": {"api_fields"},
     "admin_pages": {"errors", "work"},
     "money": set(),
     "pages": {"errors"},
-    "keyset": set(),
+    "keyset": {"prepared"},
+    "page_middleware": set(),
+    "prepared": set(),
+    "safety": set(),
+    "recent": {"safety"},
     "problems": set(),
     "models": set(),
-    "api_idempotency": {"errors", "faults", "models", "work"},
+    "api_idempotency": {"api_rendering", "errors", "faults", "models", "work"},
 }
 # Doors: how people and programs come in.
 DOORS = ("admin", "api", "forms", "management", "urls", "views")

@@ -380,3 +380,15 @@ class NoStoreTest(SafetyCase):
             "/swagger",
         ):
             self.assertTrue(self.stored(self.get(address)), address)
+
+    def test_what_the_api_tells_everybody_is_asked_for_again_by_who_keeps_it(self) -> None:
+        book = add_book(name="Emma")
+        for address in (
+            "/api/v3/books/",
+            f"/api/v3/books/{book.pk}",
+            "/api/v1/books/",
+            "/api/v3/price_lists/",
+        ):
+            answer = self.get(address)
+            self.assertEqual(answer.headers["Cache-Control"], "no-cache")
+            self.assertIn("Accept-Language", answer.headers["Vary"])

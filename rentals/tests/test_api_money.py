@@ -104,7 +104,7 @@ class StatementTest(MoneyTestCase):
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
         for _ in range(2):
             # The member, the open rentals, the last entry, the entries.
-            with self.assertNumQueries(4):
+            with self.assertNumQueries(3):
                 client.get(path)
             self.pay()
 

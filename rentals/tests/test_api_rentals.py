@@ -5,12 +5,14 @@ from __future__ import annotations
 from datetime import timedelta
 
 from django.utils import timezone
+from rest_framework.serializers import ModelSerializer
 
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
+from rentals.api.serializers import v1, v2, v3
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.services import rent_book
+from rentals.services import rent_book, return_rental, void_rental
 
 DAY = timedelta(days=1)
 
@@ -221,6 +223,21 @@ class SeeTest(RentalTestCase):
         self.rent(self.alice, self.other)
         with self.assertNumQueries(1):
             self.api(self.alice).get("/api/v3/book_rentals/")
+
+    def test_each_version_writes_what_its_fields_say(self) -> None:
+        """What is documented by fields is told without them, row by row."""
+        self.rent(self.alice, self.book, days_ago=20)
+        back = self.rent(self.alice, self.other)
+        now = timezone.now()
+        return_rental(rental=back, at=now, actor=self.carol, now=now)
+        void_rental(rental=self.rent(self.bob, self.other), at=now, actor=self.carol)
+        for zone in ("UTC", "Europe/Rome"):
+            for shape in (v1, v2, v3):
+                out = shape.RentalOut(context={"now": now})
+                for rental in Rental.objects.with_prices():
+                    with self.subTest(zone=zone, shape=shape.__name__), timezone.override(zone):
+                        by_fields = ModelSerializer.to_representation(out, rental)
+                        self.assertEqual(list(out.to_representation(rental).items()), list(by_fields.items()))
 
     def test_the_list_is_narrowed_by_status_delay_member_and_book(self) -> None:
         late = self.rent(self.alice, self.book, days_ago=20)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 
-from books.api.fields import KINDS, CoverAddress, CoverField, number_of_copies
+from books.api.fields import KINDS, CoverAddress, CoverField, address_of, number_of_copies
 from books.models import Book, Kind
 from lori_assignment.api_fields import Choice
 
@@ -43,3 +45,13 @@ class BookOut(serializers.ModelSerializer[Book]):
         fields = ["id", "name", "description", "author", "image", "book_type"]
         ref_name = "BookV1"
         swagger_schema_fields = {"example": {"id": 7, **EXAMPLE, "image": None}}
+
+    def to_representation(self, book: Any) -> dict[str, Any]:
+        return {
+            "id": book.pk,
+            "name": book.name,
+            "description": book.description,
+            "author": book.author,
+            "image": address_of(book.cover),
+            "book_type": book.kind,
+        }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
@@ -11,6 +13,7 @@ from books.api.fields import (
     CoverField,
     IsbnField,
     LanguageField,
+    address_of,
     number_of_copies,
     replacement_price,
 )
@@ -88,6 +91,21 @@ class BookOut(serializers.ModelSerializer[Book]):
         ]
         ref_name = "BookV3"
         swagger_schema_fields = {"example": {"id": 7, **EXAMPLE, "image": None, "copies": 2, "available": 1}}
+
+    def to_representation(self, book: Any) -> dict[str, Any]:
+        return {
+            "id": book.pk,
+            "name": book.name,
+            "author": book.author,
+            "description": book.description,
+            "image": address_of(book.cover),
+            "book_type": book.kind,
+            "isbn": book.isbn,
+            "published": book.published,
+            "language": book.language,
+            "copies": book.copies_in_service,
+            "available": book.available,
+        }
 
 
 class QuoteIn(serializers.Serializer[object]):

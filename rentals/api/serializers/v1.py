@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import Choice, PlainKey
+from lori_assignment.api_fields import Choice, PlainKey, written
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental
@@ -71,6 +71,16 @@ class RentalOut(serializers.ModelSerializer[Rental]):
                 "date_returned": None,
                 "status": 2,
             }
+        }
+
+    def to_representation(self, rental: Any) -> dict[str, Any]:
+        return {
+            "ref": rental.ref,
+            "user": rental.user_id,
+            "book": rental.copy.book_id,
+            "date_rented": written(rental.rented_at),
+            "date_returned": written(rental.returned_at),
+            "status": self.get_status(rental),
         }
 
     def get_status(self, rental: Rental) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
+from functools import cached_property
 from typing import Any
 
 from django.conf import settings
@@ -11,7 +12,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import Choice, PlainKey
+from lori_assignment.api_fields import Choice, PlainKey, written
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
@@ -116,9 +117,28 @@ class RentalOut(serializers.ModelSerializer[Rental]):
         ref_name = "RentalV3"
         swagger_schema_fields = {"example": RENTAL_EXAMPLE}
 
-    @property
+    def to_representation(self, rental: Any) -> dict[str, Any]:
+        charge = rental.charge
+        return {
+            "ref": rental.ref,
+            "user": rental.user_id,
+            "book": rental.copy.book_id,
+            "copy": rental.copy_id,
+            "date_rented": written(rental.rented_at),
+            "date_returned": written(rental.returned_at),
+            "status": self.get_status(rental),
+            "due_at": written(rental.due_at),
+            "renewals": rental.renewals,
+            "overdue": self.get_overdue(rental),
+            "price_list": rental.price_list.name,
+            "charge": None if charge is None else f"{charge:.2f}",
+            "running_cost": self.get_running_cost(rental),
+        }
+
+    @cached_property
     def now(self) -> datetime:
-        return self.context["now"]
+        now: datetime = self.context["now"]
+        return now
 
     @swagger_serializer_method(serializers.ChoiceField(choices=Status.choices))
     def get_status(self, rental: Rental) -> int:

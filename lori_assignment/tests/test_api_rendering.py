@@ -1,0 +1,55 @@
+"""The API's JSON is what REST framework's own renderer writes, byte for byte."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+from unittest import TestCase
+from uuid import UUID
+
+from django.utils.translation import gettext_lazy
+from hypothesis import given
+from hypothesis import strategies as st
+from rest_framework.exceptions import ErrorDetail
+from rest_framework.renderers import JSONRenderer as Stock
+from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
+
+from lori_assignment.api_rendering import JSONRenderer, written
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
+VALUES = st.recursive(
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63 - 1) | TEXTS,
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(TEXTS, inner, max_size=4),
+)
+
+
+class RenderingTest(TestCase):
+    @given(VALUES)
+    def test_plain_values(self, value: Any) -> None:
+        # Its own writes DEL as an escape and orjson as it is; a reader sees the same.
+        self.assertEqual(json.loads(written(value)), json.loads(Stock().render([value])[1:-1]))
+
+    def test_what_is_no_json_of_itself(self) -> None:
+        at = dt.datetime(2026, 11, 28, 1, 2, 3, 456789, dt.UTC)
+        for value in (
+            at,
+            at.replace(microsecond=0),
+            at.astimezone(dt.timezone(dt.timedelta(hours=2))),
+            at.date(),
+            Decimal("4.50"),
+            UUID(int=7),
+            gettext_lazy("book"),
+            ErrorDetail("Wrong.", code="invalid"),
+            ReturnDict({"a": 1}, serializer=None),
+            ReturnList([{"ὅ": "é"}], serializer=None),
+            (1, 2),
+            {0: ["Wrong."]},
+            "</script>\u2028\u2029",
+        ):
+            with self.subTest(value=value):
+                self.assertEqual(written({"value": value}), Stock().render({"value": value}))
+
+    def test_nothing_is_no_bytes(self) -> None:
+        self.assertEqual(JSONRenderer().render(None), Stock().render(None))

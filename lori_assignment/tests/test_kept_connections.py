@@ -1,0 +1,57 @@
+"""A connection that the server has ended is noticed without a word to the server."""
+
+from __future__ import annotations
+
+from unittest import mock, skipUnless
+
+from django.db import OperationalError, connection
+from django.test import TransactionTestCase
+
+from accounts.models import User
+from lori_assignment.postgresql.base import DatabaseWrapper
+
+
+@skipUnless(connection.vendor == "postgresql", "SQLite has no server")
+class KeptConnectionTest(TransactionTestCase):
+    def setUp(self) -> None:
+        connection.ensure_connection()
+        connection.health_check_enabled = True
+        connection.health_check_done = False
+        self.addCleanup(connection.close)
+
+    def end_it(self) -> None:
+        other = connection.copy("other")
+        self.addCleanup(other.close)
+        with other.cursor() as cursor:
+            cursor.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
+            # It is gone when its last word has come.
+            cursor.execute("SELECT pg_sleep(0.2)")
+
+    def test_one_that_is_well_is_taken_without_a_question(self) -> None:
+        with mock.patch("django.db.backends.postgresql.base.DatabaseWrapper.is_usable") as asked:
+            self.assertEqual(User.objects.count(), 0)
+        asked.assert_not_called()
+
+    def test_one_that_was_ended_is_made_anew_before_the_first_query(self) -> None:
+        self.end_it()
+        self.assertEqual(User.objects.count(), 0)
+
+    def test_without_the_look_the_query_fails(self) -> None:
+        """The twin."""
+        self.end_it()
+        with (
+            mock.patch.object(DatabaseWrapper, "is_usable", return_value=True),
+            self.assertRaises(OperationalError),
+        ):
+            User.objects.count()
+
+    def test_one_that_something_else_was_said_on_is_asked_and_kept(self) -> None:
+        before = connection.connection
+        with mock.patch("select.poll") as poll:
+            poll.return_value.poll.return_value = [(1, 1)]
+            self.assertTrue(connection.is_usable())
+        self.assertIs(connection.connection, before)
+
+    def test_one_that_is_closed_on_our_side_is_not_usable(self) -> None:
+        connection.connection.close()
+        self.assertFalse(connection.is_usable())

@@ -1,0 +1,108 @@
+"""Prepared queries give what the queries give that they are made of, on every connection."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+from unittest import skipUnless
+
+from django.db import DatabaseError, connection
+from django.db.models import BigIntegerField, CharField, Value
+from django.test import TransactionTestCase
+
+from accounts.models import User
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.prepared import Among, Keys, Prepared, Slot
+from rentals.availability import count_copies, with_availability
+
+on_postgresql = skipUnless(connection.vendor == "postgresql", "SQLite keeps no plans")
+
+
+class RowsTest(CastTestCase):
+    def test_are_those_of_the_query_for_each_value(self) -> None:
+        named = Prepared(lambda: User.objects.filter(username=Slot("name", CharField())))
+        for name in ("alice", "bob", "alice", "nobody", "o'brien", "%s", "100%"):
+            expected = list(User.objects.filter(username=name))
+            with self.subTest(name=name), self.assertNumQueries(1):
+                self.assertEqual(named(name=name), expected)
+        self.assertEqual(named.first(name="bob"), self.bob)
+        self.assertIsNone(named.first(name="nobody"))
+
+    def test_have_all_that_comes_along(self) -> None:
+        emma = add_book(name="Emma", copies=2)
+        copies = Copy.objects.select_related("book").annotate(three=Value(3)).order_by("pk")
+        told = Prepared(lambda: copies.filter(book=Slot("book", BigIntegerField())))
+        with self.assertNumQueries(1):
+            rows: Any = told(book=emma.pk)
+            self.assertEqual([(row.book.name, row.three) for row in rows], [("Emma", 3)] * 2)
+        self.assertEqual([row.added_at for row in rows], [row.added_at for row in copies])
+
+    def test_values_come_as_values(self) -> None:
+        pairs = Prepared(
+            lambda: (
+                User.objects.filter(Among("pk", Keys("these"))).order_by("pk").values_list("pk", "username")
+            )
+        )
+        for some in ([], [self.alice], [self.bob, self.alice]):
+            keys = [user.pk for user in some]
+            expected = User.objects.filter(pk__in=keys).order_by("pk").values_list("pk", "username")
+            self.assertEqual(pairs(these=keys), list(expected))
+
+    def test_the_counts_of_a_page_are_those_of_the_one_definition(self) -> None:
+        books = [add_book(name=f"Book {number}", copies=number) for number in range(4)]
+        count_copies(books)
+        expected = with_availability(Book.objects.order_by("pk"))
+        self.assertEqual(
+            [(book.copies_in_service, book.available) for book in books],
+            [(book.copies_in_service, book.available) for book in expected],
+        )
+
+
+class ManyThreadsTest(RaceTestCase):
+    def test_each_gets_the_rows_of_its_own_value(self) -> None:
+        told = Prepared(
+            lambda: User.objects.filter(pk=Slot("pk", BigIntegerField())).values_list("pk", flat=True)
+        )
+        people = [self.alice, self.bob, self.carol, self.dan] * 3
+        line = threading.Barrier(len(people))
+
+        def ask(pk: int) -> set[int]:
+            line.wait(timeout=10)
+            return {found for _ in range(50) for found in told(pk=pk)}
+
+        answers = self.all_at_once(*[lambda pk=user.pk: ask(pk) for user in people])
+        self.assertEqual(answers, [{user.pk} for user in people])
+
+
+@on_postgresql
+class PlanTest(TransactionTestCase):
+    def setUp(self) -> None:
+        self.told = Prepared(lambda: User.objects.filter(pk=Slot("pk", BigIntegerField())))
+
+    def plans(self) -> int:
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT count(*) FROM pg_prepared_statements WHERE name = %s", [self.told._name])
+            return cursor.fetchone()[0]
+
+    def test_is_kept_with_the_connection_and_made_anew_on_the_next(self) -> None:
+        self.told(pk=1)
+        self.told(pk=2)
+        self.assertEqual(self.plans(), 1)
+        connection.close()
+        self.assertEqual(self.plans(), 0)
+        self.told(pk=1)
+        self.assertEqual(self.plans(), 1)
+
+    def test_none_is_kept_where_a_pool_stands_between(self) -> None:
+        connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True
+        self.addCleanup(connection.settings_dict.__setitem__, "DISABLE_SERVER_SIDE_CURSORS", False)
+        self.told(pk=1)
+        self.assertEqual(self.plans(), 0)
+
+    def test_what_the_database_has_against_it_is_said_as_ever(self) -> None:
+        broken = Prepared(lambda: User.objects.extra(where=["no_such_column = 1"]))
+        for _ in range(2):
+            with self.assertRaises(DatabaseError):
+                broken()

@@ -1,0 +1,84 @@
+"""What the hot calls cost in queries, the look for who calls included, however much there is."""
+
+from __future__ import annotations
+
+from django.db import connection
+from django.test import Client
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.models import User
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.services import rent_book, return_rental
+
+# Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT.
+RENT = 16 if connection.vendor == "postgresql" else 15
+RETURN = 12
+
+
+class QueryCountTest(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.books = [add_book(name=f"Book {number}", copies=3) for number in range(8)]
+        now = timezone.now()
+        for book in cls.books[:4]:
+            rental = rent_book(member=cls.alice, book=book, at=now, now=now)
+            if book.pk % 2:
+                return_rental(rental=rental, at=now, actor=cls.carol, now=now)
+
+    books: list[Book]
+
+    def by_token(self, user: User) -> Client:
+        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+
+    def test_of_the_api(self) -> None:
+        book, mine = self.books[0].pk, self.alice.pk
+        rental = self.alice.rentals.latest("pk").pk
+        of_member = {
+            "books/": 3,
+            "books/?page_size=2": 3,
+            "books/?ordering=name": 3,
+            "books/?available=true": 3,
+            "books/?search=book": 4,
+            f"books/{book}": 3,
+            f"books/{book}/quote?days=3": 4,
+            "book_rentals/": 2,
+            "book_rentals/?status=2": 2,
+            f"book_rentals/{rental}": 2,
+            f"book_rentals/users/{mine}": 2,
+            f"book_rentals/users/balance/{mine}": 3,
+            f"book_rentals/users/statement/{mine}": 4,
+            "holds/": 2,
+            "payments/": 2,
+            f"accounts/{mine}": 2,
+        }
+        of_staff = {
+            "book_rentals/": 2,
+            "book_rentals/?overdue=true": 2,
+            f"book_rentals/users/{mine}": 3,
+            f"book_rentals/users/balance/{mine}": 4,
+            "copies/": 2,
+        }
+        for user, paths in ((self.alice, of_member), (self.carol, of_staff)):
+            caller = self.by_token(user)
+            for path, number in paths.items():
+                with self.subTest(user=user.username, path=path), self.assertNumQueries(number):
+                    self.assertEqual(caller.get(f"/api/v3/{path}").status_code, 200)
+
+    def test_of_anybody(self) -> None:
+        for path, number in (("books/", 2), (f"books/{self.books[0].pk}", 2)):
+            with self.subTest(path=path), self.assertNumQueries(number):
+                self.client.get(f"/api/v3/{path}")
+
+    def test_a_rental_and_its_return_take_as_many_whatever_there_is(self) -> None:
+        caller, desk = self.by_token(self.bob), self.by_token(self.carol)
+        for book in self.books[4:6]:
+            with self.subTest(book=book.name):
+                with self.assertNumQueries(RENT):
+                    made = caller.post("/api/v3/book_rentals/", {"book": book.pk})
+                self.assertEqual(made.status_code, 201)
+                with self.assertNumQueries(RETURN):
+                    desk.post(f"/api/v3/book_rentals/{made.json()['ref']}/return")
