@@ -2,7 +2,7 @@
 
 During a roll-out two versions of the shop have one schema, so nothing may go, be renamed, or be demanded of
 an INSERT that does not know it; and no table may be locked for as long as an index takes. Run by
-`.ci/audit-tree`.
+`.ci/audit-tree`. What a migration does in Python, such as triggers, makes no SQL here: people read that.
 """
 
 # A script beside others, not a package.

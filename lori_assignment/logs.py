@@ -31,6 +31,8 @@ SECRET_PARTS = re.compile(r"(/rentals/calendar/|/user/password/reset/key/|/user/
 TOKENS = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w.-]+")
 _WORD = r"[^\s@<>(){}\[\]\"',;:=/?&]"
 ADDRESSES = re.compile(rf"(?<!{_WORD}){_WORD}+(@|%40)[\w-]+(\.[\w-]+)+")
+# What gunicorn says of a request that is none.
+WHO_ASKED = re.compile(r"( from ip=)\S+")
 QUOTED_ROWS = re.compile(r"((?:DETAIL|CONTEXT|LINE \d+):)[^\n]*")
 
 # What would begin a line of its own, or steer the terminal of whoever reads: as Python writes it in a string.
@@ -46,6 +48,7 @@ QUIET = {"/healthz", "/readyz", "/metrics"}
 
 def without_secrets(text: str) -> str:
     text = SECRET_PARTS.sub(r"\1…", text)
+    text = WHO_ASKED.sub(r"\1…", text)
     text = QUOTED_ROWS.sub(r"\1 …", text)
     return ADDRESSES.sub("…@…", TOKENS.sub("…", text))
 

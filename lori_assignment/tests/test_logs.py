@@ -61,6 +61,7 @@ class WithoutSecretsTest(TestCase):
             (f"Bearer {token} is no good", "Bearer … is no good"),
             ("{'alice.m+x@mail.example.org': (550, b'no such')}", "{'…@…': (550, b'no such')}"),
             ("Not Found: /user/alice%40example.org/x", "Not Found: /user/…@…/x"),
+            ("Invalid request from ip=2001:db8::9: bad", "Invalid request from ip=… bad"),
             ("To: <alice@example.org>, bob@example.org", "To: <…@…>, …@…"),
         ):
             with self.subTest(text=text):
