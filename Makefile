@@ -9,7 +9,7 @@ SITE := http://localhost:$(PORT)
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint messages deploy-check deploy-lab terraform-lab
+.PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
 .PHONY: image-lab format clean bench bench-quick bench-compare
 
 help: ## List the targets
@@ -96,12 +96,16 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 	DEBUG=on $(BIN)/mypy .
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
 
+# What needs the internet, whether a package has a known weakness, is .ci/audit.
+audit: $(VENV)/ready-dev ## Look for unsafe code, licences, committed secrets, migrations that break a roll-out
+	@.ci/audit-tree
+
 messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
 	@.ci/messages
 
 # What the deployment is made of, as far as it can be said without AWS, a cluster or Docker. The first takes
 # some minutes and wants terraform and kubectl, the second wants root on Debian too.
-deploy-check: $(VENV)/ready $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and how the shop starts
+deploy-check: $(VENV)/ready-dev $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and how the shop starts
 	.ci/workflows-check
 	.ci/terraform-check
 	.ci/manifests-check

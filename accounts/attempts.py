@@ -177,7 +177,7 @@ def _write(rows: list[tuple[Any, ...]], change: str, **named: int) -> list[Passw
         places.append("(" + ", ".join(f"%(v{number}_{column})s" for column in range(len(row))) + ")")
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO accounts_passwordattempts AS counted (key, failures, most, ends, known_until) "  # noqa: S608  # ours
+            f"INSERT INTO accounts_passwordattempts AS counted (key, failures, most, ends, known_until) "  # noqa: S608  # nosec B608  # ours
             f"VALUES {', '.join(places)} ON CONFLICT (key) DO UPDATE SET {change} "
             "RETURNING key, failures, most, ends, known_until",
             values,

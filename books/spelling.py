@@ -22,7 +22,7 @@ _WHOLE = "word = %s"
 # The column is compared byte by byte, and no character of UTF-8 begins with a higher one.
 _BEGUN = "word >= %s AND word < %s"
 _ITSELF = "SELECT %s::int AS position, 0 AS way, %s AS word, 1.0 AS likeness"
-_KNOWN = f"{_ITSELF} WHERE EXISTS (SELECT FROM books_word WHERE {{known}})"
+_KNOWN = f"{_ITSELF} WHERE EXISTS (SELECT FROM books_word WHERE {{known}})"  # nosec B608  # constants
 # One slip (a letter too many, missing, wrong, or two in the wrong order) counts before all likeness of
 # trigrams, which short words have little of.
 _NEAR = """

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import logging
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from django.db import IntegrityError, transaction
@@ -13,6 +15,8 @@ from books import errors
 from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
 from lori_assignment.work import leaves_the_database, unit_of_work
+
+logger = logging.getLogger(__name__)
 
 # One slip of the keyboard must not fill the shelves.
 MOST_COPIES_AT_ONCE = 1000
@@ -28,14 +32,16 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
     """A new book with its first copies. Raises IsbnTaken when another book got the ISBN just now."""
     if fields.get("cover"):
         leaves_the_database()
-    try:
-        with transaction.atomic():
-            book = Book.objects.create(**fields)
-    except IntegrityError:
-        _refuse_taken_isbn(fields, among=Book.objects.all())
-        raise
-    free = _free_barcodes(book)
-    Copy.objects.bulk_create(Copy(book=book, barcode=next(free)) for _ in range(copies))
+    book = Book(**fields)
+    with _cover_only_if_saved(book):
+        try:
+            with transaction.atomic():
+                book.save(force_insert=True)
+        except IntegrityError:
+            _refuse_taken_isbn(fields, among=Book.objects.all())
+            raise
+        free = _free_barcodes(book)
+        Copy.objects.bulk_create(Copy(book=book, barcode=next(free)) for _ in range(copies))
     return book
 
 
@@ -48,14 +54,32 @@ def change_book(*, book: Book, **changes: Any) -> Book:
         leaves_the_database()
     for field, value in changes.items():
         setattr(book, field, value)
-    try:
-        with transaction.atomic():
-            book.save(update_fields=list(changes))
-    except IntegrityError:
-        _refuse_taken_isbn(changes, among=Book.objects.exclude(pk=book.pk))
-        raise
+    with _cover_only_if_saved(book):
+        try:
+            with transaction.atomic():
+                book.save(update_fields=list(changes))
+        except IntegrityError:
+            _refuse_taken_isbn(changes, among=Book.objects.exclude(pk=book.pk))
+            raise
     _delete_after_commit(book, old_cover)
     return book
+
+
+@contextmanager
+def _cover_only_if_saved(book: Book) -> Iterator[None]:
+    """Saving stores a new cover before the row is written: where that is refused, the file goes again."""
+    before = book.cover.name
+    try:
+        yield
+    except BaseException:
+        # A file that is stored lies in the covers' folder, and says so.
+        stored = book.cover.name
+        if stored and stored != before:
+            try:
+                book.cover.storage.delete(stored)
+            except Exception:
+                logger.exception("A cover that was refused could not be deleted.")
+        raise
 
 
 def _refuse_taken_isbn(given: dict[str, Any], *, among: QuerySet[Book]) -> None:

@@ -158,7 +158,18 @@ def _copy_sqlite(target: Path) -> None:
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
+def _refuse_unless_whole(source: Path) -> None:
+    """SQLite takes what is missing at the end for empty, and finds no fault where nothing stood in it."""
+    with source.open("rb") as file:
+        head = file.read(32)
+    page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
+    # 65,536, which two bytes cannot say, is 1.
+    if source.stat().st_size != (65_536 if page == 1 else page) * pages:
+        raise CommandError(f"{source} is damaged: it is not as long as it says.")
+
+
 def _fill_sqlite(source: Path) -> None:
+    _refuse_unless_whole(source)
     ours: Any = connection.connection
     try:
         with closing(sqlite3.connect(f"{source.resolve().as_uri()}?mode=ro", uri=True)) as kept:

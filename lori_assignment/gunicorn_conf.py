@@ -9,7 +9,7 @@ from typing import Any
 from lori_assignment import metrics_files
 
 # In a container the outside is the only way in; `make run` binds 127.0.0.1.
-bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # as said
+bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # nosec B104  # as said
 workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Threads, so that who waits for the database holds up one of them and not a whole worker. Who is slow in
 # sending holds up none.
@@ -26,7 +26,8 @@ graceful_timeout = 20
 keepalive = 75
 # Workers say by a file that they live: in memory, so that a slow disk does not make them seem dead, and so
 # that a read-only root file system is enough.
-worker_tmp_dir = "/dev/shm" if os.access("/dev/shm", os.W_OK) else tempfile.gettempdir()  # noqa: S108  # As said.
+_memory = "/dev/shm"  # noqa: S108  # nosec B108  # As said.
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else tempfile.gettempdir()
 # No max_requests: no leak is known that it would have to hide, and every new worker starts cold.
 # A search with a long cursor still fits.
 limit_request_line = 8190

@@ -2,7 +2,8 @@
 
 LOG_FORMAT=line is for people, and json, one object a line on standard output, for what collects logs. In
 both a line is one record: nothing that is logged can make a line of its own. Some of the shop's addresses
-are secrets that open something; they are left out. The lines of json say nothing of persons either.
+are secrets that open something, and so are tokens; they are left out. So is what tells of persons: who asked,
+by which program and for what, e-mail addresses, and the rows that a database quotes when it refuses one.
 """
 
 from __future__ import annotations
@@ -24,6 +25,16 @@ from lori_assignment.request_ids import WithRequestId
 # logs of their own.
 SECRET_PARTS = re.compile(r"(/rentals/calendar/|/user/password/reset/key/|/user/confirm-email/)[^\s\"'/?]+")
 
+# Tokens; e-mail addresses, as in what a mail server says; and what PostgreSQL adds to an error, which quotes
+# rows and statements. Each is looked for from the beginning of a word only: a line of a stranger's making
+# must not take long.
+TOKENS = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w.-]+")
+_WORD = r"[^\s@<>(){}\[\]\"',;:=/?&]"
+ADDRESSES = re.compile(rf"(?<!{_WORD}){_WORD}+(@|%40)[\w-]+(\.[\w-]+)+")
+# What gunicorn says of a request that is none.
+WHO_ASKED = re.compile(r"( from ip=)\S+")
+QUOTED_ROWS = re.compile(r"((?:DETAIL|CONTEXT|LINE \d+):)[^\n]*")
+
 # What would begin a line of its own, or steer the terminal of whoever reads: as Python writes it in a string.
 _CONTROLS = {
     number: chr(number).encode("unicode_escape").decode()
@@ -36,7 +47,10 @@ QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
 def without_secrets(text: str) -> str:
-    return SECRET_PARTS.sub(r"\1…", text)
+    text = SECRET_PARTS.sub(r"\1…", text)
+    text = WHO_ASKED.sub(r"\1…", text)
+    text = QUOTED_ROWS.sub(r"\1 …", text)
+    return ADDRESSES.sub("…@…", TOKENS.sub("…", text))
 
 
 class Line(logging.Formatter):
@@ -82,7 +96,7 @@ class AccessLog(Logger):
     """The server's own log, and that of requests."""
 
     error_fmt = "%(asctime)s [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s"
-    access_fmt = "%(message)s %(request_id)s"
+    access_fmt = "%(asctime)s [%(process)d] [%(request_id)s] %(message)s"
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
@@ -101,9 +115,7 @@ class AccessLog(Logger):
         status = int(str(resp.status).split(maxsplit=1)[0])
         if status < 400 and path.removesuffix("/") in QUIET:
             return
-        if not self.as_json:
-            super().access(resp, req, environ, request_time)
-        elif self.access_log_enabled:
+        if self.access_log_enabled:
             # Neither what was asked for behind the `?`, nor who asked: that would be of a person.
             facts = {
                 "method": environ.get("REQUEST_METHOD"),
@@ -113,10 +125,6 @@ class AccessLog(Logger):
                 "milliseconds": round(request_time.total_seconds() * 1000, 1),
             }
             said = "%(method)s %(path)s %(status)s"
+            if not self.as_json:
+                said += " %(bytes)s bytes %(milliseconds)s ms"
             self.access_log.info(said, facts, extra=facts)
-
-    def atoms(self, *facts: Any, **more: Any) -> dict[str, Any]:
-        atoms: dict[str, Any] = super().atoms(*facts, **more)
-        return {
-            name: without_secrets(value) if isinstance(value, str) else value for name, value in atoms.items()
-        }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import struct
 import tempfile
+import threading
+from contextlib import nullcontext
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -11,16 +13,19 @@ from unittest import TestCase, mock
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile
+from django.db import IntegrityError
 from django.test import override_settings
 from PIL import Image
 
-from books import covers
+from books import covers, stock
 from books.covers import clean_cover
-from books.models import Book
+from books.errors import IsbnTaken
+from books.models import Book, Copy
 from books.stock import add_book, change_book
 from books.tests.pictures import BLUE, RED, declared, picture, upload
-from lori_assignment.cast import CastTestCase
+from lori_assignment.cast import CastTestCase, RaceTestCase
 
+ISBN = "9780141439587"
 GPS = 0x8825
 ORIENTATION = 0x0112
 
@@ -93,6 +98,18 @@ class CleanCoverTest(TestCase):
         with mock.patch.object(covers, "MOST_BYTES", len(content)):
             self.assertIsNotNone(cleaned(content))
             self.assertEqual(sentence(content + b"\0"), "A cover may have at most 5 MB.")
+
+    def test_the_limits_are_those_that_the_shop_promises(self) -> None:
+        promised = (("JPEG", "PNG", "WEBP"), 5 * 1024 * 1024, 20_000_000)
+        self.assertEqual((covers.FORMATS, covers.MOST_BYTES, covers.MOST_PIXELS), promised)
+
+    def test_without_the_limit_so_many_pixels_would_be_decoded(self) -> None:
+        with (
+            mock.patch.object(covers, "MOST_PIXELS", 10**9),
+            mock.patch("PIL.ImageOps.exif_transpose", side_effect=EOFError) as decode,
+        ):
+            self.assertIn("this file is not", sentence(declared(5000, 5000)))
+        decode.assert_called_once()
 
     def test_too_many_pixels_are_refused_before_they_are_decoded(self) -> None:
         # 25 megapixels; and 400, where Pillow itself already says no.
@@ -203,8 +220,66 @@ class CoverFileTest(CoverCase):
             change_book(book=self.book, name="Emma Woodhouse")
         self.assertEqual(len(self.files()), 1)
 
+    def test_a_cover_goes_again_when_its_book_is_refused(self) -> None:
+        add_book(name="Persuasion", isbn=ISBN)
+        change_book(book=self.book, cover=clean_cover(upload()))
+        [kept] = self.files()
+        for refused in (IsbnTaken, IntegrityError):
+            given = {"isbn": ISBN} if refused is IsbnTaken else {"kind": 9}
+            for call in (
+                lambda given=given: add_book(name="Susan", cover=clean_cover(upload()), **given),
+                lambda given=given: change_book(book=self.book, cover=clean_cover(upload()), **given),
+            ):
+                with self.subTest(given=given), self.assertRaises(refused):
+                    call()
+                self.assertEqual(self.files(), [kept])
+        with (
+            mock.patch.object(Copy.objects, "bulk_create", side_effect=IntegrityError("barcode")),
+            self.assertRaises(IntegrityError),
+        ):
+            add_book(name="Susan", cover=clean_cover(upload()))
+        self.assertEqual(self.files(), [kept])
+
+    def test_without_that_it_would_stay(self) -> None:
+        add_book(name="Persuasion", isbn=ISBN)
+        with mock.patch.object(stock, "_cover_only_if_saved", nullcontext), self.assertRaises(IsbnTaken):
+            add_book(name="Susan", isbn=ISBN, cover=clean_cover(upload()))
+        self.assertEqual(len(self.files()), 1)
+
+    def test_one_that_cannot_be_deleted_changes_nothing_about_the_refusal(self) -> None:
+        add_book(name="Persuasion", isbn=ISBN)
+        with (
+            mock.patch.object(self.book.cover.storage, "delete", side_effect=OSError("no bucket")),
+            self.assertLogs("books.stock", "ERROR"),
+            self.assertRaises(IsbnTaken),
+        ):
+            add_book(name="Susan", isbn=ISBN, cover=clean_cover(upload()))
+
     def test_the_cover_goes_with_its_book(self) -> None:
         self.send(picture())
         with self.captureOnCommitCallbacks(execute=True):
             self.api(self.carol).delete(f"/api/v3/books/{self.book.pk}/")
         self.assertEqual(self.files(), [])
+
+
+class RaceTest(RaceTestCase):
+    def test_of_two_books_with_one_isbn_one_keeps_its_cover(self) -> None:
+        """Both are asked whether the ISBN is free before either is written."""
+        place = self.enterContext(tempfile.TemporaryDirectory())
+        line = threading.Barrier(2)
+
+        def send() -> Any:
+            body = {"name": "Emma", "isbn": ISBN, "image": upload()}
+            return self.api(self.carol).post("/api/v3/books/", body, format="multipart")
+
+        def meet(*_: Any) -> None:
+            line.wait(timeout=10)
+
+        with (
+            override_settings(MEDIA_ROOT=place),
+            mock.patch("rest_framework.validators.UniqueValidator.__call__", meet),
+        ):
+            answers = self.all_at_once(send, send)
+        self.assertEqual(sorted(answer.status_code for answer in answers), [201, 409])
+        [kept] = Path(place).rglob("*.webp")
+        self.assertEqual(Book.objects.get().cover.name, f"covers/{kept.name}")

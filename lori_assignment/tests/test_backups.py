@@ -196,6 +196,17 @@ class RefusalTest(BackupTestCase):
             self.assert_refused(words, "restore", self.file)
             self.assert_empty()
 
+    @skipUnless(connection.vendor == "sqlite", "PostgreSQL's tool looks at its files itself.")
+    def test_a_backup_with_a_damaged_page_is_not_restored(self) -> None:
+        run("backup", self.file)
+        whole = bytearray(self.file.read_bytes())
+        # Past the first page, which says what the file is.
+        whole[4096:8192] = bytes(4096)
+        self.file.write_bytes(whole)
+        with self.elsewhere():
+            self.assert_refused("is damaged", "restore", self.file)
+            self.assert_empty()
+
     @only_postgresql
     def test_without_one_transaction_half_a_backup_would_be(self) -> None:
         run("backup", self.file)

@@ -7,19 +7,23 @@ import json
 import logging
 import os
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
+from smtplib import SMTPRecipientsRefused
 from types import SimpleNamespace
 from typing import Any
 from unittest import TestCase, mock
 
 from django.conf import settings
+from django.db import IntegrityError
 from django.test import Client
 from django.test import TestCase as DatabaseTestCase
 from gunicorn.config import Config
 
 from lori_assignment import gunicorn_conf, request_ids
+from lori_assignment.cast import PASSWORD, introduce
 from lori_assignment.logs import AccessLog, Json, Line, without_secrets
 from lori_assignment.request_ids import WithRequestId
 
@@ -50,21 +54,38 @@ class WithoutSecretsTest(TestCase):
                 self.assertIn(path, without_secrets(line))
         self.assertEqual(without_secrets("GET /books/7/ HTTP/1.1"), "GET /books/7/ HTTP/1.1")
 
-    def test_the_log_of_requests_names_neither_the_address_nor_where_one_came_from(self) -> None:
-        self.assertEqual(gunicorn_conf.logger_class, f"{AccessLog.__module__}.AccessLog")
-        path = f"/rentals/calendar/{SECRET}.ics"
-        environ = {
-            "REQUEST_METHOD": "GET",
-            "RAW_URI": path,
-            "PATH_INFO": path,
-            "SERVER_PROTOCOL": "HTTP/1.1",
-            "HTTP_REFERER": f"https://shop.example{path}",
-        }
-        answer, request = SimpleNamespace(status="200 OK", headers=[]), SimpleNamespace(headers=[])
-        atoms = AccessLog(Config()).atoms(answer, request, environ, timedelta())
-        line = Config().access_log_format % AccessLog(Config()).atoms_wrapper_class(atoms)
-        self.assertIn("GET /rentals/calendar/… HTTP/1.1", line)
-        self.assertNotIn(SECRET, line)
+    def test_tokens_and_addresses_of_persons_are_left_out(self) -> None:
+        # Made here, so that no audit takes it for a secret of ours.
+        token = ".".join(["eyJ" + "hbGciOiJIUzI1NiJ9", "eyJ" + "qdGkiOiI2ZjMifQ", "q0Yx-_z"])
+        for text, kept in (
+            (f"Bearer {token} is no good", "Bearer … is no good"),
+            ("{'alice.m+x@mail.example.org': (550, b'no such')}", "{'…@…': (550, b'no such')}"),
+            ("Not Found: /user/alice%40example.org/x", "Not Found: /user/…@…/x"),
+            ("Invalid request from ip=2001:db8::9: bad", "Invalid request from ip=… bad"),
+            ("To: <alice@example.org>, bob@example.org", "To: <…@…>, …@…"),
+        ):
+            with self.subTest(text=text):
+                self.assertEqual(without_secrets(text), kept)
+
+    def test_no_line_takes_long(self) -> None:
+        began = time.process_time()
+        for part in ("a", "eyJ", "a%40", "a@", "a@b.", ".", "DETAIL:", "/rentals/calendar/"):
+            without_secrets(part * 50_000)
+        # A hundred times as long as it takes; from each letter on it would be minutes.
+        self.assertLess(time.process_time() - began, 10)
+
+    def test_rows_that_a_database_quotes_are_left_out(self) -> None:
+        refused = (
+            'duplicate key value violates unique constraint "user_email"\n'
+            "DETAIL:  Key (upper(email::text))=(ALICE) already exists.\n"
+        )
+        for form in FORMS:
+            line = written(form, "Internal Server Error: %s", "/x", **failure(refused))
+            self.assertIn("user_email", line)
+            self.assertNotIn("ALICE", line)
+        self.assertNotIn("Moss", without_secrets("DETAIL:  Failing row contains (7, Alice Moss)."))
+        self.assertNotIn("Moss", without_secrets("LINE 1: INSERT INTO x VALUES ('Alice Moss'"))
+        self.assertNotIn("Moss", without_secrets('CONTEXT:  COPY accounts_user, line 3: "7 Alice Moss"'))
 
 
 class OneLineTest(TestCase):
@@ -112,6 +133,8 @@ class OneLineTest(TestCase):
 class ServersLogTest(TestCase):
     """gunicorn's log, by LOG_FORMAT."""
 
+    agent = "Some browser"
+
     def log(self, form: str) -> tuple[AccessLog, io.StringIO, io.StringIO]:
         out, err = io.StringIO(), io.StringIO()
         stack = mock.patch.multiple(sys, stdout=out, stderr=err)
@@ -132,7 +155,7 @@ class ServersLogTest(TestCase):
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": "203.0.113.9",
-            "HTTP_USER_AGENT": "Some browser",
+            "HTTP_USER_AGENT": self.agent,
             "HTTP_REFERER": "https://shop.example/home?search=her+book",
         }
         answer = SimpleNamespace(status=status, headers=[], sent=12)
@@ -163,12 +186,39 @@ class ServersLogTest(TestCase):
             self.assertNotIn(kept, out.getvalue())
 
     def test_lines_tell_the_request_too(self) -> None:
+        self.assertEqual(gunicorn_conf.logger_class, f"{AccessLog.__module__}.AccessLog")
         log, out, err = self.log("line")
         with mock.patch.object(request_ids, "request_id", return_value="the-name-of-it"):
             self.asked(log, "/home")
             log.error("Bad\nluck")
-        self.assertRegex(out.getvalue(), r'"GET /home HTTP/1.1" 200 .* the-name-of-it\n\Z')
+        self.assertRegex(out.getvalue(), r"\[the-name-of-it\] GET /home 200 12 bytes 7\.0 ms\n\Z")
         self.assertRegex(err.getvalue(), r"\[ERROR\] \[the-name-of-it\] Bad\\nluck\n\Z")
+
+    def test_lines_say_nothing_of_persons_either(self) -> None:
+        log, out, _ = self.log("line")
+        self.asked(log, f"/rentals/calendar/{SECRET}.ics", query="?token=much&name=Moss")
+        self.assertIn("GET /rentals/calendar/… 200", out.getvalue())
+        for kept in (SECRET, "much", "Moss", "203.0.113.9", "Some browser", "her+book"):
+            self.assertNotIn(kept, out.getvalue())
+
+    def test_no_path_and_no_program_makes_a_line_of_its_own(self) -> None:
+        forged = OneLineTest.FORGED
+        self.agent = forged
+        for form in FORMS:
+            with self.subTest(form=form):
+                log, out, err = self.log(form)
+                self.asked(log, f"/{forged}/")
+                log.warning("Invalid request: %s", forged)
+                for stream in (out, err):
+                    self.assertTrue(all(map(str.isprintable, stream.getvalue().splitlines())))
+                self.assertEqual(len((out.getvalue() + err.getvalue()).splitlines()), 2)
+
+    def test_with_the_formatter_of_python_it_would(self) -> None:
+        log, out, _ = self.log("line")
+        for handler in log.access_log.handlers:
+            handler.setFormatter(logging.Formatter("%(message)s"))
+        self.asked(log, f"/{OneLineTest.FORGED}/")
+        self.assertGreater(len(out.getvalue().splitlines()), 1)
 
     def test_health_is_quiet_as_long_as_all_is_well(self) -> None:
         log, out, _ = self.log("json")
@@ -195,15 +245,65 @@ class ShopsLogTest(DatabaseTestCase):
             self.assertIn("Not Found: /rentals/calendar/", stream.getvalue())
             self.assertNotIn(SECRET, stream.getvalue())
 
+    def test_what_members_do_leaves_nothing_of_them(self) -> None:
+        """All that the shop logs while somebody signs up, mistypes, signs in, is found and fails."""
+        introduce(self)
+        for formatter in (Line(FORMS["line"]["format"], style="{"), Json()):
+            said = self.all_that_is_logged(formatter)
+            # It did log: what was refused, what failed, what was not found.
+            for words in ("could not be sent", "Internal Server Error", "Not Found"):
+                self.assertIn(words, said)
+            persons = ("alice", "Moss", "example.org", "203.0.113.9", "5 High")
+            for kept in (*persons, "eyJ", PASSWORD, "wrong-one"):
+                with self.subTest(formatter=formatter, kept=kept):
+                    self.assertNotIn(kept, said)
+
+    def test_without_that_it_would_leave_their_addresses(self) -> None:
+        introduce(self)
+        with mock.patch("lori_assignment.logs.without_secrets", lambda text: text):
+            self.assertIn("alice@example.org", self.all_that_is_logged(Json()))
+
+    def all_that_is_logged(self, formatter: logging.Formatter) -> str:
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(formatter)
+        handler.addFilter(WithRequestId())
+        browser = Client(raise_request_exception=False, REMOTE_ADDR="203.0.113.9")
+        refusal = IntegrityError("twice\nDETAIL:  Key (name)=(Alice Moss) already exists.")
+        with self.told(handler, "", logging.INFO), self.told(handler, "django.request", logging.INFO):
+            for password in ("wrong-one", PASSWORD):
+                pair = browser.post(
+                    "/api-token-auth/",
+                    {"username": "alice@example.org", "password": password},
+                    "application/json",
+                )
+            headers = {"authorization": f"JWT {pair.json()['token']}"}
+            me = f"/api/v3/accounts/{self.alice.pk}/"
+            profile = {"name": "Alice Moss", "address": "5 High Street"}
+            browser.patch(me, profile, "application/json", headers=headers)
+            with mock.patch("accounts.api.views.AccountViewSet.get_object", side_effect=refusal):
+                browser.patch(me, profile, "application/json", headers=headers)
+            browser.get("/home?search=Alice+Moss&token=" + pair.json()["token"])
+            browser.get("/user/alice@example.org/")
+            browser.get("/not/" + pair.json()["token"])
+            with mock.patch(
+                "django.core.mail.EmailMessage.send",
+                side_effect=SMTPRecipientsRefused({"alice@example.org": (550, b"no such member")}),
+            ):
+                browser.post("/user/password/reset/", {"email": "alice@example.org"})
+        return stream.getvalue()
+
     @contextmanager
-    def told(self, handler: logging.Handler) -> Iterator[None]:
-        logger = logging.getLogger("django.request")
+    def told(
+        self, handler: logging.Handler, name: str = "django.request", least: int = logging.WARNING
+    ) -> Iterator[None]:
+        logger = logging.getLogger(name)
         level, logger.propagate = logger.level, False
-        logger.setLevel(logging.WARNING)
-        logger.addHandler(handler)
+        logger.setLevel(least)
+        handlers, logger.handlers = logger.handlers, [handler]
         try:
             yield
         finally:
-            logger.removeHandler(handler)
+            logger.handlers = handlers
             logger.setLevel(level)
             logger.propagate = True

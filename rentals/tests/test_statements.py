@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from unittest import mock
 
+from django.conf import settings
 from django.test import override_settings
 
 from accounts.models import User
@@ -144,13 +147,38 @@ class StatementCsvTest(StatementTestCase):
         self.assertEqual((rent["No."], rent["Kind"], rent["What"]), ("2", "rent", "Rent: Emma"))
         self.assertEqual((rent["Amount"], rent["Balance"], rent["Currency"]), ("4.50", "9.00", "USD"))
 
+    FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
+
     def test_no_cell_is_a_formula_except_that_a_credit_is_negative(self) -> None:
         self.charge(NOW)
-        for note in ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1"):
+        for note in self.FORMULAS:
             self.pay("0.10", NOW, note)
         rows = self.rows(2026, 11)[2:]
         self.assertEqual({row["Note"][0] for row in rows}, {"'"})
         self.assertEqual({row["Amount"] for row in rows}, {"-0.10"})
+
+    def test_a_title_is_none_either(self) -> None:
+        self.charge(NOW)
+        for title in self.FORMULAS:
+            with mock.patch.object(statement_csv, "title_of", return_value=title):
+                self.assertEqual(self.rows(2026, 11)[1]["What"], f"'{title}")
+
+    def test_without_that_a_spreadsheet_would_run_it(self) -> None:
+        self.charge(NOW)
+        self.pay("0.10", NOW, "=1+1")
+        with mock.patch.object(statement_csv, "harmless", lambda text: text):
+            self.assertEqual(self.rows(2026, 11)[-1]["Note"], "=1+1")
+
+    def test_no_other_file_for_spreadsheets_is_made(self) -> None:
+        """Another one would have to be harmless too. What an import refuses goes back as it came."""
+        made = {
+            str(path.relative_to(settings.BASE_DIR))
+            for app in ("accounts", "books", "lori_assignment", "rentals")
+            for path in (settings.BASE_DIR / app).rglob("*.py")
+            if "tests" not in path.parts
+            and re.search(r"csv\.(Dict)?[wW]riter|openpyxl|xlsx", path.read_text())
+        }
+        self.assertEqual(made, {"books/importing/rejects.py", "rentals/statement_csv.py"})
 
     def test_signs_of_the_format_in_a_note_stay_in_their_cell(self) -> None:
         self.charge(NOW)
