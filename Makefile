@@ -116,8 +116,11 @@ deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in
 	@# At once, since the first mostly waits for the stand-in.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line terraform-lab image-lab
 
-terraform-lab image-lab: $(VENV)/ready $(VENV)/ready-deploy
-	.ci/$@
+terraform-lab: $(VENV)/ready $(VENV)/ready-deploy
+	.ci/terraform-lab
+
+image-lab: $(VENV)/ready $(VENV)/ready-deploy
+	.ci/image-lab
 
 format: $(VENV)/ready-dev ## Put the code into its format
 	$(BIN)/ruff check --fix-only .
