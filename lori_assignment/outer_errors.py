@@ -61,6 +61,10 @@ def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 def answer_411(request: HttpRequest) -> HttpResponse:
     """For programs only: a browser always says how much it sends."""
+def answer_not_https(request: HttpRequest) -> HttpResponse:
+    return _json(request, 403, "https_required", _("Ask by https; what was sent by http others could read."))
+
+
     said = _("Send the body with its Content-Length; one in chunks is not taken.")
     return _json(request, 411, "length_required", said)
 
