@@ -594,5 +594,7 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # It tells thirty lines of every PDF.
         "fontTools": {"level": "WARNING"},
+        # It tells whose passkey it was, which the log of the shop's own does without naming it.
+        "fido2": {"level": "WARNING"},
     },
 }
