@@ -39,7 +39,8 @@ NEEDED_BY_PODS = {
     "DATABASE_SECRET_ARN",
     "APP_SECRET_ARN",
     "LOG_FORMAT",
-} | {"STAFF_SECOND_FACTOR"}
+    "STAFF_SECOND_FACTOR",
+}
 # What the shop refuses to start without and a pod fetches from the secret of APP_SECRET_ARN.
 FETCHED = {"SECRET_KEY"}
 # Commands that change what only a migration in its turn, or a person, may change.
