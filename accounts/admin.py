@@ -23,6 +23,7 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.models import User
+from accounts.security_log import note
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import record_address
 
@@ -143,12 +144,18 @@ class AccountAdmin(UserAdmin):
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
         return _may_touch(request, obj) and super().has_delete_permission(request, obj)
 
+    def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
+        """Of a password that was set here too."""
+        note("account_administered", request, account=obj.pk, actor=request.user.pk)
+        return super().log_change(request, obj, message)
+
     @admin.action(permissions=["change"], description=_("Sign out everywhere"))
     def sign_out(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
         """Ends every session and every token of those whom the caller may change."""
         ended = [one for one in accounts if self.has_change_permission(request, one)]
         for one in ended:
             sign_out_everywhere(one)
+            note("account_administered", request, account=one.pk, actor=request.user.pk)
         said = ngettext("%(count)d account is signed out.", "%(count)d accounts are signed out.", len(ended))
         self.message_user(request, said % {"count": len(ended)})
 

@@ -8,6 +8,11 @@ class AccountsConfig(AppConfig):
     name = "accounts"
     default = True
 
+    def ready(self) -> None:
+        from accounts.security_log import listen
+
+        listen()
+
 
 class SessionsConfig(usersessions.UserSessionsConfig):
     """allauth's, but for the sign-in, at which it would look at each session of the account by itself."""

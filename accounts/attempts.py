@@ -84,6 +84,11 @@ def client_address(request: HttpRequest) -> str:
     return str(address)
 
 
+def client_mark(request: HttpRequest) -> str:
+    """For the log: the same for the same address, of which it says nothing else."""
+    return _key("address", client_address(request))[:12]
+
+
 def begin(request: HttpRequest | None, *, login: str, account: User | None, at: datetime) -> Attempt | None:
     """Count one attempt on `account`, or on what `login` names where there is none.
 

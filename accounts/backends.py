@@ -12,6 +12,7 @@ from django.utils import timezone
 
 from accounts import attempts
 from accounts.models import User
+from accounts.security_log import note
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -32,12 +33,19 @@ class PasswordBackend(AuthenticationBackend):
         if not login or not password:
             return None
         account = account_called(login)
-        attempt = attempts.begin(request, login=login, account=account, at=timezone.now())
+        number = account.pk if account else None
+        try:
+            attempt = attempts.begin(request, login=login, account=account, at=timezone.now())
+        except attempts.TooMany:
+            note("sign_in_locked", request, account=number)
+            raise
         if account is None:
             # As much work as for one that exists, so that the time does not tell.
             make_password(password)
+            note("password_wrong", request)
             return None
         if not account.check_password(password):
+            note("password_wrong", request, account=number)
             return None
         if attempt:
             attempt.was_right()

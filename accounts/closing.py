@@ -11,6 +11,7 @@ from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
 
 from accounts.models import CLOSED, TokenFamily, User
+from accounts.security_log import note
 from lori_assignment.models import KeptAnswer
 
 
@@ -45,6 +46,7 @@ def forget(user: User) -> None:
     user.is_active = False
     user.last_login = None
     user.save()
+    note("account_closed", account=user.pk)
 
 
 def _unname_in_the_log(rows: QuerySet[Model]) -> None:

@@ -21,6 +21,7 @@ from accounts.attempts import TooMany
 from accounts.mail import afterwards
 from accounts.models import EMAIL_TAKEN, User
 from accounts.passwords import mail_link
+from accounts.security_log import note
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import address_taken, change_address, open_account
 
@@ -126,6 +127,7 @@ class NewEmailForm(InOurWords, account.AddEmailForm):
             return super().save(request)
         # Nothing speaks for the old one: the new one, perhaps spelled right this time, takes its place.
         change_address(self.user, self.cleaned_data["email"])
+        note("address_changed", request, account=self.user.pk)
         address = EmailAddress.objects.get(user=self.user)
         address.send_confirmation(request)
         return address

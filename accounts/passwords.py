@@ -13,6 +13,7 @@ from django.http import HttpRequest
 from accounts.attempts import TooMany, forget
 from accounts.mail import afterwards
 from accounts.models import User
+from accounts.security_log import note
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:
@@ -46,6 +47,7 @@ def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
     adapter = get_adapter(request)
     adapter.set_password(user, password)
     forget(request, user)
+    note("password_reset", request, account=user.pk)
     adapter.send_notification_mail("account/email/password_reset", user)
 
 
@@ -53,4 +55,5 @@ def change_password(request: HttpRequest, *, user: User, password: str) -> None:
     """And tell the account's address of it: whoever did it may be somebody else."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
+    note("password_changed", request, account=user.pk)
     adapter.send_notification_mail("account/email/password_changed", user)

@@ -38,7 +38,7 @@ def begin(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
 
 class SessionStore(DjangosStore):
     def load(self) -> dict[str, Any]:
-        found = self._get_session_from_db()
+        found = self._get_session_from_db()  # type: ignore[attr-defined]  # the stubs leave it out
         if found is None:
             return {}
         data: dict[str, Any] = self.decode(found.session_data)

@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
+from accounts.security_log import note
 from accounts.web_tokens import FAMILY
 
 # What a browser says of itself, the first that fits: most call themselves by the names of others too.
@@ -119,12 +120,14 @@ def renew_key(request: HttpRequest) -> None:
 def end_session(user: User, pk: int) -> None:
     """Sign that browser out, with its tokens. Raises UserSession.DoesNotExist for another's."""
     get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
+    note("sessions_ended", account=user.pk, which="one")
 
 
 def end_other_sessions(user: User, *, this: str | None, family: str = "") -> None:
     """Sign out every browser and every program but the caller's session, whose tokens are `family`."""
     get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))
     tokens.end_all(user, but=family)
+    note("sessions_ended", account=user.pk, which="others" if this else "all")
 
 
 def sign_out_everywhere(user: User) -> None:

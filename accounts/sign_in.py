@@ -13,6 +13,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts.attempts import TooMany
 from accounts.models import User
 from accounts.second_factor import is_missing
+from accounts.security_log import note
 
 WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
@@ -51,9 +52,12 @@ def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") 
         raise SignInRefused
     if is_missing(user):
         raise SecondFactorMissing
-    if is_mfa_enabled(user):
+    asks_for_code = is_mfa_enabled(user)
+    if asks_for_code:
         _check_code(user, code)
     update_last_login(User, user)
+    how = "password+code" if asks_for_code else "password"
+    note("signed_in", request, account=user.pk, door="api", how=how)
     return user
 
 

@@ -8,6 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from accounts.security_log import note
 
 
 def open_account(
@@ -38,6 +39,7 @@ def open_account(
         if not taken:
             raise
         raise ValidationError(taken) from None
+    note("account_opened", account=user.pk)
     return user
 
 

@@ -32,6 +32,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
+from accounts.security_log import note
 from lori_assignment.prepared import Prepared, Slot
 
 __all__ = [
@@ -92,6 +93,7 @@ def renew(refresh: str) -> Pair:
             family.save(update_fields=["current", "expires_at", "left_its_browser"])
             return pair
         family.delete()
+    note("token_reused", account=family.user_id)
     raise TokenError(USED)
 
 
@@ -108,6 +110,7 @@ def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
             return None
         if found.left_its_browser and _is_used(refresh, found):
             found.delete()
+            note("token_reused", account=user.pk)
             return None
         pair = _next_pair(found)
         found.left_its_browser = False
@@ -132,6 +135,7 @@ def end(refresh: str) -> None:
         family = _family_of(token)
         used = family.current != token[api_settings.JTI_CLAIM]
         family.delete()
+    note("token_reused" if used else "signed_out", account=family.user_id)
     if used:
         raise TokenError(USED)
 

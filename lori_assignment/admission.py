@@ -9,7 +9,7 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 
-from lori_assignment.outer_errors import answer_411
+from lori_assignment.outer_errors import answer_411, answer_not_https
 
 # A cover of the largest size that is taken, and the fields beside it.
 MOST_UPLOADED = 6 * 1024 * 1024
@@ -25,6 +25,8 @@ class AdmissionMiddleware:
 
     def __call__(self, request: HttpRequest) -> HttpResponse:
         is_api = request.path.startswith("/api")
+        if is_api and settings.SECURE_SSL_REDIRECT and not request.is_secure():
+            return answer_not_https(request)
         if request.method not in PAGE_METHODS and not is_api:
             return HttpResponseNotAllowed(PAGE_METHODS)
         if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):

@@ -24,10 +24,13 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
+from accounts import security_log
 from lori_assignment.api_parsing import TooLarge
 from lori_assignment.errors import Refusal
 from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
 from lori_assignment.problems import shaped
+
+NOTED = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MANY_REQUESTS: "throttled"}
 
 
 def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -37,7 +40,15 @@ def answer_exception(error: Exception, context: dict[str, Any]) -> Response | No
         accept = context["request"].headers.get("Accept", "")
         answer.data, answer.content_type = shaped(answer.data, status=answer.status_code, accept=accept)
         patch_vary_headers(answer, ["Accept"])
+        _note_refusal(answer.status_code, context["request"])
     return answer
+
+
+def _note_refusal(status_code: int, request: Any) -> None:
+    if status_code in NOTED:
+        # As far as it is known: to ask who it is may be what was refused.
+        user = getattr(request, "_user", None)
+        security_log.note(NOTED[status_code], request, account=user.pk if user else None)
 
 
 def _answer(error: Exception, context: dict[str, Any]) -> Response | None:

@@ -78,7 +78,7 @@ def tell(request: HttpRequest) -> HttpResponse:
     given = request.META.get("HTTP_AUTHORIZATION", "").encode()
     expected = f"Bearer {settings.METRICS_TOKEN}".encode()
     if not settings.METRICS_TOKEN or not secrets.compare_digest(given, expected):
-        response = HttpResponse("Not found\n", content_type="text/plain", status=404)
+        response = HttpResponse("Not found\n", content_type="text/plain; charset=utf-8", status=404)
         # Strangers' attempts are no trouble of the shop.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     elif request.method not in ("GET", "HEAD"):

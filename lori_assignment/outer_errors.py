@@ -18,6 +18,7 @@ from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.views import defaults
 
+from accounts import security_log
 from accounts.attempts import TooMany
 from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
 from lori_assignment.pages import page_before, typed_values
@@ -37,6 +38,12 @@ def _json(request: HttpRequest, status_code: int, code: str, detail: str) -> Jso
     return answer
 
 
+def _note(event: str, request: HttpRequest) -> None:
+    """By what is known of who asks without a look into the database."""
+    user = getattr(request, "_cached_user", None)
+    security_log.note(event, request, account=user.pk if user else None)
+
+
 def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
@@ -48,9 +55,14 @@ def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
+    _note("refused", request)
     if _is_api(request):
         return _json(request, 403, "permission_denied", _("You may not do this."))
     return defaults.permission_denied(request, exception)
+
+
+def answer_not_https(request: HttpRequest) -> HttpResponse:
+    return _json(request, 403, "https_required", _("Ask by https; what was sent by http others could read."))
 
 
 def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
@@ -118,6 +130,7 @@ def answer_csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     A form of our own pages, as the browser itself says by the Origin header, can be sent again with
     what was typed. What another site sent here is not offered: the person never meant it.
     """
+    _note("csrf_refused", request)
     if _is_api(request):
         return _json(request, 403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
     facts = {

@@ -367,6 +367,9 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-repl
 
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
+# A program that asks by http has sent its token in the clear already: it is refused, by
+# `lori_assignment.admission`, and not helped on its way without noticing.
+SECURE_REDIRECT_EXEMPT = ["^api"]
 # Where to, whatever Host was asked.
 SECURE_SSL_HOST = _site.netloc
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -591,5 +594,7 @@ LOGGING: dict[str, Any] = {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
         # It tells thirty lines of every PDF.
         "fontTools": {"level": "WARNING"},
+        # It tells whose passkey it was, which the log of the shop's own does without naming it.
+        "fido2": {"level": "WARNING"},
     },
 }

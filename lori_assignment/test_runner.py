@@ -43,6 +43,7 @@ class LoriTestRunner(DiscoverRunner):
         # a test that loads the WSGI application sets up the log anew.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}
         settings.LOGGING["loggers"]["django.security"] = {"level": "CRITICAL"}
+        settings.LOGGING["loggers"]["security"] = {"level": "CRITICAL"}
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
 
     def setup_databases(self, **kwargs: Any) -> Any:

@@ -127,6 +127,23 @@ class SignInPageTest(CastTestCase):
     def setUp(self):
         cache.clear()
 
+    def test_what_is_typed_as_a_password_is_hidden_and_may_be_pasted(self):
+        mine = Client()
+        mine.force_login(self.alice)
+        for client, path, fields in (
+            (self.client, "/user/login/", 1),
+            (self.client, "/user/signup/", 2),
+            (mine, "/user/password/change/", 3),
+            (mine, "/user/reauthenticate/", 1),
+        ):
+            page = client.get(path).content.decode()
+            typed = [tag for tag in re.findall("<input[^>]*>", page) if re.search('name="[^"]*password', tag)]
+            self.assertEqual(len(typed), fields, path)
+            for tag in typed:
+                self.assertIn('type="password"', tag)
+                self.assertIn('autocomplete="', tag)
+                self.assertNotRegex(tag, "onpaste|readonly|maxlength")
+
     def test_password_managers_know_the_fields(self):
         for path, fields in {
             "/user/login/": {"login": "username", "password": "current-password"},

@@ -32,8 +32,15 @@ ALB = "alb.ingress.kubernetes.io/"
 # Read by boto3, which is not started here.
 READ_BY_LIBRARIES = {"AWS_REGION"}
 # Without these the shop starts, and is none on Fargate: it would write covers to a disk that is read-only,
-# take the load balancer for every client, and have no password.
-NEEDED_BY_PODS = {"TRUSTED_PROXIES", "MEDIA_BUCKET", "DATABASE_SECRET_ARN", "APP_SECRET_ARN", "LOG_FORMAT"}
+# take the load balancer for every client, have no password, and let staff in by theirs alone.
+NEEDED_BY_PODS = {
+    "TRUSTED_PROXIES",
+    "MEDIA_BUCKET",
+    "DATABASE_SECRET_ARN",
+    "APP_SECRET_ARN",
+    "LOG_FORMAT",
+    "STAFF_SECOND_FACTOR",
+}
 # What the shop refuses to start without and a pod fetches from the secret of APP_SECRET_ARN.
 FETCHED = {"SECRET_KEY"}
 # Commands that change what only a migration in its turn, or a person, may change.

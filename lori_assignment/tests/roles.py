@@ -287,12 +287,7 @@ class World:
 ADMINISTERED = {
     "auth/group": "group",
     "accounts/user": "user",
-    "account/emailaddress": "address",
     "mfa/authenticator": "passkey",
-    "usersessions/usersession": "session",
-    "socialaccount/socialapp": "nothing",
-    "socialaccount/socialtoken": "nothing",
-    "socialaccount/socialaccount": "nothing",
     "books/book": "book",
     "books/copy": "copy",
     "rentals/rental": "rental",

@@ -8,7 +8,7 @@ from unittest import mock
 from urllib.parse import quote
 
 from django.http import HttpRequest, UnreadablePostError
-from django.test import Client
+from django.test import Client, TestCase, override_settings
 from django.utils import timezone
 
 from books.models import Book
@@ -99,6 +99,24 @@ class SizeTest(AdmissionCase):
         self.assert_refused(answer, 411, "length_required")
         rental.refresh_from_db()
         self.assertIsNone(rental.returned_at)
+
+
+@override_settings(SECURE_SSL_REDIRECT=True, SECURE_SSL_HOST="shop.example")
+class HttpsTest(TestCase):
+    def test_a_program_that_asks_by_http_is_refused_and_not_led_on(self):
+        for path in ("/api/v3/books/", "/api-token-auth/", "/api/nowhere"):
+            answer = Client().post(path, {"password": "x"}, content_type="application/json")
+            self.assertEqual((answer.status_code, answer.json()["code"]), (403, "https_required"))
+            self.assertNotIn("Location", answer)
+
+    def test_by_https_it_is_answered_and_a_browser_is_led_there(self):
+        self.assertEqual(Client().get("/api/v3/books/", secure=True).status_code, 200)
+        answer = Client().get("/home")
+        self.assertEqual((answer.status_code, answer["Location"]), (301, "https://shop.example/home"))
+
+    def test_without_the_exception_it_would_be_led_on_too(self):
+        with override_settings(SECURE_REDIRECT_EXEMPT=[]):
+            self.assertEqual(Client().get("/api/v3/books/").status_code, 301)
 
 
 class Utf8Test(AdmissionCase):

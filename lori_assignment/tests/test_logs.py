@@ -120,6 +120,10 @@ class OneLineTest(TestCase):
             self.assertNotIn(SECRET, line)
             self.assertEqual(line.count("/user/password/reset/key/"), 2)
 
+    def test_a_line_tells_the_time_in_utc_wherever_the_shop_is(self) -> None:
+        said = written("line", "x", created=0.25, msecs=250.0)
+        self.assertTrue(said.startswith("1970-01-01T00:00:00.250Z "), said)
+
     def test_json_names_the_request_and_nothing_that_hangs_on_a_record(self) -> None:
         more = {"request": SimpleNamespace(path=SECRET, user="alice"), "status_code": 404, "email": "a@b.c"}
         entry = json.loads(written("json", "Not Found: %s", "/x", **more))

@@ -10,6 +10,7 @@ import re
 import tempfile
 from pathlib import Path
 from typing import Any
+from unittest import TestCase
 
 from django.conf import settings
 from django.contrib.sessions.models import Session
@@ -128,6 +129,18 @@ class EveryAnswerTest(SafetyCase):
                 if what != "a redirect to https":
                     self.assertIn("max-age=31536000", answer.headers["Strict-Transport-Security"])
 
+    def test_says_what_its_body_is_and_in_which_charset(self) -> None:
+        with self.assertLogs("django", "ERROR"):
+            answers = self.answers()
+        answers["a text"] = self.get("/robots.txt")
+        for what, answer in answers.items():
+            if answer.streaming or answer.content:
+                with self.subTest(what):
+                    kind, _, more = answer.headers["Content-Type"].partition(";")
+                    self.assertRegex(kind, r"\A(text/\w+|application/[\w+-]+|image/webp)\Z")
+                    if kind.startswith("text/"):
+                        self.assertRegex(more, 'charset="?utf-8"?')
+
     def test_without_the_middleware_it_has_not(self) -> None:
         """The twin."""
         without = [name for name in settings.MIDDLEWARE if "SafetyHeaders" not in name]
@@ -216,6 +229,32 @@ class IntegrityTest(SafetyCase):
             with override_settings(STATIC_ROOT=place, STORAGES=storages, DEBUG=False):
                 digest = shop._digest.__wrapped__("shop.js")
         self.assertEqual(digest, base64.b64encode(hashlib.sha384(b"rewritten()").digest()).decode())
+
+
+class OurScriptsTest(TestCase):
+    """static/*.js: what runs in the browser of whoever is signed in."""
+
+    # What makes programs of texts, listens to other windows, or outlives the sign-out.
+    DANGEROUS = re.compile(
+        r"\beval\(|\bnew Function\b|innerHTML|outerHTML|insertAdjacentHTML|document\.write|__proto__"
+        r"|localStorage|sessionStorage|indexedDB|addEventListener\(\"message|onmessage|setTimeout\(\""
+    )
+
+    def test_they_neither_evaluate_nor_keep_anything(self) -> None:
+        scripts = sorted((settings.BASE_DIR / "static").glob("*.js"))
+        self.assertGreaterEqual(len(scripts), 4)
+        for script in scripts:
+            with self.subTest(script=script.name):
+                self.assertIsNone(self.DANGEROUS.search(script.read_text()))
+
+    def test_what_does_is_seen(self) -> None:
+        for line in (
+            "eval(text)",
+            "part.innerHTML = text",
+            'localStorage.setItem("token", token)',
+            'addEventListener("message", hear)',
+        ):
+            self.assertIsNotNone(self.DANGEROUS.search(line), line)
 
 
 class CookieTest(SafetyCase):
