@@ -29,6 +29,7 @@ from django.utils.translation import gettext_lazy as _
 from accounts import web_tokens
 from accounts.attempts import client_address, forget
 from accounts.backends import account_called
+from accounts.mail import once_committed
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from accounts.sessions import renew_key
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
@@ -52,14 +53,20 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """Links lead to SITE_URL, whatever Host the request named."""
+        """After the commit. Links lead to SITE_URL, whatever Host the request named."""
         links = {key: _at_site(value) for key, value in context.items() if key.endswith("_url")}
         site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
-        try:
-            super().send_mail(template_prefix, email, {**context, **links, "current_site": site})
-        except OSError:
-            # The account is made, or the answer must not tell whether there is one: go on either way.
-            logger.exception("A mail (%s) could not be sent.", template_prefix)
+        facts = {"request": self.request, "email": email, **context, **links, "current_site": site}
+        message = self.render_mail(template_prefix, email, facts)
+
+        def send() -> None:
+            try:
+                message.send()
+            except OSError:
+                # The account is made, or the answer must not tell whether there is one: go on either way.
+                logger.exception("A mail (%s) could not be sent.", template_prefix)
+
+        once_committed(send)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Within the shop and no whole address, be it the shop's own by http."""

@@ -62,6 +62,14 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
         logger.exception("A mail (%s) to account %s could not be sent.", template, member.pk)
 
 
+def once_committed(send: Callable[[], object]) -> None:
+    """Do `send` when what is done now is committed: of what never was, nobody is told."""
+    if settings.MAIL_AFTERWARDS:
+        transaction.on_commit(send, robust=True)
+    else:
+        send()
+
+
 def afterwards(send: Callable[[], object]) -> None:
     """Do `send`, which looks somebody up and mails them, when what is done now is committed, in a thread.
 

@@ -70,5 +70,6 @@ class StaffSecondFactorMiddleware:
 
 
 def _is_open(request: HttpRequest) -> bool:
-    name = (request.resolver_match and request.resolver_match.url_name) or ""
+    # With its namespace: the administration has pages of second factors too, of everybody's.
+    name = (request.resolver_match and request.resolver_match.view_name) or ""
     return name in OPEN_NAMES or name.startswith(OPEN_PREFIX)

@@ -1,12 +1,15 @@
 """The addresses below /user/ that are ours; the others are allauth's."""
 
-from django.urls import path
+from django.urls import path, re_path
 
 from accounts import views
 
 urlpatterns = [
     path("signup/", views.SignUpPage.as_view(), name="account_signup"),
     path("email/", views.EmailPage.as_view(), name="account_email"),
+    re_path(
+        r"^confirm-email/(?P<key>[-:\w]+)/$", views.ConfirmEmailPage.as_view(), name="account_confirm_email"
+    ),
     path("profile/", views.profile, name="profile"),
     # allauth's name: its own list, at this address too, takes more queries the more there are.
     path("sessions/", views.sessions, name="usersessions_list"),

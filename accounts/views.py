@@ -6,7 +6,8 @@ from contextlib import suppress
 from copy import copy
 
 from allauth.account.decorators import reauthentication_required
-from allauth.account.views import EmailView, SignupView
+from allauth.account.models import EmailConfirmationHMAC
+from allauth.account.views import ConfirmEmailView, EmailView, SignupView
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -50,6 +51,13 @@ class SignUpPage(SignupView):
             # Somebody was faster with the name or the address.
             form.add_error(None, refusal)
             return self.form_invalid(form)
+
+
+class ConfirmEmailPage(ConfirmEmailView):
+    def logout_other_user(self, confirmation: EmailConfirmationHMAC) -> None:
+        """Nobody is signed out by a link, which anybody can make them follow; by the button they are."""
+        if self.request.method == "POST":
+            super().logout_other_user(confirmation)
 
 
 class EmailPage(EmailView):

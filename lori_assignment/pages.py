@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
-from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
 from lori_assignment.errors import Refusal
@@ -64,7 +64,9 @@ def page_before(request: HttpRequest) -> str | None:
     if not before or not url_has_allowed_host_and_scheme(before, {request.get_host()}):
         return None
     address = urlsplit(before)
-    return f"{address.path}?{address.query}" if address.query else address.path
+    # Two slashes at its beginning, and what follows were a host.
+    path = escape_leading_slashes(address.path)
+    return f"{path}?{address.query}" if address.query else path
 
 
 def typed_values(request: HttpRequest) -> dict[str, list[str]]:

@@ -359,7 +359,8 @@ AWS_SES_REGION_ENDPOINT_URL = None
 USE_SES_V2 = True
 # It would ask before each mail how many are allowed, which the shop may not.
 AWS_SES_AUTO_THROTTLE = None
-# Mail that strangers can ask for goes out after the answer, whose time would else tell who has an account.
+# After the commit; what strangers can ask for after the answer too, whose time would else tell who has an
+# account.
 MAIL_AFTERWARDS = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
 

@@ -37,7 +37,7 @@ class LoriTestRunner(DiscoverRunner):
         settings.WHITENOISE_AUTOREFRESH = True
         # Tests change what they ask for by other ways than a request, and want to see it.
         settings.RECENT_SECONDS = 0
-        # A thread does not see what a test has not committed.
+        # A thread does not see what a test has not committed, and most tests commit nothing.
         settings.MAIL_AFTERWARDS = False
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
         # a test that loads the WSGI application sets up the log anew.

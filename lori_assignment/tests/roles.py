@@ -69,6 +69,8 @@ ROLES = ("anonymous", "self", "other", "staff", "superuser", "deactivated", "del
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
 # Where a redirect leads that is written as a word.
 PLACES = {"sign-in": ("/user/login/?next=", "/admin/login/?next="), "confirm": ("/user/reauthenticate/",)}
+# What is answered to whoever may not do it.
+REFUSED = ("401", "403", "404", "sign-in")
 # What a path may name that is one member's alone.
 OWN = {"user", "rental", "hold", "payment", "receipt", "passkey", "session"}
 
@@ -249,7 +251,9 @@ class World:
         cash = LedgerEntry.Method.CASH
         payment = ledger.take_payment(member=member, amount=Decimal("1.00"), method=cash, actor=desk, at=now)
         give_totp(member)
-        self.recovery_code = RecoveryCodes.activate(member).get_unused_codes()[0]
+        codes = RecoveryCodes.activate(member)
+        codes.mark_as_viewed()
+        self.recovery_code = codes.get_unused_codes()[0]
         waiting = EmailAddress.objects.create(user=member, email=f"new-{member.email}")
         elsewhere = UserSession.objects.create(
             user=member, session_key=f"of-{member.username}", ip="127.0.0.1"
@@ -300,7 +304,8 @@ ADMINISTERED = {
 
 def person(role: str) -> User:
     rights = {"is_staff": role in ("staff", "superuser"), "is_superuser": role == "superuser"}
-    user = User.objects.create_user(role, f"{role}@example.org", PASSWORD, name=f"The {role}", **rights)
+    name = f"{role}.moss"
+    user = User.objects.create_user(name, f"{name}@example.org", PASSWORD, name=f"{role} Moss", **rights)
     record_address(user)
     EmailAddress.objects.filter(user=user).update(verified=True)
     return user
@@ -398,20 +403,24 @@ class Asker:
         self.world = world
         self.client = Client()
 
-    def ask(self, method: str, path: str, role: str, body: Body | None = None) -> HttpResponse:
-        """As `role`, with `body` in place of the usual one."""
-        sent = body_of(self.world, method, path, role) if body is None else body
+    def ask(
+        self, method: str, path: str, role: str, *, query: str = "", more: Body | None = None, **headers: str
+    ) -> HttpResponse:
+        """As `role`, with `query`, `more` in the body and `headers` beside the usual."""
+        body = body_of(self.world, method, path, role) | (more or {})
+        address = self.world.address(path, role)
+        address += ("&" if "?" in address else "?") + query if query else ""
         with undone():
-            return self.send(method, self.world.address(path, role), role, sent)
+            return self.send(method, address, role, body, **headers)
 
-    def send(self, method: str, address: str, role: str, body: Body) -> HttpResponse:
+    def send(self, method: str, address: str, role: str, body: Body, **more: str) -> HttpResponse:
         """To an address as it is; not undone."""
         client = self.client
         client.cookies.clear()
         is_api = address.startswith("/api")
-        headers = {}
+        headers = {name.replace("_", "-"): value for name, value in more.items()}
         if is_api and role in self.world.tokens:
-            headers = {"Authorization": f"JWT {self.world.tokens[role].access}"}
+            headers |= {"Authorization": f"JWT {self.world.tokens[role].access}"}
         elif role in self.world.cookies:
             client.cookies[settings.SESSION_COOKIE_NAME] = self.world.cookies[role]
         if method in ("GET", "HEAD"):

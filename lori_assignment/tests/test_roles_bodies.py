@@ -15,7 +15,7 @@ from django.forms import modelform_factory
 
 from accounts.api.serializers.auth import ProfileIn
 from accounts.models import PasswordAttempts, TokenFamily, User
-from lori_assignment.tests.roles import Line, RoleCase, body_of, in_a_word, undone
+from lori_assignment.tests.roles import REFUSED, Line, RoleCase, body_of, in_a_word, undone
 from rentals.api.serializers import v1, v3, v3_holds
 
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -47,7 +47,6 @@ RIGHTS = {
     "working": {},
     "due": LONG_AGO,
 }
-REFUSED = ("401", "403", "404", "sign-in")
 # What nobody may set, and is random or of this very moment.
 NOT_COMPARED = {"nonce", "digest", "date_joined", "created_at"}
 # A new row has another number each time on PostgreSQL.

@@ -1,0 +1,62 @@
+"""No mail tells what has not come to be: whatever call is undone, none goes out."""
+
+from __future__ import annotations
+
+from unittest import mock
+
+from django.core import mail
+from django.test import override_settings
+
+from accounts import mail as shops_mail
+from lori_assignment.tests.roles import REFUSED, RoleCase, body_of, undone
+
+
+@override_settings(MAIL_AFTERWARDS=True)
+class AfterTheCommitTest(RoleCase):
+    def mailed(self) -> dict[str, int]:
+        """The calls that write mail while they are still undone, and how many."""
+        found = {}
+        for line in self.lines(lambda line: line.method in ("POST", "PUT", "PATCH", "DELETE")):
+            for role in ("anonymous", "self", "staff", "superuser"):
+                before = len(mail.outbox)
+                if line.answers[role] not in ("405", *REFUSED):
+                    self.asker.ask(line.method, line.path, role)
+                if len(mail.outbox) > before:
+                    found[f"{line.method} {line.path} as {role}"] = len(mail.outbox) - before
+        return found
+
+    def test_what_is_rolled_back_sends_none(self) -> None:
+        with mock.patch.object(shops_mail, "_postmen") as postmen:
+            self.assertEqual(self.mailed(), {})
+        self.assertEqual(postmen.submit.call_count, 0)
+
+    def test_what_is_committed_sends_them(self) -> None:
+        """Under the same calls: it is the commit that they wait for."""
+        for method, path, role, subject in (
+            ("POST", "/user/password/change/", "self", "Your password was changed"),
+            ("POST", "/user/2fa/totp/deactivate/", "self", "Authenticator app turned off"),
+            ("POST", "/user/signup/", "anonymous", "Is this your e-mail address?"),
+            ("POST", "/user/confirm-email/<address-key>/", "anonymous", "Your e-mail address was changed"),
+        ):
+            body, address = body_of(self.world, method, path, role), self.world.address(path, role)
+            with self.subTest(path), undone():
+                with self.captureOnCommitCallbacks() as waiting:
+                    self.asker.send(method, address, role, body)
+                self.assertEqual(mail.outbox, [])
+                for send in waiting:
+                    send()
+                self.assertEqual([message.subject for message in mail.outbox], [f"[Lori Books] {subject}"])
+            mail.outbox.clear()
+
+    def test_without_the_waiting_they_would_go_out(self) -> None:
+        """The twin."""
+        with override_settings(MAIL_AFTERWARDS=False):
+            found = self.mailed()
+        for call in (
+            "POST /user/password/change/ as self",
+            "POST /user/signup/ as anonymous",
+            "POST /api/rest-auth/password/reset as anonymous",
+            "POST /user/confirm-email/<address-key>/ as self",
+            "POST /user/2fa/webauthn/keys/<passkey>/remove/ as self",
+        ):
+            self.assertIn(call, found)

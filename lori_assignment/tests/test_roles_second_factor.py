@@ -1,0 +1,110 @@
+"""Where the shop wants a second factor of staff, nothing opens to them before they have one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from unittest import mock
+
+from django.conf import settings
+from django.db.models import Q
+from django.test import override_settings
+
+from accounts import tokens
+from accounts.tests.case import give_totp
+from lori_assignment.tests.roles import Line, RoleCase, in_a_word
+
+SETUP = "/user/2fa/"
+STAFF = ("staff", "superuser")
+# The way to one, the way out, and what is nobody's.
+OPEN = (
+    *("/user/2fa/", "/user/email/", "/user/confirm-email/", "/user/logout/", "/user/reauthenticate/"),
+    *("/user/token/renew/", "/language/", "/media/", "/favicon.ico", "/robots.txt"),
+    *("/healthz", "/readyz", "/metrics"),
+)
+
+
+@contextmanager
+def _anybody_owns() -> Iterator[None]:
+    """The query is written once; here it is written without its condition."""
+    tokens._owners.cache_clear()
+    with mock.patch("accounts.tokens.nothing_missing", Q):
+        yield
+    tokens._owners.cache_clear()
+
+
+@override_settings(STAFF_SECOND_FACTOR=True)
+class SecondFactorTest(RoleCase):
+    def pages(self) -> list[Line]:
+        return self.lines(
+            lambda line: (
+                not line.is_api
+                and line.method in ("GET", "POST")
+                and not line.path.startswith(OPEN)
+                and not line.path.startswith(("/swagger", "/redoc"))
+            )
+        )
+
+    def opened(self, lines: list[Line]) -> set[str]:
+        """What is answered to staff by anything but the way to a second factor."""
+        found = set()
+        for line in lines:
+            for role in STAFF:
+                answer = self.asker.ask(line.method, line.path, role)
+                if (answer.status_code, answer.headers.get("Location")) != (302, SETUP):
+                    found.add(f"{line.method} {line.path} as {role}")
+        return found
+
+    def let_in(self, lines: list[Line]) -> set[str]:
+        """What of the API answers staff as it would answer those who have one."""
+        return {
+            f"{line.method} {line.path} as {role}"
+            for line in lines
+            for role in STAFF
+            if in_a_word(self.asker.ask(line.method, line.path, role)) != "401"
+        }
+
+    def own(self) -> list[Line]:
+        """What of the API asks who somebody is, or says it by a password or a token."""
+        return self.lines(
+            lambda line: line.is_api and line.method != "HEAD" and line.answers.get("deactivated") == "401"
+        )
+
+    def test_every_page_leads_to_where_one_is_set_up(self) -> None:
+        self.assertEqual(self.opened(self.pages()), set())
+
+    def test_the_api_lets_nobody_in(self) -> None:
+        self.assertEqual(self.let_in(self.own()), set())
+
+    def test_who_has_one_finds_everything_as_the_table_says(self) -> None:
+        for role in STAFF:
+            give_totp(self.world.people[role])
+        lines = self.lines(
+            lambda line: line.path in ("/admin/", "/home", "/rentals/", "/api/v3/copies", "/api/v1/accounts")
+        )
+        of_staff = [
+            Line(line.method, line.path, {role: line.answers[role] for role in STAFF if role in line.answers})
+            for line in lines
+        ]
+        self.assertEqual(self.asker.differences(of_staff), [])
+
+    def test_without_the_middleware_pages_are_open(self) -> None:
+        """The twin."""
+        without = [name for name in settings.MIDDLEWARE if "StaffSecondFactor" not in name]
+        with override_settings(MIDDLEWARE=without):
+            self.asker.client = type(self.asker.client)()
+            found = self.opened(self.lines(lambda line: line.path in ("/admin/", "/home")))
+        self.assertLessEqual({"GET /admin/ as staff", "GET /home as superuser"}, found)
+
+    def test_without_the_look_the_api_is(self) -> None:
+        """The twins, one for each door."""
+        for guard, path in (
+            (_anybody_owns(), "/api/v3/copies"),
+            (mock.patch("accounts.tokens.is_missing", lambda user: False), "/api-token-refresh"),
+            (mock.patch("accounts.sign_in.is_missing", lambda user: False), "/api-token-auth"),
+            (mock.patch("accounts.sign_in.is_missing", lambda user: False), "/api/rest-auth/login"),
+        ):
+            lines = self.lines(lambda line, path=path: line.path == path and line in self.own())
+            with guard:
+                found = self.let_in(lines)
+            self.assertTrue(any(path in one for one in found), (path, found))
