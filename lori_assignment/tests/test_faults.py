@@ -156,9 +156,7 @@ class AnswerTest(RaceTestCase):
     def test_what_stands_before_every_view_is_answered_too(self) -> None:
         client = self.quiet()
         client.force_login(self.alice)
-        gone = mock.patch(
-            "django.contrib.sessions.backends.db.SessionStore.load", side_effect=OperationalError
-        )
+        gone = mock.patch("accounts.session_store.SessionStore.load", side_effect=OperationalError)
         for address in ("/home", "/rentals/"):
             with self.subTest(address), gone, self.assertLogs("lori_assignment.faults"):
                 self.assert_told(client.get(address))
