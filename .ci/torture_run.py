@@ -391,7 +391,7 @@ def main() -> int:
         torture.restart()
     except Failed as problem:
         print(f"torture: {problem}", file=sys.stderr)
-        print(torture.server.log.read_text()[-1500:], file=sys.stderr)
+        print(*torture.server.troubles()[-60:], sep="\n", file=sys.stderr)
         return 1
     finally:
         torture.load.over.set()
