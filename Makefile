@@ -10,7 +10,7 @@ STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare
+.PHONY: image-lab format clean bench bench-quick bench-compare torture
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -89,6 +89,9 @@ bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floo
 
 bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
 	@$(BIN)/python -m benchmarks.compare $(A) $(B)
+
+torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
+	@.ci/torture
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .

@@ -120,6 +120,8 @@ class Prepared(Generic[_Row]):
         is_pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         if not self._kept or is_pooled or connection.vendor != "postgresql":
             return sql, parameters
+        # As Django does before a request's first query: what the connection had is gone with the connection.
+        connection.close_if_health_check_failed()
         connection.ensure_connection()
         slots = [each for each in parameters if isinstance(each, Slot)]
         names = _plans.setdefault(connection.connection, set())

@@ -42,6 +42,7 @@ PERMISSIONS = {
     "checks lint": READ,
     "checks served": READ,
     "checks tests": READ,
+    "checks torture": READ,
     "deploy deploy": AWS,
     "main checks": READ,
     "main image": AWS,

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
+from collections.abc import Callable
 from typing import Any
-from unittest import skipUnless
+from unittest import mock, skipUnless
 
 from django.db import DatabaseError, connection
 from django.db.models import BigIntegerField, CharField, Value
@@ -94,6 +96,36 @@ class PlanTest(TransactionTestCase):
         self.assertEqual(self.plans(), 0)
         self.told(pk=1)
         self.assertEqual(self.plans(), 1)
+
+    def test_is_made_anew_when_a_requests_first_query_finds_the_connection_broken(self) -> None:
+        self.break_between_requests()
+        self.told(pk=1)
+        self.assertEqual(self.plans(), 1)
+
+    def test_the_twin_that_does_not_look_first_asks_for_a_plan_that_is_gone(self) -> None:
+        self.break_between_requests()
+        with (
+            mock.patch.object(connection, "close_if_health_check_failed", self.look_at_second_asking()),
+            self.assertRaisesMessage(DatabaseError, "does not exist"),
+        ):
+            self.told(pk=1)
+
+    def break_between_requests(self) -> None:
+        self.told(pk=1)
+        other = connection.copy()
+        try:
+            with connection.cursor() as mine, other.cursor() as cursor:
+                mine.execute("SELECT pg_backend_pid()")
+                cursor.execute("SELECT pg_terminate_backend(%s, 5000)", mine.fetchone())
+        finally:
+            other.close()
+        connection.close_if_unusable_or_obsolete()
+        self.assertIsNotNone(connection.connection)
+
+    def look_at_second_asking(self) -> Callable[[], None]:
+        """Not when the plan is looked for, but when the query is sent."""
+        look, asked = connection.close_if_health_check_failed, itertools.count()
+        return lambda: look() if next(asked) else None
 
     def test_none_is_kept_where_a_pool_stands_between(self) -> None:
         connection.settings_dict["DISABLE_SERVER_SIDE_CURSORS"] = True

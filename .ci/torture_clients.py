@@ -1,0 +1,188 @@
+"""Who uses the tortured shop: they rent, bring back and pay, and write down what they were told."""
+
+# ruff: noqa: INP001, S311  # A script beside others, not a package; chance is enough.
+from __future__ import annotations
+
+import http.client
+import json
+import random
+import socket
+import threading
+import time
+import uuid
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from decimal import Decimal
+from typing import Any
+
+# Whoever waits longer than this was forgotten.
+PATIENCE = 30.0
+# A call whose answer is given up on purpose, to be sent again with its key; one in so many.
+GIVEN_UP = 50
+
+Answer = tuple[int, dict[str, str], Any]
+
+
+class Client:
+    """One connection to the shop, made anew when it breaks."""
+
+    def __init__(self, port: int, token: str = "") -> None:
+        self.port, self.token, self.patience = port, token, PATIENCE
+        self.connection: http.client.HTTPConnection | None = None
+
+    def send(self, method: str, path: str, body: Any = None, **headers: str) -> None:
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=self.patience)
+            self.connection.connect()
+            self.connection.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        said = {"Host": "localhost"} | {name.replace("_", "-"): value for name, value in headers.items()}
+        if self.token:
+            said.setdefault("Authorization", f"JWT {self.token}")
+        content = None if body is None else json.dumps(body).encode()
+        if content is not None:
+            said["Content-Type"] = "application/json"
+        self.connection.request(method, path, content, said)
+
+    def receive(self) -> Answer:
+        assert self.connection is not None  # noqa: S101  # for the reader: it has sent
+        answer = self.connection.getresponse()
+        content = answer.read()
+        if answer.will_close:
+            self.close()
+        headers = dict(answer.getheaders())
+        is_json = "json" in headers.get("Content-Type", "")
+        return answer.status, headers, json.loads(content) if is_json else content
+
+    def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
+        """One answer. Raises OSError or HTTPException when there is none."""
+        try:
+            self.send(method, path, body, **headers)
+            return self.receive()
+        except (OSError, http.client.HTTPException):
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self.connection is not None:
+            self.connection.close()
+            self.connection = None
+
+
+@dataclass
+class Book:
+    """What the shop has said to have done, and how it said no."""
+
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    rentals: set[int] = field(default_factory=set)
+    returns: dict[int, Decimal] = field(default_factory=dict)
+    payments: dict[int, Decimal] = field(default_factory=dict)
+    counts: Counter[str] = field(default_factory=Counter)
+    wrong: list[str] = field(default_factory=list)
+
+    @property
+    def acknowledged(self) -> int:
+        return len(self.rentals) + len(self.returns) + len(self.payments)
+
+    def count(self, what: str) -> None:
+        with self.lock:
+            self.counts[what] += 1
+
+    def complain(self, what: str) -> None:
+        with self.lock:
+            self.wrong.append(what)
+
+
+class Load:
+    """Members who each rent a book, bring it back and pay for it, again and again, until told to stop.
+
+    Every call has a key, and is sent again with it until it is answered: when it gets no answer, and when it
+    is told to come again.
+    """
+
+    def __init__(
+        self, port: int, *, members: dict[int, str], staff: str, books: list[int], book: Book
+    ) -> None:
+        self.port, self.staff, self.books, self.book = port, staff, books, book
+        self.over = threading.Event()
+        self.threads = [
+            threading.Thread(target=self._live, args=(member, token), daemon=True)
+            for member, token in members.items()
+        ]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        self.over.set()
+        for thread in self.threads:
+            thread.join(timeout=60)
+        if stuck := sum(thread.is_alive() for thread in self.threads):
+            self.book.complain(f"{stuck} members still wait for an answer")
+
+    def _live(self, member: int, token: str) -> None:
+        as_member, as_staff = Client(self.port, token), Client(self.port, self.staff)
+        try:
+            while not self.over.is_set():
+                self._story(member, as_member, as_staff)
+        except Exception as problem:  # noqa: BLE001  # Whatever it is, it is told.
+            self.book.complain(f"member {member}: {problem!r}")
+
+    def _story(self, member: int, as_member: Client, as_staff: Client) -> None:
+        rental = self._done(as_member, "/api/v3/book_rentals/", {"book": random.choice(self.books)}, 201)
+        with self.book.lock:
+            if rental["ref"] in self.book.rentals:
+                self.book.wrong.append(f"rental {rental['ref']} was given twice")
+            self.book.rentals.add(rental["ref"])
+        returned = self._done(as_staff, f"/api/v3/book_rentals/{rental['ref']}/return", None, 200)
+        charge = Decimal(returned["charge"])
+        with self.book.lock:
+            self.book.returns[returned["ref"]] = charge
+        paid = {"user": member, "amount": str(charge), "method": "cash"}
+        payment = self._done(as_staff, "/api/v3/payments/", paid, 201)
+        with self.book.lock:
+            if payment["id"] in self.book.payments:
+                self.book.wrong.append(f"payment {payment['id']} was given twice")
+            self.book.payments[payment["id"]] = charge
+
+    def _done(self, client: Client, path: str, body: Any, expected: int) -> Any:
+        key = uuid.uuid4().hex
+        while True:
+            try:
+                if random.randrange(GIVEN_UP) == 0:
+                    self._give_up(client, path, body, key)
+                status, headers, answer = client.call("POST", path, body, Idempotency_Key=key)
+            except (OSError, http.client.HTTPException) as problem:
+                self.book.count(f"no answer ({type(problem).__name__})")
+                time.sleep(0.05)
+                continue
+            if status == expected:
+                self.book.count("answered again" if "Idempotency-Replayed" in headers else "answered")
+                return answer
+            if status == 503 or (status == 409 and answer["code"] == "request_in_progress"):
+                self.book.count(f"{status} {answer['code']}")
+                if not headers.get("Retry-After", "").isdigit():
+                    self.book.complain(f"{status} without Retry-After")
+                # Sooner than it says, to be in the way.
+                time.sleep(0.2)
+                continue
+            raise RuntimeError(f"{path} was answered {status}: {answer}")
+
+    def _give_up(self, client: Client, path: str, body: Any, key: str) -> None:
+        """Send, and never hear whether it was done."""
+        try:
+            client.send("POST", path, body, Idempotency_Key=key)
+            time.sleep(random.random() * 0.01)
+        finally:
+            client.close()
+        self.book.count("not listened to")
+
+
+def all_at_once(count: int, work: Callable[[int], None]) -> None:
+    """`work` by `count` threads, each with its number."""
+    threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()

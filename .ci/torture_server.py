@@ -1,0 +1,143 @@
+"""The tortured shop: its servers, and its database."""
+
+# ruff: noqa: INP001, S603  # A script beside others, not a package; what it starts is ours.
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+import psycopg2
+from stop_under_load import children
+from torture_clients import Answer, Client
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Failed(Exception):
+    """Something is not as it should be."""
+
+
+def free_port() -> int:
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return int(listener.getsockname()[1])
+
+
+class Server:
+    """gunicorn as entrypoint.sh starts it, ready when this returns."""
+
+    def __init__(self, *, workers: int = 2, arguments: str = "", ready: bool = True) -> None:
+        self.port = free_port()
+        self.log = Path(os.environ["TORTURE"]) / f"server-{self.port}.log"
+        facts = {"PORT": str(self.port), "WEB_CONCURRENCY": str(workers), "GUNICORN_CMD_ARGS": arguments}
+        # What the database had is a warning.
+        facts["LOG_LEVEL"] = "WARNING"
+        with self.log.open("wb") as log:
+            self.process = subprocess.Popen(
+                [ROOT / "entrypoint.sh", "serve"], env=os.environ | facts, stdout=log, stderr=log
+            )
+        if ready:
+            self.wait_for("/readyz", 200, seconds=30)
+
+    def ask(self, path: str, **headers: str) -> Answer | None:
+        """None when nobody answers."""
+        try:
+            return Client(self.port).call("GET", path, **headers)
+        except OSError:
+            return None
+
+    def wait_for(self, path: str, status: int, *, seconds: float) -> tuple[float, Any]:
+        """Seconds until `path` is answered with `status`, and what it says then."""
+        began = time.monotonic()
+        answer = None
+        while time.monotonic() - began < seconds:
+            answer = self.ask(path)
+            if answer is not None and answer[0] == status:
+                return time.monotonic() - began, answer[2]
+            time.sleep(0.05)
+        raise Failed(f"{path} is not {status} within {seconds} s, but {answer and answer[::2]}")
+
+    def troubles(self) -> list[str]:
+        """The lines of its log that tell of more than a request, or a refusal."""
+        lines = self.log.read_text().splitlines()
+        return [line for line in lines if not line.startswith("127.0.0.1 ") and " WARNING django" not in line]
+
+    def workers(self) -> list[int]:
+        return children(self.process.pid)
+
+    def stop(self) -> None:
+        """Told to, it ends well."""
+        self.process.terminate()
+        try:
+            status = self.process.wait(timeout=40)
+        except subprocess.TimeoutExpired:
+            self.kill()
+            raise Failed("a server that was told to stop did not") from None
+        if status:
+            raise Failed(f"a server that was told to stop exited {status}")
+
+    def kill(self) -> None:
+        for worker in self.workers() if self.process.poll() is None else []:
+            os.kill(worker, signal.SIGKILL)
+        self.process.kill()
+        self.process.wait()
+
+
+class Database:
+    """The PostgreSQL of with-postgres, to be stopped and filled."""
+
+    def __init__(self) -> None:
+        self.url = os.environ["DATABASE_URL"]
+        self.ballast = Path(os.environ["POSTGRES_FOLDER"]) / "ballast"
+
+    def control(self, *words: str) -> None:
+        # A server that it starts would hold a pipe open.
+        done = subprocess.run(
+            [os.environ["POSTGRES_CTL"], *words],
+            check=False,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        if done.returncode:
+            raise Failed(f"pg_ctl {' '.join(words)} exited {done.returncode}")
+
+    def run(self, statement: str) -> list[Any]:
+        connection = psycopg2.connect(self.url, options="-c default_transaction_read_only=off")
+        try:
+            connection.autocommit = True
+            with connection.cursor() as cursor:
+                cursor.execute(statement)
+                return cursor.fetchall() if cursor.description else []
+        finally:
+            connection.close()
+
+    def end_connections(self) -> int:
+        """How many there were, but for this one."""
+        ended = self.run(
+            "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+        return int(ended[0][0])
+
+    def fill_disk(self) -> None:
+        with self.ballast.open("wb", buffering=0) as file:
+            for size in (1 << 20, 1 << 12):
+                try:
+                    while True:
+                        file.write(b"\0" * size)
+                except OSError:
+                    continue
+
+    def empty_disk(self) -> None:
+        self.ballast.unlink(missing_ok=True)
+
+    def read_only(self, *, on: bool) -> None:
+        self.run(
+            f"ALTER SYSTEM {'SET' if on else 'RESET'} default_transaction_read_only {'TO on' if on else ''}"
+        )
+        self.run("SELECT pg_reload_conf()")
