@@ -21,6 +21,7 @@ from weakref import WeakKeyDictionary
 from django.core.exceptions import EmptyResultSet
 from django.db import connections
 from django.db.models import BooleanField, Expression, F, Field, Func, QuerySet, prefetch_related_objects
+from django.db.transaction import TransactionManagementError
 from psycopg2.extensions import AsIs
 
 _Row = TypeVar("_Row")
@@ -90,6 +91,8 @@ class Prepared(Generic[_Row]):
             return []
         compiler = copy.copy(compiled)
         compiler.connection = connection = connections[rows.db]
+        if rows.query.select_for_update and connection.get_autocommit():
+            raise TransactionManagementError("A lock ends with its transaction, and there is none.")
         sql, parameters = self._known_to(connection)
         given = [
             each.prepared(values[each.name], connection) if isinstance(each, Slot) else each
@@ -105,6 +108,13 @@ class Prepared(Generic[_Row]):
 
     def first(self, **values: Any) -> _Row | None:
         return next(iter(self(**values)), None)
+
+    def one(self, **values: Any) -> _Row:
+        """Raises DoesNotExist of the model where there is none."""
+        for row in self(**values):
+            return row
+        rows, *_more = self._compiled
+        raise rows.model.DoesNotExist
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any, str, list[Any]]:

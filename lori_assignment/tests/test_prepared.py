@@ -8,7 +8,6 @@ from unittest import skipUnless
 
 from django.db import DatabaseError, connection
 from django.db.models import BigIntegerField, CharField, Value
-from django.test import TransactionTestCase
 
 from accounts.models import User
 from books.models import Book, Copy
@@ -77,8 +76,9 @@ class ManyThreadsTest(RaceTestCase):
 
 
 @on_postgresql
-class PlanTest(TransactionTestCase):
+class PlanTest(RaceTestCase):
     def setUp(self) -> None:
+        super().setUp()
         self.told = Prepared(lambda: User.objects.filter(pk=Slot("pk", BigIntegerField())))
 
     def plans(self) -> int:
