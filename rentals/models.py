@@ -275,9 +275,7 @@ class Rental(models.Model):
                 condition=Q(returned_at=None, voided_at=None),
                 name="rental_open_by_due_date",
             ),
-            models.Index(
-                fields=["user", "ref"], condition=Q(voided_at=None), name="rental_standing_by_user"
-            ),
+            models.Index(fields=["user", "ref"], condition=Q(voided_at=None), name="rental_standing_by_user"),
             models.Index(
                 fields=["user", "returned_at", "ref"],
                 condition=Q(returned_at__isnull=False, voided_at=None),
