@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
 from accounts.turns import turns
@@ -22,9 +24,7 @@ class OwaspArgon2(Argon2PasswordHasher):
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
-        with turns.hash():
-            return super().encode(password, salt)
+        return turns.hash(partial(super().encode, password, salt))
 
     def verify(self, password: str, encoded: str) -> bool:
-        with turns.hash():
-            return super().verify(password, encoded)
+        return turns.hash(partial(super().verify, password, encoded))

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
+import sys
 import threading
 from collections.abc import Callable
 from typing import Any
-from unittest import mock
+from unittest import mock, skipUnless
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 from django.db import connection
@@ -38,37 +40,48 @@ class TurnsTest(SimpleTestCase):
     def work(self) -> None:
         with self.turns.place():
             self.begun.release()
-            with self.turns.hash():
-                self.at_work += 1
-                self.most = max(self.most, self.at_work)
-                self.go_on.wait(timeout=10)
-                self.at_work -= 1
+            self.turns.hash(self.hash)
+
+    def hash(self) -> None:
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        self.go_on.wait(timeout=10)
+        self.at_work -= 1
 
     def test_one_hashes_one_waits_and_the_next_is_told_to_come_again(self) -> None:
         threads = [in_thread(self.work) for _ in range(2)]
         for _ in threads:
             self.assertTrue(self.begun.acquire(timeout=10))
-        for way in (self.turns.place, self.turns.hash):
-            with self.assertRaises(TooMany) as told, way():
-                self.fail("There was a place.")
-            self.assertEqual(told.exception.seconds, turns.LATER_SECONDS)
+        with self.assertRaises(TooMany) as told, self.turns.place():
+            self.fail("There was a place.")
+        self.assertEqual(told.exception.seconds, turns.LATER_SECONDS)
+        with self.assertRaises(TooMany):
+            self.turns.hash(self.fail)
         self.go_on.set()
         for thread in threads:
             thread.join(timeout=10)
         self.assertEqual(self.most, 1)
-        with self.turns.place(), self.turns.hash():
-            pass
+        self.assertEqual(self.turns.hash(lambda: 7), 7)
 
     def test_whoever_has_a_place_needs_no_second(self) -> None:
         narrow = Turns(at_once=1, waiting=0)
         for _ in range(3):
-            with narrow.place(), narrow.place(), narrow.hash():
-                pass
+            with narrow.place(), narrow.place():
+                self.assertEqual(narrow.hash(lambda: 7), 7)
 
     def test_a_place_is_given_back_whatever_happens(self) -> None:
         for _ in range(5):
-            with self.assertRaises(ZeroDivisionError), self.turns.hash():
-                raise ZeroDivisionError
+            with self.assertRaises(ZeroDivisionError):
+                self.turns.hash(lambda: 1 // 0)
+
+    @skipUnless(sys.platform == "linux", "threads have a priority of their own on Linux")
+    def test_what_computes_steps_back_and_nothing_else_does(self) -> None:
+        def nice() -> int:
+            return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+        before = nice()
+        self.assertEqual(self.turns.hash(nice), max(before, turns.STEP_BACK))
+        self.assertEqual(nice(), before)
 
     def test_a_worker_has_threads_beside_them(self) -> None:
         self.assertGreaterEqual(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 2)
