@@ -13,6 +13,7 @@ from django.utils import timezone
 from accounts import attempts
 from accounts.models import User
 from accounts.security_log import note
+from accounts.turns import turns
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -27,11 +28,15 @@ class PasswordBackend(AuthenticationBackend):
     ) -> User | None:
         """The active account that is called so, by username or e-mail address, and has this password.
 
-        Raises TooMany, before any hash is computed.
+        Raises TooMany, before any hash is computed; also where others wait for theirs already.
         """
         login = (username or more.get("email") or "").strip()
         if not login or not password:
             return None
+        with turns.place():
+            return self._whose_password(request, login, password)
+
+    def _whose_password(self, request: HttpRequest | None, login: str, password: str) -> User | None:
         account = account_called(login)
         number = account.pk if account else None
         try:

@@ -52,6 +52,7 @@ class CatalogueForm(forms.Form):
 
     def __init__(self, *args: Any, facets: Facets, **options: Any) -> None:
         super().__init__(*args, **options)
+        self.facets = facets
         self.fields["search"].widget.attrs["placeholder"] = self.fields["search"].label
         here = get_language() or "en"
         languages = sorted((capfirst(name_of(code, in_language=here)), code) for code in facets.languages)

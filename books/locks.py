@@ -8,14 +8,21 @@ insert that merely refers to the row.
 
 from __future__ import annotations
 
+from django.db.models import BigIntegerField
+
 from books.models import Book, Copy
+from lori_assignment.prepared import Prepared, Slot
+
+_pk = Slot("pk", BigIntegerField())
+_books: Prepared[Book] = Prepared(lambda: Book.objects.select_for_update(no_key=True).filter(pk=_pk))
+_copies: Prepared[Copy] = Prepared(lambda: Copy.objects.select_for_update(no_key=True).filter(pk=_pk))
 
 
 def lock_book(book: Book) -> Book:
     """No copy of this book is given out, added or changed until the transaction ends."""
-    return Book.objects.select_for_update(no_key=True).get(pk=book.pk)
+    return _books.one(pk=book.pk)
 
 
 def lock_copy(copy: Copy) -> Copy:
     """Nobody else changes this copy until the transaction ends."""
-    return Copy.objects.select_for_update(no_key=True).get(pk=copy.pk)
+    return _copies.one(pk=copy.pk)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.urls import reverse
@@ -24,7 +24,7 @@ from books.models import Book, Kind
 from books.search import Found, find
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
-from rentals.availability import available_books, with_availability
+from rentals.availability import available_books, count_copies, with_availability
 from rentals.models import Hold, Rate, Rental
 from rentals.outlook import book_outlook, outlooks
 from rentals.price_lists import price_examples, rates_in_force
@@ -60,9 +60,11 @@ def home(request: HttpRequest) -> HttpResponse:
 
     found = _found(wanted)
     try:
-        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"))
+        whole = "" if kept else "catalogue"
+        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"), kept_as=whole)
     except UnknownCursor:
         return redirect(address)
+    count_copies(page.rows)
     rates = rates_in_force(at=timezone.now())
     facts = {
         "form": form,
@@ -95,7 +97,7 @@ def _address(query: QueryDict, **more: str) -> str:
 
 
 def _found(wanted: dict[str, Any]) -> Found:
-    books = with_availability(Book.objects.all())
+    books: QuerySet[Book] = Book.objects.all()
     if wanted.get("kind"):
         books = books.filter(kind=KINDS[wanted["kind"]])
     if wanted.get("language"):

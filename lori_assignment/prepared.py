@@ -19,8 +19,9 @@ from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
 
 from django.core.exceptions import EmptyResultSet
-from django.db import connections
+from django.db import NotSupportedError, connections
 from django.db.models import BooleanField, Expression, F, Field, Func, QuerySet, prefetch_related_objects
+from django.db.transaction import TransactionManagementError
 from psycopg2.extensions import AsIs
 
 _Row = TypeVar("_Row")
@@ -90,6 +91,8 @@ class Prepared(Generic[_Row]):
             return []
         compiler = copy.copy(compiled)
         compiler.connection = connection = connections[rows.db]
+        if rows.query.select_for_update and connection.get_autocommit():
+            raise TransactionManagementError("A lock ends with its transaction, and there is none.")
         sql, parameters = self._known_to(connection)
         given = [
             each.prepared(values[each.name], connection) if isinstance(each, Slot) else each
@@ -98,13 +101,26 @@ class Prepared(Generic[_Row]):
         compiler.as_sql = lambda: (sql, given)
         # What Django makes rows with. It asks the query for its compiler, and a queryset for little else.
         make_rows: Any = rows._iterable_class  # noqa: SLF001
-        found = list(make_rows(_Asked(rows, compiler)))
+        try:
+            found = list(make_rows(_Asked(rows, compiler)))
+        except NotSupportedError:
+            # A migration has changed the type of a column since, and the plan was for the one before.
+            if connection.in_atomic_block or not self._is_forgotten_by(connection):
+                raise
+            return self(**values)
         if rows._prefetch_related_lookups:  # noqa: SLF001
             prefetch_related_objects(found, *rows._prefetch_related_lookups)  # noqa: SLF001
         return found
 
     def first(self, **values: Any) -> _Row | None:
         return next(iter(self(**values)), None)
+
+    def one(self, **values: Any) -> _Row:
+        """Raises DoesNotExist of the model where there is none."""
+        for row in self(**values):
+            return row
+        rows, *_more = self._compiled
+        raise rows.model.DoesNotExist
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any, str, list[Any]]:
@@ -133,6 +149,16 @@ class Prepared(Generic[_Row]):
             names.add(self._name)
         places = f"({', '.join(['%s'] * len(slots))})" if slots else ""
         return f"EXECUTE {self._name}{places}", slots
+
+    def _is_forgotten_by(self, connection: Any) -> bool:
+        """Whether there was a plan, which is gone now."""
+        names = _plans.get(connection.connection, set())
+        if self._name not in names:
+            return False
+        with connection.wrap_database_errors, connection.connection.cursor() as cursor:
+            cursor.execute(f"DEALLOCATE {self._name}")
+        names.discard(self._name)
+        return True
 
 
 class _Asked:

@@ -46,6 +46,8 @@ _counts: Prepared[tuple[int, int, int]] = Prepared(_counts_of_some)
 
 def count_copies(books: Collection[Any]) -> None:
     """Put the two counts on each of `books`; in one query, whatever their number."""
+    if not books:
+        return
     counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
     for book in books:
         # One that is deleted at this moment has none.

@@ -15,6 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
+from lori_assignment.prepared import Prepared, Slot
 from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
@@ -70,11 +71,14 @@ class Policy(models.Model):
 
     @classmethod
     def current(cls) -> Policy:
-        return cls.objects.get(pk=1)
+        return _policies.one()
+
+
+_policies: Prepared[Policy] = Prepared(lambda: Policy.objects.filter(pk=1))
 
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):
-    def in_force(self, at: datetime) -> Self:
+    def in_force(self, at: datetime | Slot) -> Self:
         """The price list in force at `at`, alone; empty before the first one."""
         return self.filter(in_force_from__lte=at).order_by("-in_force_from")[:1]
 
@@ -271,6 +275,7 @@ class Rental(models.Model):
                 condition=Q(returned_at=None, voided_at=None),
                 name="rental_open_by_due_date",
             ),
+            models.Index(fields=["user", "ref"], condition=Q(voided_at=None), name="rental_standing_by_user"),
             models.Index(
                 fields=["user", "returned_at", "ref"],
                 condition=Q(returned_at__isnull=False, voided_at=None),

@@ -113,9 +113,9 @@ class PasswordTimeTest(SignInCase):
         for number in range(8):
             client = APIClient(REMOTE_ADDR=f"192.0.2.{number}")
             for name in names:
-                began = time.thread_time()
+                began = time.process_time()
                 client.post(TOKEN, {"username": name, "password": WRONG})
-                took[name].append(time.thread_time() - began)
+                took[name].append(time.process_time() - began)
         return [min(took[name]) for name in names]
 
     def test_an_unknown_name_takes_as_long_as_a_wrong_password(self):

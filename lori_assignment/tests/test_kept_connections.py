@@ -5,15 +5,16 @@ from __future__ import annotations
 from unittest import mock, skipUnless
 
 from django.db import OperationalError, connection
-from django.test import TransactionTestCase
 
 from accounts.models import User
+from lori_assignment.cast import RaceTestCase
 from lori_assignment.postgresql.base import DatabaseWrapper
 
 
 @skipUnless(connection.vendor == "postgresql", "SQLite has no server")
-class KeptConnectionTest(TransactionTestCase):
+class KeptConnectionTest(RaceTestCase):
     def setUp(self) -> None:
+        super().setUp()
         connection.ensure_connection()
         connection.health_check_enabled = True
         connection.health_check_done = False
@@ -29,12 +30,12 @@ class KeptConnectionTest(TransactionTestCase):
 
     def test_one_that_is_well_is_taken_without_a_question(self) -> None:
         with mock.patch("django.db.backends.postgresql.base.DatabaseWrapper.is_usable") as asked:
-            self.assertEqual(User.objects.count(), 0)
+            self.assertEqual(User.objects.count(), 4)
         asked.assert_not_called()
 
     def test_one_that_was_ended_is_made_anew_before_the_first_query(self) -> None:
         self.end_it()
-        self.assertEqual(User.objects.count(), 0)
+        self.assertEqual(User.objects.count(), 4)
 
     def test_without_the_look_the_query_fails(self) -> None:
         """The twin."""

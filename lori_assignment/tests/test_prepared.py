@@ -8,9 +8,8 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock, skipUnless
 
-from django.db import DatabaseError, connection
+from django.db import DatabaseError, NotSupportedError, connection
 from django.db.models import BigIntegerField, CharField, Value
-from django.test import TransactionTestCase
 
 from accounts.models import User
 from books.models import Book, Copy
@@ -79,8 +78,9 @@ class ManyThreadsTest(RaceTestCase):
 
 
 @on_postgresql
-class PlanTest(TransactionTestCase):
+class PlanTest(RaceTestCase):
     def setUp(self) -> None:
+        super().setUp()
         self.told = Prepared(lambda: User.objects.filter(pk=Slot("pk", BigIntegerField())))
 
     def plans(self) -> int:
@@ -132,6 +132,33 @@ class PlanTest(TransactionTestCase):
         self.addCleanup(connection.settings_dict.__setitem__, "DISABLE_SERVER_SIDE_CURSORS", False)
         self.told(pk=1)
         self.assertEqual(self.plans(), 0)
+
+    def test_is_for_all_values_alike_from_the_first_on(self) -> None:
+        connection.close()
+        self.told(pk=1)
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT generic_plans, custom_plans FROM pg_prepared_statements WHERE name = %s",
+                [self.told._name],
+            )
+            self.assertEqual(cursor.fetchone(), (1, 0))
+
+    def test_is_made_anew_when_a_migration_has_changed_a_column(self) -> None:
+        self.addCleanup(self.alter, 200)
+        for size in (201, 202):
+            before = self.told(pk=self.alice.pk)
+            self.alter(size)
+            self.assertEqual(self.told(pk=self.alice.pk), before)
+        with (
+            self.assertRaises(NotSupportedError),
+            mock.patch.object(Prepared, "_is_forgotten_by", return_value=False),
+        ):
+            self.alter(203)
+            self.told(pk=self.alice.pk)
+
+    def alter(self, size: int) -> None:
+        with connection.cursor() as cursor:
+            cursor.execute(f"ALTER TABLE accounts_user ALTER name TYPE varchar({size})")
 
     def test_what_the_database_has_against_it_is_said_as_ever(self) -> None:
         broken = Prepared(lambda: User.objects.extra(where=["no_such_column = 1"]))

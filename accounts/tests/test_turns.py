@@ -1,0 +1,118 @@
+"""A storm of sign-ins takes its turns, and leaves threads to everybody else."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+from unittest import mock, skipUnless
+
+from django.contrib.auth.hashers import Argon2PasswordHasher
+from django.db import connection
+from django.test import SimpleTestCase, override_settings
+from django.test.utils import CaptureQueriesContext
+
+from accounts import turns
+from accounts.attempts import TooMany
+from accounts.hashers import OwaspArgon2
+from accounts.models import PasswordAttempts
+from accounts.tests.case import TOKEN
+from accounts.turns import Turns
+from lori_assignment import gunicorn_conf
+from lori_assignment.cast import PASSWORD, CastTestCase
+
+
+def in_thread(call: Callable[[], Any]) -> threading.Thread:
+    thread = threading.Thread(target=call)
+    thread.start()
+    return thread
+
+
+class TurnsTest(SimpleTestCase):
+    def setUp(self) -> None:
+        self.turns = Turns(at_once=1, waiting=1)
+        self.begun, self.go_on = threading.Semaphore(0), threading.Event()
+        self.at_work = self.most = 0
+        self.addCleanup(self.go_on.set)
+
+    def work(self) -> None:
+        with self.turns.place():
+            self.begun.release()
+            self.turns.hash(self.hash)
+
+    def hash(self) -> None:
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        self.go_on.wait(timeout=10)
+        self.at_work -= 1
+
+    def test_one_hashes_one_waits_and_the_next_is_told_to_come_again(self) -> None:
+        threads = [in_thread(self.work) for _ in range(2)]
+        for _ in threads:
+            self.assertTrue(self.begun.acquire(timeout=10))
+        with self.assertRaises(TooMany) as told, self.turns.place():
+            self.fail("There was a place.")
+        self.assertEqual(told.exception.seconds, turns.LATER_SECONDS)
+        with self.assertRaises(TooMany):
+            self.turns.hash(self.fail)
+        self.go_on.set()
+        for thread in threads:
+            thread.join(timeout=10)
+        self.assertEqual(self.most, 1)
+        self.assertEqual(self.turns.hash(lambda: 7), 7)
+
+    def test_whoever_has_a_place_needs_no_second(self) -> None:
+        narrow = Turns(at_once=1, waiting=0)
+        for _ in range(3):
+            with narrow.place(), narrow.place():
+                self.assertEqual(narrow.hash(lambda: 7), 7)
+
+    def test_a_place_is_given_back_whatever_happens(self) -> None:
+        for _ in range(5):
+            with self.assertRaises(ZeroDivisionError):
+                self.turns.hash(lambda: 1 // 0)
+
+    @skipUnless(sys.platform == "linux", "threads have a priority of their own on Linux")
+    def test_what_computes_steps_back_and_nothing_else_does(self) -> None:
+        def nice() -> int:
+            return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
+
+        before = nice()
+        self.assertEqual(self.turns.hash(nice), max(before, turns.STEP_BACK))
+        self.assertEqual(nice(), before)
+
+    def test_a_worker_has_threads_beside_them(self) -> None:
+        self.assertGreaterEqual(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 2)
+
+    def test_the_hash_of_the_shop_takes_its_turn(self) -> None:
+        full = Turns(at_once=0, waiting=0)
+        with mock.patch("accounts.hashers.turns", full):
+            with self.assertRaises(TooMany):
+                OwaspArgon2().encode("x" * 8, "s" * 16)
+            with self.assertRaises(TooMany):
+                OwaspArgon2().verify("x" * 8, Argon2PasswordHasher().encode("x" * 8, "s" * 16))
+
+
+class SignInTest(CastTestCase):
+    def setUp(self) -> None:
+        patch = mock.patch("accounts.backends.turns", Turns(at_once=0, waiting=0))
+        patch.start()
+        self.addCleanup(patch.stop)
+
+    def test_over_the_api_it_is_429_for_a_second_and_nobody_is_looked_up(self) -> None:
+        with CaptureQueriesContext(connection) as asked:
+            answer = self.client.post(TOKEN, {"username": "alice", "password": PASSWORD})
+        self.assertEqual((answer.status_code, answer.headers["Retry-After"]), (429, "1"))
+        self.assertEqual(answer.json()["code"], "throttled")
+        self.assertNotIn("account", " ".join(query["sql"] for query in asked))
+
+    @override_settings(RATE_LIMITS="on")
+    def test_it_counts_for_no_attempt(self) -> None:
+        self.client.post(TOKEN, {"username": "alice", "password": PASSWORD})
+        self.assertFalse(PasswordAttempts.objects.exists())
+
+    def test_on_the_web_it_is_said_on_the_page(self) -> None:
+        answer = self.client.post("/user/login/", {"login": "alice", "password": PASSWORD})
+        self.assertEqual((answer.status_code, answer.headers["Retry-After"]), (429, "1"))

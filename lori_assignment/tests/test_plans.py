@@ -1,0 +1,133 @@
+"""How PostgreSQL would find what the hot calls ask for, were the tables large: by indexes, all of it.
+
+The tables of a test are small, and a scan of one is right there. So scans are made dear here, as size makes
+them: what is scanned all the same has no index that leads to it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from unittest import skipUnless
+
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from accounts import tokens
+from accounts.models import User
+from books.stock import add_book
+from lori_assignment.cast import CastTestCase
+from rentals.models import Rental
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+
+# Those that grow with the shop.
+LARGE = (
+    *("books_book", "books_copy", "rentals_rental", "rentals_hold", "rentals_ledgerentry"),
+    *("accounts_user", "accounts_tokenfamily", "django_session"),
+)
+SCAN = re.compile(rf"Seq Scan on ({'|'.join(LARGE)})\b")
+
+
+@skipUnless(connection.vendor == "postgresql", "the plans are PostgreSQL's")
+class PlanTest(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        now = timezone.now()
+        cls.book = add_book(
+            name="Emma", author="Jane Austen", isbn="9780141439587", language="en", published=1815
+        )
+        rental = rent_book(member=cls.alice, book=cls.book, at=now, now=now)
+        return_rental(rental=rental, at=now, actor=cls.carol, now=now)
+        cls.rental = rent_book(member=cls.alice, book=cls.book, at=now, now=now)
+        place_hold(member=cls.bob, book=cls.book, at=now)
+
+    book: Any
+    rental: Rental
+
+    def by_token(self, user: User) -> Client:
+        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+
+    @contextmanager
+    def scans_are_dear(self) -> Iterator[None]:
+        with connection.cursor() as cursor:
+            cursor.execute("SET LOCAL enable_seqscan = off")
+            # Those that were made before.
+            cursor.execute("DISCARD PLANS")
+            yield
+            cursor.execute("SET LOCAL enable_seqscan = on")
+            cursor.execute("DISCARD PLANS")
+
+    def plans(self, client: Client, path: str) -> str:
+        """Of all that a call asks for."""
+        with CaptureQueriesContext(connection) as asked:
+            answer = client.get(path)
+        self.assertEqual(answer.status_code, 200, path)
+        plans = []
+        with self.scans_are_dear(), connection.cursor() as cursor:
+            for query in asked:
+                if not query["sql"].startswith(("SELECT", "EXECUTE", "WITH", "\nWITH")):
+                    continue
+                cursor.execute("EXPLAIN " + query["sql"].replace("%", "%%"), [])
+                plans += [line for (line,) in cursor.fetchall()]
+        self.assertTrue(plans)
+        return "\n".join(plans)
+
+    def assert_no_scans(self, client: Client, paths: list[str]) -> None:
+        for path in paths:
+            with self.subTest(path=path):
+                plan = self.plans(client, path)
+                self.assertIsNone(SCAN.search(plan), plan)
+
+    def test_the_catalogues(self) -> None:
+        first = self.client.get("/api/v3/books/?page_size=1").json()
+        self.assertIsNone(first["next"])
+        narrowed = ["", "ordering=name", "ordering=-author", "ordering=-published", "book_type=1"]
+        narrowed += ["language=en", "decade=1810", "available=true", "search=emma", "search=9780141439587"]
+        self.assert_no_scans(self.by_token(self.alice), [f"/api/v3/books/?{query}" for query in narrowed])
+        self.assert_no_scans(
+            self.by_token(self.alice),
+            [f"/api/v3/books/?ordering={order}&cursor={cursor}" for order, cursor in self.places()],
+        )
+        browser = Client()
+        browser.force_login(self.alice)
+        self.assert_no_scans(browser, ["/home", "/home?search=emma", f"/books/{self.book.pk}/"])
+
+    def places(self) -> Iterator[tuple[str, str]]:
+        """Where the second page begins, in each order."""
+        add_book(name="Persuasion")
+        for order in ("id", "-id", "name", "author", "-published"):
+            page = self.client.get(f"/api/v3/books/?page_size=1&ordering={order}").json()
+            yield order, page["next"].partition("cursor=")[2].partition("&")[0]
+
+    def test_a_members_own(self) -> None:
+        mine = self.alice.pk
+        paths = [f"books/{self.book.pk}", "book_rentals/", f"book_rentals/{self.rental.ref}"]
+        paths += [f"book_rentals/users/{what}{mine}" for what in ("", "balance/", "statement/")]
+        paths += ["holds/", "payments/", f"accounts/{mine}", "book_rentals/?status=2"]
+        self.assert_no_scans(self.by_token(self.alice), [f"/api/v3/{path}" for path in paths])
+
+    def test_what_the_desk_asks_for(self) -> None:
+        mine, book = self.alice.pk, self.book.pk
+        paths = ["book_rentals/", "book_rentals/?overdue=true", f"book_rentals/?user={mine}"]
+        paths += [f"book_rentals/?book={book}", f"copies/?book={book}", "copies/", "accounts/", "holds/"]
+        self.assert_no_scans(self.by_token(self.carol), [f"/api/v3/{path}" for path in paths])
+
+    def test_a_members_rentals_come_in_their_order_and_are_not_sorted(self) -> None:
+        plan = self.plans(self.by_token(self.alice), "/api/v3/book_rentals/")
+        self.assertIn("rental_standing_by_user", plan)
+        self.assertNotIn("Sort", plan)
+
+    def test_a_scan_is_seen_where_an_index_is_gone(self) -> None:
+        """The twin."""
+        path = f"/api/v3/books/{self.book.pk}"
+        self.assertIsNone(SCAN.search(self.plans(self.client, path)))
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+            cursor.execute("DROP INDEX books_copy_book_id_1150bb3f")
+        self.assertIsNotNone(SCAN.search(self.plans(self.client, path)))
