@@ -22,10 +22,9 @@ class Verdict(NamedTuple):
 
 def ratio(cases: Mapping[str, Any], one: str, other: str) -> float | None:
     """The rate of one case by that of another, the median of what each round says; None without both."""
-    if one not in cases or other not in cases:
-        return None
-    rounds = zip(cases[one]["rounds"], cases[other]["rounds"], strict=False)
-    return median(this["rate"] / that["rate"] for this, that in rounds)
+    sides = [cases.get(name, {}).get("rounds", []) for name in (one, other)]
+    ratios = [this["rate"] / that["rate"] for this, that in zip(*sides, strict=False)]
+    return median(ratios) if ratios else None
 
 
 def verdict(target: Target, cases: Mapping[str, Any], *, quick: bool) -> Verdict | None:
@@ -75,9 +74,9 @@ def measured_table(results: Results) -> str:
     rows = [
         [
             name,
-            f"{case['rate']:,.0f}",
-            f"{case['p50_ms']:.1f}",
-            f"{case['p99_ms']:.1f}",
+            "failed" if "failed" in case else _number(case, "rate"),
+            _number(case, "p50_ms", ".1f"),
+            _number(case, "p99_ms", ".1f"),
             _number(case, "server_us"),
             _number(case, "database_us"),
             _number(case, "database_ms", ".2f"),
@@ -111,6 +110,12 @@ def verdict_table(results: Results) -> str:
     return table(["case", "measured", "floor" if results["quick"] else "target", "met"], rows)
 
 
+def failures(results: Results) -> str:
+    """Why there is no figure, where there is none."""
+    found = [f"{name}: {case['failed']}" for name, case in results["cases"].items() if "failed" in case]
+    return "\n".join(found) or "No case failed."
+
+
 def whole(results: Results) -> str:
     machine = results["machine"]
     return "\n\n".join(
@@ -119,6 +124,7 @@ def whole(results: Results) -> str:
             + ", ".join(f"{name} {version}" for name, version in machine["versions"].items()),
             f"small: {results['sizes']['small']}; large: {results['sizes']['large']}",
             measured_table(results),
+            failures(results),
             servers_table(results),
             verdict_table(results),
         ]

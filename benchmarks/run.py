@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalogue, renting, report
-from benchmarks.measure import Database, Probe, line, take_turns
+from benchmarks.measure import Database, Failed, Probe, line, take_turns
 from benchmarks.people import sign_in_page
 from benchmarks.processes import Server, all_stopped, free_port, memory
 from benchmarks.shops import ROOT, Shop
@@ -235,8 +235,12 @@ class Bench:
         ]
         for step in steps:
             begun = time.monotonic()
-            step()
-            print(f"{time.monotonic() - begun:5.0f} s  {step.__name__.replace('_', ' ')}", file=sys.stderr)
+            name = step.__name__.replace("_", " ")
+            try:
+                step()
+            except Failed as failure:
+                self.cases[name] = {"failed": str(failure), "rounds": []}
+            print(f"{time.monotonic() - begun:5.0f} s  {name}", file=sys.stderr)
 
     def results(self) -> dict[str, Any]:
         return {

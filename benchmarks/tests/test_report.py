@@ -6,7 +6,7 @@ from typing import Any
 from unittest import TestCase
 
 from benchmarks.compare import comparison
-from benchmarks.report import ratio, verdict, verdict_table, verdicts
+from benchmarks.report import failures, measured_table, ratio, verdict, verdict_table, verdicts
 from benchmarks.targets import TARGETS, Faster, Slower, Within
 
 FASTER = Faster("ours", "theirs", at_least=2, floor=0.5)
@@ -58,6 +58,13 @@ class VerdictTest(TestCase):
             found = verdict(target, {}, quick=False)
             self.assertIsNone(found and found.met)
             self.assertIsNotNone(found)
+
+    def test_what_failed_is_not_met_and_says_why(self) -> None:
+        cases = {"ours": {"failed": "GET /home: of 9 answers 9 refuse.", "rounds": []}, "theirs": case(100)}
+        found = verdict(FASTER, cases, quick=False)
+        self.assertIsNone(found and found.met)
+        self.assertIn("9 refuse", failures({"cases": cases}))
+        self.assertIn("failed", measured_table({"cases": cases}))
 
     def test_the_table_says_which_is_missed(self) -> None:
         self.assertIn("NO", verdict_table(results(ours=1)))
