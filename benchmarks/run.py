@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks import catalogue, renting, report
-from benchmarks.measure import Database, Failed, Probe, line, take_turns
+from benchmarks.measure import Database, Failed, Probe, drive, line, take_turns
 from benchmarks.people import sign_in_page
 from benchmarks.processes import Server, all_stopped, free_port, memory
 from benchmarks.shops import ROOT, Shop
@@ -93,6 +93,12 @@ class Bench:
         self.stock = self._serve("stock DRF", self._gunicorn("stock_drf.wsgi"), self.small)
         self.asyncpg = self._serve("FastAPI, asyncpg", self._uvicorn("fastapi_asyncpg"), self.small)
         self.sqlalchemy = self._serve("FastAPI, SQLAlchemy", self._uvicorn("fastapi_sqlalchemy"), self.small)
+        # The first requests of each thread and connection are slower.
+        token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
+        for server in self.servers.values():
+            path = "/api/v3/books/" if server in (self.shop, self.shop_large) else "/books/"
+            word = of_large if server is self.shop_large else token
+            drive(server, [line(path, token=word)], self.database, seconds=1)
 
     def _serve(self, name: str, command: list[str], shop: Shop) -> Server:
         port = free_port()
