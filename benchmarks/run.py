@@ -210,15 +210,19 @@ class Bench:
         cookie, cookie_of_large = (
             sign_in_page(server.port, "staff") for server in (self.shop, self.shop_large)
         )
+        pages = []
         for name, path in {
             "page of all rentals": "/admin/rentals/rental/",
             "page of overdue": "/admin/rentals/rental/?state=overdue",
         }.items():
-            probes += [
+            pages += [
                 self.of_small(name, path, cookie=cookie),
                 self.of_large(f"{name}: large", path, cookie=cookie_of_large),
             ]
-        self.in_turns(*probes)
+        for page in pages:
+            # The desk has no more.
+            page.connections = 4
+        self.in_turns(*probes, *pages)
 
     def rent(self) -> None:
         self.cases |= renting.different_books(
