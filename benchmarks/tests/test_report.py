@@ -46,6 +46,14 @@ class VerdictTest(TestCase):
             found = verdict(FASTER, {"ours": case(rate), "theirs": case(100)}, quick=True)
             self.assertEqual(found and found.met, met)
 
+    def test_quick_misses_what_every_round_misses(self) -> None:
+        for rates, met in (((60, 10), True), ((40, 30), False)):
+            cases = {"ours": case(*rates), "theirs": case(100, 100)}
+            cases |= {"small": cases["theirs"], "large": case(*(rate * 2 / 3 for rate in rates))}
+            for target in (FASTER, SLOWER):
+                found = verdict(target, cases, quick=True)
+                self.assertEqual(found and found.met, met, target)
+
     def test_quick_asks_for_no_absolute_figure(self) -> None:
         limit = Within("ours", "p99_ms", below=500)
         cases = {"ours": case(1, p99_ms=501)}
