@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-# PERFORMANCE figures of one machine, requests a second: the first service, and stock REST framework in the
-# same run, which is the only thing that carries over to another machine.
+# Requests a second, measured once on one machine: the first service, and stock REST framework beside it.
+# Their ratio is what carries over to another machine.
 FIRST_SERVICE, STOCK_THEN = 144, 464
 TEN_TIMES_THE_FIRST = round(10 * FIRST_SERVICE / STOCK_THEN, 2)
 
