@@ -26,7 +26,7 @@ class Failed(Exception):
 
 
 # So many seconds are waited for an answer.
-LONGEST = 60
+LONGEST = 20
 
 
 def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
@@ -71,8 +71,8 @@ class Database:
             time.sleep(0.1)
         raise SystemExit("The database does not come to rest.")
 
-    def statements_of(self, act: Callable[[], Any]) -> list[str]:
-        """What is asked of the server, by whomever, while `act` runs."""
+    def statements_of(self, act: Callable[[], Any]) -> tuple[list[str], list[str]]:
+        """What is asked of the server while `act` runs; and how what is executed was prepared."""
         log = self.folder.parent / "server.log"
         self._log("all")
         start = log.stat().st_size
@@ -82,11 +82,12 @@ class Database:
         finally:
             self._log("none")
         text = log.read_bytes()[start:].decode()
-        return [
-            re.sub(r"\n\t", "\n", found)
-            for found in re.findall(r"LOG:  statement: (.*(?:\n\t.*)*)", text)
-            if "pg_reload_conf" not in found and "ALTER SYSTEM" not in found
-        ]
+        asked, prepared = (
+            [found.replace("\n\t", "\n") for found in re.findall(rf"{kind}: (.*(?:\n\t.*)*)", text)]
+            for kind in ("LOG:  statement", "DETAIL:  prepare")
+        )
+        ours = ("pg_reload_conf", "ALTER SYSTEM", "PREPARE ")
+        return [one for one in asked if not any(word in one for word in ours)], sorted(set(prepared))
 
     def _log(self, what: str) -> None:
         self.ask(f"ALTER SYSTEM SET log_statement = '{what}'")

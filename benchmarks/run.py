@@ -250,7 +250,7 @@ class Bench:
                 step()
             except Failed as failure:
                 self.cases[name] = {"failed": str(failure), "rounds": []}
-            print(f"{time.monotonic() - begun:5.0f} s  {name}", file=sys.stderr)
+            print(f"{time.monotonic() - begun:5.0f} s  {name}", file=sys.stderr, flush=True)
 
     def results(self) -> dict[str, Any]:
         return {
