@@ -300,6 +300,7 @@ def main() -> None:
     parser.add_argument("--books", type=int, help="of the large shop")
     parser.add_argument("--rentals", type=int, help="of the large shop")
     parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k; without it books are made up")
+    parser.add_argument("--seconds", type=int, help="of each case in each round")
     parser.add_argument(
         "--only", nargs="+", help="steps, such as search and staff; nothing is held to a target"
     )
@@ -310,6 +311,7 @@ def main() -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
     with all_stopped() as servers:
         bench = Bench(quick=asked.quick, sizes=(small, large), catalogue=asked.catalogue, servers=servers)
+        bench.seconds = asked.seconds or bench.seconds
         bench.start()
         if asked.only:
             for step in asked.only:
