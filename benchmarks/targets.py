@@ -1,10 +1,10 @@
 """What is asked of each case, in one place.
 
-Every target is a ratio within one run, of rounds that took turns, so that a busy or a small machine makes no
-difference. `at_least` and `at_most` are what `make bench` holds the shop to. `floor` (or `ceiling`) is what
-`make bench-quick` holds it to: what the code reaches today with room for a noisy machine, so that a change
-that loses it is seen. Raise it when the shop has grown faster; a floor beyond its target is a mistake, and a
-test says so.
+Every target is a ratio within one run, of rounds that took turns, so that a busy or a small machine makes
+less of a difference. `at_least` and `at_most` are what `make bench` holds the shop to. `floor` (or
+`ceiling`) is what `make bench-quick` holds it to: what the code reaches today with room for a noisy
+machine, so that a change that loses it is seen. Raise it when the shop has grown faster; a floor beyond its
+target is a mistake, and a test says so.
 """
 
 from __future__ import annotations
@@ -70,8 +70,9 @@ TARGETS: tuple[Target, ...] = (
     Within("search, misspelt: large", "database_ms", below=50),
     Slower("all rentals: large", "all rentals", at_most=2, ceiling=3),
     Slower("overdue: large", "overdue", at_most=2, ceiling=3),
-    Slower("page of all rentals: large", "page of all rentals", at_most=2, ceiling=10),
-    Slower("page of overdue: large", "page of overdue", at_most=2, ceiling=10),
+    # Each takes too long to be asked for in CI.
+    Slower("page of all rentals: large", "page of all rentals", at_most=2),
+    Slower("page of overdue: large", "page of overdue", at_most=2),
     Faster("/home, signed in", "catalogue, token", at_least=0.5, floor=0.1),
     Faster(
         "catalogue, token: in a storm of sign-ins",
