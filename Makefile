@@ -80,7 +80,7 @@ BENCH := POSTGRES_OPTIONS="-c shared_buffers=1GB -c wal_level=minimal -c max_wal
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_planning=on" \
     .ci/with-postgres $(BIN)/python -m benchmarks.run
 
-bench: $(VENV)/ready-bench ## Measure the shop beside what people would write instead (wants wrk; half an hour)
+bench: $(VENV)/ready-bench ## Measure the shop beside what people would write instead (wants wrk; takes a while)
 	@mkdir -p var/bench
 	@POSTGRES_FOLDER=var/bench/postgres $(BENCH) $(ARGS)
 

@@ -70,6 +70,8 @@ def fill(size: Size, *, source: list[catalogue.Row], at: datetime) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'; SET jit = off")
+        # A shop's size is no reason to give up.
+        cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         with transaction.atomic():
             load(cursor, size, source=source, at=at, done=done)
         cursor.execute("VACUUM (FREEZE, ANALYZE)")

@@ -15,12 +15,18 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks.processes import Server, cpu_seconds, memory
+from benchmarks.processes import Server, cpu_seconds
 
 LUA = Path(__file__).with_name("load.lua")
 Round = dict[str, Any]
+
+
+class Failed(Exception):
+    """An answer is none, or a refusal."""
+
+
 # So many seconds are waited for an answer.
-LONGEST = 60
+LONGEST = 20
 
 
 def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
@@ -65,8 +71,8 @@ class Database:
             time.sleep(0.1)
         raise SystemExit("The database does not come to rest.")
 
-    def statements_of(self, act: Callable[[], Any]) -> list[str]:
-        """What is asked of the server, by whomever, while `act` runs."""
+    def statements_of(self, act: Callable[[], Any]) -> tuple[list[str], list[str]]:
+        """What is asked of the server while `act` runs; and how what is executed was prepared."""
         log = self.folder.parent / "server.log"
         self._log("all")
         start = log.stat().st_size
@@ -76,11 +82,12 @@ class Database:
         finally:
             self._log("none")
         text = log.read_bytes()[start:].decode()
-        return [
-            re.sub(r"\n\t", "\n", found)
-            for found in re.findall(r"LOG:  statement: (.*(?:\n\t.*)*)", text)
-            if "pg_reload_conf" not in found and "ALTER SYSTEM" not in found
-        ]
+        asked, prepared = (
+            [found.replace("\n\t", "\n") for found in re.findall(rf"{kind}: (.*(?:\n\t.*)*)", text)]
+            for kind in ("LOG:  statement", "DETAIL:  prepare")
+        )
+        ours = ("pg_reload_conf", "ALTER SYSTEM", "PREPARE ")
+        return [one for one in asked if not any(word in one for word in ours)], sorted(set(prepared))
 
     def _log(self, what: str) -> None:
         self.ask(f"ALTER SYSTEM SET log_statement = '{what}'")
@@ -99,9 +106,23 @@ class Probe:
     database: str = ""
     rounds: list[Round] = field(default_factory=list)
     alone: Round = field(default_factory=dict)
+    failed: str = ""
 
     def result(self) -> dict[str, Any]:
+        if self.failed:
+            return {"failed": self.failed, "rounds": []}
         return {**summed_up(self.rounds), **self.alone, "rounds": self.rounds}
+
+    def turn(self, database: Database, *, seconds: int) -> None:
+        """One round, unless one has failed."""
+        if self.failed:
+            return
+        try:
+            found = drive(self.server, self.lines, database, seconds=seconds, connections=self.connections)
+        except Failed as failure:
+            self.failed = str(failure)
+        else:
+            self.rounds.append(found)
 
 
 def summed_up(rounds: Sequence[Round]) -> dict[str, Any]:
@@ -114,7 +135,7 @@ def drive(
 ) -> Round:
     """Send `lines` again and again for so long, or until there is an answer.
 
-    Raises SystemExit when one is none, or refuses.
+    Raises Failed when one is none, or refuses.
     """
     database.wait_until_idle()
     before = cpu_seconds(server.pid), cpu_seconds(database.pid)
@@ -123,8 +144,10 @@ def drive(
         return drive(server, lines, database, seconds=seconds * 4, connections=connections)
     used = cpu_seconds(server.pid) - before[0], cpu_seconds(database.pid) - before[1]
     if told["refused"] or told["broken"] or not told["requests"]:
-        raise SystemExit(
-            f"{lines[0]!r}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke."
+        # The words of the request that are no secret.
+        asked = " ".join(lines[0].split("\t")[:2])
+        raise Failed(
+            f"{asked}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke."
         )
     return {
         "requests": told["requests"],
@@ -185,27 +208,13 @@ def take_turns(
 ) -> None:
     """Measure all of them, each once a round, so that the machine's drift is everybody's."""
     for probe in probes:
+        if quick:
+            break
         # The first requests of each thread and connection are slower.
-        drive(probe.server, probe.lines, database, seconds=1, connections=probe.connections)
-        if probe.database and not quick:
+        probe.turn(database, seconds=1)
+        probe.rounds.clear()
+        if probe.database and not probe.failed:
             probe.alone = alone(probe, database)
     for _ in range(rounds):
         for probe in probes:
-            probe.rounds.append(
-                drive(probe.server, probe.lines, database, seconds=seconds, connections=probe.connections)
-            )
-
-
-__all__ = [
-    "Database",
-    "Probe",
-    "Round",
-    "alone",
-    "drive",
-    "line",
-    "memory",
-    "run_wrk",
-    "summed_up",
-    "take_turns",
-    "wrk",
-]
+            probe.turn(database, seconds=seconds)

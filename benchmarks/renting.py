@@ -14,7 +14,7 @@ from pathlib import Path
 from threading import Barrier, Thread
 from typing import Any
 
-from benchmarks.measure import Database, Round, drive, line, summed_up
+from benchmarks.measure import Database, Failed, Round, drive, line, summed_up
 from benchmarks.processes import Server, cpu_seconds
 from benchmarks.shops import Renter, Shop
 
@@ -47,7 +47,7 @@ def different_books(
         made, told = _forget(shop, last), ours[-1]["requests"]
         # What was under way when the time was up is made and not told.
         if not told <= made <= told + 32:
-            raise SystemExit(f"{told} rentals were answered and {made} made.")
+            raise Failed(f"{told} rentals were answered and {made} made.")
         theirs.append(_pgbench(script, shop, database))
         shop.forget_since(last)
     return {
@@ -72,16 +72,20 @@ def _script(shop: Shop, server: Server, database: Database, renter: Renter, toke
     def rent() -> None:
         status, answer = _post(server, tokens[renter.member], renter.book)
         if status != 201:
-            raise SystemExit(f"Renting answers {status}: {answer}")
+            raise Failed(f"Renting answers {status}: {answer}")
         answers.append(answer)
 
-    statements = database.statements_of(rent)
+    statements, prepared = database.statements_of(rent)
     first = shop.renters[0]
     names = {str(renter.member): ":member", str(renter.book): ":book", str(renter.copy): ":copy"}
     names[str(answers[0]["ref"])] = ":ref"
     lines = [
         # Each client takes every so many of the renters, one after the other.
         "\\set n :n + 1",
+        # What the shop's connections have prepared, each client has to prepare too, once.
+        "\\if :n = 1",
+        *(f"{text.rstrip('; ')};" for text in prepared),
+        "\\endif",
         f"\\set place :n * {CLIENTS} + :client_id",
         f"\\set member {first.member} + :place",
         f"\\set book {first.book} + :place",
@@ -95,7 +99,7 @@ def _script(shop: Shop, server: Server, database: Database, renter: Renter, toke
         lines.append(f"{written} \\gset" if makes else f"{written};")
     text = "\n".join(lines) + "\n"
     if not all(name in text for name in (":member", ":book", ":copy", "\\gset")):
-        raise SystemExit(f"These are not the statements of a rental:\n{text}")
+        raise Failed(f"These are not the statements of a rental:\n{text}")
     return text
 
 
@@ -127,7 +131,7 @@ def _pgbench(script: str, shop: Shop, database: Database) -> Round:
             )
     found = re.search(r"^tps = ([0-9.]+)", done.stdout, re.MULTILINE)
     if done.returncode or found is None or len(took) != turns * CLIENTS:
-        raise SystemExit(f"pgbench: {done.stdout}{done.stderr}\n{script}")
+        raise Failed(f"pgbench: {done.stdout}{done.stderr}\n{script}")
     return {
         "rate": float(found[1]),
         "p50_ms": took[len(took) // 2] / 1000,
@@ -151,7 +155,7 @@ def _ask(connection: HTTPConnection, token: str, book: int) -> tuple[int, dict[s
 def one_book(shop: Shop, server: Server, *, trials: int) -> dict[str, Any]:
     """Fifty members want one book at the same moment: as many get it as there are copies, and all an answer.
 
-    Raises SystemExit where a copy was lent twice or not at all, or the database had to end a deadlock.
+    Raises Failed where a copy was lent twice or not at all, or the database had to end a deadlock.
     """
     book = shop.crowded_book()
     [[copies]] = shop.ask("SELECT count(*) FROM books_copy WHERE book_id = %s", book)
@@ -167,11 +171,11 @@ def one_book(shop: Shop, server: Server, *, trials: int) -> dict[str, Any]:
         spent += time.monotonic() - begun
         statuses = Counter(status for status, _ in answers)
         if statuses != {201: copies, 409: AT_ONCE - copies} or shop.open_rentals_since(last) != copies:
-            raise SystemExit(f"Of {copies} copies and {AT_ONCE} members: {dict(statuses)}.")
+            raise Failed(f"Of {copies} copies and {AT_ONCE} members: {dict(statuses)}.")
         took += [seconds for _, seconds in answers]
         shop.forget_since(last)
     if _deadlocks(shop) != deadlocks:
-        raise SystemExit("There was a deadlock.")
+        raise Failed("There was a deadlock.")
     took.sort()
     result = {
         "rate": len(took) / spent,

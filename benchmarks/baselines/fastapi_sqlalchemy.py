@@ -87,7 +87,10 @@ async def caller(
 ) -> User:
     try:
         claims = jwt.decode(
-            authorization.split(" ")[1], os.environ["TOKEN_SIGNING_KEY"], algorithms=["HS256"]
+            authorization.split(" ")[1],
+            os.environ["TOKEN_SIGNING_KEY"],
+            algorithms=["HS256"],
+            audience=os.environ["SITE_URL"],
         )
     except (jwt.InvalidTokenError, IndexError) as error:
         raise HTTPException(401) from error

@@ -26,7 +26,11 @@ MIDDLEWARE = [
 AUTH_USER_MODEL = "stock_drf.User"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 USE_TZ = True
-SIMPLE_JWT = {"SIGNING_KEY": os.environ["TOKEN_SIGNING_KEY"], "AUTH_HEADER_TYPES": ("JWT",)}
+SIMPLE_JWT = {
+    "SIGNING_KEY": os.environ["TOKEN_SIGNING_KEY"],
+    "AUDIENCE": os.environ["SITE_URL"],
+    "AUTH_HEADER_TYPES": ("JWT",),
+}
 REST_FRAMEWORK = {
     "DEFAULT_AUTHENTICATION_CLASSES": ["rest_framework_simplejwt.authentication.JWTAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticatedOrReadOnly"],
