@@ -6,11 +6,13 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 SITE := http://localhost:$(PORT)
+EXAMPLES ?= 100
+SEED ?= 1
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare torture
+.PHONY: image-lab format clean bench bench-quick bench-compare torture fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -105,6 +107,10 @@ audit: $(VENV)/ready-dev ## Look for unsafe code, licences, committed secrets, m
 
 messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
 	@.ci/messages
+
+fuzz: $(VENV)/ready-dev ## Send hostile calls to all of the API, for minutes (EXAMPLES=... SEED=...)
+	HOSTILE_PAGES=all $(BIN)/python manage.py test lori_assignment.tests.test_hostile_pages
+	.ci/fuzz --deep --examples $(EXAMPLES) --seed $(SEED)
 
 # What the deployment is made of, as far as it can be said without AWS, a cluster or Docker. The first takes
 # some minutes and wants terraform and kubectl, the second wants root on Debian too.

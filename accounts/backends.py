@@ -15,6 +15,9 @@ from accounts.models import User
 from accounts.security_log import note
 from accounts.turns import turns
 
+# Of an e-mail address; a username is shorter.
+LONGEST_LOGIN = 254
+
 
 class PasswordBackend(AuthenticationBackend):
     """In place of Django's and allauth's, which compute a hash each, and count after it or not at all."""
@@ -60,6 +63,9 @@ class PasswordBackend(AuthenticationBackend):
 def account_called(login: str) -> User | None:
     """By its username, which has no @, or by its e-mail address: in any case, and in as many queries
     whether there is one or not."""
+    if len(login) > LONGEST_LOGIN:
+        # SQLite does not look for a text of 50,000 signs.
+        return None
     if "@" not in login:
         return User.objects.filter(username__iexact=login).first()
     confirmed = EmailAddress.objects.filter(email=login.lower(), verified=True).select_related("user").first()

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import functools
+import re
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from django.conf import settings
 from django.contrib import admin, messages
+from django.contrib.admin.options import TO_FIELD_VAR
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.exceptions import BadRequest
 from django.db import transaction
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
@@ -18,6 +23,34 @@ from lori_assignment.work import unit_of_work
 
 admin.site.site_header = admin.site.site_title = settings.SITE_NAME
 admin.site.index_title = gettext_lazy("Administration")
+
+View = Callable[..., HttpResponse]
+
+
+def _strictly(wrap: Callable[..., View]) -> Callable[..., View]:
+    """What Django's own pages end in a 500 for is 400: an empty `_to_field`, which they take for the name of
+    a field, a NUL in what is searched for to choose from, and a number beyond those of SQLite."""
+
+    def admin_view(view: View, cacheable: bool = False) -> View:
+        page = wrap(view, cacheable)
+
+        @functools.wraps(page)
+        def strict(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
+            if "" in (request.GET.get(TO_FIELD_VAR), request.POST.get(TO_FIELD_VAR)):
+                raise BadRequest("An empty _to_field.")
+            if "\x00" in request.GET.get("term", ""):
+                raise BadRequest("A NUL in a term.")
+            try:
+                return page(request, *args, **kwargs)
+            except OverflowError:
+                raise BadRequest("A number is too large.") from None
+
+        return strict
+
+    return admin_view
+
+
+admin.site.admin_view = _strictly(admin.site.admin_view)  # type: ignore[method-assign,assignment]
 
 
 def _page(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
@@ -48,11 +81,23 @@ class ForStaff:
         return self.has_module_permission(request)
 
 
+class KnownChoice(AutocompleteSelect):
+    """Django's own looks up what was sent, to show it again, and crashes on what is no id."""
+
+    def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> Any:
+        return super().optgroups(name, [key for key in value if re.fullmatch("[0-9]{1,18}", key)], attr)
+
+
 class ShopAdmin(ForStaff, admin.ModelAdmin):
     """Rows that domain functions change: where one refuses, that is a message and not a crash.
 
     The forms ask first; this is for what has become wrong between the asking and the saving.
     """
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options["widget"] = KnownChoice(db_field, self.admin_site, using=options.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **options)
 
     def changeform_view(
         self,

@@ -96,7 +96,8 @@ def page_of(
     page = (kept_as and _kept.get(key)) or Prepared(make, kept=bool(kept_as))
     try:
         found = page(**{f"place_{name}": value for name, value in place}, **values)
-    except (ValueError, TypeError, ValidationError):
+    except (ValueError, TypeError, OverflowError, ValidationError):
+        # The third: a time at the end of all times is beyond it in another time zone.
         raise UnknownCursor from None
     if kept_as:
         _kept[key] = page

@@ -15,6 +15,7 @@ import sys
 import time
 from datetime import UTC, datetime, timedelta
 from typing import Any
+from urllib.parse import unquote_to_bytes
 
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
@@ -121,8 +122,9 @@ class AccessLog(Logger):
                     handler.setStream(sys.stdout)
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        # WSGI hands bytes on as if they were Latin-1.
-        path = str(environ.get("PATH_INFO", "")).encode("latin-1").decode(errors="replace")
+        # Not PATH_INFO, in whose place Django may have put what it read there.
+        asked = str(environ.get("RAW_URI", "")).partition("?")[0]
+        path = unquote_to_bytes(asked).decode(errors="replace")
         status = int(str(resp.status).split(maxsplit=1)[0])
         if status < 400 and path.removesuffix("/") in QUIET:
             return

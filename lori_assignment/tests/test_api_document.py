@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import re
 from functools import cached_property
 from typing import Any
+from unittest import mock
 
 import yaml
 from django.test import TestCase
@@ -12,9 +14,13 @@ from jsonschema import Draft4Validator
 from openapi_spec_validator import OpenAPIV2SpecValidator
 from swagger_spec_validator.validator20 import validate_spec
 
+from books.catalogue import ORDERS
+from books.models import Copy
 from books.stock import add_book
 from lori_assignment import api
+from lori_assignment.api_docs import OperationDocs
 from lori_assignment.cast import CastTestCase
+from rentals.models import Hold
 
 
 class Document:
@@ -97,6 +103,36 @@ class DocumentTest(Document, TestCase):
                     with self.subTest(path=path, method=method):
                         name = given["schema"]["$ref"].rpartition("/")[2]
                         self.assertIn("example", self.document["definitions"][name])
+
+    def test_no_pattern_is_one_that_only_python_reads_so(self) -> None:
+        # JSON Schema's are JavaScript's: `\A` is an A there, and `\w` has no umlauts.
+        self.assertEqual(self.pythons(self.document["definitions"]), [])
+        # Twin: without the inspector that leaves them out, a username has one.
+        with mock.patch.object(OperationDocs, "field_inspectors", OperationDocs.field_inspectors[1:]):
+            told = self.client.get("/swagger.json").json()
+        self.assertEqual({name for name, _ in self.pythons(told["definitions"])}, {"username"})
+
+    def pythons(self, definitions: dict[str, Any]) -> list[tuple[str, str]]:
+        """Fields with a pattern that has a class or an anchor of Python's, with that."""
+        return [
+            (name, field["pattern"])
+            for definition in definitions.values()
+            for name, field in definition["properties"].items()
+            if re.search(r"\\[a-zA-Z]", field.get("pattern", ""))
+        ]
+
+    def test_what_a_parameter_may_be_is_listed_where_it_is_one_of_some(self) -> None:
+        listed = {
+            (path, given["name"]): given["enum"]
+            for path, _, operation in self.operations()
+            for given in operation["parameters"]
+            if "enum" in given
+        }
+        self.assertEqual(listed["/api/v1/books/", "ordering"], list(ORDERS))
+        self.assertEqual(listed["/api/v1/books/", "book_type"], [1, 2, 3])
+        self.assertEqual(listed["/api/v2/book_rentals/", "status"], [1, 2])
+        self.assertEqual(listed["/api/v3/holds/", "status"], list(Hold.Status))
+        self.assertEqual(listed["/api/v3/copies/", "status"], list(Copy.Status))
 
     def test_only_what_anyone_may_call_asks_for_no_token(self) -> None:
         for path, _, operation in self.operations():

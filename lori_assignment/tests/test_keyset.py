@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -85,6 +86,13 @@ class PageOfTest(TestCase):
             with self.subTest(text=text), self.assertRaises(UnknownCursor):
                 cursor = Cursor(back=True, values=[text, 1]).encode()
                 page_of(Book.objects.order_by("name", "id"), size=5, cursor=cursor)
+
+    def test_a_time_at_the_end_of_all_times_is_no_crash(self) -> None:
+        rows = User.objects.order_by("date_joined", "id")
+        for text in ("9999-12-31 23:59:59-14:00", "0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59+00:00"):
+            # SQLite compares in UTC, where some of these are not; PostgreSQL knows times beyond.
+            with self.subTest(text=text), suppress(UnknownCursor):
+                page_of(rows, size=5, cursor=Cursor(back=True, values=[text, 1]).encode())
 
     def test_a_number_beyond_a_field_finds_what_is_there(self) -> None:
         rows = Book.objects.order_by("published", "id")

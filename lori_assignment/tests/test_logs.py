@@ -15,6 +15,7 @@ from smtplib import SMTPRecipientsRefused
 from types import SimpleNamespace
 from typing import Any
 from unittest import TestCase, mock
+from urllib.parse import quote
 
 from django.conf import settings
 from django.db import IntegrityError
@@ -154,8 +155,9 @@ class ServersLogTest(TestCase):
     def asked(self, log: AccessLog, path: str, status: str = "200 OK", query: str = "") -> None:
         environ = {
             "REQUEST_METHOD": "GET",
-            "RAW_URI": path + query,
-            "PATH_INFO": path.encode().decode("latin-1"),
+            "RAW_URI": quote(path) + query,
+            # As Django leaves it there.
+            "PATH_INFO": path,
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
             "REMOTE_ADDR": "203.0.113.9",
@@ -188,6 +190,13 @@ class ServersLogTest(TestCase):
         self.assertEqual((killed["level"], killed["logger"]), ("ERROR", "gunicorn.error"))
         for kept in (SECRET, "much", "203.0.113.9", "Some browser", "her+book"):
             self.assertNotIn(kept, out.getvalue())
+
+    def test_whatever_an_address_is_made_of_it_is_logged(self) -> None:
+        for form in ("json", "line"):
+            log, out, _ = self.log(form)
+            for path in ("/Książki/", "/\U00051853/", "/\ufffd/", "/café/"):
+                self.asked(log, path, "404 Not Found")
+            self.assertEqual(len(out.getvalue().splitlines()), 4)
 
     def test_lines_tell_the_request_too(self) -> None:
         self.assertEqual(gunicorn_conf.logger_class, f"{AccessLog.__module__}.AccessLog")

@@ -1,0 +1,29 @@
+"""What the driver and the hooks of schemathesis both ask of the shop."""
+
+from __future__ import annotations
+
+import json
+import urllib.request
+from typing import Any
+
+PASSWORD = "a-book-a-day"  # noqa: S105  # Of the demo shop, and meant to be known.
+
+# Each with an account of its own, as the demo shop has them.
+ROLES = {"superuser": "lori", "staff": "mara", "member": "nora", "anonymous": ""}
+
+
+def sign_in(shop: str, user: str) -> dict[str, str]:
+    """A token and its refresh token."""
+    tokens: dict[str, str] = call(f"{shop}/api-token-auth/", body={"username": user, "password": PASSWORD})
+    return tokens
+
+
+def call(address: str, *, token: str = "", body: dict[str, Any] | None = None) -> Any:
+    """What a GET is answered, or with a body a POST. Raises HTTPError for 400 and above."""
+    data = None if body is None else json.dumps(body).encode()
+    headers = {"Content-Type": "application/json"}
+    if token:
+        headers["Authorization"] = f"JWT {token}"
+    request = urllib.request.Request(address, data=data, headers=headers)  # noqa: S310  # The caller's shop.
+    with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310  # as above
+        return json.load(answer)

@@ -1,0 +1,276 @@
+"""Hostile addresses, queries and forms to every page: 4xx or a page, nothing changed, never a 5xx."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from random import Random
+from typing import Any
+from unittest import mock
+from urllib.parse import quote
+
+from django import conf
+from django.contrib import admin
+from django.contrib.auth.models import Group
+from django.core.exceptions import FieldDoesNotExist
+from django.db import transaction
+from django.http import QueryDict
+from django.test import Client, RequestFactory
+from django.urls import URLPattern, URLResolver, get_resolver
+from django.utils import timezone
+
+from accounts.models import User
+from books.stock import add_book
+from lori_assignment import health
+from lori_assignment.cast import CastTestCase
+from rentals.ledger import take_payment
+from rentals.queue import place_hold
+from rentals.services import rent_book
+
+SEED = 1
+# Some of everything, since every page times every value takes minutes; `make fuzz` does it.
+ALL = os.environ.get("HOSTILE_PAGES") == "all"
+
+
+def _cursor(values: Any) -> str:
+    return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
+
+
+# As they stand in an address, since some are no text.
+RAW = [
+    *("%00", "a%00b", "%FF%FE", "%ED%A0%80", "%C0%80", "%F0%9F", "%E2%80%AE", "%", "%zz", "%0D%0AX:a"),
+    *("0", "-1", "1.5", "1e400", "NaN", "9" * 20, "9" * 5000, "%D9%A1", "1_0", "0x1", "2026-02-30"),
+    *("", "%20", "x" * 7000, "%F0%9F%93%9A" * 500, "[]", "%7B%7D", "%27%20OR%201=1%20--", "..%2F..%2Fx"),
+    *("//evil.example/", "javascript:alert(1)", "http://[", "%5C%5Cevil.example", "__class__", "a;b"),
+    *(_cursor(values) for values in ([], [True], [False, None], [False, 1 << 70], [False, "\x00"], 0)),
+    *(_cursor([False, at, 1]) for at in ("0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00", {})),
+]
+TEXTS = [
+    *("\x00", "a\x00b", "\ufffd", "\u202e", "\r\nX: a", "", " ", "0", "-1", "1.5", "1e400", "NaN"),
+    *("9" * 20, "9" * 5000, "١", "1_0", "2026-02-30", "x" * 70_000, "📚" * 500, "' OR 1=1 --", "../../x"),
+    *("//evil.example/", "javascript:alert(1)", "http://[", "\\\\evil.example", "[]", "{}", "null"),
+]
+# Where an address has a value: those that the routes let in, and others that they should not.
+PLACES = ["0", "9" * 19, "9" * 400, "-1", "%00", "%FF", "%D9%A1", "x", "..%2F..", "0000-01", "9999-12"]
+ADMIN_LIST = ["q", "p", "o", "all", "e", "_facets", "_popup", "_to_field", "id__exact", "user__email"]
+FORMS = [b"a=%FF", b"%00=%00", b"\xff\xfe", b"&" * 2000, b"next=%00"]
+# What is answered before the URLconf is asked.
+OUTER = ["/healthz", "/readyz", "/metrics", "/static/shop.css"]
+# It answers what a search box of the administration asks, and needs all three to answer at all.
+AUTOCOMPLETE = "?app_label=books&model_name=copy&field_name=book"
+
+
+def routes(resolver: URLResolver | None = None, before: str = "/") -> Iterator[str]:
+    """Every address that is no call of the API, with its places as `<converter:name>` or `<name>`."""
+    for found in (resolver or get_resolver()).url_patterns:
+        written = before + re.sub(r"^\^|/?\?|\\Z|\$$", "", str(found.pattern))
+        if isinstance(found, URLPattern):
+            if not written.startswith("/api"):
+                # A group of a regular expression.
+                yield re.sub(r"\(\?P(<\w+>)(?:[^()]|\([^()]*\))*\)", r"\1", written).replace("\\", "")
+        else:
+            yield from routes(found, written)
+
+
+class HostileTestCase(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        now = timezone.now()
+        book = add_book(name="Emma", kind=3, copies=3)
+        out = add_book(name="Persuasion", kind=3)
+        rental = rent_book(member=cls.alice, book=book, at=now, now=now)
+        rent_book(member=cls.bob, book=out, at=now, now=now)
+        hold = place_hold(member=cls.alice, book=out, at=now)
+        payment = take_payment(member=cls.alice, amount=Decimal(1), method="cash", actor=cls.carol, at=now)
+        cls.values = {"book": book.pk, "ref": rental.ref, "hold": hold.pk, "number": payment.pk}
+        cls.values |= {"month": f"{now:%Y-%m}", "secret": "x" * 43, "format": "json", "app_label": "books"}
+
+    values: dict[str, Any]
+
+    def setUp(self) -> None:
+        # As in test_malformed: the limits would hide what we look for.
+        for limit in (
+            mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
+            mock.patch.object(conf.settings, "RATE_LIMITS", "off"),
+        ):
+            limit.start()
+            self.addCleanup(limit.stop)
+        # /readyz asks over a connection of its own.
+        self.addCleanup(health.readiness.close)
+        self.chance = Random(SEED)
+        self.clients = {}
+        for user in (None, self.alice, self.dan):
+            self.clients[user] = client = Client(raise_request_exception=False)
+            if user:
+                client.force_login(user, backend=conf.settings.AUTHENTICATION_BACKENDS[0])
+
+    clients: dict[User | None, Client]
+
+    def filled(self, route: str) -> str:
+        """With values that exist, where there are some."""
+        noun = {"books": "book", "holds": "hold"}.get(route.split("/")[1], "")
+        return re.sub(
+            r"<(?:\w+:)?(\w+)>", lambda place: str(self.values.get(place[1], self.values.get(noun, 1))), route
+        )
+
+    def some(self, values: list[Any], *, of: str, if_any: set[str]) -> list[Any]:
+        """Fewer where no name is heard, and of the administration, whose pages are Django's and alike."""
+        often = 3 if of.startswith("/admin") or not if_any else 10
+        return values if ALL else self.chance.sample(values, min(often, len(values)))
+
+    def ask(self, user: User | None, address: str, form: dict[str, Any] | bytes | None = None) -> Any:
+        """The answer; what was changed by it is changed back, signing in and out too."""
+        client = self.clients[user]
+        cookies = client.cookies.copy()
+        with transaction.atomic():
+            # As it stands: the test client would write an address anew.
+            path, _, query = address.partition("?")
+            meta = {"QUERY_STRING": query}
+            if form is None:
+                answer = client.get(path, **meta)
+            elif isinstance(form, bytes):
+                answer = client.post(path, form, content_type="application/x-www-form-urlencoded", **meta)
+            else:
+                answer = client.post(path, form, **meta)
+            transaction.set_rollback(True)
+        client.cookies = cookies
+        return answer
+
+    def whoever_sees(self, address: str) -> User | None:
+        """Of those who may be shown the page, who may least; superusers where nobody is."""
+        for user in (None, self.alice):
+            if self.ask(user, address).status_code == 200:
+                return user
+        return self.dan
+
+    @contextmanager
+    def heard(self) -> Iterator[set[str]]:
+        """The names that are looked up in a query or a form meanwhile."""
+        names: set[str] = set()
+
+        def spy(lookup: Any) -> Any:
+            def look(query: QueryDict, name: Any, *more: Any, **named: Any) -> Any:
+                names.add(str(name))
+                return lookup(query, name, *more, **named)
+
+            return look
+
+        looks = ("get", "getlist", "__getitem__", "__contains__")
+        with mock.patch.multiple(QueryDict, **{name: spy(getattr(QueryDict, name)) for name in looks}):
+            yield names
+
+    def assert_answered(self, answer: Any) -> None:
+        self.assertLess(answer.status_code, 500)
+
+
+class AddressTest(HostileTestCase):
+    def test_no_value_in_an_address_is_a_crash(self) -> None:
+        asked = 0
+        for route in routes():
+            for value in PLACES if "<" in route else []:
+                address = re.sub("<[^>]+>", value.replace("\\", r"\\"), route)
+                for user in (self.dan,) if route.startswith("/admin") else (None, self.alice):
+                    with self.subTest(route=route, value=value[:20], user=user):
+                        asked += 1
+                        self.assert_answered(self.ask(user, address))
+        self.assertGreater(asked, 500)
+
+
+class QueryTest(HostileTestCase):
+    def test_no_query_is_a_crash(self) -> None:
+        heard = {}
+        for route in [*routes(), *OUTER]:
+            address = self.filled(route)
+            user = self.whoever_sees(address)
+            with self.heard() as names:
+                self.ask(user, address)
+            if route.startswith("/admin"):
+                names.update(ADMIN_LIST)
+            heard[route] = names
+            for value in self.some(RAW, of=route, if_any=names):
+                # All at once, and one of them alone: what is wrong with one may hide what another does.
+                alone = self.chance.choice(sorted(names) or ["no_such"])
+                together = "&".join(f"{quote(name)}={value[:300]}" for name in sorted(names))
+                for query in (f"{quote(alone)}={value}", together or value):
+                    with self.subTest(route=route, user=user, query=query[:60]):
+                        self.assert_answered(self.ask(user, f"{address}?{query}"))
+        # Else it has heard nothing, and looked at nothing.
+        self.assertIn("cursor", heard["/balance"])
+        self.assertIn("search", heard["/rentals/history/"])
+        self.assertIn("next", heard["/user/login/"])
+
+    def test_every_cursor_is_tried_where_there_is_one(self) -> None:
+        for path in ("/balance", "/rentals/history/", "/home"):
+            for value in RAW:
+                with self.subTest(path=path, value=value[:40]):
+                    self.assert_answered(self.ask(self.alice, f"{path}?cursor={value}"))
+
+    def test_the_search_of_the_administration_is_asked_what_it_knows(self) -> None:
+        for value in RAW:
+            for query in (f"term={value[:3000]}", f"page={value}"):
+                with self.subTest(query=query[:60]):
+                    self.assert_answered(self.ask(self.dan, f"/admin/autocomplete/{AUTOCOMPLETE}&{query}"))
+
+    def test_an_empty_field_to_find_a_row_by_is_400(self) -> None:
+        group = Group.objects.create(name="Readers")
+        for address in (f"/admin/auth/group/{group.pk}", f"/admin/books/book/{self.values['book']}"):
+            for page in ("change", "delete"):
+                for field, expected in (("", 400), ("no_such", 400), ("id", 200)):
+                    with self.subTest(address=address, page=page, field=field):
+                        answer = self.ask(self.dan, f"{address}/{page}/?_to_field={field}")
+                        self.assertEqual(answer.status_code, expected)
+        # Twin: Django's own page crashes.
+        request = RequestFactory().get("/", {"_to_field": ""})
+        request.user = self.dan
+        with self.assertRaises(FieldDoesNotExist):
+            admin.site.get_model_admin(Group).delete_view(request, str(group.pk))
+
+
+class FormTest(HostileTestCase):
+    def test_no_form_is_a_crash(self) -> None:
+        heard = {}
+        for route in routes():
+            address = self.filled(route)
+            user = self.whoever_sees(address)
+            with self.heard() as names:
+                self.ask(user, address, {})
+            heard[route] = names
+            for text in self.some(TEXTS, of=route, if_any=names):
+                alone = self.chance.choice(sorted(names) or ["no_such"])
+                for form in (dict.fromkeys(names, text), {alone: text}):
+                    with self.subTest(route=route, user=user, field=alone, text=text[:20]):
+                        self.assert_answered(self.ask(user, address, form))
+        self.assertIn("password", heard["/user/login/"])
+        self.assertIn("name", heard["/user/profile/"])
+
+    def test_a_name_longer_than_any_is_nobodys(self) -> None:
+        # SQLite does not look for a text of 50,000 signs.
+        for login in ("x" * 70_000, "x" * 70_000 + "@example.org"):
+            for path in ("/user/login/", "/user/password/reset/"):
+                with self.subTest(path=path, login=login[-12:]):
+                    form = {"login": login, "email": login, "password": "x"}
+                    self.assertEqual(self.ask(None, path, form).status_code, 200)
+
+    def test_what_is_no_id_of_a_book_is_an_error_of_its_field(self) -> None:
+        for book in ("x", "\u202e", "9" * 30, "1.5"):
+            with self.subTest(book=book):
+                answer = self.ask(self.dan, "/admin/books/copy/add/", {"book": book})
+                self.assertContains(answer, "Select a valid choice")
+
+    def test_a_number_too_large_for_the_database_is_4xx_or_an_error_of_its_field(self) -> None:
+        answer = self.ask(self.dan, "/admin/auth/group/add/", {"name": "Readers", "permissions": "9" * 20})
+        self.assertIn(answer.status_code, (200, 400))
+
+    def test_bytes_that_are_no_text_are_no_crash(self) -> None:
+        for route in routes():
+            address = self.filled(route)
+            user = self.whoever_sees(address)
+            for body in self.some(FORMS, of=route, if_any={"a"}):
+                with self.subTest(route=route, user=user, body=body[:20]):
+                    self.assert_answered(self.ask(user, address, body))
