@@ -49,5 +49,5 @@ def _kept(key: Hashable, name: str, facts: dict[str, Any]) -> SafeString:
     if written is None:
         if len(_written) >= MOST:
             _written.clear()
-        written = _written[key] = mark_safe(get_template(name).render(facts))  # noqa: S308  # Escaped there.
+        written = _written[key] = mark_safe(get_template(name).render(facts))  # noqa: S308  # nosec B308 B703  # Escaped there.
     return written
