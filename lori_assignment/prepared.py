@@ -119,8 +119,7 @@ class Prepared(Generic[_Row]):
         """Raises DoesNotExist of the model where there is none."""
         for row in self(**values):
             return row
-        rows, *_more = self._compiled
-        raise rows.model.DoesNotExist
+        raise self._make().model.DoesNotExist
 
     @cached_property
     def _compiled(self) -> tuple[Any, Any, str, list[Any]]:

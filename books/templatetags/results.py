@@ -14,7 +14,6 @@ from django.template.loader import get_template
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
-from books.forms import CatalogueForm
 from books.models import Book
 
 register = template.Library()
@@ -37,7 +36,8 @@ def result(book: Book, price: dict[str, Any] | None, *, lazy: bool = True) -> Sa
 
 
 @register.simple_tag
-def catalogue_form(form: CatalogueForm) -> SafeString:
+def catalogue_form(form: Any) -> SafeString:
+    """The form of `books.forms`, with what was asked."""
     asked = tuple(sorted((name, str(value)) for name, value in form.data.items()))
     facets = (tuple(form.facets.languages), tuple(form.facets.decades))
     return _kept((get_language(), asked, facets), "books/form.html", {"form": form})
