@@ -16,6 +16,7 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 from typing import Any, ClassVar
+from unittest import mock
 from urllib.parse import urlencode
 
 from allauth.account.forms import default_token_generator
@@ -30,7 +31,7 @@ from django.contrib.admindocs.views import simplify_regex
 from django.contrib.auth.models import Group
 from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
-from django.db import transaction
+from django.db import connections, transaction
 from django.http import HttpResponse
 from django.test import Client, TestCase, override_settings
 from django.urls import URLResolver, get_resolver
@@ -51,9 +52,8 @@ from accounts.sign_up import record_address
 from accounts.tests.case import NEW, give_totp
 from books.models import Book, Kind
 from books.stock import add_book
-from lori_assignment import metrics
+from lori_assignment import health, metrics
 from lori_assignment.cast import PASSWORD
-from lori_assignment.health import HealthMiddleware
 from rentals import ledger
 from rentals.calendar_feeds import make_feed, secret_of
 from rentals.models import LedgerEntry, Policy
@@ -145,7 +145,7 @@ def table() -> list[Line]:
 
 def routes() -> set[str]:
     """Every path that the shop answers, whatever stands in place of its parameters."""
-    before = [*HealthMiddleware(HttpResponse).answers, metrics.PATH]
+    before = [*health.HealthMiddleware(HttpResponse).answers, metrics.PATH]
     return {nameless(path) for path in (*_walk(get_resolver()), *before)}
 
 
@@ -456,6 +456,10 @@ class RoleCase(TestCase):
     def setUpClass(cls) -> None:
         media = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.enterClassContext(override_settings(MEDIA_ROOT=media))
+        # Of /readyz: on PostgreSQL its connection would keep the tests' database from being dropped.
+        ready = health.Readiness(lambda: connections["default"].copy())
+        cls.addClassCleanup(ready.close)
+        cls.enterClassContext(mock.patch.object(health, "readiness", ready))
         super().setUpClass()
 
     @classmethod
