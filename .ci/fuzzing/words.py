@@ -88,7 +88,7 @@ def ids_and_words(
             ids[path] += 3 * keys
     words["body.username"] = [user or ROLES["member"]]
     # Each of a sign-in of its own: whoever uses one twice ends all that came with it.
-    good, *others = [sign_in(shop, ROLES["member"])["refresh"] for _ in range(SPARE)]
+    good, *others = [sign_in(shop, ROLES["member"])["refresh"] for _ in range(2 * SPARE)]
     words |= {"body.token": [good], "body.refresh": others}
     by_part = {part: ids[path] for part, (path, _) in KEYS.items() if path in ids}
     return by_part, {name: values for name, values in words.items() if values}
