@@ -44,6 +44,7 @@ WORDS: dict[str, list[Any]] = {
 CHANCES = {"query": 0.3, "header": 0.1, "body": 0.7, "query.cursor": 0.1}
 ACCOUNTS, BOOKS, COPIES = "/api/v3/accounts/", "/api/v3/books/", "/api/v3/copies/"
 RENTALS, PRICE_LISTS = "/api/v3/book_rentals/", "/api/v3/price_lists/"
+LENDABLE = "books to be lent"
 # Where a path has an id: the list whose rows it is about, and what their key is called there.
 KEYS = {
     "/book_rentals/users/": (ACCOUNTS, "id"),
@@ -78,14 +79,16 @@ def ids_and_words(
             ids[path] = ids.get(path, []) + [row[key] for row in page["results"]]
             words["query.cursor"] += CURSOR.findall(page["next"] or "")
     if ids:
-        for path, made in furnish(shop, number=list(ROLES).index(role), token=desk).items():
+        made = furnish(shop, number=list(ROLES).index(role), token=desk)
+        words["body.book"] = made.pop(LENDABLE) + ids[BOOKS]
+        words["body.user"] = ids[ACCOUNTS]
+        words |= {"query.book": words["body.book"], "query.user": words["body.user"]}
+        for path, keys in made.items():
             # Most of what is done goes well with these only.
-            ids[path] += 3 * made
-    for name, path in {"book": BOOKS, "user": ACCOUNTS}.items():
-        words[f"body.{name}"] = words[f"query.{name}"] = ids.get(path, [])
+            ids[path] += 3 * keys
     words["body.username"] = [user or ROLES["member"]]
     # Each of a sign-in of its own: whoever uses one twice ends all that came with it.
-    good, *others = [sign_in(shop, ROLES["member"])["refresh"] for _ in range(SPARE)]
+    good, *others = [sign_in(shop, ROLES["member"])["refresh"] for _ in range(2 * SPARE)]
     words |= {"body.token": [good], "body.refresh": others}
     by_part = {part: ids[path] for part, (path, _) in KEYS.items() if path in ids}
     return by_part, {name: values for name, values in words.items() if values}
@@ -106,13 +109,18 @@ def furnish(shop: str, *, number: int, token: str) -> dict[str, list[Any]]:
     # Not those who are called by their ids: they would have as many books as they may.
     members = [row["id"] for row in _page(f"{shop}{ACCOUNTS}?page_size=100", token)["results"]][A_FEW:]
     spare = range(SPARE)
-    books = [made(BOOKS, "id", name=f"Spare {one}", book_type=3, copies=20)[0] for one in spare]
+    books = [made(BOOKS, "id", name=f"Spare {one}", book_type=3, copies=20)[0] for one in range(2 * SPARE)]
+    lendable, unread = books[:SPARE], books[SPARE:]
     rates = [{"book_type": kind, "daily_rate": "1.00"} for kind in (1, 2, 3)]
     times = [f"21{number}{one % 10}-{one // 10 + 1:02}-01T00:00:00Z" for one in spare]
     found = {
-        BOOKS: [[book] for book in books],
-        COPIES: [made(COPIES, "id", book=book) for book in books],
-        RENTALS: [made(RENTALS, "ref", book=book, user=member) for book in books[:2] for member in members],
+        LENDABLE: [[book] for book in lendable],
+        # A book that was lent is never deleted.
+        BOOKS: [[book] for book in unread],
+        COPIES: [made(COPIES, "id", book=book) for book in unread],
+        RENTALS: [
+            made(RENTALS, "ref", book=book, user=member) for book in lendable[:2] for member in members
+        ],
         PRICE_LISTS: [
             made(PRICE_LISTS, "id", name=f"Spare {time}", rates=rates, in_force_from=time) for time in times
         ],
