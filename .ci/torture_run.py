@@ -36,8 +36,8 @@ from books.stock import add_book  # noqa: E402
 from rentals.models import LedgerEntry, Rental  # noqa: E402
 
 KILLS = int(os.environ.get("KILLS", "8"))
-WRITES = int(os.environ.get("WRITES", "1500"))
-RENTALS = int(os.environ.get("RENTALS", "1000"))
+WRITES = int(os.environ.get("WRITES", "1000"))
+RENTALS = int(os.environ.get("RENTALS", "400"))
 ALL_WORKERS = bool(os.environ.get("ALL_WORKERS"))
 MEMBERS = 16
 AT_ONCE = 50
