@@ -20,7 +20,6 @@ from functools import cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db import transaction
 from django.db.models import BigIntegerField, CharField
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
@@ -34,6 +33,7 @@ from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
 from accounts.security_log import note
 from lori_assignment.prepared import Prepared, Slot
+from lori_assignment.work import unit_of_work
 
 __all__ = [
     "Pair",
@@ -85,18 +85,27 @@ def renew(refresh: str) -> Pair:
     Raises TokenError.
     """
     token = _read(RefreshToken, refresh)
-    with transaction.atomic():
-        family = _family_of(token)
-        if family.current == token[api_settings.JTI_CLAIM]:
-            pair = _next_pair(family)
-            family.left_its_browser = True
-            family.save(update_fields=["current", "expires_at", "left_its_browser"])
-            return pair
+    family, pair = _use(token)
+    if pair is None:
+        note("token_reused", account=family.user_id)
+        raise TokenError(USED)
+    return pair
+
+
+@unit_of_work
+def _use(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
+    """What `token` is good for; of one that was used before the whole family ends."""
+    family = _family_of(token)
+    if family.current != token[api_settings.JTI_CLAIM]:
         family.delete()
-    note("token_reused", account=family.user_id)
-    raise TokenError(USED)
+        return family, None
+    pair = _next_pair(family)
+    family.left_its_browser = True
+    family.save(update_fields=["current", "expires_at", "left_its_browser"])
+    return family, pair
 
 
+@unit_of_work
 def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
     """The next pair for a browser whose session is good; None when the family has ended.
 
@@ -104,18 +113,17 @@ def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
     of its requests may ask at once. But a used one, where the next was not given to the browser, is the
     mark of a thief, whose tokens end here.
     """
-    with transaction.atomic():
-        found = lock_family(user.pk, family)
-        if found is None:
-            return None
-        if found.left_its_browser and _is_used(refresh, found):
-            found.delete()
-            note("token_reused", account=user.pk)
-            return None
-        pair = _next_pair(found)
-        found.left_its_browser = False
-        found.save(update_fields=["current", "expires_at", "left_its_browser"])
-        return pair
+    found = lock_family(user.pk, family)
+    if found is None:
+        return None
+    if found.left_its_browser and _is_used(refresh, found):
+        found.delete()
+        note("token_reused", account=user.pk)
+        return None
+    pair = _next_pair(found)
+    found.left_its_browser = False
+    found.save(update_fields=["current", "expires_at", "left_its_browser"])
+    return pair
 
 
 def check(text: str) -> None:
@@ -131,13 +139,18 @@ def check(text: str) -> None:
 def end(refresh: str) -> None:
     """Sign out: nothing that descends from the sign-in of `refresh` works any more. Raises TokenError."""
     token = _read(RefreshToken, refresh)
-    with transaction.atomic():
-        family = _family_of(token)
-        used = family.current != token[api_settings.JTI_CLAIM]
-        family.delete()
+    family = _end(token)
+    used = family.current != token[api_settings.JTI_CLAIM]
     note("token_reused" if used else "signed_out", account=family.user_id)
     if used:
         raise TokenError(USED)
+
+
+@unit_of_work
+def _end(token: RefreshToken) -> TokenFamily:
+    family = _family_of(token)
+    family.delete()
+    return family
 
 
 def end_families(user_id: int, families: Collection[str]) -> None:

@@ -16,7 +16,6 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.models import Session
-from django.db import transaction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils import timezone
 from rest_framework_simplejwt.settings import api_settings
@@ -25,6 +24,7 @@ from accounts import tokens
 from accounts.models import User
 from accounts.second_factor import is_missing
 from accounts.session_store import begin
+from lori_assignment.work import unit_of_work
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
 REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
@@ -91,19 +91,20 @@ user_logged_in.connect(_give_when_signed_in, dispatch_uid="accounts.web_tokens")
 user_logged_out.connect(_take_when_signed_out, dispatch_uid="accounts.web_tokens")
 
 
+@unit_of_work
 def end_sessions(user_id: int, keys: Collection[str]) -> None:
     """End the sessions with these `keys`, and every token that was given to them.
 
     The session first, under its lock: a renewal that is under way has finished before, and what it gave
     is ended too, or it finds no session.
     """
-    with transaction.atomic():
-        stored = list(Session.objects.select_for_update().filter(session_key__in=keys))
-        families = {one.get_decoded().get(FAMILY, "") for one in stored}
-        Session.objects.filter(session_key__in=keys).delete()
-        tokens.end_families(user_id, families)
+    stored = list(Session.objects.select_for_update().filter(session_key__in=keys))
+    families = {one.get_decoded().get(FAMILY, "") for one in stored}
+    Session.objects.filter(session_key__in=keys).delete()
+    tokens.end_families(user_id, families)
 
 
+@unit_of_work
 def renew(request: HttpRequest, user: User) -> tokens.Pair:
     """The next pair for the session of `user`, whatever became of the last one.
 
@@ -112,21 +113,20 @@ def renew(request: HttpRequest, user: User) -> tokens.Pair:
     """
     if is_missing(user):
         raise tokens.TokenError(tokens.NO_LONGER_GOOD)
-    with transaction.atomic():
-        key = request.session.session_key
-        live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=timezone.now())
-        session = live.first()
-        if session is None:
-            raise tokens.TokenError(tokens.NO_LONGER_GOOD)
-        family = session.get_decoded().get(FAMILY, "")
-        refresh = request.COOKIES.get(REFRESH_COOKIE, "")
-        pair = tokens.renew_in_browser(user, family=family, refresh=refresh) if family else None
-        if pair is None:
-            # It ended because it was stolen, or has run out, or there never was one: the session is good.
-            request.session[FAMILY] = tokens.new_family()
-            request.session.save()
-            pair = tokens.give_tokens(user, family=request.session[FAMILY])
-        return pair
+    key = request.session.session_key
+    live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=timezone.now())
+    session = live.first()
+    if session is None:
+        raise tokens.TokenError(tokens.NO_LONGER_GOOD)
+    family = session.get_decoded().get(FAMILY, "")
+    refresh = request.COOKIES.get(REFRESH_COOKIE, "")
+    pair = tokens.renew_in_browser(user, family=family, refresh=refresh) if family else None
+    if pair is None:
+        # It ended because it was stolen, or has run out, or there never was one: the session is good.
+        request.session[FAMILY] = tokens.new_family()
+        request.session.save()
+        pair = tokens.give_tokens(user, family=request.session[FAMILY])
+    return pair
 
 
 def set_cookies(response: HttpResponseBase, request: HttpRequest, pair: tokens.Pair) -> None:

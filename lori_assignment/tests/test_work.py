@@ -16,7 +16,9 @@ import psycopg2.errors
 from django.core.files.base import ContentFile
 from django.db import OperationalError, transaction
 from django.utils import timezone
+from rest_framework_simplejwt.exceptions import TokenError
 
+from accounts import tokens
 from books import stock
 from books.locks import lock_book
 from books.models import Book
@@ -250,6 +252,28 @@ class DoorTest(QuietTestCase):
             fault = mock.patch.object(faults, "WAITED_TOO_LONG", {"40P01"})
             with self.subTest(headers), never_again(), fault, self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 503)
+
+    def test_a_token_is_renewed_and_ended_after_a_deadlock_too(self) -> None:
+        def once(lock: Callable[..., Any]) -> Any:
+            left = [StateIs.raised("40P01")]
+
+            def locked(*args: Any) -> Any:
+                family = lock(*args)
+                if left:
+                    raise left.pop()
+                return family
+
+            return mock.patch.object(tokens, "lock_family", locked)
+
+        for use in (tokens.renew, tokens.end):
+            with self.subTest(use.__name__):
+                refresh = str(tokens.give_tokens(self.alice).refresh)
+                with once(tokens.lock_family), never_again(), self.assertRaises(OperationalError):
+                    use(refresh)
+                with once(tokens.lock_family):
+                    use(refresh)
+                with self.assertRaises(TokenError):
+                    use(refresh)
 
     def test_a_page_of_the_administration_is_done_again_too(self) -> None:
         self.client.force_login(self.dan)
