@@ -6,7 +6,7 @@ SHOP is the address of one that runs without limits on how often one may try. sc
 Fails on an answer of 500 and above, on one that the document does not have (by its status, its kind, its
 headers or its body), on one that takes over a second twice, on a crash in the server's log, whatever was
 answered; and where the run was blind: when an operation of the document was not called in each role, or
-never answered with success.
+more than a few never answered with success.
 
 The same seed makes the same calls, as far as these don't depend on what the shop answers.
 """
@@ -54,6 +54,9 @@ NEEDS_A_MAIL = {
     "POST /api/rest-auth/registration/verify-email/",
 }
 TOO_MANY = "429"
+# What two lanes do crosses: another call may have taken what one would have succeeded with, and in a short
+# run no other comes. So many of the operations may be missed by that, and not more.
+BY_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +122,15 @@ def blindness(operations: list[str], runs: list[Run]) -> Iterator[str]:
     total: dict[str, Counter[str]] = {
         name: sum((Counter(done.answers.get(name, {})) for done in runs), Counter()) for name in operations
     }
+    missed = [
+        name
+        for name, given in total.items()
+        if name not in NEEDS_A_MAIL and not any(status.startswith("2") for status in given)
+    ]
+    for name in missed if len(missed) > len(operations) * BY_CHANCE else ():
+        told = ", ".join(f"{often} times {status}" for status, often in sorted(total[name].items()))
+        yield f"never answered with success: {name} ({told})"
     for name, given in total.items():
-        if name not in NEEDS_A_MAIL and not any(status.startswith("2") for status in given):
-            told = ", ".join(f"{often} times {status}" for status, often in sorted(given.items()))
-            yield f"never answered with success: {name} ({told})"
         if given[TOO_MANY]:
             yield f"answered 429, so the shop runs with its limits: {name}"
 

@@ -139,12 +139,15 @@ class FaultTest(TestCase):
 
 
 class BlindnessTest(TestCase):
-    def complaints(self, *answers: dict[str, dict[str, int]]) -> list[str]:
+    def complaints(self, *answers: dict[str, dict[str, int]], others: int = 0) -> list[str]:
         runs = [
             Run(role=f"role {number}", answers=given, passed=True, log="", seconds=1)
             for number, given in enumerate(answers)
         ]
-        return list(blindness(["GET /a/", "POST /b/"], runs))
+        more = [f"GET /{number}/" for number in range(others)]
+        for done in runs:
+            done.answers.update({name: {"200": 1} for name in more})
+        return list(blindness(["GET /a/", "POST /b/", *more], runs))
 
     def test_all_called_and_once_answered_with_success_is_enough(self) -> None:
         first = {"GET /a/": {"200": 1}, "POST /b/": {"401": 9}}
@@ -158,6 +161,12 @@ class BlindnessTest(TestCase):
     def test_one_that_never_succeeds_is_named_with_its_answers(self) -> None:
         told = self.complaints({"GET /a/": {"200": 1}, "POST /b/": {"400": 3, "403": 2}})
         self.assertEqual(told, ["never answered with success: POST /b/ (3 times 400, 2 times 403)"])
+
+    def test_one_of_twenty_may_be_missed_by_chance_and_two_may_not(self) -> None:
+        one = {"GET /a/": {"200": 1}, "POST /b/": {"400": 3}}
+        self.assertEqual(self.complaints(one, others=18), [])
+        self.assertEqual(len(self.complaints(one, others=17)), 1)
+        self.assertEqual(len(self.complaints({**one, "GET /a/": {"404": 1}}, others=18)), 2)
 
     def test_an_answer_by_the_limits_is_one_too_many(self) -> None:
         told = self.complaints({"GET /a/": {"200": 1}, "POST /b/": {"201": 1, "429": 1}})
