@@ -68,7 +68,8 @@ class Load:
         late = "late " if asked_at >= self.stopped_at else ""
         try:
             opened = socket.create_connection((self.host, self.port), timeout=PATIENCE)
-        except ConnectionRefusedError:
+        except (ConnectionRefusedError, ConnectionResetError):
+            # Reset: the port closed in the middle of the handshake, so nothing was sent and nobody let it in.
             early = time.monotonic() < self.stopped_at
             self.note("refused", lost="before the stop" if early else "")
             return None, late
