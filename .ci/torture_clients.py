@@ -93,22 +93,13 @@ class Book:
             self.wrong.append(what)
 
 
-class Load:
-    """Members who each rent a book, bring it back and pay for it, again and again, until told to stop.
+class Crowd:
+    """Threads that ask the shop until they are told to stop. Who still waits then is complained of."""
 
-    Every call has a key, and is sent again with it until it is answered: when it gets no answer, and when it
-    is told to come again.
-    """
-
-    def __init__(
-        self, port: int, *, members: dict[int, str], staff: str, books: list[int], book: Book
-    ) -> None:
-        self.port, self.staff, self.books, self.book = port, staff, books, book
+    def __init__(self, *, book: Book) -> None:
+        self.book = book
         self.over = threading.Event()
-        self.threads = [
-            threading.Thread(target=self._live, args=(member, token), daemon=True)
-            for member, token in members.items()
-        ]
+        self.threads: list[threading.Thread] = []
 
     def start(self) -> None:
         for thread in self.threads:
@@ -120,6 +111,24 @@ class Load:
             thread.join(timeout=60)
         if stuck := sum(thread.is_alive() for thread in self.threads):
             self.book.complain(f"{stuck} members still wait for an answer")
+
+
+class Load(Crowd):
+    """Members who each rent a book, bring it back and pay for it, again and again, until told to stop.
+
+    Every call has a key, and is sent again with it until it is answered: when it gets no answer, and when it
+    is told to come again.
+    """
+
+    def __init__(
+        self, port: int, *, members: dict[int, str], staff: str, books: list[int], book: Book
+    ) -> None:
+        super().__init__(book=book)
+        self.port, self.staff, self.books = port, staff, books
+        self.threads = [
+            threading.Thread(target=self._live, args=(member, token), daemon=True)
+            for member, token in members.items()
+        ]
 
     def _live(self, member: int, token: str) -> None:
         as_member, as_staff = Client(self.port, token), Client(self.port, self.staff)

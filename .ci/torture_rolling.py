@@ -11,7 +11,7 @@ import time
 import uuid
 from contextlib import suppress
 
-from torture_clients import Book, Client
+from torture_clients import Book, Client, Crowd
 from torture_server import Server
 
 REQUESTS_A_SECOND = 50
@@ -49,26 +49,16 @@ class Switch:
             there.shutdown(socket.SHUT_WR)
 
 
-class Visitors:
+class Visitors(Crowd):
     """So many requests a second, some on kept connections and some on new ones; some of them rent."""
 
     def __init__(self, port: int, *, members: dict[int, str], staff: str, book: int, told: Book) -> None:
-        self.port, self.book_id, self.told = port, book, told
-        self.staff = staff
-        self.over = threading.Event()
+        super().__init__(book=told)
+        self.port, self.book_id, self.staff = port, book, staff
         self.threads = [
             threading.Thread(target=self._visit, args=(number, token), daemon=True)
             for number, token in enumerate(list(members.values())[:CLIENTS])
         ]
-
-    def start(self) -> None:
-        for thread in self.threads:
-            thread.start()
-
-    def stop(self) -> None:
-        self.over.set()
-        for thread in self.threads:
-            thread.join(timeout=60)
 
     def _visit(self, number: int, token: str) -> None:
         client, kept = Client(self.port, token), number % 2 == 0
@@ -84,7 +74,7 @@ class Visitors:
                 else:
                     self._expect(client, "GET", path, None, 200)
             except (OSError, http.client.HTTPException) as problem:
-                self.told.complain(f"{path}: {problem!r}")
+                self.book.complain(f"{path}: {problem!r}")
             if not kept:
                 client.close()
 
@@ -103,11 +93,11 @@ class Visitors:
             if not was_open:
                 raise
             # It was closed between two requests, as any server may; every client asks anew.
-            self.told.count("asked anew, since the connection had been closed")
+            self.book.count("asked anew, since the connection had been closed")
             status, _, answer = client.call(method, path, body, **key)
-        self.told.count(f"{status}")
+        self.book.count(f"{status}")
         if status != expected:
-            self.told.complain(f"{method} {path} was answered {status}")
+            self.book.complain(f"{method} {path} was answered {status}")
         return answer if isinstance(answer, dict) else {}
 
 
