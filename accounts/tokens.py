@@ -16,7 +16,7 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from functools import cache
+from functools import cache, lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
@@ -26,13 +26,14 @@ from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
-from rest_framework_simplejwt.tokens import RefreshToken, Token, UntypedToken
+from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token, UntypedToken
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
 from accounts.security_log import note
 from lori_assignment.prepared import Prepared, Slot
+from lori_assignment.recent import ChangesOfAll
 from lori_assignment.work import unit_of_work
 
 __all__ = [
@@ -46,6 +47,7 @@ __all__ = [
     "give_tokens",
     "new_family",
     "owner_of",
+    "read_access_token",
     "renew",
     "renew_in_browser",
 ]
@@ -169,6 +171,23 @@ def forget_expired(*, at: datetime) -> int:
     return deleted
 
 
+@lru_cache(maxsize=4096)
+def _access_token(text: bytes, key: str, audience: str) -> AccessToken:
+    """One whose signature was good under `key` when it was looked at; what is kept is what it says."""
+    return AccessToken(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
+
+
+def read_access_token(text: bytes) -> AccessToken:
+    """What an access token says, if it is ours and has not expired. Raises TokenError.
+
+    The same bytes are checked once in each process: their signature does not change, and their time is
+    looked at anew.
+    """
+    token = _access_token(text, api_settings.SIGNING_KEY, api_settings.AUDIENCE)
+    token.check_exp(current_time=timezone.now())
+    return token
+
+
 def owner_of(token: Token) -> User:
     """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
     family = token.get(FAMILY)
@@ -189,7 +208,7 @@ def _owners(*, second_factor: bool) -> Prepared[User]:
             pk=Slot("pk", BigIntegerField()),
             is_active=True,
             token_families=Slot("family", CharField()),
-        )
+        ).annotate(changes=ChangesOfAll())
     )
 
 

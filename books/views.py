@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import OuterRef, QuerySet, Subquery
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -24,6 +25,7 @@ from books.models import Book, Kind
 from books.search import Found, find
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
+from lori_assignment.recent import Recent, Since
 from rentals.availability import available_books, count_copies, with_availability
 from rentals.models import Hold, Rate, Rental
 from rentals.outlook import book_outlook, outlooks
@@ -42,11 +44,46 @@ class Chip:
     without: str
 
 
+@dataclass(frozen=True, slots=True)
+class Shown:
+    """The catalogue as everybody sees it who asks for it in the same words; what is theirs is around it."""
+
+    address: str
+    search: str
+    content: SafeString
+
+
+# Of forty thousand letters each.
+_recent: Recent[Shown] = Recent(most=64)
+
+
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The catalogue, narrowed by the address: it can be shared, and what is not asked is not in it."""
+    part = _is_part(request)
+    asked = (get_language(), part, request.META["QUERY_STRING"])
+    now = Since.now(getattr(request.user, "changes", None))
+    shown = _recent.get(asked, now)
+    if shown is None:
+        looked_up = _look_up(request.GET, part=part)
+        if isinstance(looked_up, str):
+            return redirect(looked_up)
+        shown = looked_up
+        _recent.keep(asked, now, shown)
+    if part:
+        answer = HttpResponse(shown.content, headers={"HX-Push-Url": shown.address})
+    else:
+        canonical = f"{settings.SITE_URL}{shown.address}"
+        answer = render(request, "books/home.html", {"shown": shown, "canonical": canonical})
+    # The browser must not take the part, which it has under the same address, for the page.
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
+
+
+def _look_up(given: QueryDict, *, part: bool) -> Shown | str:
+    """What is asked for, or the address that says it better."""
     asked = QueryDict(mutable=True)
-    asked.update({name: str(value) for name, value in request.GET.dict().items() if value})
+    asked.update({name: str(value) for name, value in given.dict().items() if value})
     form = CatalogueForm(asked, facets=facets())
     form.is_valid()
     wanted = form.cleaned_data
@@ -54,16 +91,15 @@ def home(request: HttpRequest) -> HttpResponse:
     kept = QueryDict(mutable=True)
     kept.update({name: str(value) for name, value in asked.dict().items() if name in wanted})
     address = _address(kept)
-    part = _is_part(request)
-    if len(asked) < len(request.GET) and not part:
-        return redirect(_address(asked))
+    if len(asked) < len(given) and not part:
+        return _address(asked)
 
     found = _found(wanted)
     try:
         whole = "" if kept else "catalogue"
         page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"), kept_as=whole)
     except UnknownCursor:
-        return redirect(address)
+        return address
     count_copies(page.rows)
     rates = rates_in_force(at=timezone.now())
     facts = {
@@ -71,17 +107,11 @@ def home(request: HttpRequest) -> HttpResponse:
         "found": found,
         "results": [{"book": book, "price": _price(rates.get(book.kind))} for book in page.rows],
         "chips": _chips(form, kept),
-        "address": address,
-        "canonical": f"{settings.SITE_URL}{address}",
         "next": page.next and _address(kept, cursor=page.next),
         "previous": page.previous and _address(kept, cursor=page.previous),
     }
-    answer = render(request, "books/results.html" if part else "books/home.html", facts)
-    # The browser must not take the part, which it has under the same address, for the page.
-    patch_vary_headers(answer, ["HX-Request"])
-    if part:
-        answer.headers["HX-Push-Url"] = address
-    return answer
+    content = render_to_string("books/results.html" if part else "books/catalogue.html", facts)
+    return Shown(address, str(wanted.get("search") or ""), content)
 
 
 def _is_part(request: HttpRequest) -> bool:

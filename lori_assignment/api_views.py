@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
+from django.http import HttpResponse
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
@@ -14,7 +15,11 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lori_assignment.api_conditions import has_condition, is_known, tag_of
+from lori_assignment.api_rendering import written
+from lori_assignment.recent import MOST, Recent, Since, Told, is_of_its_own, may_be_kept, told_by
 from lori_assignment.work import unit_of_work
+
+_recent: Recent[Told] = Recent(most=MOST)
 
 _Model = TypeVar("_Model", bound=Model)
 _Result = TypeVar("_Result")
@@ -61,6 +66,28 @@ class ResourceViewSet(GenericViewSet[_Model]):
     def shown(self, pk: Any) -> Any:
         """What one of them is answered as, read anew from the database; for those that have ETags."""
         raise NotImplementedError
+
+    def told_again(self, answer: Callable[[], Response]) -> Response | HttpResponse:
+        """`answer()`, which is the same for whoever asks, or what it was within the last second if nothing
+        has changed since; see `recent`.
+
+        Who is signed out has been told already. Of who is signed in another way than by a token of
+        theirs it is not known what has changed.
+        """
+        of_all = getattr(self.caller, "changes", None)
+        request: Any = self.request
+        if of_all is None or is_of_its_own(request):
+            return answer()
+        key, now = told_by(request), Since.now(of_all)
+        told = _recent.get(key, now)
+        if told:
+            return told.again()
+        made = answer()
+        headers = {**made.headers, "Content-Type": "application/json"}
+        response = HttpResponse(written(made.data), headers=headers)
+        if may_be_kept(response):
+            _recent.keep(key, now, Told.by(response, request))
+        return response
 
     def answer_one(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
         """`data` with its ETag; to whoever has it already by If-None-Match, 304 without it."""

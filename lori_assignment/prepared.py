@@ -10,10 +10,9 @@ For what is asked with every call, and always in the same shape.
 
 from __future__ import annotations
 
-import copy
 import itertools
 import json
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from functools import cached_property
 from typing import Any, Generic, TypeVar
 from weakref import WeakKeyDictionary
@@ -21,6 +20,8 @@ from weakref import WeakKeyDictionary
 from django.core.exceptions import EmptyResultSet
 from django.db import NotSupportedError, connections
 from django.db.models import BooleanField, Expression, F, Field, Func, QuerySet, prefetch_related_objects
+from django.db.models.base import ModelState
+from django.db.models.query import FlatValuesListIterable, ModelIterable
 from django.db.transaction import TransactionManagementError
 from psycopg2.extensions import AsIs
 
@@ -86,31 +87,27 @@ class Prepared(Generic[_Row]):
 
     def __call__(self, **values: Any) -> list[_Row]:
         try:
-            rows, compiled, _sql, _parameters = self._compiled
+            answer = self._compiled
         except EmptyResultSet:  # Of which Django knows without a look that it finds nothing.
             return []
-        compiler = copy.copy(compiled)
-        compiler.connection = connection = connections[rows.db]
-        if rows.query.select_for_update and connection.get_autocommit():
+        connection = connections[answer.db]
+        if answer.locks and connection.get_autocommit():
             raise TransactionManagementError("A lock ends with its transaction, and there is none.")
         sql, parameters = self._known_to(connection)
         given = [
             each.prepared(values[each.name], connection) if isinstance(each, Slot) else each
             for each in parameters
         ]
-        compiler.as_sql = lambda: (sql, given)
-        # What Django makes rows with. It asks the query for its compiler, and a queryset for little else.
-        make_rows: Any = rows._iterable_class  # noqa: SLF001
         try:
-            found = list(make_rows(_Asked(rows, compiler)))
+            with connection.cursor() as cursor:
+                cursor.execute(sql, given)
+                told = cursor.fetchall()
         except NotSupportedError:
             # A migration has changed the type of a column since, and the plan was for the one before.
             if connection.in_atomic_block or not self._is_forgotten_by(connection):
                 raise
             return self(**values)
-        if rows._prefetch_related_lookups:  # noqa: SLF001
-            prefetch_related_objects(found, *rows._prefetch_related_lookups)  # noqa: SLF001
-        return found
+        return answer.rows(told, connection)
 
     def first(self, **values: Any) -> _Row | None:
         return next(iter(self(**values)), None)
@@ -122,15 +119,12 @@ class Prepared(Generic[_Row]):
         raise self._make().model.DoesNotExist
 
     @cached_property
-    def _compiled(self) -> tuple[Any, Any, str, list[Any]]:
-        rows = self._make()
-        compiler = rows.query.get_compiler(rows.db)
-        sql, parameters = compiler.as_sql()
-        return rows, compiler, sql, list(parameters)
+    def _compiled(self) -> _Answer:
+        return _Answer(self._make())
 
     def _known_to(self, connection: Any) -> tuple[str, list[Any]]:
         """What to send over `connection`: the query, or the name by which the server has its plan already."""
-        _rows, _compiler, sql, parameters = self._compiled
+        sql, parameters = self._compiled.sql, self._compiled.parameters
         # Where a pool stands between, the next statement may go over another connection.
         is_pooled = connection.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS")
         if not self._kept or is_pooled or connection.vendor != "postgresql":
@@ -160,13 +154,95 @@ class Prepared(Generic[_Row]):
         return True
 
 
-class _Asked:
-    """A queryset, as far as those who make its rows look at it."""
+class _Answer:
+    """What a query asks, and how its rows are made of what the database tells.
 
-    def __init__(self, rows: Any, compiler: Any) -> None:
+    As Django makes them, by what its compiler has found out once: which columns are whose, and what turns
+    them into Python's values.
+    """
+
+    def __init__(self, rows: QuerySet[Any, Any]) -> None:
+        compiler = rows.query.get_compiler(rows.db)
+        self.sql, parameters = compiler.as_sql()
+        self.parameters = list(parameters)
         self.db = rows.db
-        self.model = rows.model
-        self._fields = rows._fields
-        self._known_related_objects = rows._known_related_objects  # noqa: SLF001
-        self.query = copy.copy(rows.query)
-        self.query.get_compiler = lambda using: compiler  # noqa: ARG005  # There is one.
+        self.locks = rows.query.select_for_update
+        self._columns = compiler.col_count
+        converters = compiler.get_converters([column for column, _sql, _name in compiler.select])
+        self._converters = [(place, *each) for place, each in converters.items()]
+        kind: Any = rows
+        self._prefetched = kind._prefetch_related_lookups  # noqa: SLF001
+        # What the shop asks for are models, tuples, or the only value of each.
+        made = kind._iterable_class  # noqa: SLF001
+        self._is_flat = made is FlatValuesListIterable
+        self._one = None
+        if made is ModelIterable:
+            annotations = compiler.annotation_col_map or {}
+            self._one = _One(compiler.klass_info, compiler.select, rows.db, annotations)
+
+    def rows(self, told: list[tuple[Any, ...]], connection: Any) -> list[Any]:
+        values = [self._converted(row, connection) for row in told] if self._converters else told
+        if self._one is None:
+            return [row[0] if self._is_flat else tuple(row[: self._columns]) for row in values]
+        known: _Known = {}
+        found = [self._one.made(row, known) for row in values]
+        if self._prefetched:
+            prefetch_related_objects(found, *self._prefetched)
+        return found
+
+    def _converted(self, row: Sequence[Any], connection: Any) -> list[Any]:
+        values = list(row)
+        for place, converters, expression in self._converters:
+            for convert in converters:
+                values[place] = convert(values[place], expression, connection)
+        return values
+
+
+# What has been made of one answer already, by what makes it and its key: a rate that ten rentals have is one.
+_Known = dict[tuple[int, Any], Any]
+
+
+class _One:
+    """Makes a model of its columns, with those that are selected along with it.
+
+    Without `Model.__init__`, which asks each field: no model of the shop has one of its own, or a signal
+    that waits for it, and a test says so.
+    """
+
+    def __init__(self, info: dict[str, Any], select: Any, db: str, annotations: dict[str, int]) -> None:
+        self._model = info["model"]
+        self._db = db
+        places = info["select_fields"]
+        self._columns = slice(places[0], places[-1] + 1)
+        self._names = [column.target.attname for column, _sql, _name in select[self._columns]]
+        self._key = places[0] + self._names.index(self._model._meta.pk.attname)  # noqa: SLF001
+        self._annotations = annotations
+        self._related = [
+            (_One(each, select, db, {}), each["local_setter"], each["remote_setter"])
+            for each in info.get("related_klass_infos", ())
+        ]
+
+    def made(self, row: Sequence[Any], known: _Known) -> Any:
+        one = self._model.__new__(self._model)
+        one._state = state = ModelState()  # noqa: SLF001
+        state.adding = False
+        state.db = self._db
+        one.__dict__.update(zip(self._names, row[self._columns], strict=True))
+        for name, place in self._annotations.items():
+            setattr(one, name, row[place])
+        for other, set_other, set_this in self._related:
+            related = other.related(row, known)
+            set_other(one, related)
+            if related is not None:
+                set_this(related, one)
+        return one
+
+    def related(self, row: Sequence[Any], known: _Known) -> Any:
+        """None where the row has no such thing."""
+        key = row[self._key]
+        if key is None:
+            return None
+        name = (id(self), key)
+        if name not in known:
+            known[name] = self.made(row, known)
+        return known[name]

@@ -46,7 +46,14 @@ _balances: Prepared[Decimal] = Prepared(
     lambda: LedgerEntry.objects.filter(user=_member).order_by("-number").values_list("balance", flat=True)[:1]
 )
 _open_rentals: Prepared[Rental] = Prepared(
-    lambda: Rental.objects.open().filter(user=_member).with_terms().order_by("due_at", "ref")
+    lambda: (
+        # As `with_terms`, but for the entry, which none of them has yet, and what nobody reads of the book.
+        Rental.objects.open()
+        .filter(user=_member)
+        .select_related("copy__book", "rate__price_list")
+        .defer("copy__book__description")
+        .order_by("due_at", "ref")
+    )
 )
 
 

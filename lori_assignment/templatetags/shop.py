@@ -19,6 +19,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
 
+from lori_assignment.kept_parts import part
 from lori_assignment.money import shown
 
 register = template.Library()
@@ -47,6 +48,16 @@ def _digest(name: str) -> str:
     else:
         content = Path(str(finders.find(name))).read_bytes()
     return base64.b64encode(hashlib.sha384(content).digest()).decode()
+
+
+@register.simple_tag(takes_context=True)
+def navigation(context: Context) -> SafeString:
+    """Where one can go from the page; on a page of an error perhaps without knowing who asks."""
+    user, path = context.get("user"), getattr(context.get("request"), "path", "")
+    facts = {"path": path, "is_signed_in": False, "is_staff": False, "name": ""}
+    if user is not None and user.pk:
+        facts |= {"is_signed_in": True, "is_staff": user.is_staff, "name": user.get_short_name()}
+    return part("navigation.html", tuple(facts.values()), facts)
 
 
 @register.filter

@@ -8,8 +8,11 @@ from collections.abc import Callable
 from typing import Any
 from unittest import mock, skipUnless
 
+from django.apps import apps
 from django.db import DatabaseError, NotSupportedError, connection
-from django.db.models import BigIntegerField, CharField, Value
+from django.db.models import BigIntegerField, CharField, CompositePrimaryKey, Model, Value
+from django.db.models.signals import post_init, pre_init
+from django.utils import timezone
 
 from accounts.models import User
 from books.models import Book, Copy
@@ -17,6 +20,10 @@ from books.stock import add_book
 from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.prepared import Among, Keys, Prepared, Slot
 from rentals.availability import count_copies, with_availability
+from rentals.models import Rental
+from rentals.services import rent_book
+
+NOW = timezone.now()
 
 on_postgresql = skipUnless(connection.vendor == "postgresql", "SQLite keeps no plans")
 
@@ -59,6 +66,40 @@ class RowsTest(CastTestCase):
             [(book.copies_in_service, book.available) for book in books],
             [(book.copies_in_service, book.available) for book in expected],
         )
+
+    def test_what_several_rows_have_in_common_is_one(self) -> None:
+        emma = add_book(name="Emma", copies=3)
+        told = Prepared(
+            lambda: Copy.objects.filter(book=Slot("book", BigIntegerField())).select_related("book")
+        )
+        one, other, _third = told(book=emma.pk)
+        self.assertIs(one.book, other.book)
+        self.assertEqual((one.book.name, one.book._state.adding, one._state.db), ("Emma", False, "default"))
+
+    def test_what_is_left_out_is_read_when_it_is_wanted(self) -> None:
+        emma = add_book(name="Emma", description="Matches are made.")
+        told = Prepared(lambda: Book.objects.defer("description"))
+        [book] = told()
+        with self.assertNumQueries(0):
+            self.assertEqual((book, book.name), (emma, "Emma"))
+        with self.assertNumQueries(1):
+            self.assertEqual(book.description, "Matches are made.")
+
+    def test_where_nothing_is_referred_to_there_is_nothing(self) -> None:
+        rental = rent_book(member=self.alice, book=add_book(name="Emma"), at=NOW, now=NOW)
+        told = Prepared(lambda: Rental.objects.select_related("rent_entry"))
+        self.assertEqual([(one, one.rent_entry) for one in told()], [(rental, None)])
+
+    def test_no_model_of_the_shop_does_more_when_it_is_made_than_its_columns_say(self) -> None:
+        """Else a prepared query would have to do it, too."""
+        for model in apps.get_models():
+            with self.subTest(model=model.__name__):
+                self.assertIs(model.__init__, Model.__init__)
+                self.assertIs(model.from_db.__func__, Model.from_db.__func__)
+                self.assertFalse(pre_init.has_listeners(model))
+                self.assertFalse(post_init.has_listeners(model))
+                self.assertNotIsInstance(model._meta.pk, CompositePrimaryKey)
+                self.assertFalse(model._meta.parents)
 
 
 class ManyThreadsTest(RaceTestCase):

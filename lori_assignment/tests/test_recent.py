@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import os
-from unittest import TestCase, mock
+import time
+from datetime import timedelta
+from unittest import TestCase, mock, skipUnless
 
+from django.db import OperationalError, connection
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
-from django.test import Client, RequestFactory, SimpleTestCase, override_settings
+from django.test import Client, RequestFactory, override_settings
+from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import tokens
+from accounts.models import User
+from books import views
 from books.models import Book
 from books.stock import add_book
-from lori_assignment import recent
+from lori_assignment import api_views, recent
 from lori_assignment.cast import CastTestCase
 from lori_assignment.recent import RecentMiddleware
 from lori_assignment.tests.test_metrics import TOKEN, told
@@ -20,13 +26,18 @@ BOOKS = "/api/v3/books/"
 
 
 class ServerOfItsOwn(TestCase):
-    """Its count is not that which the processes of a parallel run share."""
+    """Its count is not that which the processes of a parallel run share, and it has kept nothing yet."""
 
     def setUp(self) -> None:
         super().setUp()
-        count = mock.patch.object(recent, "changes", recent.Changes())
-        count.start()
-        self.addCleanup(count.stop)
+        for place, name, value in (
+            (recent, "changes", recent.Changes()),
+            (api_views, "_recent", recent.Recent(most=9)),
+            (views, "_recent", recent.Recent(most=9)),
+        ):
+            its_own = mock.patch.object(place, name, value)
+            its_own.start()
+            self.addCleanup(its_own.stop)
 
 
 @override_settings(RECENT_SECONDS=1.0)
@@ -100,15 +111,94 @@ class ShopTest(ServerOfItsOwn, CastTestCase):
         self.assertEqual(made.status_code, 201)
         self.assertEqual((before, self.client.get(path).json()["total"]), ("3.50", "21.00"))
 
-    def test_somebody_is_always_answered_anew_and_what_they_got_is_told_nobody(self) -> None:
-        headers = {"Authorization": f"JWT {tokens.give_tokens(self.alice).access}"}
+    def with_token(self, user: User) -> Client:
+        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+
+    def test_what_is_told_somebody_is_told_nobody_who_is_signed_out_nor_the_other_way(self) -> None:
         self.client.get(BOOKS)
         self.rename("Emma, changed")
-        self.assertEqual(self.names(Client(headers=headers)), ["Emma, changed"])
+        self.assertEqual(self.names(self.with_token(self.alice)), ["Emma, changed"])
         signed_in = Client()
         signed_in.force_login(self.alice)
         self.assertEqual(self.names(signed_in), ["Emma, changed"])
         self.assertEqual(self.names(self.client), ["Emma"])
+
+    def test_with_a_token_it_is_looked_at_and_nothing_else(self) -> None:
+        one, other = self.with_token(self.alice), self.with_token(self.bob)
+        for path in (BOOKS, f"{BOOKS}{self.book.pk}"):
+            first = one.get(path)
+            self.rename("Emma, changed")
+            with self.assertNumQueries(1):
+                again = other.get(path)
+            self.assertEqual((again.content, again.headers), (first.content, first.headers))
+            self.time += 1
+            self.assertIn(b"changed", other.get(path).content)
+            self.rename("Emma")
+            self.time += 1
+
+    def test_a_token_that_has_ended_is_told_nothing(self) -> None:
+        client = self.with_token(self.alice)
+        client.get(BOOKS)
+        tokens.end_all(self.alice)
+        self.assertEqual(client.get(BOOKS).status_code, 401)
+
+    def test_a_token_that_has_expired_is_told_nothing(self) -> None:
+        token = AccessToken(tokens.give_tokens(self.alice).access)  # type: ignore[arg-type]  # as simplejwt's
+        token.set_exp(lifetime=timedelta(seconds=1))
+        client = Client(headers={"Authorization": f"JWT {token}"})
+        self.assertEqual(client.get(BOOKS).status_code, 200)
+        time.sleep(1.1)
+        self.assertEqual(client.get(BOOKS).status_code, 401)
+
+    def test_to_who_asks_by_an_etag_it_is_not_told_again(self) -> None:
+        client, path = self.with_token(self.alice), f"{BOOKS}{self.book.pk}"
+        tag = client.get(path).headers["ETag"]
+        self.assertEqual(client.get(path, headers={"If-None-Match": tag}).status_code, 304)
+
+    def test_the_pages_catalogue_is_the_same_for_a_second_and_what_is_theirs_is_not(self) -> None:
+        one, other = Client(), Client()
+        one.force_login(self.alice)
+        other.force_login(self.bob)
+        self.assertContains(one.get("/home"), "Emma")
+        self.rename("Persuasion")
+        page = other.get("/home").content.decode()
+        self.assertIn("Emma", page)
+        self.assertIn(self.bob.get_short_name(), page)
+        self.assertNotIn(self.alice.get_short_name(), page)
+        self.assertNotIn("Emma", other.get("/home?ordering=-id").content.decode())
+        self.assertNotIn("Emma", other.get("/home", headers={"Accept-Language": "de"}).content.decode())
+        self.time += 1
+        self.assertContains(one.get("/home"), "Persuasion")
+
+    def test_who_rents_on_a_page_sees_it_at_once_with_the_token_and_on_the_page(self) -> None:
+        browser, program = Client(), self.with_token(self.alice)
+        browser.force_login(self.alice)
+        for client, path in ((browser, "/home"), (program, BOOKS)):
+            self.assertNotContains(client.get(path), "All out")
+        program.post("/api/v3/book_rentals/", {"book": self.book.pk})
+        self.assertContains(browser.get("/home"), "All out")
+        self.assertEqual(program.get(BOOKS).json()["results"][0]["available"], 0)
+
+    @skipUnless(connection.vendor == "postgresql", "beside SQLite there is one server")
+    def test_what_another_server_has_changed_is_seen_at_once_by_who_is_signed_in(self) -> None:
+        client = self.with_token(self.alice)
+        self.assertEqual(self.names(client), ["Emma"])
+        self.rename("Emma, changed elsewhere")
+        self.assertEqual(self.names(client), ["Emma"])
+        # Its processes count among themselves, and in the database.
+        with mock.patch.object(recent, "changes", recent.Changes()):
+            recent.one_more_change()
+        self.assertEqual(self.names(client), ["Emma, changed elsewhere"])
+
+    def test_a_change_that_cannot_be_counted_is_done_all_the_same(self) -> None:
+        with (
+            mock.patch.object(recent, "connection", mock.Mock(vendor="postgresql")) as broken,
+            self.assertLogs("lori_assignment.recent", "WARNING"),
+        ):
+            broken.cursor.side_effect = OperationalError
+            self.assertEqual(
+                self.api(self.carol).patch(f"{BOOKS}{self.book.pk}", {"name": "Emma!"}).status_code, 200
+            )
 
     def test_a_token_that_is_wrong_is_refused_all_the_same(self) -> None:
         self.client.get(BOOKS)
@@ -139,12 +229,12 @@ class ShopTest(ServerOfItsOwn, CastTestCase):
         for path in ("/api/v3/book_rentals/", "/api/v3/books/0", f"{BOOKS}?page_size=x", "/home", "/"):
             with self.subTest(path=path):
                 before = self.client.get(path).status_code
-                with mock.patch.object(recent, "_told_again", side_effect=AssertionError):
+                with mock.patch.object(recent.Told, "again", side_effect=AssertionError):
                     self.assertEqual(self.client.get(path).status_code, before)
 
 
 @override_settings(RECENT_SECONDS=1.0)
-class WhatIsKeptTest(ServerOfItsOwn, SimpleTestCase):
+class WhatIsKeptTest(ServerOfItsOwn, CastTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.numbers = iter(range(1000))
@@ -172,7 +262,7 @@ class WhatIsKeptTest(ServerOfItsOwn, SimpleTestCase):
 
     def test_who_says_who_they_are_or_what_they_have_goes_by(self) -> None:
         self.ask()
-        for name in (*recent.OWN, "HTTP_COOKIE"):
+        for name in (*recent.OWN, "HTTP_AUTHORIZATION", "HTTP_COOKIE"):
             with self.subTest(name=name):
                 self.assertNotEqual(self.ask(**{name: "x"}), b"0")
                 self.assertEqual(self.ask(), b"0")
@@ -186,6 +276,7 @@ class WhatIsKeptTest(ServerOfItsOwn, SimpleTestCase):
             ("PATCH", 302, True),
             ("DELETE", 204, True),
             ("POST", 500, True),
+            ("POST", 503, False),
             ("POST", 401, False),
             ("POST", 409, False),
             ("GET", 200, False),
@@ -239,10 +330,12 @@ class WhatIsKeptTest(ServerOfItsOwn, SimpleTestCase):
             self.assertEqual(streamed.getvalue(), str(number).encode())
 
     def test_no_more_is_kept_than_has_room(self) -> None:
-        with mock.patch.object(recent, "MOST", 3):
-            for number in range(10):
-                self.ask(f"{BOOKS}?cursor={number}")
-                self.assertLessEqual(len(self.middleware._recent), 3)
+        few: recent.Recent[int] = recent.Recent(most=3)
+        now = recent.Since.now()
+        for number in range(10):
+            few.keep(number, now, number)
+            self.assertEqual(few.get(number, now), number)
+            self.assertLessEqual(sum(few.get(other, now) is not None for other in range(10)), 3)
 
     def test_zero_seconds_keep_nothing(self) -> None:
         with override_settings(RECENT_SECONDS=0):

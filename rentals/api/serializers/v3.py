@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, tzinfo
 from functools import cached_property
 from typing import Any
 
 from django.conf import settings
+from django.utils.timezone import get_current_timezone
 from drf_yasg.utils import swagger_serializer_method
 from rest_framework import serializers
 
@@ -124,10 +125,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "user": rental.user_id,
             "book": rental.copy.book_id,
             "copy": rental.copy_id,
-            "date_rented": written(rental.rented_at),
-            "date_returned": written(rental.returned_at),
+            "date_rented": written(rental.rented_at, self.zone),
+            "date_returned": written(rental.returned_at, self.zone),
             "status": self.get_status(rental),
-            "due_at": written(rental.due_at),
+            "due_at": written(rental.due_at, self.zone),
             "renewals": rental.renewals,
             "overdue": self.get_overdue(rental),
             "price_list": rental.price_list.name,
@@ -139,6 +140,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     def now(self) -> datetime:
         now: datetime = self.context["now"]
         return now
+
+    @cached_property
+    def zone(self) -> tzinfo:
+        return get_current_timezone()
 
     @swagger_serializer_method(serializers.ChoiceField(choices=Status.choices))
     def get_status(self, rental: Rental) -> int:
