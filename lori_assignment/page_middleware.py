@@ -7,10 +7,12 @@ from __future__ import annotations
 from typing import Any
 
 from csp.middleware import CSPMiddleware
+from django.conf import settings
 from django.contrib.auth.middleware import AuthenticationMiddleware
 from django.contrib.messages.middleware import MessageMiddleware
 from django.contrib.sessions.middleware import SessionMiddleware
 from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.middleware.common import CommonMiddleware
 
 # The API's resources. What signs in over the API goes through allauth, which knows sessions.
@@ -26,9 +28,14 @@ class _ForPages:
         return super().__call__(request)  # type: ignore[misc]  # the middleware that stands beside
 
 
-# What it says of the API too, `lori_assignment.safety` says of all that nobody has spoken of.
 class Policy(_ForPages, CSPMiddleware):
-    pass
+    """For pages that have something of their own to say, by its decorators. Of all others
+    `lori_assignment.safety` says the same, and has it written already; but not to developers."""
+
+    def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
+        if settings.DEBUG or any(name.startswith("_csp_") for name in vars(response)):
+            return super().process_response(request, response)
+        return response
 
 
 class Sessions(_ForPages, SessionMiddleware):
