@@ -121,7 +121,8 @@ class FlatList(ChangeList):
         return super().get_ordering(request, queryset)
 
     def _get_default_ordering(self) -> list[Any]:
-        return self._by_itself or list(self.lookup_opts.ordering or ())
+        """For the arrow in a heading, which would stand for what decides between rows alike too."""
+        return (self._by_itself or list(self.lookup_opts.ordering or ()))[:1]
 
     def get_results(self, request: HttpRequest) -> None:
         super().get_results(request)
