@@ -21,12 +21,15 @@ BEFORE_THE_SHOP = "before the first shop was open, so the tables were empty and 
 # What the linter has something against and is meant. One that it has nothing against any more has to go.
 ACCEPTED = {
     "accounts.0004_token_families": BEFORE_THE_SHOP,
+    "accounts.0006_lists_of_accounts": BEFORE_THE_SHOP,
     "books.0001_book_and_copy": BEFORE_THE_SHOP,
     "books.0002_catalogue_orders": BEFORE_THE_SHOP,
+    "books.0004_copies_by_state": BEFORE_THE_SHOP,
     "rentals.0001_circulation_and_ledger": BEFORE_THE_SHOP,
     "rentals.0005_holds": "the columns are those of the policy, one row that no version inserts",
     "rentals.0006_calendar_feeds_and_statements": BEFORE_THE_SHOP,
     "rentals.0007_rentals_of_a_member_in_order": BEFORE_THE_SHOP,
+    "rentals.0008_lists_of_the_desk": BEFORE_THE_SHOP,
 }
 
 

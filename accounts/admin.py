@@ -22,10 +22,11 @@ from django.shortcuts import redirect
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.models import User
+from accounts.models import FOUND_BY, User
 from accounts.security_log import note
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import record_address
+from lori_assignment.admin_pages import Flat
 
 # The admin's own form knows neither the lock against guessing nor the second factor.
 admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
@@ -83,13 +84,14 @@ class SecondFactorAdmin(admin.ModelAdmin):
 
 
 @admin.register(User)
-class AccountAdmin(UserAdmin):
+class AccountAdmin(Flat, UserAdmin):
     form = AccountForm
     add_form = NewAccountForm
     list_display = ("username", "email", "name", "phone", "is_staff", "is_active")
     actions = ("sign_out",)
-    search_fields = ("username", "email", "name", "phone")
+    search_fields = FOUND_BY
     ordering = ("username",)
+    sortable_by = ("username",)
     fieldsets = (
         (None, {"fields": ("username", "email", "password")}),
         (_("Profile"), {"fields": ("name", "phone", "address")}),
@@ -117,6 +119,11 @@ class AccountAdmin(UserAdmin):
             },
         ),
     )
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        return self.newest_of(request, queryset & User.objects.meant_by(search_term))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Only a superuser hands out rights; otherwise staff could make themselves superusers."""

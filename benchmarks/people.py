@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 import urllib.request
 from http.cookiejar import CookieJar
 from urllib.parse import urlencode
@@ -26,3 +27,16 @@ def sign_in_page(port: int, username: str) -> str:
     if not any(name.endswith("sessionid") for name in cookies):
         raise SystemExit(f"{username} could not sign in.")
     return "; ".join(f"{name}={value}" for name, value in cookies.items())
+
+
+def wait_for_figures(port: int, cookie: str) -> None:
+    """Look at the front page of the administration until all its figures are there."""
+    browser = urllib.request.build_opener()
+    browser.addheaders = [("Cookie", cookie)]
+    for _ in range(180):
+        with browser.open(f"http://127.0.0.1:{port}/admin/") as answer:
+            page = answer.read().decode()
+        if "As of" in page and "not counted yet" not in page:
+            return
+        time.sleep(1)
+    raise SystemExit("The figures are not counted.")

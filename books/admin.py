@@ -5,18 +5,23 @@ from __future__ import annotations
 from typing import Any, ClassVar
 
 from django import forms
+from django.conf import settings
 from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
 from books import stock
+from books.catalogue import facets
 from books.covers import clean_cover
 from books.isbn import isbn_of
+from books.languages import name_of
 from books.models import ISBN_TAKEN, Book, Copy
+from books.search import MOST_MEANT, find, meant_by
 from lori_assignment.admin_pages import ShopAdmin
 from rentals.availability import with_availability
 from rentals.queue import serve_queue
@@ -70,14 +75,31 @@ class NewBookForm(BookForm):
     )
 
 
+class LanguageFilter(admin.SimpleListFilter):
+    title = _("language")
+    parameter_name = "language"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
+        spoken = get_language() or settings.LANGUAGE_CODE
+        return [(code, name_of(code, in_language=spoken)) for code in facets().languages]
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Book]) -> QuerySet[Book]:
+        return queryset.filter(language=self.value()) if self.value() else queryset
+
+
 @admin.register(Book)
 class BookAdmin(ShopAdmin):
     list_display = ["name", "author", "isbn", "kind", "published", "in_service", "free"]
-    list_filter = ["kind", "language"]
+    list_filter = ["kind", LanguageFilter]
     search_fields = ["name", "author", "isbn"]
+    search_help_text = _("Words of the title or the authors, the last perhaps only begun, or an ISBN.")
+    sortable_by = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Book]:
         return with_availability(super().get_queryset(request))
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        return (find(queryset, search_term).books if search_term.strip() else queryset), False
 
     @admin.display(description=_("copies"))
     def in_service(self, book: Any) -> int:
@@ -118,8 +140,18 @@ class CopyAdmin(ShopAdmin):
     list_display = ["barcode", "book", "condition", "status", "replacement_price"]
     list_filter = ["status", "condition"]
     list_select_related = ["book"]
-    search_fields = ["barcode", "book__name"]
+    search_fields = ["barcode", "book"]
+    search_help_text = _("Barcode, title, author or ISBN.")
+    sortable_by = ("barcode",)
     autocomplete_fields = ["book"]
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        text = search_term.strip()
+        if not text:
+            return queryset, False
+        books = meant_by(text, most=MOST_MEANT + 1)
+        found = Q(barcode__in={text, text.upper()}) | Q(book__in=books[:MOST_MEANT])
+        return self.newest_of(request, queryset.filter(found), more=len(books) > MOST_MEANT)
 
     def get_form(
         self, request: HttpRequest, obj: Copy | None = None, change: bool = False, **options: Any

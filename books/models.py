@@ -171,6 +171,13 @@ class Copy(models.Model):
                 name="copy_replacement_price_above_zero",
             ),
         ]
+        # The desk's lists: most are in service.
+        indexes = [
+            models.Index(
+                fields=["status", "id"], condition=~models.Q(status="in_service"), name="copy_not_in_service"
+            ),
+            models.Index(fields=["condition", "id"], name="copy_by_condition"),
+        ]
 
     def __str__(self) -> str:
         return self.barcode

@@ -27,6 +27,8 @@ from books.words import words_of
 
 # More is cut off: no title that anybody types is longer.
 LONGEST_TEXT = 200
+# A text that means more books than so many says too little to list all that is of them.
+MOST_MEANT = 100
 # So many are put into an order of their own; more would have to be read before the first is known.
 MOST_RANKED = 1000
 
@@ -64,6 +66,12 @@ def find(books: QuerySet[Book], text: str) -> Found:
         return found
     found = _ranked(books.filter(_has(instead)), words)
     return Found(found.books, found.number, found.more, near=found.number > 0)
+
+
+def meant_by(text: str, *, most: int) -> list[int]:
+    """The keys of at most so many books that `text` means as it is spelt, best first."""
+    found = find(Book.objects.all(), text)
+    return [] if found.near else [book.pk for book in found.books.only("pk")[:most]]
 
 
 def _ranked(books: QuerySet[Book], words: Sequence[str]) -> Found:

@@ -5,15 +5,17 @@ from __future__ import annotations
 import functools
 import re
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib import admin, messages
 from django.contrib.admin.options import TO_FIELD_VAR
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.admin.widgets import AutocompleteSelect
 from django.core.exceptions import BadRequest
+from django.core.paginator import Paginator
 from django.db import transaction
-from django.db.models import QuerySet
+from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -88,7 +90,90 @@ class KnownChoice(AutocompleteSelect):
         return super().optgroups(name, [key for key in value if re.fullmatch("[0-9]{1,18}", key)], attr)
 
 
-class ShopAdmin(ForStaff, admin.ModelAdmin):
+# Whoever counts ten million rows to the last one makes everybody wait, and nobody turns so many pages.
+MOST_LISTED = 5000
+# What is searched for is found among the keys, and as many go into a query.
+MOST_FOUND = 1000
+
+
+class FirstPages(Paginator):
+    """The pages of the first MOST_LISTED rows; `more` says that there are others."""
+
+    @functools.cached_property
+    def _counted(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[: MOST_LISTED + 1].count())
+
+    @functools.cached_property
+    def count(self) -> int:
+        return min(self._counted, MOST_LISTED)
+
+    @property
+    def more(self) -> bool:
+        return self._counted > MOST_LISTED
+
+
+class FlatList(ChangeList):
+    """Says how many rows there are once, below them, and nothing of how many there were without a filter."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        self._by_itself = list(self.model_admin.get_ordering(request))
+        return super().get_ordering(request, queryset)
+
+    def _get_default_ordering(self) -> list[Any]:
+        """For the arrow in a heading, which would stand for what decides between rows alike too."""
+        return (self._by_itself or list(self.lookup_opts.ordering or ()))[:1]
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+class Flat(admin.ModelAdmin):
+    """A list that takes as long with ten million rows as with ten thousand.
+
+    So it is sorted only by what has an index: `get_ordering` and `sortable_by` name nothing else, nor do
+    filters.
+    """
+
+    paginator = FirstPages
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return FlatList
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are a version ahead
+        across = request.POST.get("select_across", "0") not in ("", "0")
+        if across and FirstPages(queryset, self.list_per_page).more:
+            said = _("More than %(most)d are listed. Narrow the list before you choose all of it.")
+            self.message_user(request, said % {"most": MOST_LISTED}, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
+    def newest_of(
+        self, request: HttpRequest, found: QuerySet[Any], *, more: bool = False
+    ) -> tuple[QuerySet[Any], bool]:
+        """`found`, or the MOST_FOUND of it that came last, as `get_search_results` gives it.
+
+        The caller is told when that is not all, or where there is `more`. Sorted by what no index has: a
+        database that looks for a few rows in the order of an index may read all of it before it meets them.
+        """
+        by_key = found.order_by((F("pk") + 0).desc()).values_list("pk", flat=True)
+        keys = list(by_key[: MOST_FOUND + 1])
+        if (more or len(keys) > MOST_FOUND) and request.method == "GET":
+            said = _("More is found than is shown. Type more of it.")
+            self.message_user(request, said, messages.WARNING)
+        return found.filter(pk__in=keys[:MOST_FOUND]), False
+
+
+def is_narrowed_by(request: HttpRequest, field: str) -> bool:
+    """Whether a filter of the list is set by a range of `field`."""
+    return any(name.startswith(f"{field}__") for name in request.GET)
+
+
+class ShopAdmin(ForStaff, Flat):
     """Rows that domain functions change: where one refuses, that is a message and not a crash.
 
     The forms ask first; this is for what has become wrong between the asking and the saving.

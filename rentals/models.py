@@ -276,6 +276,9 @@ class Rental(models.Model):
                 name="rental_open_by_due_date",
             ),
             models.Index(fields=["user", "ref"], condition=Q(voided_at=None), name="rental_standing_by_user"),
+            # The desk's lists: of a time, and of mistakes.
+            models.Index(fields=["rented_at", "ref"], name="rental_by_time"),
+            models.Index(fields=["ref"], condition=Q(voided_at__isnull=False), name="rental_void"),
             models.Index(
                 fields=["user", "returned_at", "ref"],
                 condition=Q(returned_at__isnull=False, voided_at=None),
@@ -436,6 +439,7 @@ class Hold(models.Model):
                 condition=Q(ended_at=None, copy__isnull=False),
                 name="hold_ready_by_deadline",
             ),
+            models.Index(fields=["outcome", "id"], condition=~Q(outcome=""), name="hold_ended_by_outcome"),
         ]
 
     def __str__(self) -> str:
@@ -458,7 +462,7 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
 
     def money_moved(self) -> Self:
         """Payments and refunds: what a receipt is written for."""
-        return self.filter(kind__in=[LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND])
+        return self.filter(kind__in=LedgerEntry.MONEY_MOVED)
 
     def with_facts(self) -> Self:
         """With all that `rentals.wording` reads."""
@@ -485,6 +489,8 @@ class LedgerEntry(models.Model):
         CARD = "card", _("card")
         TRANSFER = "transfer", _("bank transfer")
         OTHER = "other", _("other")
+
+    MONEY_MOVED = (Kind.PAYMENT, Kind.REFUND)
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="ledger_entries", verbose_name=_("member")
@@ -556,7 +562,17 @@ class LedgerEntry(models.Model):
             ),
         ]
 
-        indexes = [models.Index(fields=["user", "posted_at"], name="ledger_by_user_and_time")]
+        indexes = [
+            models.Index(fields=["user", "posted_at"], name="ledger_by_user_and_time"),
+            # The desk's lists: of a time, of the kinds that are rare, and of a method.
+            models.Index(fields=["posted_at", "id"], name="ledger_by_time"),
+            models.Index(
+                fields=["kind", "id"],
+                condition=Q(kind__in=["lost_book", "waiver", "refund", "reversal"]),
+                name="ledger_rare_by_kind",
+            ),
+            models.Index(fields=["kind", "method", "id"], condition=~Q(method=""), name="ledger_by_method"),
+        ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"

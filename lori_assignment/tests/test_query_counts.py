@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from django.core.cache import cache
 from django.db import connection
 from django.test import Client
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts import tokens
@@ -11,6 +13,7 @@ from accounts.models import User
 from books.models import Book
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
+from rentals import figures
 from rentals.services import rent_book, return_rental
 
 # Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT; and on PostgreSQL with
@@ -72,6 +75,36 @@ class QueryCountTest(CastTestCase):
         for path, number in (("books/", 2), (f"books/{self.books[0].pk}", 2)):
             with self.subTest(path=path), self.assertNumQueries(number):
                 self.client.get(f"/api/v3/{path}")
+
+    def test_of_the_administration(self) -> None:
+        """Those of who calls, what one may do, and the page; a search looks for what is meant first."""
+        desk = Client()
+        desk.force_login(self.carol)
+        desk.get("/admin/")
+        for path, number in {
+            "": 6,
+            "rentals/rental/": 6,
+            "rentals/rental/?state=overdue": 6,
+            "rentals/rental/?q=book": 12,
+            "rentals/ledgerentry/": 6,
+            "rentals/hold/": 6,
+            "books/copy/": 6,
+            "books/book/": 7,
+            "accounts/user/": 7,
+        }.items():
+            with self.subTest(path=path), self.assertNumQueries(number):
+                self.assertEqual(desk.get(f"/admin/{path}").status_code, 200)
+
+    def test_the_figures_are_counted_by_as_many_whatever_there_is(self) -> None:
+        for book in self.books[4:6]:
+            cache.clear()
+            with CaptureQueriesContext(connection) as asked:
+                figures.count(at=timezone.now())
+            looks = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
+            self.assertEqual(len(looks), 8)
+            now = timezone.now()
+            rental = rent_book(member=self.bob, book=book, at=now, now=now)
+            return_rental(rental=rental, at=now, actor=self.carol, now=now)
 
     def test_a_rental_and_its_return_take_as_many_whatever_there_is(self) -> None:
         caller, desk = self.by_token(self.bob), self.by_token(self.carol)

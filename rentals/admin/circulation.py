@@ -11,8 +11,10 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from lori_assignment.admin_pages import is_narrowed_by
 from rentals import services
 from rentals.admin.readonly import ReadOnly, short_time
+from rentals.admin.search import meaning
 from rentals.models import Rental
 
 
@@ -35,28 +37,40 @@ class StateFilter(admin.SimpleListFilter):
         if state == "overdue":
             return queryset.overdue(timezone.now())
         if state == "returned":
-            return queryset.standing().exclude(returned_at=None)
+            return queryset.returned()
         return queryset.exclude(voided_at=None) if state == "void" else queryset
 
 
 @admin.register(Rental)
 class RentalAdmin(ReadOnly):
     list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
-    list_filter = [StateFilter]
-    search_fields = ["=ref", "user__username", "user__name", "=copy__barcode", "copy__book__name"]
-    search_help_text = gettext_lazy("Reference number, member, barcode or book.")
+    list_filter = [StateFilter, "rented_at"]
+    search_fields = ["ref", "user", "copy"]
+    search_help_text = gettext_lazy("Reference number, member, barcode, title, author or ISBN.")
     list_select_related = ["user", "copy__book", "rent_entry"]
-    date_hierarchy = "rented_at"
+    sortable_by = ("number", "rented")
     actions = ["return_now", "renew", "make_void"]
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """What is out: by when it is due, the longest overdue first. Else the last one first."""
+        if request.GET.get(StateFilter.parameter_name) in ("out", "overdue"):
+            return ("due_at", "ref")
+        return ("-rented_at", "-ref") if is_narrowed_by(request, "rented_at") else ("-ref",)
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        meant = meaning(search_term)
+        return self.newest_of(request, queryset.filter(meant.of_rentals), more=meant.more)
+
     @admin.display(description=gettext_lazy("no."), ordering="ref")
     def number(self, rental: Rental) -> int:
         return rental.ref
 
-    @admin.display(description=gettext_lazy("book"), ordering="copy__book__name")
+    @admin.display(description=gettext_lazy("book"))
     def book_name(self, rental: Rental) -> str:
         return rental.book.name
 
@@ -64,11 +78,11 @@ class RentalAdmin(ReadOnly):
     def rented(self, rental: Rental) -> str:
         return short_time(rental.rented_at)
 
-    @admin.display(description=gettext_lazy("due"), ordering="due_at")
+    @admin.display(description=gettext_lazy("due"))
     def due(self, rental: Rental) -> str:
         return short_time(rental.due_at)
 
-    @admin.display(description=gettext_lazy("state"), ordering="returned_at")
+    @admin.display(description=gettext_lazy("state"))
     def state(self, rental: Rental) -> str:
         if rental.voided_at:
             return _("void")

@@ -12,6 +12,7 @@ from django.utils.translation import gettext_lazy
 
 from rentals import queue
 from rentals.admin.readonly import ReadOnly, short_time
+from rentals.admin.search import meaning
 from rentals.models import Hold
 
 
@@ -30,8 +31,8 @@ class StatusFilter(admin.SimpleListFilter):
 class HoldAdmin(ReadOnly):
     list_display = ["member", "book", "status", "copy", "placed", "pick_up"]
     list_filter = [StatusFilter]
-    search_fields = ["user__username", "user__name", "book__name", "=copy__barcode"]
-    search_help_text = gettext_lazy("Member, book or barcode.")
+    search_fields = ["user", "book", "copy"]
+    search_help_text = gettext_lazy("Member, title, author, ISBN or barcode.")
     list_select_related = ["user", "book", "copy"]
     ordering = ["-id"]
     actions = ["cancel"]
@@ -39,7 +40,13 @@ class HoldAdmin(ReadOnly):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    @admin.display(description=gettext_lazy("member"), ordering="user__username")
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        meant = meaning(search_term)
+        return self.newest_of(request, queryset.filter(meant.of_holds), more=meant.more)
+
+    @admin.display(description=gettext_lazy("member"))
     def member(self, hold: Hold) -> str:
         return hold.user.username
 
@@ -47,11 +54,11 @@ class HoldAdmin(ReadOnly):
     def status(self, hold: Hold) -> str:
         return str(hold.status.label)
 
-    @admin.display(description=gettext_lazy("placed"), ordering="placed_at")
+    @admin.display(description=gettext_lazy("placed"))
     def placed(self, hold: Hold) -> str:
         return short_time(hold.placed_at)
 
-    @admin.display(description=gettext_lazy("pick up by"), ordering="pick_up_by")
+    @admin.display(description=gettext_lazy("pick up by"))
     def pick_up(self, hold: Hold) -> str:
         return short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
 

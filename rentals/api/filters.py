@@ -14,7 +14,9 @@ class RentalFilter(filters.FilterSet):
     status = OneOfFilter(
         method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
     )
-    overdue = TrueFalseFilter(method="narrow_by_overdue", help_text="true: out and past the due date.")
+    overdue = TrueFalseFilter(
+        method="narrow_by_overdue", help_text="true: out and past the due date, the longest overdue first."
+    )
     user = KeyFilter(field_name="user")
     book = KeyFilter(field_name="copy__book")
 
@@ -27,7 +29,10 @@ class RentalFilter(filters.FilterSet):
 
     def narrow_by_overdue(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
         overdue = rentals.overdue(timezone.now())
-        return overdue if wanted else rentals.exclude(pk__in=overdue.order_by().values("pk"))
+        if wanted:
+            # By the index of what is out, where all that is overdue stands together.
+            return overdue.order_by("due_at", "ref")
+        return rentals.exclude(pk__in=overdue.order_by().values("pk"))
 
 
 class HoldFilter(filters.FilterSet):

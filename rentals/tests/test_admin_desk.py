@@ -50,10 +50,10 @@ class RentalAdminTest(ShopAdminTestCase):
 
     def test_a_list_costs_as_many_queries_with_one_rental_as_with_many(self) -> None:
         self.rent()
-        with self.assertNumQueries(9):
+        with self.assertNumQueries(6):
             self.listed()
         self.rent(self.bob)
-        with self.assertNumQueries(9):
+        with self.assertNumQueries(6):
             self.listed()
 
     def test_chosen_rentals_are_brought_back(self) -> None:

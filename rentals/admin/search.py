@@ -1,0 +1,56 @@
+"""What staff mean by the text that they search the lists of rentals, holds and the ledger for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from django.db.models import Q
+
+from accounts.models import User
+from books.models import Copy
+from books.search import MOST_MEANT, meant_by
+from rentals.models import Rental
+
+
+@dataclass(frozen=True, slots=True)
+class Meant:
+    """The keys of what a text means, and whether it means more than is here.
+
+    Keys and not queries: what has one of them is then found by its indexes, however much else there is.
+    """
+
+    members: list[int]
+    books: list[int]
+    copies: list[int]
+    rentals: list[int]
+    more: bool
+
+    @property
+    def of_rentals(self) -> Q:
+        copies = [*self.copies, *Copy.objects.filter(book__in=self.books).values_list("pk", flat=True)]
+        return Q(user__in=self.members) | Q(copy__in=copies) | Q(pk__in=self.rentals)
+
+    @property
+    def of_holds(self) -> Q:
+        return Q(user__in=self.members) | Q(book__in=self.books) | Q(copy__in=self.copies)
+
+    @property
+    def of_entries(self) -> Q:
+        return Q(user__in=self.members) | Q(rental__in=self.rentals)
+
+
+def meaning(text: str) -> Meant:
+    """The members, the books, the copy by its barcode and the rental by its number that `text` means."""
+    text = text.strip()
+    members = list(User.objects.meant_by(text).values_list("pk", flat=True)[: MOST_MEANT + 1])
+    books = meant_by(text, most=MOST_MEANT + 1)
+    copies = Copy.objects.filter(barcode__in={text, text.upper()})
+    is_number = text.isascii() and text.isdigit() and len(text) < len(str(2**63))
+    rentals = Rental.objects.filter(pk=int(text)) if is_number else Rental.objects.none()
+    return Meant(
+        members=members[:MOST_MEANT],
+        books=books[:MOST_MEANT],
+        copies=list(copies.values_list("pk", flat=True)),
+        rentals=list(rentals.values_list("pk", flat=True)),
+        more=max(len(members), len(books)) > MOST_MEANT,
+    )

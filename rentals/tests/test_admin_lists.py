@@ -1,0 +1,177 @@
+"""The lists of the administration: short of their number, found and sorted by what has an index."""
+
+from __future__ import annotations
+
+import re
+from datetime import timedelta
+from typing import Any
+from unittest import mock
+
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from books.models import Copy
+from books.stock import add_book
+from lori_assignment import admin_pages
+from rentals import queue, services
+from rentals.admin.circulation import RentalAdmin
+from rentals.models import LedgerEntry, Rental
+from rentals.tests.test_admin import ShopAdminTestCase
+
+
+class ListTestCase(ShopAdminTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        Copy.objects.bulk_create(Copy(book=cls.novel, barcode=f"X-{number}") for number in range(3))
+
+    def listed(self, what: str, **query: Any) -> list[Any]:
+        answer = self.counter.get(self.page(f"{what}_changelist"), query)
+        self.assertEqual(answer.status_code, 200)
+        return list(answer.context["cl"].result_list)
+
+    def give_back(self, rental: Rental) -> LedgerEntry:
+        now = timezone.now()
+        returned = services.return_rental(rental=rental, at=now, actor=self.carol, now=now)
+        entry: LedgerEntry = returned.rent_entry
+        return entry
+
+
+class LongListTest(ListTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.rentals = [self.rent(self.alice), self.rent(self.bob), self.rent(self.dan)]
+        self.enterContext(mock.patch.object(admin_pages, "MOST_LISTED", 2))
+        self.enterContext(mock.patch.object(RentalAdmin, "list_per_page", 1))
+
+    def test_only_the_first_pages_are_turned_and_that_is_said(self) -> None:
+        page = self.counter.get(self.page("rental_changelist"), {"p": 2})
+        self.assertContains(page, "The first 2 rentals: search or filter to see others.")
+        self.assertEqual(list(page.context["cl"].result_list), [self.rentals[1]])
+        self.assertRedirects(
+            self.counter.get(self.page("rental_changelist"), {"p": 3}),
+            self.page("rental_changelist") + "?e=1",
+        )
+
+    def test_a_list_that_is_no_longer_is_counted(self) -> None:
+        page = self.counter.get(self.page("rental_changelist"), {"q": "alice"})
+        self.assertNotContains(page, "The first")
+        self.assertRegex(page.content.decode(), r"1\s+rental\b")
+
+    def test_what_is_not_all_listed_is_not_all_chosen(self) -> None:
+        everything = {"action": "renew", "_selected_action": self.rentals[0].pk, "select_across": "1"}
+        told = self.told(self.send("rental_changelist", **everything))
+        self.assertEqual(told, ["More than 2 are listed. Narrow the list before you choose all of it."])
+        self.assertFalse(Rental.objects.filter(renewals=1).exists())
+        with mock.patch.object(admin_pages, "MOST_LISTED", 3):
+            self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
+
+    def test_nothing_is_counted_to_its_end(self) -> None:
+        with CaptureQueriesContext(connection) as asked:
+            self.listed("rental")
+        counts = [query["sql"] for query in asked if "COUNT(" in query["sql"]]
+        self.assertEqual(len(counts), 1)
+        self.assertIn("LIMIT 3", counts[0])
+
+
+class OrderTest(ListTestCase):
+    def test_what_is_out_comes_by_its_due_date_and_else_the_last_first(self) -> None:
+        late, later = self.rent(self.bob, days_ago=20), self.rent(self.dan, days_ago=30)
+        out = self.rent()
+        self.assertEqual(self.listed("rental"), [out, later, late])
+        self.assertEqual(self.listed("rental", state="overdue"), [later, late])
+        self.assertEqual(self.listed("rental", state="out"), [later, late, out])
+
+    def test_rentals_of_a_time_come_by_their_time(self) -> None:
+        now, earlier = self.rent(), self.rent(self.bob, days_ago=3)
+        since = (timezone.now() - timedelta(days=7)).isoformat()
+        self.assertEqual(self.listed("rental", rented_at__gte=since), [now, earlier])
+        since = (timezone.now() - timedelta(days=1)).isoformat()
+        self.assertEqual(self.listed("rental", rented_at__gte=since), [now])
+
+    def test_only_columns_with_an_index_are_sorted_by(self) -> None:
+        self.give_back(self.rent())
+        waited_for, now = add_book(name="Susan"), timezone.now()
+        services.rent_book(member=self.bob, book=waited_for, at=now, now=now)
+        queue.place_hold(member=self.alice, book=waited_for, at=now)
+        for what, sorted_by in (("rental", ["number", "rented"]), ("ledgerentry", ["posted"]), ("hold", [])):
+            page = self.counter.get(self.page(f"{what}_changelist")).content.decode()
+            found = re.findall(r'class="sortable column-(\w+)', page)
+            self.assertEqual(found, sorted_by, what)
+
+
+class SearchTest(ListTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.persuasion = add_book(name="Persuasion", author="Jane Austen", isbn="9780141439686")
+        self.mine = self.rent()
+        now = timezone.now()
+        self.other = services.rent_book(member=self.bob, book=self.persuasion, at=now, now=now)
+
+    def test_rentals_are_found_by_what_their_member_and_their_book_are_called(self) -> None:
+        for words, found in (
+            ("ALICE@example", [self.mine]),
+            ("978-0-14-143968-6", [self.other]),
+            ("austen pers", [self.other]),
+            (self.mine.copy.barcode.lower(), [self.mine]),
+            (f" {self.other.ref} ", [self.other]),
+            ("austen alice", []),
+            ("²", []),
+            ("9" * 19, []),
+        ):
+            with self.subTest(words):
+                self.assertEqual(self.listed("rental", q=words), found)
+
+    def test_what_is_found_is_narrowed_too(self) -> None:
+        self.give_back(self.mine)
+        self.assertEqual(self.listed("rental", q="alice", state="out"), [])
+        self.assertEqual(self.listed("rental", q="alice", state="returned"), [self.mine])
+
+    def test_entries_are_found_by_their_member_and_their_rental(self) -> None:
+        entry = self.give_back(self.mine)
+        self.give_back(self.other)
+        for words in ("alice", self.mine.ref):
+            self.assertEqual(self.listed("ledgerentry", q=words), [entry])
+        self.assertEqual(self.listed("ledgerentry", q="emma"), [])
+
+    def test_holds_are_found_by_their_member_their_book_and_their_copy(self) -> None:
+        hold = queue.place_hold(member=self.alice, book=self.persuasion, at=timezone.now())
+        for words in ("alice", "persuasion"):
+            self.assertEqual(self.listed("hold", q=words), [hold])
+        self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [])
+        self.give_back(self.other)
+        self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [hold])
+
+    def test_of_too_much_the_last_is_listed_and_that_is_said(self) -> None:
+        with mock.patch.object(admin_pages, "MOST_FOUND", 1):
+            page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
+        self.assertEqual(list(page.context["cl"].result_list), [self.other])
+        self.assertContains(page, "More is found than is shown. Type more of it.")
+        self.assertNotContains(self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "More is")
+
+    def test_a_text_that_means_too_many_members_is_told(self) -> None:
+        with mock.patch("rentals.admin.search.MOST_MEANT", 1):
+            page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
+        self.assertContains(page, "More is found than is shown.")
+
+
+class FilterTest(ListTestCase):
+    def test_a_method_is_asked_for_where_money_moves(self) -> None:
+        for kind, has_methods in (("", False), ("rent", False), ("payment", True), ("refund", True)):
+            page = self.counter.get(self.page("ledgerentry_changelist"), {"kind__exact": kind})
+            self.assertEqual("By method" in page.content.decode(), has_methods, kind)
+
+    def test_payments_are_told_apart_by_their_method(self) -> None:
+        self.give_back(self.rent())
+        for method in ("cash", "card"):
+            self.send("ledgerentry_add", user="alice", kind="payment", amount="1.00", method=method, note="")
+        found = self.listed("ledgerentry", kind__exact="payment", method="card")
+        self.assertEqual([entry.method for entry in found], ["card"])
+        # Of what has none, the method that was chosen before is not heard.
+        self.assertEqual(len(self.listed("ledgerentry", kind__exact="rent", method="card")), 1)
+
+    def test_no_filter_is_counted(self) -> None:
+        for what in ("rental", "ledgerentry", "hold"):
+            page = self.counter.get(self.page(f"{what}_changelist"), {"_facets": "True"})
+            self.assertNotContains(page, "Hide counts")

@@ -1,0 +1,272 @@
+"""The shop at a glance: the right figures, counted seldom and in time, for staff."""
+
+from __future__ import annotations
+
+import time
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any
+from unittest import mock, skipUnless
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
+from django.utils import timezone
+
+from accounts.models import User
+from books.models import Copy
+from books.stock import add_book
+from rentals import figures, ledger, queue, services
+from rentals.admin.circulation import RentalAdmin
+from rentals.admin.readonly import short_time
+from rentals.figures import Figures
+from rentals.models import Hold, LedgerEntry, Rental
+from rentals.tests.test_admin import ShopAdminTestCase
+
+
+def naive(at: datetime) -> Figures:
+    """By looking at everything."""
+    rentals, holds = list(Rental.objects.all()), list(Hold.objects.all())
+    balances = [ledger.posted_balance(member) for member in User.objects.all()]
+    return Figures(
+        at=at,
+        out=sum(rental.is_open for rental in rentals),
+        overdue=sum(rental.is_overdue(at) for rental in rentals),
+        waiting=sum(hold.status == Hold.Status.WAITING for hold in holds),
+        ready=sum(hold.status == Hold.Status.READY for hold in holds),
+        in_service=sum(copy.status == Copy.Status.IN_SERVICE for copy in Copy.objects.all()),
+        owed=sum((balance for balance in balances if balance > 0), Decimal("0.00")),
+    )
+
+
+class FiguresTestCase(ShopAdminTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        self.now = timezone.now()
+
+    def rent(self, member: User | None = None, days_ago: int = 0) -> Rental:
+        at = self.now - timedelta(days=days_ago)
+        return services.rent_book(member=member or self.alice, book=self.novel, at=at, now=self.now)
+
+    def give_back(self, rental: Rental, *, at: datetime | None = None) -> None:
+        at = at or self.now
+        services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+
+    def busy_shop(self) -> None:
+        """Something of everything, and of everything more than one or none."""
+        Copy.objects.bulk_create(Copy(book=self.novel, barcode=f"X-{number}") for number in range(3))
+        Copy.objects.create(book=self.novel, barcode="X-lost", status=Copy.Status.LOST)
+        self.rent(self.alice, days_ago=20)
+        self.rent(self.bob, days_ago=2)
+        returned, mistake = self.rent(self.carol), self.rent(self.dan)
+        self.give_back(returned)
+        self.give_back(mistake)
+        # Who has paid for a mistake has a credit, which is no other member's.
+        ledger.take_payment(
+            member=self.dan, amount=Decimal("4.50"), method="cash", actor=self.carol, at=self.now
+        )
+        services.void_rental(rental=mistake, at=self.now, actor=self.carol)
+        for number, member in enumerate((self.alice, self.bob)):
+            book = add_book(name=f"Waited for {number}")
+            out = services.rent_book(member=self.carol, book=book, at=self.now, now=self.now)
+            queue.place_hold(member=self.dan, book=book, at=self.now)
+            queue.place_hold(member=member, book=book, at=self.now)
+            if number:
+                self.give_back(out)
+
+    def count(self, *, later: timedelta = timedelta()) -> Figures:
+        return figures.count(at=self.now + later)
+
+
+class CountTest(FiguresTestCase):
+    def test_an_empty_shop_has_none(self) -> None:
+        counted = self.count()
+        self.assertEqual(counted, naive(self.now))
+        self.assertEqual((counted.out, counted.in_service, counted.owed), (0, 2, Decimal("0.00")))
+
+    def test_the_figures_are_those_of_whoever_looks_at_everything(self) -> None:
+        self.busy_shop()
+        counted = self.count()
+        self.assertEqual(counted, naive(self.now))
+        told_apart = (counted.out, counted.overdue, counted.waiting, counted.ready, counted.in_service)
+        self.assertEqual(told_apart, (3, 1, 3, 1, 7))
+        self.assertEqual(counted.owed, Decimal("6.50"))
+
+    def test_who_has_paid_owes_nothing_and_who_has_a_credit_lessens_nothing(self) -> None:
+        self.give_back(self.rent())
+        self.give_back(self.rent(self.bob))
+        self.assertEqual(self.count().owed, Decimal("9.00"))
+        ledger.take_payment(
+            member=self.alice, amount=Decimal("4.50"), method="cash", actor=self.carol, at=self.now
+        )
+        self.assertEqual(self.count().owed, Decimal("4.50"))
+        services.void_rental(rental=self.alice.rentals.get(), at=self.now, actor=self.carol)
+        self.assertEqual(ledger.posted_balance(self.alice), Decimal("-4.50"))
+        self.assertEqual(self.count().owed, Decimal("4.50"))
+
+
+class AddingUpTest(FiguresTestCase):
+    """What is owed is added up from where it was left."""
+
+    later = timedelta(hours=2)
+
+    def setUp(self) -> None:
+        super().setUp()
+        for member in (self.alice, self.bob):
+            self.give_back(self.rent(member))
+        self.last = LedgerEntry.objects.latest("pk").pk
+
+    def reached(self) -> int:
+        return int(cache.get(figures.ADDED_UP).key)
+
+    def test_what_is_settled_is_read_once(self) -> None:
+        self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
+        self.assertEqual(self.reached(), self.last)
+        self.give_back(self.rent(self.carol), at=self.now + self.later)
+        with CaptureQueriesContext(connection) as asked:
+            counted = self.count(later=self.later)
+        self.assertEqual(counted, naive(self.now + self.later))
+        self.assertEqual(counted.owed, Decimal("13.50"))
+        sums = [query["sql"] for query in asked if "SUM(" in query["sql"]]
+        self.assertEqual([f'"id" > {self.last}' in sql for sql in sums], [True])
+
+    def test_what_may_still_have_company_coming_is_read_again(self) -> None:
+        """Entries have their keys before they are committed, so that a lower one may come in later."""
+        self.assertEqual(self.count().owed, Decimal("9.00"))
+        self.assertIsNone(cache.get(figures.ADDED_UP))
+        self.give_back(self.rent(self.carol), at=self.now + self.later)
+        self.assertEqual(self.count(later=self.later).owed, Decimal("13.50"))
+        self.assertEqual(self.reached(), self.last)
+
+    def test_a_long_ledger_is_added_up_bit_by_bit(self) -> None:
+        with mock.patch.object(figures, "ENTRIES_AT_A_TIME", 1):
+            self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
+        self.assertEqual(self.reached(), self.last)
+
+    def test_where_time_runs_out_the_next_goes_on_from_there(self) -> None:
+        more_owed, asked = figures._more_owed, []
+
+        def once(end: float, which: Any) -> Any:
+            asked.append(which)
+            return more_owed(end, which) if len(asked) == 1 else None
+
+        with (
+            mock.patch.object(figures, "ENTRIES_AT_A_TIME", self.last - 1),
+            mock.patch.object(figures, "_more_owed", once),
+        ):
+            self.assertIsNone(self.count(later=self.later).owed)
+        self.assertEqual(self.reached(), self.last - 1)
+        self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
+
+    def test_of_another_ledger_nothing_is_taken_over(self) -> None:
+        """As after a restore."""
+        for posted_at, owed in ((self.now, "77.00"), (self.now - self.later, "9.00")):
+            left_at = figures._AddedUp(self.last, (self.last, posted_at), Decimal("77.00"))
+            cache.set(figures.ADDED_UP, left_at)
+            self.assertEqual(self.count(later=self.later).owed, Decimal(owed))
+
+
+class KeptTest(FiguresTestCase):
+    def asked(self, *, after: float) -> Figures | None:
+        """The figures so many seconds from now on, when nobody is counting."""
+        cache.delete(figures.COUNTING)
+        return figures.figures(at=self.now + timedelta(seconds=after))
+
+    def test_they_are_counted_once_a_minute_for_everybody(self) -> None:
+        first = self.asked(after=0)
+        self.rent()
+        self.assertEqual(self.asked(after=59), first)
+        anew = self.asked(after=60)
+        assert anew is not None
+        self.assertEqual((anew.out, anew.at - self.now), (1, timedelta(seconds=60)))
+
+    def test_only_one_counts_and_the_others_do_not_wait(self) -> None:
+        cache.add(figures.COUNTING, 1, timeout=5)
+        self.assertIsNone(figures.figures(at=self.now))
+        first = self.asked(after=0)
+        cache.add(figures.COUNTING, 1, timeout=5)
+        with mock.patch.object(figures, "count") as count:
+            self.assertEqual(figures.figures(at=self.now + timedelta(hours=1)), first)
+        count.assert_not_called()
+
+    def test_what_was_not_counted_in_time_is_tried_again_soon(self) -> None:
+        with mock.patch.object(figures, "SECONDS", 0):
+            nothing = self.asked(after=0)
+        self.assertEqual(nothing, Figures(self.now, None, None, None, None, None, None))
+        self.assertEqual(self.asked(after=4), nothing)
+        self.assertEqual(self.asked(after=5), naive(self.now + timedelta(seconds=5)))
+
+    @skipUnless(connection.vendor == "postgresql", "SQLite is asked for as long as it takes")
+    def test_nobody_waits_for_a_database_that_does_not_answer(self) -> None:
+        def sleep() -> int:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT pg_sleep(20)")
+            return 1
+
+        begun = time.monotonic()
+        self.assertIsNone(figures._in_time(begun + 0.2, sleep))
+        self.assertLess(time.monotonic() - begun, 5)
+        # And what comes after is asked as before.
+        self.assertEqual(self.count(), naive(self.now))
+
+    def test_a_fault_of_ours_is_no_matter_of_time(self) -> None:
+        def wrong() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT no_such_column FROM books_book")
+
+        with self.assertRaises(DatabaseError):
+            figures._in_time(time.monotonic() + 5, wrong)
+
+
+class PageTest(FiguresTestCase):
+    def front(self, client: Client | None = None) -> Any:
+        cache.delete_many([figures.FIGURES, figures.COUNTING])
+        return (client or self.counter).get(reverse("admin:index"))
+
+    def test_each_figure_leads_to_the_list_that_it_counts(self) -> None:
+        self.busy_shop()
+        tiles = self.front().context["tiles"]
+        linked = [tile for tile in tiles if tile.address]
+        self.assertEqual(len(linked), 5)
+        for tile in linked:
+            listed = self.counter.get(tile.address).context["cl"]
+            self.assertTrue(listed.has_active_filters, tile)
+            self.assertEqual(str(listed.result_count), tile.figure, tile)
+        self.assertEqual([tile.figure for tile in tiles if not tile.address], ["$6.50"])
+
+    def test_the_page_says_of_when_they_are(self) -> None:
+        self.busy_shop()
+        page = self.front()
+        self.assertContains(page, "<span>Overdue</span> <strong>1</strong>", html=True)
+        self.assertContains(page, f"As of {short_time(cache.get(figures.FIGURES).at)};")
+
+    def test_what_is_not_counted_yet_is_a_dash_and_not_nothing(self) -> None:
+        with mock.patch.object(figures, "SECONDS", 0):
+            self.assertContains(self.front(), '<abbr title="not counted yet">–</abbr>', count=6, html=True)
+        cache.delete(figures.FIGURES)
+        page = self.counter.get(reverse("admin:index"))
+        self.assertContains(page, "The figures are being counted.")
+
+    def test_they_are_for_who_may_see_rentals(self) -> None:
+        self.assertRedirects(
+            self.front(self.signed_in(self.alice)),
+            "/admin/login/?next=/admin/",
+            fetch_redirect_response=False,
+        )
+        for user in (self.carol, self.dan):
+            self.assertContains(self.front(self.signed_in(user)), "At a glance")
+        with (
+            mock.patch.object(RentalAdmin, "has_view_permission", return_value=False),
+            mock.patch.object(figures, "count") as count,
+        ):
+            self.assertNotContains(self.front(), "At a glance")
+        count.assert_not_called()
+        # Below it there is nothing but the lists of one application.
+        self.assertNotContains(self.counter.get(reverse("admin:app_list", args=["rentals"])), "At a glance")
+
+    def test_it_speaks_german(self) -> None:
+        page = self.counter.get(reverse("admin:index"), headers={"Accept-Language": "de"})
+        self.assertContains(page, "Auf einen Blick")
+        self.assertContains(page, "0,00\N{NO-BREAK SPACE}$")
