@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
 from typing import Any
 
-from django.db.models import BigIntegerField
+from django.db.models import BigIntegerField, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -42,16 +42,23 @@ class Balance:
 
 
 _member = Slot("member", BigIntegerField())
-_balances: Prepared[Decimal] = Prepared(
-    lambda: LedgerEntry.objects.filter(user=_member).order_by("-number").values_list("balance", flat=True)[:1]
-)
-_open_rentals: Prepared[Rental] = Prepared(
+
+
+def _last_balance() -> QuerySet[LedgerEntry, Decimal]:
+    entries = LedgerEntry.objects.filter(user=_member).order_by("-number")
+    return entries.values_list("balance", flat=True)[:1]
+
+
+_balances: Prepared[Decimal] = Prepared(_last_balance)
+_open_rentals: Prepared[Any] = Prepared(
     lambda: (
         # As `with_terms`, but for the entry, which none of them has yet, and what nobody reads of the book.
         Rental.objects.open()
         .filter(user=_member)
         .select_related("copy__book", "rate__price_list")
         .defer("copy__book__description")
+        # So that what is owed is asked once.
+        .annotate(posted=Subquery(_last_balance()))
         .order_by("due_at", "ref")
     )
 )
@@ -59,15 +66,14 @@ _open_rentals: Prepared[Rental] = Prepared(
 
 def posted_balance(member: User) -> Decimal:
     """The sum of the member's ledger entries."""
-    last = _balances.first(member=member.pk)
-    return last if last is not None else ZERO
+    return _balances.first(member=member.pk) or ZERO
 
 
 def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
     out = tuple(_open_rentals(member=member.pk))
     return Balance(
-        posted=posted_balance(member),
+        posted=(out[0].posted or ZERO) if out else posted_balance(member),
         running=sum((rental.running_price(at).total for rental in out), ZERO),
         open_rentals=out,
     )

@@ -66,12 +66,29 @@ def _digest(name: str) -> str:
 
 @register.simple_tag(takes_context=True)
 def navigation(context: Context) -> SafeString:
-    """Where one can go from the page; on a page of an error perhaps without knowing who asks."""
-    user, path = context.get("user"), getattr(context.get("request"), "path", "")
-    facts = {"path": path, "is_signed_in": False, "is_staff": False, "name": ""}
-    if user is not None and user.pk:
-        facts |= {"is_signed_in": True, "is_staff": user.is_staff, "name": user.get_short_name()}
+    """Where one can go from the page."""
+    facts = _who(context) | {"path": getattr(context.get("request"), "path", "")}
     return part("navigation.html", tuple(facts.values()), facts)
+
+
+@register.simple_tag(takes_context=True)
+def colophon(context: Context) -> SafeString:
+    """Who is signed in, and what there is beside the pages."""
+    facts = _who(context)
+    return part("colophon.html", tuple(facts.values()), facts)
+
+
+@register.simple_tag
+def other_languages() -> SafeString:
+    return part("languages.html", (), {})
+
+
+def _who(context: Context) -> dict[str, Any]:
+    """Who asks; on a page of an error it is perhaps not known."""
+    user = context.get("user")
+    if user is None or not user.pk:
+        return {"is_signed_in": False, "is_staff": False, "name": ""}
+    return {"is_signed_in": True, "is_staff": user.is_staff, "name": user.get_short_name()}
 
 
 @register.filter

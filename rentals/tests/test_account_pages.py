@@ -52,7 +52,7 @@ class BalancePageTest(AccountTestCase):
         self.assertNotContains(page, "Emma")
 
     def test_it_takes_as_many_queries_for_many_entries_and_leads_through_them(self) -> None:
-        with self.assertNumQueries(6):
+        with self.assertNumQueries(5):
             self.client.get("/balance")
         for number in range(30):
             ledger.post(
