@@ -12,7 +12,7 @@ STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare torture fuzz
+.PHONY: image-lab format clean bench bench-quick bench-compare torture machines fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -94,6 +94,9 @@ bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., file
 
 torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
 	@.ci/torture
+
+machines: $(VENV)/ready ## Are two, and four, instances behind nginx one shop? (wants nginx; a minute)
+	@.ci/machines
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .
