@@ -6,51 +6,18 @@ from __future__ import annotations
 import itertools
 import os
 import re
-import shutil
 import signal
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 from torture_clients import Answer, Client
 
+from benchmarks.nginx import balance
 from benchmarks.processes import Server, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
-# What nginx writes while it works, in its own folder and not in Debian's.
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-NGINX = """
-daemon off;
-{user}
-worker_processes 1;
-pid {place}/nginx.pid;
-error_log {place}/nginx.log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    {temporary}
-    client_max_body_size 8m;
-    upstream shop {{
-        # In turn. One that is not there is asked again a second later.
-        {servers}
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            # What reads is asked of the next one where one gives no answer; what writes only where it was not
-            # sent yet.
-            proxy_pass http://shop;
-            proxy_set_header Host $http_host;
-            # Behind what the client says itself, as a load balancer writes it.
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            add_header X-Answered-By $upstream_addr always;
-        }}
-    }}
-}}
-"""
 
 
 class Failed(Exception):
@@ -71,38 +38,27 @@ class Site:
     def __init__(self, count: int, *, place: Path) -> None:
         self.place = place
         self.ports = [free_port() for _ in range(count)]
-        self.door = free_port()
         self.servers: dict[int, Server] = {}
-        self.nginx: Server | None = None
-        with ThreadPoolExecutor(count) as starting:
-            list(starting.map(self.start, range(count)))
-        self.nginx = self._serve(
-            [nginx_command(), "-p", str(place), "-c", str(self._configured())], self.door, "nginx"
-        )
+        self._nginx: list[Server] = []
+        try:
+            with ThreadPoolExecutor(count) as starting:
+                list(starting.map(self.start, range(count)))
+            self._nginx.append(balance(self.ports, folder=place))
+        except BaseException:
+            self.stop()
+            raise
+        self.door = self._nginx[0].port
 
     def start(self, number: int) -> None:
         port = self.ports[number]
-        facts = {"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(self.place / f"metrics-{port}")}
-        self.servers[number] = self._serve(["./entrypoint.sh", "serve"], port, f"instance-{port}", facts)
-
-    def _serve(
-        self, command: list[str], port: int, name: str, facts: Mapping[str, str] | None = None
-    ) -> Server:
-        log = self.place / f"{name}.log"
-        return Server(command, port=port, path="/readyz", environ=facts or {}, folder=ROOT, log=log)
-
-    def _configured(self) -> Path:
-        file = self.place / "nginx.conf"
-        text = NGINX.format(
-            place=self.place,
-            port=self.door,
-            # Else its workers would be somebody who may not write here.
-            user="user root;" if os.getuid() == 0 else "",
-            temporary="\n    ".join(f"{name}_temp_path {self.place}/{name};" for name in TEMPORARY),
-            servers="\n        ".join(f"server 127.0.0.1:{port} fail_timeout=1s;" for port in self.ports),
+        self.servers[number] = Server(
+            ["./entrypoint.sh", "serve"],
+            port=port,
+            path="/readyz",
+            environ={"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(self.place / f"metrics-{port}")},
+            folder=ROOT,
+            log=self.place / f"instance-{port}.log",
         )
-        file.write_text(text)
-        return file
 
     @property
     def doors(self) -> list[int]:
@@ -124,21 +80,13 @@ class Site:
         return int(server.process.wait(timeout=40))
 
     def stop(self) -> None:
-        for server in [*self.servers.values(), *([self.nginx] if self.nginx else [])]:
+        for server in [*self.servers.values(), *self._nginx]:
             server.stop()
 
     def troubles(self) -> list[str]:
         """What the instances have said that is neither a refusal nor of a stop."""
         lines = [line for log in self.place.glob("instance-*.log") for line in log.read_text().splitlines()]
         return [line for line in lines if not re.search(r" WARNING (django|security)|\[INFO\]|^$", line)]
-
-
-def nginx_command() -> str:
-    """Debian has it where only root looks for commands."""
-    found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
-    if found is None:
-        raise SystemExit("machines: needs nginx; install Debian's package nginx.")
-    return found
 
 
 def call(
