@@ -4,7 +4,7 @@
 
 The same requests to 1, 2 and 4 worker processes, in turns. Prints requests a second, and what each request
 takes of processors: the shop's, PostgreSQL's and nginx's. The first grow until the machine's cores are all at
-work, the others stay; where the database becomes the limit follows from them, as docs/scaling.md works it out.
+work, the others stay. Where the database becomes the limit follows from them: see docs/scaling.md.
 """
 
 from __future__ import annotations
