@@ -89,9 +89,10 @@ bench: $(VENV)/ready-bench ## Measure the shop beside what people would write in
 bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floors
 	@$(BENCH) --quick $(ARGS)
 
-# With all that a replica would want written.
+# Durable, as where data is kept, and with all written that a replica wants.
 bench-machines: $(VENV)/ready ## How requests a second grow with processes behind nginx (wants nginx and wrk; minutes)
-	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements" \
+	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements \
+	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
 	    .ci/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
 
 bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
