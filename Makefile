@@ -12,7 +12,7 @@ STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare torture fuzz
+.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines torture machines fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -89,11 +89,20 @@ bench: $(VENV)/ready-bench ## Measure the shop beside what people would write in
 bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floors
 	@$(BENCH) --quick $(ARGS)
 
+# Durable, as where data is kept, and with all written that a replica wants.
+bench-machines: $(VENV)/ready ## How requests a second grow with processes behind nginx (wants nginx and wrk; minutes)
+	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements \
+	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
+	    .ci/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
+
 bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
 	@$(BIN)/python -m benchmarks.compare $(A) $(B)
 
 torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
 	@.ci/torture
+
+machines: $(VENV)/ready ## Are two, and four, instances behind nginx one shop? (wants nginx; a minute)
+	@.ci/machines
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .

@@ -67,9 +67,11 @@ class Attempt:
 def client_address(request: HttpRequest) -> str:
     """Where a request comes from, as far as our own proxies say: what is left of them can be forged.
 
-    Of an IPv6 address its network, since each client has billions of them.
+    Who comes past the proxies, as another pod may, is who connects. Of an IPv6 address its network, since
+    each client has billions of them.
     """
-    told = request.headers.get("X-Forwarded-For", "").split(",") if settings.TRUSTED_PROXIES else []
+    header = request.headers.get("X-Forwarded-For", "")
+    told = header.split(",") if header else []
     text = request.META.get("REMOTE_ADDR", "")
     if len(told) >= settings.TRUSTED_PROXIES > 0:
         text = told[-settings.TRUSTED_PROXIES].strip()

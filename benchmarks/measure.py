@@ -11,14 +11,22 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import Any, Protocol
 
 import psycopg2
 
-from benchmarks.processes import Server, cpu_seconds
+from benchmarks.processes import cpu_seconds
 
 LUA = Path(__file__).with_name("load.lua")
 Round = dict[str, Any]
+
+
+class Measured(Protocol):
+    """What answers at `port`: a server, or several behind a load balancer."""
+
+    port: int
+
+    def cpu_seconds(self) -> float: ...
 
 
 class Failed(Exception):
@@ -100,7 +108,7 @@ class Probe:
     """Requests to one server, measured again and again. `name` is its case in the results."""
 
     name: str
-    server: Server
+    server: Measured
     lines: Sequence[str]
     connections: int = 32
     database: str = ""
@@ -131,18 +139,18 @@ def summed_up(rounds: Sequence[Round]) -> dict[str, Any]:
 
 
 def drive(
-    server: Server, lines: Sequence[str], database: Database, *, seconds: int, connections: int = 32
+    server: Measured, lines: Sequence[str], database: Database, *, seconds: int, connections: int = 32
 ) -> Round:
     """Send `lines` again and again for so long, or until there is an answer.
 
     Raises Failed when one is none, or refuses.
     """
     database.wait_until_idle()
-    before = cpu_seconds(server.pid), cpu_seconds(database.pid)
+    before = server.cpu_seconds(), cpu_seconds(database.pid)
     told = run_wrk(server, lines, seconds=seconds, connections=connections)
     if not told["requests"] and seconds < LONGEST:
         return drive(server, lines, database, seconds=seconds * 4, connections=connections)
-    used = cpu_seconds(server.pid) - before[0], cpu_seconds(database.pid) - before[1]
+    used = server.cpu_seconds() - before[0], cpu_seconds(database.pid) - before[1]
     if told["refused"] or told["broken"] or not told["requests"]:
         # The words of the request that are no secret.
         asked = " ".join(lines[0].split("\t")[:2])
@@ -160,7 +168,7 @@ def drive(
     }
 
 
-def run_wrk(server: Server, lines: Sequence[str], *, seconds: int, connections: int) -> dict[str, int]:
+def run_wrk(server: Measured, lines: Sequence[str], *, seconds: int, connections: int) -> dict[str, int]:
     with tempfile.NamedTemporaryFile("w", suffix=".requests") as file:
         file.write("\n".join(lines) + "\n")
         file.flush()
@@ -174,7 +182,7 @@ def run_wrk(server: Server, lines: Sequence[str], *, seconds: int, connections: 
     return told
 
 
-def wrk(server: Server, file: str, *, seconds: int, connections: int) -> list[str]:
+def wrk(server: Measured, file: str, *, seconds: int, connections: int) -> list[str]:
     address = f"http://127.0.0.1:{server.port}"
     words = [
         f"-c{connections}",

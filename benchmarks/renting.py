@@ -37,14 +37,14 @@ def different_books(
     last = shop.last_ref()
     # So that connections are there, as they are for all but the first requests.
     drive(server, lines, database, seconds=1, connections=32)
-    _forget(shop, last)
+    forget(shop, last)
     script = _script(shop, server, database, renters[len(renters) // 2], tokens)
-    _forget(shop, last)
+    forget(shop, last)
     ours: list[Round] = []
     theirs: list[Round] = []
     for _ in range(rounds):
         ours.append(drive(server, lines, database, seconds=seconds, connections=32))
-        made, told = _forget(shop, last), ours[-1]["requests"]
+        made, told = forget(shop, last), ours[-1]["requests"]
         # What was under way when the time was up is made and not told.
         if not told <= made <= told + 32:
             raise Failed(f"{told} rentals were answered and {made} made.")
@@ -56,7 +56,7 @@ def different_books(
     }
 
 
-def _forget(shop: Shop, last: int) -> int:
+def forget(shop: Shop, last: int) -> int:
     """Take away what was made since `last`, once nothing more comes; how many there were."""
     made = -1
     while made != (made := shop.open_rentals_since(last)):

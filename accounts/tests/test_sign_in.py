@@ -201,6 +201,17 @@ class LockTest(SignInCase):
                 transaction.set_rollback(True)
 
     @override_settings(TRUSTED_PROXIES=1)
+    def test_past_the_proxy_the_address_is_that_of_who_connects(self):
+        body = {"username": "alice", "password": WRONG}
+        for _ in range(5):
+            self.client.post(TOKEN, body, headers={"X-Forwarded-For": "192.0.2.9"})
+        for client, expected in (("192.0.2.9", 429), ("192.0.2.10", 200)):
+            body = {"username": "alice", "password": PASSWORD}
+            self.assertEqual(self.client.post(TOKEN, body, REMOTE_ADDR=client).status_code, expected)
+        page = {"login": "alice", "password": PASSWORD}
+        self.assertEqual(Client(REMOTE_ADDR="192.0.2.10").post("/user/login/", page).status_code, 302)
+
+    @override_settings(TRUSTED_PROXIES=1)
     def test_behind_a_proxy_each_client_has_a_count_of_its_own(self):
         for client, expected in (("192.0.2.9", 429), ("192.0.2.10", 200)):
             headers = {"X-Forwarded-For": client}

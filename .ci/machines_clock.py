@@ -1,0 +1,116 @@
+"""What is run by the clock, or at every start, by several machines at the same moment: it is done once."""
+
+# ruff: noqa: INP001, S603  # A script beside others, not a package; what it starts is ours.
+from __future__ import annotations
+
+import re
+import subprocess
+from collections import Counter
+from datetime import timedelta
+from uuid import uuid4
+
+from django.contrib.sessions.models import Session
+from django.db import connection
+from django.utils import timezone
+from machines_books import members, new_book
+from machines_people import new_account
+from machines_site import ROOT, expect
+
+from accounts.mail import without_mail
+from accounts.models import PasswordAttempts, TokenFamily, User
+from accounts.tokens import new_family
+from lori_assignment.models import KeptAnswer
+from rentals.models import Hold
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+
+MACHINES = 2
+STARTING = 4
+BOOKS = 6
+OLD = 200
+
+
+def at_once(*words: str, count: int = MACHINES) -> list[str]:
+    """What each of so many, who run it at the same moment, prints. Raises Failed where one ends badly."""
+    running = [
+        subprocess.Popen(
+            [ROOT / "entrypoint.sh", *words],
+            cwd=ROOT,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    said = [one.communicate(timeout=300)[0] for one in running]
+    expect(
+        f"{' '.join(words)}, by {count} at once:\n{''.join(said)}",
+        [0] * count,
+        [one.returncode for one in running],
+    )
+    return said
+
+
+def migrate() -> str:
+    said = at_once("migrate", count=STARTING)
+    applied = sorted(text.count("Applying ") for text in said)
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT count(*), count(DISTINCT (app, name)) FROM django_migrations")
+        rows, different = cursor.fetchone()
+    connection.close()
+    expect("migrations that each of them applied", [0] * (STARTING - 1) + [rows], applied)
+    expect("migrations that are written down twice", 0, rows - different)
+    return f"{STARTING} migrate an empty database at once: one does it, all end well"
+
+
+def _numbers(said: list[str]) -> list[int]:
+    """The sums of the numbers in what was printed, place by place."""
+    found = [[int(number) for number in re.findall(r"\d+", text.splitlines()[-1])] for text in said]
+    return [sum(place) for place in zip(*found, strict=True)]
+
+
+def commands() -> str:
+    now, desk = timezone.now(), new_account(is_staff=True)
+    long_ago = now - timedelta(days=20)
+    for _ in range(BOOKS):
+        had, first, second = User.objects.filter(pk__in=members(3))
+        book = new_book(1)
+        with without_mail():
+            rental = rent_book(member=had, book=book, at=long_ago, now=long_ago)
+            for member in (first, second):
+                place_hold(member=member, book=book, at=long_ago)
+            return_rental(rental=rental, at=long_ago + timedelta(days=1), actor=desk, now=long_ago)
+    expect("holds that are ready and too late", BOOKS, Hold.objects.lapsed(now).count())
+    said = at_once("expire_holds")
+    # The line that says it stands before the mails, or after them.
+    lines = [line for text in said for line in text.splitlines() if line.startswith("Holds expired")]
+    expect("holds expired, copies put aside, by both together", [BOOKS, BOOKS], _numbers(lines))
+    mailed = Counter(re.findall(r"^To: (\S+)$", "\n".join(said), re.MULTILINE))
+    expect("members who were mailed", 2 * BOOKS, len(mailed))
+    expect("mails to each", {1}, set(mailed.values()))
+
+    member = desk
+    TokenFamily.objects.bulk_create(
+        TokenFamily(pk=new_family(), user=member, current="", began_at=long_ago, expires_at=long_ago)
+        for _ in range(OLD)
+    )
+    PasswordAttempts.objects.bulk_create(
+        PasswordAttempts(key=uuid4().hex, failures=1, most=5, ends=1, known_until=1) for _ in range(OLD)
+    )
+    KeptAnswer.objects.bulk_create(
+        KeptAnswer(user=member, key=uuid4().hex, fingerprint="", status=201, body="", made_at=long_ago)
+        for _ in range(OLD)
+    )
+    Session.objects.bulk_create(
+        Session(session_key=uuid4().hex, session_data="", expire_date=long_ago) for _ in range(OLD)
+    )
+    expect("sign-ins and counts forgotten", [OLD, OLD], _numbers(at_once("flushexpiredtokens")))
+    expect("answers forgotten", [OLD], _numbers(at_once("forget_answers")))
+    at_once("clearsessions")
+    expect("sessions that are left", 0, Session.objects.filter(expire_date=long_ago).count())
+    expect("what check_books says", ["", ""], at_once("check_books"))
+    connection.close()
+    return (
+        f"{MACHINES} run each command at once: {BOOKS} holds expire once, {2 * BOOKS} members get one mail "
+        "each, what is old is forgotten, no error"
+    )

@@ -1,0 +1,136 @@
+"""An instance that goes, told to or not, while the shop is used: nothing is lost, and nothing done twice."""
+
+# ruff: noqa: INP001  # A script beside others, not a package.
+from __future__ import annotations
+
+import http.client
+import itertools
+import threading
+import time
+from collections import Counter
+
+from machines_books import members, new_book
+from machines_people import new_account
+from machines_site import Site, call, expect, status
+from torture_clients import Book, Load
+from torture_rolling import Visitors
+
+from accounts.tokens import give_tokens
+from books.models import Book as Title
+from rentals.models import LedgerEntry, Rental
+
+USERS = 8
+READERS = 4
+BROKEN_OFF = "broken off"
+# Seconds, after which nginx has asked it again.
+BACK_WITHIN = 10
+PAGES = ("/api/v3/books/", "/home", "/api/v3/book_rentals/", "/api/v3/price_lists/")
+
+
+def in_turn(site: Site) -> str:
+    asked = Counter(
+        call(site.door, "GET", "/healthz")[1]["X-Answered-By"] for _ in range(10 * len(site.ports))
+    )
+    expect(
+        "who answers what is asked of nginx", {f"127.0.0.1:{port}": 10 for port in site.ports}, dict(asked)
+    )
+    return f"nginx asks {len(site.ports)} in turn"
+
+
+def stopped(site: Site) -> str:
+    """SIGTERM, under 50 requests a second, some of which rent and bring back; then it comes again."""
+    told, book = Book(), _book()
+    visitors = Visitors(site.door, members=members(10), staff=_staff(), book=book.pk, told=told)
+    visitors.start()
+    time.sleep(1)
+    expect("the exit code of one that was told to stop", 0, site.end(0))
+    gone = _refused_by(site.ports[0])
+    site.start(0)
+    time.sleep(1.5)
+    visitors.stop()
+    expect("what failed meanwhile", [], told.wrong[:5])
+    expect("whether it was gone", True, gone)
+    until, asked = time.monotonic() + BACK_WITHIN, set[str]()
+    while len(asked) < len(site.ports) and time.monotonic() < until:
+        asked.add(call(site.door, "GET", "/healthz")[1]["X-Answered-By"])
+    expect("how many answer when it is back", len(site.ports), len(asked))
+    return f"one is stopped and comes back, under load: {sum(told.counts.values())} requests, none failed"
+
+
+def killed(site: Site) -> str:
+    """SIGKILL to all of its processes; who writes sends again with the key, who reads notices nothing."""
+    told, users = Book(), members(USERS)
+    books = [_book().pk for _ in range(4)]
+    load = Load(site.door, members=users, staff=_staff(), books=books, book=told)
+    over, read = threading.Event(), Counter[str]()
+    readers = [
+        threading.Thread(target=_read, args=(site.door, token, over, read, number), daemon=True)
+        for number, token in enumerate(members(READERS).values())
+    ]
+    load.start()
+    for reader in readers:
+        reader.start()
+    time.sleep(1)
+    site.lose(len(site.ports) - 1)
+    time.sleep(2)
+    over.set()
+    load.stop()
+    for reader in readers:
+        reader.join()
+    expect("what went wrong for those who write", [], told.wrong[:5])
+    broken_off = read.pop(BROKEN_OFF, 0)
+    expect("what those who read were told", {"200"}, set(read))
+    there = Rental.objects.filter(user__in=users)
+    expect(
+        "rentals that are not what was told, or twice",
+        set(),
+        told.rentals ^ set(there.values_list("ref", flat=True)),
+    )
+    back = there.exclude(returned_at=None).values_list("ref", flat=True)
+    expect("returns that are not what was told", set(), set(told.returns) ^ set(back))
+    payments = LedgerEntry.objects.payments().filter(user__in=users).values_list("pk", "amount")
+    expect("payments that are not what was told", told.payments, {pk: -amount for pk, amount in payments})
+    expect("an instance that is gone, asked itself", True, _refused_by(site.ports[-1]))
+    expect("the others, by nginx", [200] * 20, [status(site.door, "GET", "/readyz") for _ in range(20)])
+    again = {what: number for what, number in told.counts.items() if not what.startswith("answered")}
+    return (
+        f"one is killed under load: {told.acknowledged} writes, none lost and none twice; "
+        f"{sum(read.values())} reads, none failed, {broken_off} broken off and asked anew; "
+        f"sent again: {again}"
+    )
+
+
+def _read(port: int, token: str, over: threading.Event, read: Counter[str], number: int) -> None:
+    for place in itertools.count(number):
+        if over.is_set():
+            return
+        path = PAGES[place % len(PAGES)]
+        try:
+            try:
+                told, _, _ = call(port, "GET", path, token=token)
+            except http.client.IncompleteRead:
+                # It went in the middle of its answer, of which nginx had passed on the beginning.
+                read[BROKEN_OFF] += 1
+                told, _, _ = call(port, "GET", path, token=token)
+            read[str(told)] += 1
+        except (OSError, http.client.HTTPException) as problem:
+            read[repr(problem)] += 1
+
+
+def _refused_by(port: int) -> bool:
+    try:
+        status(port, "GET", "/healthz")
+    except ConnectionRefusedError:
+        return True
+    return False
+
+
+def _staff() -> str:
+    return give_tokens(new_account(is_staff=True)).access
+
+
+def _book() -> Title:
+    return new_book(2 * USERS)
+
+
+CHECKS = (stopped, killed)

@@ -1,0 +1,224 @@
+"""Who somebody is and what they may do is the same at every instance: tokens, browsers, rights, limits."""
+
+# ruff: noqa: INP001  # A script beside others, not a package.
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from threading import Lock
+from urllib.parse import urlencode
+
+from machines_site import Failed, Site, call, expect, new_address, status
+from torture_clients import all_at_once
+
+from accounts.attempts import MOST_OF_ACCOUNT_AND_ADDRESS
+from accounts.models import User
+from benchmarks.people import sign_in_page
+from benchmarks.size import PASSWORD
+
+OWN = "/api/v3/book_rentals/"
+STAFF_ONLY = "/api/v3/accounts/"
+NEW_PASSWORD = f"another-{PASSWORD}"
+A_MINUTE = 60
+# Fewer than a minute allows, twice.
+AT_ONCE = 25
+
+_numbers = itertools.count(1)
+
+
+def new_account(**facts: bool) -> User:
+    """Signed up, with the password that everybody has."""
+    name = f"person{next(_numbers)}"
+    return User.objects.create_user(name, f"{name}@example.org", PASSWORD, **facts)
+
+
+def sign_in(port: int, user: User, *, password: str = PASSWORD, address: str = "") -> dict[str, str]:
+    """A pair of tokens."""
+    answer = call(
+        port,
+        "POST",
+        "/api-token-auth/",
+        {"username": user.username, "password": password},
+        address=address or new_address(),
+    )
+    expect(f"signing in with the right password at {port}", 200, answer[0])
+    pair: dict[str, str] = answer[2]
+    return pair
+
+
+def refresh(port: int, token: str) -> tuple[int, dict[str, str]]:
+    answer = call(port, "POST", "/api-token-refresh/", {"refresh": token}, address=new_address())
+    return answer[0], answer[2]
+
+
+def at_all(site: Site, path: str, **said: str) -> list[int]:
+    return [status(port, "GET", path, **said) for port in site.doors]
+
+
+# ---------------------------------------------------------------- tokens and browsers
+
+
+def tokens(site: Site) -> str:
+    a, b = site.ports[:2]
+    everywhere = len(site.doors)
+    user = new_account()
+    pair = sign_in(a, user)
+    expect(
+        "a token of A, at nginx and each instance", [200] * everywhere, at_all(site, OWN, token=pair["token"])
+    )
+    signed_out = call(
+        a, "POST", "/api/rest-auth/logout/", {"refresh": pair["refresh"]}, address=new_address()
+    )
+    expect("signing out at A", 200, signed_out[0])
+    expect("the access token, after that", [401] * everywhere, at_all(site, OWN, token=pair["token"]))
+    expect("the refresh token, at B", 401, refresh(b, pair["refresh"])[0])
+
+    pair = sign_in(a, user)
+    told, newer = refresh(a, pair["refresh"])
+    expect("a refresh token at A", 200, told)
+    expect("the token that it gave, at B", 200, status(b, "GET", OWN, token=newer["token"]))
+    expect("the refresh token once more, at B", 401, refresh(b, pair["refresh"])[0])
+    expect("the family, which that has ended", [401] * everywhere, at_all(site, OWN, token=newer["token"]))
+    expect("and its refresh token, at A", 401, refresh(a, newer["refresh"])[0])
+
+    at_once: Counter[int] = Counter()
+    pair, lock = sign_in(a, user), Lock()
+
+    def use(number: int) -> None:
+        told, _ = refresh(site.ports[number % len(site.ports)], pair["refresh"])
+        with lock:
+            at_once[told] += 1
+
+    all_at_once(8, use)
+    if at_once[200] > 1 or at_once[200] + at_once[401] != 8:
+        raise Failed(
+            f"one refresh token, eight times at once\n    expected: one 200 at most, else 401\n"
+            f"    came:     {dict(at_once)}"
+        )
+
+    pairs = [sign_in(port, user) for port in (a, b)]
+    changed = {
+        "old_password": PASSWORD,
+        "new_password1": NEW_PASSWORD,
+        "new_password2": NEW_PASSWORD,
+    }
+    answer = call(
+        a, "POST", "/api/rest-auth/password/change/", changed, token=pairs[0]["token"], address=new_address()
+    )
+    expect("a password, changed at A", 200, answer[0])
+    for one in pairs:
+        expect("a token from before", [401] * everywhere, at_all(site, OWN, token=one["token"]))
+    sign_in(b, user, password=NEW_PASSWORD)
+    return "a token of one holds at all; signing out, a second use and a new password end it at all, at once"
+
+
+def browsers(site: Site) -> str:
+    a, b = site.ports[:2]
+    everywhere = len(site.doors)
+    user = new_account()
+    first, second, third = (sign_in_page(port, user.username) for port in (a, b, site.door))
+    for cookies in (first, second, third):
+        expect(
+            "a browser, at nginx and each instance",
+            [200] * everywhere,
+            at_all(site, "/rentals/", Cookie=cookies),
+        )
+        expect("its token in a cookie", [200] * everywhere, at_all(site, OWN, Cookie=cookies))
+    expect("signing out at B who signed in at A", 302, post_form(b, "/user/logout/", first))
+    expect("that browser, after it", [302] * everywhere, at_all(site, "/rentals/", Cookie=first))
+    expect("its token, after it", [401] * everywhere, at_all(site, OWN, Cookie=first))
+    boss = sign_in_page(a, new_account(is_staff=True, is_superuser=True).username)
+    everybody = {"action": "sign_out", "_selected_action": str(user.pk)}
+    expect("signing all browsers out, at A", 302, post_form(a, "/admin/accounts/user/", boss, **everybody))
+    for cookies in (second, third):
+        expect("a browser, after it", [302] * everywhere, at_all(site, "/rentals/", Cookie=cookies))
+        expect("its token, after it", [401] * everywhere, at_all(site, OWN, Cookie=cookies))
+    return "who signs in at one is signed in at all; who signs out anywhere is out everywhere, tokens too"
+
+
+def post_form(port: int, path: str, cookies: str, **fields: str) -> int:
+    """As a browser with these cookies does."""
+    secret = next(one.partition("=")[2] for one in cookies.split("; ") if "csrftoken=" in one)
+    return status(port, "POST", path, urlencode(fields).encode(), Cookie=cookies, X_CSRFToken=secret)
+
+
+# ---------------------------------------------------------------- rights
+
+
+def rights(site: Site) -> str:
+    a, everywhere = site.ports[0], len(site.doors)
+    staff, boss = new_account(is_staff=True), new_account(is_staff=True, is_superuser=True)
+    token, desk = sign_in(site.ports[1], staff)["token"], sign_in_page(site.ports[1], staff.username)
+    expect("staff, by token", [200] * everywhere, at_all(site, STAFF_ONLY, token=token))
+    expect("staff, in the administration", [200] * everywhere, at_all(site, "/admin/", Cookie=desk))
+    form = {"username": staff.username, "email": staff.email, "is_active": "on"}
+    form |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
+    changed = post_form(a, f"/admin/accounts/user/{staff.pk}/change/", sign_in_page(a, boss.username), **form)
+    expect("the right to the desk, taken away in the administration at A", 302, changed)
+    # Whose rights change has to sign in anew; a token that is still good is one of a member.
+    told = set(at_all(site, STAFF_ONLY, token=token))
+    if not told <= {401, 403}:
+        raise Failed(f"no longer staff, by token\n    expected: 401 or 403\n    came:     {told}")
+    expect("no longer staff, in the administration", [302] * everywhere, at_all(site, "/admin/", Cookie=desk))
+    return "a right that is taken away at one is gone at all with the next request"
+
+
+# ---------------------------------------------------------------- limits
+
+
+def try_password(port: int, user: User, password: str, address: str, **said: str) -> int:
+    body = {"username": user.username, "password": password}
+    return status(port, "POST", "/api-token-auth/", body, address=address, **said)
+
+
+def limits(site: Site) -> str:
+    most, everywhere = MOST_OF_ACCOUNT_AND_ADDRESS, len(site.doors)
+    user, here, elsewhere = new_account(), new_address(), new_address()
+    doors = site.in_turn()
+    told = [try_password(next(doors), user, "wrong", here) for _ in range(most)]
+    expect(f"{most} wrong passwords, over all doors", [401] * most, told)
+    told = [try_password(port, user, PASSWORD, here) for port in site.doors]
+    expect("the right one after them, at any door", [429] * everywhere, told)
+    expect("the right one from another address", 200, try_password(site.door, user, PASSWORD, elsewhere))
+
+    user, here = new_account(), new_address()
+    told = [
+        try_password(site.door, user, "wrong", here, X_Forwarded_For=f"203.0.113.{number}")
+        for number in range(most)
+    ]
+    told += [try_password(site.door, user, PASSWORD, here, X_Forwarded_For="203.0.113.200")]
+    expect("who says to come from elsewhere each time", [401] * most + [429], told)
+
+    user, here, tried = new_account(), new_address(), Counter[int]()
+    lock = Lock()
+
+    def guess(number: int) -> None:
+        told = try_password(site.doors[number % everywhere], user, "wrong", here)
+        with lock:
+            tried[told] += 1
+
+    all_at_once(AT_ONCE, guess)
+    # Who was told that others hash has not tried.
+    while sum(tried.values()) < 2 * AT_ONCE:
+        guess(sum(tried.values()))
+    expect(f"{AT_ONCE} wrong ones at once, and as many after: tried", {401: most}, {401: tried[401]})
+    expect("and refused", {401, 429}, set(tried))
+    return (
+        f"of wrong passwords {most} are let through, over all doors and at once; by the client's own address"
+    )
+
+
+def throttles(site: Site) -> str:
+    here, doors = new_address(), site.in_turn()
+
+    def ask(port: int, address: str) -> int:
+        return status(port, "POST", "/api-token-verify/", {"token": "none"}, address=address)
+
+    told = Counter(ask(next(doors), here) for _ in range(A_MINUTE))
+    expect(f"{A_MINUTE} calls in a minute, over all doors", {401: A_MINUTE}, dict(told))
+    expect("one more, at each", {429}, {ask(port, here) for port in site.doors})
+    expect("one from another address", 401, ask(site.door, new_address()))
+    return f"{A_MINUTE} calls a minute from one address, over all of them together"
+
+
+CHECKS = (tokens, browsers, rights, limits, throttles)

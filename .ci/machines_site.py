@@ -1,0 +1,112 @@
+"""The shop on several machines: its instances, nginx before them, and who asks which of them."""
+
+# ruff: noqa: INP001  # A script beside others, not a package.
+from __future__ import annotations
+
+import itertools
+import os
+import re
+import signal
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+from torture_clients import Answer, Client
+
+from benchmarks.nginx import balance
+from benchmarks.processes import Server, free_port
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+class Failed(Exception):
+    """Something is not as it should be."""
+
+
+def expect(what: str, expected: object, came: object) -> None:
+    if came != expected:
+        raise Failed(f"{what}\n    expected: {expected}\n    came:     {came}")
+
+
+class Site:
+    """So many instances of the shop, each with a master process and a port of its own, behind nginx.
+
+    All are there when this returns, and gone after `stop`.
+    """
+
+    def __init__(self, count: int, *, place: Path) -> None:
+        self.place = place
+        self.ports = [free_port() for _ in range(count)]
+        self.servers: dict[int, Server] = {}
+        self._nginx: list[Server] = []
+        try:
+            with ThreadPoolExecutor(count) as starting:
+                list(starting.map(self.start, range(count)))
+            self._nginx.append(balance(self.ports, folder=place))
+        except BaseException:
+            self.stop()
+            raise
+        self.door = self._nginx[0].port
+
+    def start(self, number: int) -> None:
+        port = self.ports[number]
+        self.servers[number] = Server(
+            ["./entrypoint.sh", "serve"],
+            port=port,
+            path="/readyz",
+            environ={"PORT": str(port), "PROMETHEUS_MULTIPROC_DIR": str(self.place / f"metrics-{port}")},
+            folder=ROOT,
+            log=self.place / f"instance-{port}.log",
+        )
+
+    @property
+    def doors(self) -> list[int]:
+        """All ways in: nginx, and each instance by itself."""
+        return [self.door, *self.ports]
+
+    def in_turn(self) -> Iterator[int]:
+        return itertools.cycle(self.doors)
+
+    def lose(self, number: int) -> None:
+        """Without a word, as when the machine is gone."""
+        os.killpg(self.servers[number].pid, signal.SIGKILL)
+        self.servers.pop(number).process.wait()
+
+    def end(self, number: int) -> int:
+        """Told to, it finishes what it has begun; its exit code."""
+        server = self.servers.pop(number)
+        server.process.terminate()
+        return int(server.process.wait(timeout=40))
+
+    def stop(self) -> None:
+        for server in [*self.servers.values(), *self._nginx]:
+            server.stop()
+
+    def troubles(self) -> list[str]:
+        """What the instances have said that is neither a refusal nor of a stop."""
+        lines = [line for log in self.place.glob("instance-*.log") for line in log.read_text().splitlines()]
+        return [line for line in lines if not re.search(r" WARNING (django|security)|\[INFO\]|^$", line)]
+
+
+def call(
+    port: int, method: str, path: str, body: Any = None, *, token: str = "", address: str = "", **said: str
+) -> Answer:
+    """One request on a connection of its own."""
+    client = Client(port, token, address=address)
+    try:
+        return client.call(method, path, body, **said)
+    finally:
+        client.close()
+
+
+def status(port: int, method: str, path: str, body: Any = None, **said: Any) -> int:
+    return call(port, method, path, body, **said)[0]
+
+
+_addresses = (f"127.0.{one}.{other}" for one in range(1, 256) for other in range(1, 255))
+
+
+def new_address() -> str:
+    """One of this machine's own that nobody has asked from yet."""
+    return next(_addresses)
