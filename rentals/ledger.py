@@ -73,7 +73,7 @@ def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
     out = tuple(_open_rentals(member=member.pk))
     return Balance(
-        posted=(out[0].posted or ZERO) if out else posted_balance(member),
+        posted=(out[0].posted or ZERO).quantize(CENT) if out else posted_balance(member),
         running=sum((rental.running_price(at).total for rental in out), ZERO),
         open_rentals=out,
     )

@@ -63,7 +63,7 @@ class BalancePageTest(AccountTestCase):
                 at=NOW,
                 note=f"Book {number}",
             )
-        with self.assertNumQueries(6):
+        with self.assertNumQueries(5):
             first = self.client.get("/balance")
         second = self.client.get("/balance", {"cursor": first.context["next"]})
         seen = [line.entry.number for page in (first, second) for line in page.context["entries"]]
