@@ -568,7 +568,7 @@ class LedgerEntry(models.Model):
             models.Index(fields=["posted_at", "id"], name="ledger_by_time"),
             models.Index(
                 fields=["kind", "id"],
-                condition=Q(kind__in=["lost_book", "waiver", "refund", "reversal"]),
+                condition=Q(kind="lost_book") | Q(kind="waiver") | Q(kind="refund") | Q(kind="reversal"),
                 name="ledger_rare_by_kind",
             ),
             models.Index(fields=["kind", "method", "id"], condition=~Q(method=""), name="ledger_by_method"),

@@ -142,7 +142,7 @@ class PlanTest(CastTestCase):
         self.assertEqual(SCAN.findall(plan), ["books_copy"], plan)
         for index in (
             # Whichever of those that have nothing but what is out.
-            r"Index Only Scan using rental_(one_)?open_\w+",
+            r"Scan (using|on) rental_(one_)?open_\w+",
             r"Scan (using|on) hold_(one_)?live_\w+",
             r"Scan (using|on) hold_(one_)?ready_\w+",
             r"Scan (Backward )?using ledger_by_time",

@@ -29,7 +29,10 @@ class Migration(migrations.Migration):
             model_name="ledgerentry",
             index=models.Index(
                 fields=["kind", "id"],
-                condition=models.Q(kind__in=["lost_book", "waiver", "refund", "reversal"]),
+                condition=models.Q(kind="lost_book")
+                | models.Q(kind="waiver")
+                | models.Q(kind="refund")
+                | models.Q(kind="reversal"),
                 name="ledger_rare_by_kind",
             ),
         ),

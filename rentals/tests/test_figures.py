@@ -141,7 +141,8 @@ class AddingUpTest(FiguresTestCase):
         self.assertEqual(self.reached(), self.last)
 
     def test_a_long_ledger_is_added_up_bit_by_bit(self) -> None:
-        with mock.patch.object(figures, "ENTRIES_AT_A_TIME", 1):
+        # By its keys, of which PostgreSQL has given out others before.
+        with mock.patch.object(figures, "ENTRIES_AT_A_TIME", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
 
