@@ -289,6 +289,17 @@ class LockTest(SignInCase):
         # That Bob's address is his is known for a month.
         self.assertEqual(attempts.forget_expired(at=later + timedelta(days=31)), 1)
 
+    def test_counts_of_calls_are_forgotten_when_their_minute_is_over(self):
+        self.sign_in()
+        cache.set("of-another-for-an-hour", 1, 3600)
+        soon, later = (timezone.now() + timedelta(minutes=minutes) for minutes in (0, 2))
+        self.assertEqual([attempts.forget_counted_calls(at=at) for at in (soon, later, later)], [0, 1, 0])
+        self.assertEqual(cache.get("of-another-for-an-hour"), 1)
+
+    @override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
+    def test_a_cache_that_forgets_by_itself_has_none(self):
+        self.assertEqual(attempts.forget_counted_calls(at=timezone.now()), 0)
+
     def test_the_administrations_own_form_is_not_there(self):
         desk = Client()
         desk.force_login(self.dan)

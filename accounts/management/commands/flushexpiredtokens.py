@@ -12,12 +12,15 @@ from accounts import attempts, tokens
 
 class Command(BaseCommand):
     help = (
-        "Forgets the sign-ins whose refresh tokens have run out, and counts of wrong passwords that no "
-        "longer matter. To be run daily."
+        "Forgets the sign-ins whose refresh tokens have run out, and counts of wrong passwords and of "
+        "calls that no longer matter. To be run daily."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = timezone.now()
         signed_in, counts = tokens.forget_expired(at=now), attempts.forget_expired(at=now)
+        calls = attempts.forget_counted_calls(at=now)
         if options["verbosity"]:
-            self.stdout.write(f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords.")
+            self.stdout.write(
+                f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords, {calls} of calls."
+            )
