@@ -138,7 +138,7 @@ def forget_counted_calls(*, at: datetime) -> int:
 
     Django leaves that until there are a million rows, and counts them all with each call that it counts.
     """
-    held = settings.CACHES["default"]
+    held: dict[str, Any] = settings.CACHES["default"]
     if "db" not in held["BACKEND"].split("."):
         return 0
     with connection.cursor() as cursor:

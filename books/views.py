@@ -49,7 +49,8 @@ class Shown:
     """The catalogue as everybody sees it who asks for it in the same words; what is theirs is around it."""
 
     address: str
-    search: str
+    title: SafeString
+    head: SafeString
     content: SafeString
 
 
@@ -73,8 +74,7 @@ def home(request: HttpRequest) -> HttpResponse:
     if part:
         answer = HttpResponse(shown.content, headers={"HX-Push-Url": shown.address})
     else:
-        canonical = f"{settings.SITE_URL}{shown.address}"
-        answer = render(request, "books/home.html", {"shown": shown, "canonical": canonical})
+        answer = render(request, "books/home.html", {"shown": shown})
     # The browser must not take the part, which it has under the same address, for the page.
     patch_vary_headers(answer, ["HX-Request"])
     return answer
@@ -107,11 +107,14 @@ def _look_up(given: QueryDict, *, part: bool) -> Shown | str:
         "found": found,
         "results": [{"book": book, "price": _price(rates.get(book.kind))} for book in page.rows],
         "chips": _chips(form, kept),
+        "canonical": f"{settings.SITE_URL}{address}",
         "next": page.next and _address(kept, cursor=page.next),
         "previous": page.previous and _address(kept, cursor=page.previous),
     }
-    content = render_to_string("books/results.html" if part else "books/catalogue.html", facts)
-    return Shown(address, str(wanted.get("search") or ""), content)
+    if part:
+        return Shown(address, SafeString(), SafeString(), render_to_string("books/results.html", facts))
+    names = ("title", "head", "catalogue")
+    return Shown(address, *(render_to_string(f"books/{name}.html", facts) for name in names))
 
 
 def _is_part(request: HttpRequest) -> bool:
