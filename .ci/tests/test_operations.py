@@ -18,9 +18,9 @@ OPERATORS: dict[type, Callable[[float, float], float]] = {
 }
 
 
-def tables() -> list[list[list[str]]]:
+def tables(text: str = TEXT) -> list[list[list[str]]]:
     """Every table, as rows of cells."""
-    blocks = re.findall(r"(?:^\|.*\n)+", TEXT, re.MULTILINE)
+    blocks = re.findall(r"(?:^\|.*\n)+", text, re.MULTILINE)
     return [
         [[cell.strip() for cell in line.strip("|").split("|")] for line in block.splitlines()]
         for block in blocks
