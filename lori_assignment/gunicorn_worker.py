@@ -41,8 +41,9 @@ class Worker(ThreadWorker):
     This worker waits for all of them at the same time, and goes on meanwhile.
 
     What is left: a request that comes over a kept-alive connection two seconds after the stop, or crosses
-    with its closing, is not answered, not even in part; one connection may fall between the last look for who
-    waits and the closing of the door; and what takes longer than `graceful_timeout` is cut off.
+    with its closing, is not answered, not even in part; one connection of each worker may fall between the
+    last look for who waits and the closing of the door; and what takes longer than `graceful_timeout` is cut
+    off.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
