@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -14,7 +14,7 @@ from django.utils.translation import gettext_lazy
 from lori_assignment.admin_pages import is_narrowed_by
 from rentals import services
 from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import meaning
+from rentals.admin.search import ByMeaning, Meant
 from rentals.models import Rental
 
 
@@ -42,7 +42,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Rental)
-class RentalAdmin(ReadOnly):
+class RentalAdmin(ByMeaning, ReadOnly):
     list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
     list_filter = [StateFilter, "rented_at"]
     search_fields = ["ref", "user", "copy"]
@@ -60,11 +60,8 @@ class RentalAdmin(ReadOnly):
             return ("due_at", "ref")
         return ("-rented_at", "-ref") if is_narrowed_by(request, "rented_at") else ("-ref",)
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        if not search_term.strip():
-            return queryset, False
-        meant = meaning(search_term)
-        return self.newest_of(request, queryset.filter(meant.of_rentals), more=meant.more)
+    def of_meaning(self, meant: Meant) -> Q:
+        return meant.of_rentals
 
     @admin.display(description=gettext_lazy("no."), ordering="ref")
     def number(self, rental: Rental) -> int:

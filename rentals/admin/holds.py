@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
 from rentals import queue
 from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import meaning
+from rentals.admin.search import ByMeaning, Meant
 from rentals.models import Hold
 
 
@@ -28,7 +28,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 @admin.register(Hold)
-class HoldAdmin(ReadOnly):
+class HoldAdmin(ByMeaning, ReadOnly):
     list_display = ["member", "book", "status", "copy", "placed", "pick_up"]
     list_filter = [StatusFilter]
     search_fields = ["user", "book", "copy"]
@@ -40,11 +40,8 @@ class HoldAdmin(ReadOnly):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        if not search_term.strip():
-            return queryset, False
-        meant = meaning(search_term)
-        return self.newest_of(request, queryset.filter(meant.of_holds), more=meant.more)
+    def of_meaning(self, meant: Meant) -> Q:
+        return meant.of_holds
 
     @admin.display(description=gettext_lazy("member"))
     def member(self, hold: Hold) -> str:

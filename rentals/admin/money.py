@@ -19,7 +19,7 @@ from lori_assignment.admin_pages import is_narrowed_by
 from lori_assignment.errors import Refusal
 from rentals import ledger
 from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import meaning
+from rentals.admin.search import ByMeaning, Meant
 from rentals.models import LedgerEntry
 
 
@@ -101,7 +101,7 @@ class MethodFilter(admin.SimpleListFilter):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ReadOnly):
+class LedgerEntryAdmin(ByMeaning, ReadOnly):
     list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
@@ -114,11 +114,8 @@ class LedgerEntryAdmin(ReadOnly):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
 
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        if not search_term.strip():
-            return queryset, False
-        meant = meaning(search_term)
-        return self.newest_of(request, queryset.filter(meant.of_entries), more=meant.more)
+    def of_meaning(self, meant: Meant) -> Q:
+        return meant.of_entries
 
     @admin.display(description=gettext_lazy("posted"), ordering="posted_at")
     def posted(self, entry: LedgerEntry) -> str:

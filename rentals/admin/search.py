@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from django.db.models import Q
+from django.http import HttpRequest
 
 from accounts.models import User
 from books.models import Copy
 from books.search import MOST_MEANT, meant_by
+from lori_assignment.admin_pages import Flat
 from rentals.models import Rental
 
 
@@ -54,3 +57,17 @@ def meaning(text: str) -> Meant:
         rentals=list(rentals.values_list("pk", flat=True)),
         more=max(len(members), len(books)) > MOST_MEANT,
     )
+
+
+class ByMeaning(Flat):
+    """A list that is searched for what is of those that a text means."""
+
+    def of_meaning(self, meant: Meant) -> Q:
+        """Which rows that is."""
+        raise NotImplementedError
+
+    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
+        if not search_term.strip():
+            return queryset, False
+        meant = meaning(search_term)
+        return self.newest_of(request, queryset.filter(self.of_meaning(meant)), more=meant.more)
