@@ -37,8 +37,9 @@ TOLD_BY = (
     *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"),
     *("HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "CONTENT_TYPE"),
 )
-# What changes there is somebody's own, and nothing that all see.
-OF_ACCOUNTS = ("/api-token-", "/api/rest-auth/", "/user/")
+# Who signs in there changes nothing that others see. Who closes an account does: what was put aside for them
+# is free again.
+OF_SIGN_INS = ("/api-token-", "/api/rest-auth/", "/user/login/")
 MOST = 256
 LARGEST = 64 * 1024
 
@@ -110,20 +111,23 @@ class Since(NamedTuple):
 
 
 class Recent(Generic[_Value]):
-    """Values of one kind, by all that they depend on; `most` of them in each process."""
+    """Values of one kind, by all that they depend on; `most` of them in each process.
+
+    Those of who is signed in and of who is not are kept apart: they are good until different changes.
+    """
 
     def __init__(self, *, most: int) -> None:
         self._most = most
         self._kept: dict[Hashable, tuple[Since, _Value]] = {}
 
     def get(self, key: Hashable, now: Since) -> _Value | None:
-        since, value = self._kept.get(key, (None, None))
+        since, value = self._kept.get((key, now.of_all is None), (None, None))
         return value if since and since.holds(now) else None
 
     def keep(self, key: Hashable, since: Since, value: _Value) -> None:
         if len(self._kept) >= self._most:
             self._kept.clear()
-        self._kept[key] = since, value
+        self._kept[key, since.of_all is None] = since, value
 
 
 class Told(NamedTuple):
@@ -170,7 +174,7 @@ def may_have_changed(request: HttpRequest, response: HttpResponseBase) -> bool:
         request.method not in SAFE
         and not 400 <= response.status_code < 500
         and response.status_code != 503
-        and not request.path_info.startswith(OF_ACCOUNTS)
+        and not request.path_info.startswith(OF_SIGN_INS)
     )
 
 

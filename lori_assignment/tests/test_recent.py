@@ -288,6 +288,26 @@ class WhatIsKeptTest(ServerOfItsOwn, CastTestCase):
                 other(RequestFactory().generic(method, "/home"))
                 self.assertEqual(self.ask() != before, ends)
 
+    def test_signing_in_changes_nothing_and_closing_an_account_does(self) -> None:
+        other = RecentMiddleware(lambda request: HttpResponse())
+        for path, ends in (
+            ("/api-token-auth/", False),
+            ("/api/rest-auth/login/", False),
+            ("/user/login/", False),
+            ("/user/close/", True),
+        ):
+            with self.subTest(path=path):
+                before = self.ask()
+                other(RequestFactory().post(path))
+                self.assertEqual(self.ask() != before, ends)
+
+    def test_what_is_kept_for_who_is_signed_out_does_not_push_out_the_other(self) -> None:
+        both: recent.Recent[int] = recent.Recent(most=9)
+        signed_in, signed_out = recent.Since.now(of_all=7), recent.Since.now()
+        both.keep("page", signed_in, 1)
+        both.keep("page", signed_out, 2)
+        self.assertEqual([both.get("page", now) for now in (signed_in, signed_out)], [1, 2])
+
     def test_an_answer_that_crosses_with_a_change_is_not_kept(self) -> None:
         """It may have been read before the change."""
 
