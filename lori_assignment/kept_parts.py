@@ -16,7 +16,7 @@ from django.utils.translation import get_language
 # Of three thousand letters each.
 MOST = 2048
 
-_written: dict[Hashable, SafeString] = {}
+_written: dict[tuple[str, str | None, Hashable], SafeString] = {}
 
 
 def part(name: str, shown: Hashable, facts: dict[str, Any]) -> SafeString:

@@ -8,6 +8,7 @@ from unittest import mock
 
 from django.template.loader import get_template
 from django.utils import timezone, translation
+from django.utils.html import escape
 
 from books.models import Book
 from books.stock import add_book, change_book
@@ -105,6 +106,25 @@ class PageTest(CastTestCase):
         self.assertIn("All out", self.page())
         change_book(book=self.book, name="Sense and Sensibility")
         self.assertNotIn("Emma", self.page())
+
+    def test_nobodys_name_is_kept_and_each_is_shown_their_own(self) -> None:
+        kept_parts._written.clear()
+        for user, name in ((self.alice, "Alice <b>"), (self.bob, "Bob")):
+            user.name = name
+            user.save()
+            self.client.force_login(user)
+            self.assertEqual(self.page().count(escape(user.get_short_name())), 2)
+        of_the_page = {name for name, _language, _shown in kept_parts._written}
+        self.assertLessEqual({"navigation.html", "colophon.html"}, of_the_page)
+        written = "".join(kept_parts._written.values())
+        for user in (self.alice, self.bob):
+            self.assertNotIn(escape(user.get_short_name()), written)
+
+    def test_an_address_that_leads_nowhere_is_not_kept(self) -> None:
+        self.client.get("/nowhere/0")
+        before = len(kept_parts._written)
+        self.client.get("/nowhere/1")
+        self.assertEqual(len(kept_parts._written), before)
 
     def test_what_one_has_asked_for_stands_in_nobody_elses_form(self) -> None:
         self.assertIn('value="my secret wish"', self.page("search=my+secret+wish"))

@@ -16,6 +16,7 @@ from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.template import Context
 from django.templatetags.static import static
+from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
@@ -64,18 +65,24 @@ def _digest(name: str) -> str:
     return base64.b64encode(hashlib.sha384(content).digest()).decode()
 
 
+# The names of the addresses that the navigation leads to.
+PLACES = ("home", "my-rentals", "balance", "profile", "account_login", "account_signup")
+# Stands for the member's name in what is kept: so nobody's is, and there are few such parts.
+NAME = "\ue000"
+
+
 @register.simple_tag(takes_context=True)
 def navigation(context: Context) -> SafeString:
     """Where one can go from the page."""
-    facts = _who(context) | {"path": getattr(context.get("request"), "path", "")}
-    return part("navigation.html", tuple(facts.values()), facts)
+    match = getattr(context.get("request"), "resolver_match", None)
+    here = match.view_name if match and match.view_name in PLACES else ""
+    return _about_somebody("navigation.html", context, here=here)
 
 
 @register.simple_tag(takes_context=True)
 def colophon(context: Context) -> SafeString:
     """Who is signed in, and what there is beside the pages."""
-    facts = _who(context)
-    return part("colophon.html", tuple(facts.values()), facts)
+    return _about_somebody("colophon.html", context)
 
 
 @register.simple_tag
@@ -83,12 +90,14 @@ def other_languages() -> SafeString:
     return part("languages.html", (), {})
 
 
-def _who(context: Context) -> dict[str, Any]:
-    """Who asks; on a page of an error it is perhaps not known."""
-    user = context.get("user")
-    if user is None or not user.pk:
-        return {"is_signed_in": False, "is_staff": False, "name": ""}
-    return {"is_signed_in": True, "is_staff": user.is_staff, "name": user.get_short_name()}
+def _about_somebody(template_name: str, context: Context, **shown: str) -> SafeString:
+    """A part that says who asks; on a page of an error it is perhaps not known."""
+    user: Any = context.get("user")
+    is_known = user is not None and bool(user.pk)
+    facts = {"is_signed_in": is_known, "is_staff": is_known and user.is_staff, **shown}
+    written = part(template_name, tuple(facts.values()), facts | {"name": NAME})
+    name = escape(user.get_short_name()) if is_known else ""
+    return mark_safe(written.replace(NAME, name))  # noqa: S308  # nosec B308 B703  # Both are escaped.
 
 
 @register.filter
