@@ -77,12 +77,16 @@ def answer_411(request: HttpRequest) -> HttpResponse:
     return _json(request, 411, "length_required", said)
 
 
+# Seconds, up to which somebody else is in the way, and nobody has tried too often.
+SOON = 5
+
+
 def answer_429(request: HttpRequest, seconds: int = 60) -> HttpResponse:
     answer: HttpResponse
     if _is_api(request):
         answer = _json(request, 429, "throttled", _("Too many attempts."))
     else:
-        answer = render(request, "429.html", status=429)
+        answer = render(request, "429.html", {"is_soon_over": seconds < SOON}, status=429)
     answer.headers["Retry-After"] = str(seconds)
     return answer
 

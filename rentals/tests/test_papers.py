@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from rentals import ledger, services
+from rentals import ledger, papers, services
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.papers import Paper, printable, receipt_as_pdf, statement_as_pdf
+from rentals.paper import Paper, printable, written
+from rentals.papers import Sheet, receipt_as_pdf, statement_as_pdf
 from rentals.tests.test_statements import NOW, StatementTestCase
 
 DAY = timedelta(days=1)
-LETTERS = Paper("", at=NOW)._letters
+LETTERS = Paper(Sheet("", at=NOW).order)._letters
 
 
 def pages_of(pdf: bytes) -> list[str]:
@@ -47,6 +52,76 @@ class PrintableTest(TestCase):
     @given(st.text())
     def test_nothing_else_is_ever_printed(self, text: str) -> None:
         self.assertTrue(all(ord(sign) in LETTERS or sign == " " for sign in printable(text, LETTERS)))
+
+
+class PaperTest(StatementTestCase):
+    """What writes a paper is a program of its own."""
+
+    def sheet(self) -> Sheet:
+        sheet = Sheet("A paper", at=NOW)
+        sheet.add("facts", facts=[("Member", "Łukasz")])
+        sheet.add("sums", sums=[("Charged", "$1.00"), ("Balance", "$2.00")])
+        sheet.add("headings")
+        for number in range(60):
+            sheet.add("row", date="1/2", what=f"Book {number}", small=["why"], amount="$1", balance="$2")
+        sheet.add("keep_together", height=20)
+        sheet.add("space", h=4)
+        sheet.add("text", text="You owe nothing.", bold=True)
+        sheet.add("small_text", text="Until then.")
+        return sheet
+
+    def test_it_writes_what_it_is_told(self) -> None:
+        sheet = self.sheet()
+        pages = pages_of(sheet.as_pdf())
+        self.assertGreater(len(pages), 1)
+        for words in ("Łukasz", "Book 0", "Book 59", "You owe nothing.", "Until then."):
+            self.assertIn(words, "\n".join(pages))
+        self.assertEqual(pages, pages_of(written(sheet.order)))
+
+    def test_it_is_told_no_secret(self) -> None:
+        with mock.patch("subprocess.run", wraps=subprocess.run) as run:
+            self.sheet().as_pdf()
+        self.assertEqual(run.call_args.kwargs["env"], {})
+
+    def test_one_that_cannot_be_written_is_an_error_and_no_half_paper(self) -> None:
+        sheet = self.sheet()
+        sheet.add("no such step")
+        with self.assertRaises(subprocess.CalledProcessError) as raised:
+            sheet.as_pdf()
+        self.assertIn("KeyError: 'no such step'", raised.exception.__notes__[0])
+        # And the next one is written all the same.
+        self.assertTrue(self.sheet().as_pdf().startswith(b"%PDF"))
+
+
+class TurnsTest(StatementTestCase):
+    """A storm of papers leaves threads to everybody else."""
+
+    def test_one_is_written_one_waits_and_the_next_is_told_to_come_again(self) -> None:
+        at_work, may_go_on = threading.Event(), threading.Event()
+        most = [0, 0]
+
+        def write(order: object) -> bytes:
+            most[0] += 1
+            most[1] = max(most)
+            at_work.set()
+            may_go_on.wait(10)
+            most[0] -= 1
+            return b"%PDF"
+
+        with mock.patch("rentals.papers._written", write), ThreadPoolExecutor(2) as members:
+            first = members.submit(Sheet("One", at=NOW).as_pdf)
+            at_work.wait(10)
+            second = members.submit(Sheet("Two", at=NOW).as_pdf)
+            while papers._places._value:  # type: ignore[attr-defined]  # as long as there is one
+                time.sleep(0.01)
+            self.client.force_login(self.alice)
+            answer = self.client.get("/balance/statements/2026-11.pdf")
+            self.assertEqual((answer.status_code, answer["Retry-After"]), (429, "1"))
+            self.assertContains(answer, "Wait a second", status_code=429)
+            may_go_on.set()
+            self.assertEqual([first.result(10), second.result(10)], [b"%PDF"] * 2)
+            self.assertEqual(self.client.get("/balance/statements/2026-11.pdf").status_code, 200)
+        self.assertEqual(most[1], 1)
 
 
 class StatementPdfTest(StatementTestCase):
