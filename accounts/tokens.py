@@ -171,7 +171,7 @@ def forget_expired(*, at: datetime) -> int:
     return deleted
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1024)
 def _access_token(text: bytes, key: str, audience: str) -> AccessToken:
     """One whose signature was good under `key` when it was looked at; what is kept is what it says."""
     return AccessToken(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token

@@ -1,5 +1,6 @@
 """How gunicorn serves the shop. `entrypoint.sh serve` and `make run` use this file."""
 
+import gc
 import os
 import resource
 import signal
@@ -36,6 +37,13 @@ accesslog = "-"
 logger_class = "lori_assignment.logs.AccessLog"
 # Nobody steers a running server by a socket in somebody's home folder.
 control_socket_disable = True
+
+
+def when_ready(server: Any) -> None:
+    """What is loaded now stays for good. Python need not look through it for garbage: that takes time, makes
+    garbage wait longer, and writes to each piece, of which every worker gets its own copy then."""
+    gc.collect()
+    gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:

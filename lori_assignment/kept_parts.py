@@ -14,7 +14,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 
 # Of three thousand letters each.
-MOST = 2048
+MOST = 512
 
 _written: dict[tuple[str, str | None, Hashable], SafeString] = {}
 

@@ -40,7 +40,7 @@ TOLD_BY = (
 # Who signs in there changes nothing that others see. Who closes an account does: what was put aside for them
 # is free again.
 OF_SIGN_INS = ("/api-token-", "/api/rest-auth/", "/user/login/")
-MOST = 256
+MOST = 64
 LARGEST = 64 * 1024
 
 Key = tuple[str, ...]

@@ -37,10 +37,12 @@ class EntrypointTest(TestCase):
         return done.returncode, self.calls.read_text().splitlines()
 
     def test_each_word_runs_one_program_in_the_shops_folder(self) -> None:
-        serve = "gunicorn --config lori_assignment/gunicorn_conf.py lori_assignment.wsgi"
+        gunicorn = "gunicorn --config lori_assignment/gunicorn_conf.py"
+        serve = f"{gunicorn} lori_assignment.wsgi"
         for words, call in [
             ((), serve),
             (("serve",), serve),
+            (("serve", "--threads=8"), f"{gunicorn} --threads=8 lori_assignment.wsgi"),
             # Nothing but migrate, and makemigrations never: what it wrote would be in no repository.
             (("migrate",), "python manage.py migrate --no-input --if-needed"),
             (("expire_holds",), "python manage.py expire_holds"),
@@ -48,6 +50,13 @@ class EntrypointTest(TestCase):
         ]:
             with self.subTest(words=words):
                 self.assertEqual(self.start(*words), (0, [f"{settings.BASE_DIR}: {call}"]))
+
+    def test_the_server_gives_back_what_it_has_no_use_for(self) -> None:
+        """glibc reads these when a program starts, so they have to be there before."""
+        gunicorn = Path(self.path.split(":")[0]) / "gunicorn"
+        gunicorn.write_text(f'#!/bin/sh\nenv >"{self.calls}"\n')
+        _status, told = self.start("serve")
+        self.assertIn("MALLOC_MMAP_THRESHOLD_=262144", told)
 
     def test_what_fails_there_fails_here(self) -> None:
         for words in ((), ("migrate",), ("expire_holds",)):
