@@ -12,7 +12,7 @@ STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines torture machines fuzz
+.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory bench-gunicorn torture machines fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -94,6 +94,12 @@ bench-machines: $(VENV)/ready ## How requests a second grow with processes behin
 	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements \
 	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
 	    .ci/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
+
+bench-gunicorn: $(VENV)/ready ## Other settings of gunicorn under three loads (wants wrk; five minutes)
+	@.ci/with-postgres $(BIN)/python -m benchmarks.gunicorn_loads $(ARGS)
+
+bench-memory: $(VENV)/ready ## What a worker holds after an hour of load (ARGS=--minutes=5 for less)
+	@.ci/with-postgres $(BIN)/python -m benchmarks.memory $(ARGS)
 
 bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
 	@$(BIN)/python -m benchmarks.compare $(A) $(B)

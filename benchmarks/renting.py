@@ -8,11 +8,11 @@ import subprocess
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from http.client import HTTPConnection
 from pathlib import Path
 from threading import Barrier, Thread
-from typing import Any
+from typing import Any, NamedTuple
 
 from benchmarks.measure import Database, Failed, Round, drive, line, summed_up
 from benchmarks.processes import Server, cpu_seconds
@@ -25,9 +25,16 @@ AT_ONCE = 50
 
 
 def different_books(
-    shop: Shop, server: Server, database: Database, *, rounds: int, seconds: int
+    shop: Shop,
+    server: Server,
+    database: Database,
+    *,
+    bare: Callable[[Statements], Server],
+    rounds: int,
+    seconds: int,
 ) -> dict[str, Any]:
-    """Each member rents a book that nobody else wants; and the same statements by pgbench, in turns."""
+    """Each member rents a book that nobody else wants; and the same statements by pgbench and by what `bare`
+    starts, in turns."""
     renters = shop.renters
     tokens = shop.tokens(f"{renters[0].member}-{renters[-1].member}")
     lines = [
@@ -38,22 +45,28 @@ def different_books(
     # So that connections are there, as they are for all but the first requests.
     drive(server, lines, database, seconds=1, connections=32)
     forget(shop, last)
-    script = _script(shop, server, database, renters[len(renters) // 2], tokens)
+    statements = _statements(server, database, renters[len(renters) // 2], tokens)
+    script = statements.for_pgbench(shop)
     forget(shop, last)
-    ours: list[Round] = []
-    theirs: list[Round] = []
+    bare_server = bare(statements)
+    bare_lines = [line("/", method="POST", body=json.dumps(renter._asdict())) for renter in renters]
+    drive(bare_server, bare_lines, database, seconds=1, connections=32)
+    forget(shop, last)
+    found: dict[str, list[Round]] = {}
     for _ in range(rounds):
-        ours.append(drive(server, lines, database, seconds=seconds, connections=32))
-        made, told = forget(shop, last), ours[-1]["requests"]
-        # What was under way when the time was up is made and not told.
-        if not told <= made <= told + 32:
-            raise Failed(f"{told} rentals were answered and {made} made.")
-        theirs.append(_pgbench(script, shop, database))
+        for name, one, asked in (
+            ("rent", server, lines),
+            ("rent: the same statements by a bare WSGI application", bare_server, bare_lines),
+        ):
+            measured = drive(one, asked, database, seconds=seconds, connections=32)
+            found.setdefault(name, []).append(measured)
+            made, told = forget(shop, last), measured["requests"]
+            # What was under way when the time was up is made and not told.
+            if not told <= made <= told + 32:
+                raise Failed(f"{name}: {told} rentals were answered and {made} made.")
+        found.setdefault("rent: the same statements by pgbench", []).append(_pgbench(script, shop, database))
         shop.forget_since(last)
-    return {
-        "rent": {**summed_up(ours), "rounds": ours},
-        "rent: the same statements by pgbench": {**summed_up(theirs), "rounds": theirs},
-    }
+    return {name: {**summed_up(taken), "rounds": taken} for name, taken in found.items()}
 
 
 def forget(shop: Shop, last: int) -> int:
@@ -65,8 +78,40 @@ def forget(shop: Shop, last: int) -> int:
     return made
 
 
-def _script(shop: Shop, server: Server, database: Database, renter: Renter, tokens: dict[int, str]) -> str:
-    """What the server asks of the database for one rental, for pgbench, each time for another renter."""
+class Statements(NamedTuple):
+    """What the server asks of the database for one rental; `{member}`, `{book}`, `{copy}` and `{ref}` are
+    those of another renter each time. What the shop's connections have prepared, each client has to, once."""
+
+    prepared: list[str]
+    statements: list[str]
+    answer: dict[str, Any]
+
+    def for_pgbench(self, shop: Shop) -> str:
+        first = shop.renters[0]
+        names = {name: f":{name}" for name in ("member", "book", "copy", "ref")}
+        lines = [
+            # Each client takes every so many of the renters, one after the other.
+            "\\set n :n + 1",
+            "\\if :n = 1",
+            *(f"{text};" for text in self.prepared),
+            "\\endif",
+            f"\\set place :n * {CLIENTS} + :client_id",
+            f"\\set member {first.member} + :place",
+            f"\\set book {first.book} + :place",
+            f"\\set copy {first.copy} + :place",
+        ]
+        for statement in self.statements:
+            # What the database numbers is known by its answer, and used further on.
+            end = " \\gset" if _makes_a_rental(statement) else ";"
+            lines.append(statement.format_map(names) + end)
+        return "\n".join(lines) + "\n"
+
+
+def _makes_a_rental(statement: str) -> bool:
+    return 'INSERT INTO "rentals_rental"' in statement and "RETURNING" in statement
+
+
+def _statements(server: Server, database: Database, renter: Renter, tokens: dict[int, str]) -> Statements:
     answers: list[dict[str, Any]] = []
 
     def rent() -> None:
@@ -76,31 +121,19 @@ def _script(shop: Shop, server: Server, database: Database, renter: Renter, toke
         answers.append(answer)
 
     statements, prepared = database.statements_of(rent)
-    first = shop.renters[0]
-    names = {str(renter.member): ":member", str(renter.book): ":book", str(renter.copy): ":copy"}
-    names[str(answers[0]["ref"])] = ":ref"
-    lines = [
-        # Each client takes every so many of the renters, one after the other.
-        "\\set n :n + 1",
-        # What the shop's connections have prepared, each client has to prepare too, once.
-        "\\if :n = 1",
-        *(f"{text.rstrip('; ')};" for text in prepared),
-        "\\endif",
-        f"\\set place :n * {CLIENTS} + :client_id",
-        f"\\set member {first.member} + :place",
-        f"\\set book {first.book} + :place",
-        f"\\set copy {first.copy} + :place",
-    ]
+    names = {str(renter.member): "{member}", str(renter.book): "{book}", str(renter.copy): "{copy}"}
+    names[str(answers[0]["ref"])] = "{ref}"
     number = re.compile(r"(?<![\w.:])(?:" + "|".join(names) + r")(?![\w.:])")
+    written = []
     for statement in statements:
-        written = number.sub(lambda found: names[found[0]], statement.strip().rstrip(";"))
-        # What the database numbers is known by its answer, and used further on.
-        makes = 'INSERT INTO "rentals_rental"' in written and "RETURNING" in written
-        lines.append(f"{written} \\gset" if makes else f"{written};")
-    text = "\n".join(lines) + "\n"
-    if not all(name in text for name in (":member", ":book", ":copy", "\\gset")):
+        plain = statement.strip().rstrip(";").replace("{", "{{").replace("}", "}}")
+        written.append(number.sub(lambda found: names[found[0]], plain))
+    text = "\n".join(written)
+    if not all(name in text for name in ("{member}", "{book}", "{copy}")) or not any(
+        map(_makes_a_rental, written)
+    ):
         raise Failed(f"These are not the statements of a rental:\n{text}")
-    return text
+    return Statements([one.rstrip("; ") for one in prepared], written, answers[0])
 
 
 def _pgbench(script: str, shop: Shop, database: Database) -> Round:

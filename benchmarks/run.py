@@ -245,9 +245,20 @@ class Bench:
 
     def rent(self) -> None:
         self.cases |= renting.different_books(
-            self.small, self.shop, self.database, rounds=self.rounds, seconds=1 if self.quick else 2
+            self.small,
+            self.shop,
+            self.database,
+            bare=self._bare_rent,
+            rounds=self.rounds,
+            seconds=1 if self.quick else 2,
         )
         self.cases |= renting.one_book(self.small, self.shop, trials=3 if self.quick else 20)
+
+    def _bare_rent(self, statements: renting.Statements) -> Server:
+        told = PLACE / "rent.json"
+        told.write_text(json.dumps(statements._asdict()))
+        self.environ["RENT_STATEMENTS"] = str(told)
+        return self._serve("bare WSGI, renting", self._gunicorn("bare_rent"), self.small)
 
     def sign_ins(self) -> None:
         self.cases |= storm(self.small, self.shop, self.database, rounds=self.rounds, seconds=self.seconds)
