@@ -2,7 +2,7 @@
 
 A tag is of the whole answer, byte for byte, and strong. So whatever the client has seen and is true no
 more makes it stale: another's change, of course, and also a running cost that has grown by a day, or a
-copy of the book that was rented meanwhile.
+copy of the book that was rented meanwhile. That of a list is weak: it goes compressed, and nobody changes it.
 """
 
 from __future__ import annotations
@@ -41,11 +41,14 @@ def is_known(headers: Mapping[str, str], *, method: str, tag: str) -> bool:
     Raises PreconditionFailed where If-Match names another, or If-None-Match forbids a change.
     """
     # A header that names no tag at all matches nothing: what was meant as a guard is not passed over.
-    if "If-Match" in headers and not _names(tag, parse_etags(headers["If-Match"])):
+    # By the strong comparison: a weak tag is equal to none.
+    if "If-Match" in headers and not _names(
+        tag, [n for n in parse_etags(headers["If-Match"]) if n[:2] != "W/"]
+    ):
         raise PreconditionFailed
     # By the weak comparison: a proxy may have compressed the answer, and made its tag a weak one.
     known = [named.removeprefix("W/") for named in parse_etags(headers.get("If-None-Match", ""))]
-    if _names(tag, known):
+    if _names(tag.removeprefix("W/"), known):
         if method not in SAFE:
             raise PreconditionFailed
         return True

@@ -225,7 +225,10 @@ class OperationDocs(SwaggerAutoSchema):
 
     @property
     def is_read_with_etag(self) -> bool:
-        return getattr(self.view, "has_etags", False) and self.action == "retrieve"
+        view = self.view
+        return (self.action == "retrieve" and getattr(view, "has_etags", False)) or (
+            self.action == "list" and getattr(view, "lists_have_etags", False)
+        )
 
     @property
     def is_changed_by_etag(self) -> bool:

@@ -7,6 +7,7 @@ from typing import Any, TypeVar
 
 from django.db.models import Model, QuerySet
 from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from django.utils import timezone
 from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
@@ -31,6 +32,8 @@ class ResourceViewSet(GenericViewSet[_Model]):
     tag: str
     # One of them is answered with an ETag, by `answer_one`.
     has_etags = False
+    # And so is a list of them, by `answer_list`.
+    lists_have_etags = False
 
     def check_permissions(self, request: Request) -> None:
         if (request.method or "").lower() not in self.action_map:
@@ -67,7 +70,7 @@ class ResourceViewSet(GenericViewSet[_Model]):
         """What one of them is answered as, read anew from the database; for those that have ETags."""
         raise NotImplementedError
 
-    def told_again(self, answer: Callable[[], Response]) -> Response | HttpResponse:
+    def told_again(self, answer: Callable[[], Response]) -> Response | HttpResponseBase:
         """`answer()`, which is the same for whoever asks, or what it was within the last second if nothing
         has changed since; see `recent`.
 
@@ -81,8 +84,10 @@ class ResourceViewSet(GenericViewSet[_Model]):
         key, now = told_by(request), Since.now(of_all)
         told = _recent.get(key, now)
         if told:
-            return told.again()
+            return told.again(request)
         made = answer()
+        if made.status_code != status.HTTP_200_OK:
+            return made
         headers = {**made.headers, "Content-Type": "application/json"}
         response = HttpResponse(written(made.data), headers=headers)
         if may_be_kept(response):
@@ -96,6 +101,14 @@ class ResourceViewSet(GenericViewSet[_Model]):
         if method in ("GET", "HEAD") and is_known(self.request.headers, method=method, tag=tag):
             return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
         return Response(data, status=status_code, headers=headers)
+
+    def answer_list(self, answer: Response) -> Response:
+        """`answer` with an ETag, a weak one, since it is compressed on its way; 304 as with `answer_one`."""
+        method, tag = str(self.request.method), f"W/{tag_of(answer.data)}"
+        answer.headers["ETag"] = tag
+        if is_known(self.request.headers, method=method, tag=tag):
+            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
+        return answer
 
     def as_it_was_read(
         self, one: Model, change: Callable[[], _Result], *, lock: Callable[[Any], object]

@@ -23,6 +23,7 @@ from django.db.models import BigIntegerField, Expression
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase, ResponseHeaders
 from django.urls import ResolverMatch
+from django.utils.cache import get_conditional_response
 
 from lori_assignment.safety import PUBLIC_RESOURCES
 
@@ -31,7 +32,7 @@ logger = logging.getLogger(__name__)
 SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 PLACES = tuple(f"/api/{version}/{name}" for version in ("v1", "v2", "v3") for name in PUBLIC_RESOURCES)
 # A request that has one of these may be answered otherwise than the next one, and is not heard here.
-OWN = ("HTTP_IF_MATCH", "HTTP_IF_NONE_MATCH", "HTTP_TRANSFER_ENCODING", "HTTP_RANGE")
+OWN = ("HTTP_IF_MATCH", "HTTP_TRANSFER_ENCODING", "HTTP_RANGE")
 # All else that an answer depends on.
 TOLD_BY = (
     *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"),
@@ -139,10 +140,13 @@ class Told(NamedTuple):
     def by(cls, response: HttpResponse, request: HttpRequest) -> Told:
         return cls(response.content, ResponseHeaders(response.headers), request.resolver_match)
 
-    def again(self) -> HttpResponse:
+    def again(self, request: HttpRequest) -> HttpResponseBase:
+        """What it was; 304 to who has that already, by If-None-Match."""
         response = HttpResponse(self.content)
         response.headers = ResponseHeaders(self.headers)
-        return response
+        if "HTTP_IF_NONE_MATCH" not in request.META or "ETag" not in response.headers:
+            return response
+        return get_conditional_response(request, etag=response.headers["ETag"], response=response) or response
 
 
 class RecentMiddleware:
@@ -161,7 +165,7 @@ class RecentMiddleware:
         if told:
             # By which it is counted.
             request.resolver_match = told.route
-            return told.again()
+            return told.again(request)
         response = self.get_response(request)
         if isinstance(response, HttpResponse) and may_be_kept(response):
             self._recent.keep(key, now, Told.by(response, request))

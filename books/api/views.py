@@ -8,7 +8,7 @@ from typing import Any
 
 from django.conf import settings
 from django.db.models import Exists, OuterRef, QuerySet
-from django.http import HttpResponse
+from django.http.response import HttpResponseBase
 from drf_yasg import openapi
 from drf_yasg.utils import swagger_auto_schema
 from rest_framework import status
@@ -33,7 +33,7 @@ SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 class BookViewSet(ResourceViewSet[Book]):
     tag = "books"
-    has_etags = True
+    has_etags = lists_have_etags = True
     queryset = Book.objects.order_by("id")
     filterset_class = BookFilter
 
@@ -48,7 +48,7 @@ class BookViewSet(ResourceViewSet[Book]):
     def answer_class(self) -> type[Serializer[Any]] | None:
         return None if self.action == "destroy" else SHAPES[self.api_version].BookOut
 
-    def list(self, request: Request, **kwargs: Any) -> Response | HttpResponse:
+    def list(self, request: Request, **kwargs: Any) -> Response | HttpResponseBase:
         """Find books"""
         return self.told_again(self._found)
 
@@ -56,9 +56,9 @@ class BookViewSet(ResourceViewSet[Book]):
         books = self.get_queryset()
         narrowed = self.filter_queryset(books)
         page = self.page(narrowed, kept_as="books" if narrowed is books else "")
-        return self.get_paginated_response(self._written(page))
+        return self.answer_list(self.get_paginated_response(self._written(page)))
 
-    def retrieve(self, request: Request, **kwargs: Any) -> Response | HttpResponse:
+    def retrieve(self, request: Request, **kwargs: Any) -> Response | HttpResponseBase:
         """See one book"""
         return self.told_again(lambda: self.answer_one(self._written([self.get_object()])[0]))
 

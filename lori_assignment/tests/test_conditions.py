@@ -52,8 +52,28 @@ class ReadTest(TagCase):
                 self.assertEqual(self.desk.get(path, headers={"If-None-Match": STALE}).status_code, 200)
                 self.assertEqual(self.desk.head(path, headers={"If-None-Match": tag}).status_code, 304)
 
-    def test_a_list_has_none(self) -> None:
-        self.assertNotIn("ETag", self.desk.get("/api/v3/books/").headers)
+    def test_a_page_of_the_catalogue_has_a_weak_one_for_everybody_and_is_304_while_it_is_that(self) -> None:
+        gzip = {"Accept-Encoding": "gzip"}
+        for version in ("v1", "v2", "v3"):
+            path = f"/api/{version}/books/?search=emma"
+            for caller in (self.desk, self.api(None)):
+                answer = caller.get(path, headers=gzip)
+                tag = answer.headers["ETag"]
+                self.assertRegex(tag, r'\AW/"[0-9a-f]{32}"\Z')
+                for named in (tag, tag[2:], "*", f"{STALE}, {tag}"):
+                    again = caller.get(path, headers={**gzip, "If-None-Match": named})
+                    self.assertEqual((again.status_code, again.content), (304, b""))
+                    self.assertEqual(again.headers["ETag"], tag)
+                    for name in ("Cache-Control", "Vary"):
+                        self.assertEqual(again.headers[name], answer.headers[name])
+                self.assertEqual(caller.get(path, headers={"If-None-Match": STALE}).status_code, 200)
+                # A weak one is equal to none where it is to guard something.
+                self.assertEqual(caller.get(path, headers={"If-Match": tag}).status_code, 412)
+            stock.change_book(book=self.book, author=version)
+            self.assertEqual(self.desk.get(path, headers={"If-None-Match": tag}).status_code, 200)
+
+    def test_a_list_of_what_is_somebodys_has_none(self) -> None:
+        self.assertNotIn("ETag", self.desk.get("/api/v3/book_rentals/").headers)
 
     def test_the_header_is_read_by_the_rules(self) -> None:
         path = f"/api/v3/books/{self.book.pk}"

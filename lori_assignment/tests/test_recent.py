@@ -150,10 +150,29 @@ class ShopTest(ServerOfItsOwn, CastTestCase):
         time.sleep(1.1)
         self.assertEqual(client.get(BOOKS).status_code, 401)
 
-    def test_to_who_asks_by_an_etag_it_is_not_told_again(self) -> None:
-        client, path = self.with_token(self.alice), f"{BOOKS}{self.book.pk}"
-        tag = client.get(path).headers["ETag"]
-        self.assertEqual(client.get(path, headers={"If-None-Match": tag}).status_code, 304)
+    def test_who_has_it_already_is_told_so_and_nothing_is_asked(self) -> None:
+        for client, queries in ((self.client, 0), (self.with_token(self.alice), 1)):
+            for path in (BOOKS, f"{BOOKS}{self.book.pk}"):
+                with self.subTest(path=path, queries=queries):
+                    tag = client.get(path).headers["ETag"]
+                    with self.assertNumQueries(queries):
+                        answer = client.get(path, headers={"If-None-Match": tag})
+                    self.assertEqual((answer.status_code, answer.content), (304, b""))
+                    self.assertEqual(answer.headers["ETag"], tag)
+                    with self.assertNumQueries(queries):
+                        self.assertEqual(client.get(path, headers={"If-None-Match": '"x"'}).status_code, 200)
+                    # Not longer than anybody else is told.
+                    self.rename(f"Emma, {queries} {path}")
+                    self.time += 1
+                    self.assertEqual(client.get(path, headers={"If-None-Match": tag}).status_code, 200)
+
+    def test_who_has_it_and_asks_first_leaves_nothing_that_others_are_told(self) -> None:
+        for client in (self.client, self.with_token(self.alice)):
+            tag = client.get(BOOKS).headers["ETag"]
+            self.time += 1
+            self.assertEqual(client.get(BOOKS, headers={"If-None-Match": tag}).status_code, 304)
+            answer = client.get(BOOKS)
+            self.assertEqual((answer.status_code, len(answer.json()["results"])), (200, 1))
 
     def test_the_pages_catalogue_is_the_same_for_a_second_and_what_is_theirs_is_not(self) -> None:
         one, other = Client(), Client()
