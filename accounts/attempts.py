@@ -51,6 +51,12 @@ class TooMany(Exception):  # Named for what happened, as Refusal is.
         super().__init__(seconds)
 
 
+class Busy(TooMany):
+    """Nobody has tried too often: somebody else is being served, in `seconds` no more."""
+
+    message = _("Others are being served at this very moment.")
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
     """One that was let through, and counts as a failure until it turns out otherwise."""

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
-from accounts.attempts import TooMany
+from accounts.attempts import Busy
 
 # Beside whom a thread of a worker is left for all else; see `threads` in lori_assignment/gunicorn_conf.py.
 AT_ONCE = 1
@@ -38,12 +38,12 @@ class Turns:
 
     @contextmanager
     def place(self) -> Iterator[None]:
-        """A place among those who wait, for all that a sign-in does. Raises TooMany where there is none."""
+        """A place among those who wait, for all that a sign-in does. Raises Busy where there is none."""
         if getattr(self._mine, "is_taken", False):
             yield
             return
         if not self._places.acquire(blocking=False):
-            raise TooMany(LATER_SECONDS)
+            raise Busy(LATER_SECONDS)
         self._mine.is_taken = True
         try:
             yield
@@ -52,7 +52,7 @@ class Turns:
             self._places.release()
 
     def hash(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns, when its turn has come. Raises TooMany."""
+        """What `work` returns, when its turn has come. Raises Busy."""
         with self.place():
             return self._hashing.submit(work).result()
 

@@ -114,6 +114,8 @@ class Loads:
             ask("slow")
         with sign_ins(self.server, members, seconds=seconds + 1) as let_in:
             ask("mixed")
+        if not let_in:
+            raise SystemExit("Nobody could sign in.")
         self._note("let in", let_in[0])
 
     def _note(self, name: str, figure: float) -> None:
@@ -141,12 +143,12 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--seconds", type=int, default=2)
     asked = parser.parse_args()
-    with all_stopped() as servers, TemporaryDirectory(prefix="lori-loads-") as name:
-        folder = Path(name)
+    with TemporaryDirectory(prefix="lori-loads-") as place, all_stopped() as servers:
+        folder = Path(place)
         environ = {**shop_environment(), "STATIC_ROOT": str(folder / "static"), "MEDIA_ROOT": str(folder)}
         shop = Shop(os.environ["DATABASE_URL"], SIZE, environ=environ, catalogue=None)
-        words = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-        subprocess.run(words, cwd=ROOT, env={**os.environ, **shop.environ}, check=True)
+        collect = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
+        subprocess.run(collect, cwd=ROOT, env={**os.environ, **shop.environ}, check=True)
         settings: dict[str, Loads] = {}
         for name, words in SETTINGS.items():
             port = free_port()
@@ -163,7 +165,7 @@ def main() -> None:
             settings[name] = Loads(server)
         members = [f"member{renter.member}" for renter in shop.renters[:200]]
         for number in range(asked.rounds + 1):
-            # Those of before last five minutes.
+            # A token is good for five minutes.
             lines = [line("/api/v3/books/", token=shop.tokens(FEW)[FEW])]
             for loads in settings.values():
                 loads.turn(lines, members, seconds=asked.seconds if number else 1)

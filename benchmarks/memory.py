@@ -3,7 +3,8 @@
     .ci/with-postgres .venv/bin/python -m benchmarks.memory [--minutes=60]
 
 People of every kind at a steady pace, on all that the shop has: pages, the API, papers, the desk, sign-ins.
-Exit 1 when a worker held more than it may, or more at the end than after the first half.
+Exit 1 when a worker held more than it may, or at the end clearly more than ever in the first half. What
+writes a paper is a program of its own, counted with all.
 """
 
 from __future__ import annotations
@@ -36,6 +37,8 @@ GROWTH = 3
 # Minutes after which it says something that none has grown.
 LONG_ENOUGH = 20
 PEOPLE = 4
+# Who signs in, or wants a paper, while others do is told to come again.
+LATER = 429
 # Tokens last five minutes.
 TOKENS_LAST = 240
 
@@ -88,8 +91,7 @@ class Person(threading.Thread):
         answer = self.connection.getresponse()
         content = answer.read()
         self.told[answer.status] += 1
-        # 429 is for who signs in while others do.
-        if answer.status >= 400 and answer.status != 429:
+        if answer.status >= 400 and answer.status != LATER:
             raise RuntimeError(f"{method} {path}: {answer.status} {content[:300]!r}")
         return content
 
@@ -203,16 +205,21 @@ def main() -> None:
             person.start()
         rows, held = [], []
         for minute in range(1, asked.minutes + 1):
-            time.sleep(max(0.0, ends - 60 * (asked.minutes - minute) - time.monotonic()))
-            if failed := [person.failed for person in people if person.failed]:
-                raise SystemExit(failed[0])
-            now = memory(server.pid)
-            held.append(now["largest"])
+            seen = []
+            while time.monotonic() < ends - 60 * (asked.minutes - minute):
+                time.sleep(1)
+                if failed := [person.failed for person in people if person.failed]:
+                    raise SystemExit(failed[0])
+                seen.append(memory(server.pid))
+            held.append(max(now["largest"] for now in seen))
             told = sum((person.told for person in people), Counter())
-            row = [str(minute), f"{told.total():,}", f"{now['largest']:.0f}", f"{now['all']:.0f}"]
+            of_all = max(now["all"] for now in seen)
+            row = [str(minute), f"{told.total():,}", f"{told[LATER]:,}", f"{held[-1]:.0f}", f"{of_all:.0f}"]
             rows.append(row)
             print("  ".join(row), file=sys.stderr, flush=True)
-    print(table(["minute", "answers", "MB of the largest worker", "MB of all, shared once"], rows))
+    print(
+        table(["minute", "answers", "come again", "MB of the largest worker", "MB of all, shared once"], rows)
+    )
     if wrong := verdict(held):
         raise SystemExit(wrong)
 

@@ -84,6 +84,8 @@ class Statements(NamedTuple):
 
     prepared: list[str]
     statements: list[str]
+    # Which of them makes the rental.
+    makes: int
     answer: dict[str, Any]
 
     def for_pgbench(self, shop: Shop) -> str:
@@ -100,9 +102,9 @@ class Statements(NamedTuple):
             f"\\set book {first.book} + :place",
             f"\\set copy {first.copy} + :place",
         ]
-        for statement in self.statements:
+        for number, statement in enumerate(self.statements):
             # What the database numbers is known by its answer, and used further on.
-            end = " \\gset" if _makes_a_rental(statement) else ";"
+            end = " \\gset" if number == self.makes else ";"
             lines.append(statement.format_map(names) + end)
         return "\n".join(lines) + "\n"
 
@@ -133,7 +135,8 @@ def _statements(server: Server, database: Database, renter: Renter, tokens: dict
         map(_makes_a_rental, written)
     ):
         raise Failed(f"These are not the statements of a rental:\n{text}")
-    return Statements([one.rstrip("; ") for one in prepared], written, answers[0])
+    makes = next(number for number, one in enumerate(written) if _makes_a_rental(one))
+    return Statements([one.rstrip("; ") for one in prepared], written, makes, answers[0])
 
 
 def _pgbench(script: str, shop: Shop, database: Database) -> Round:

@@ -6,6 +6,7 @@ new in it makes another. So a page costs the parts that nobody has had yet.
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from collections.abc import Hashable
 from typing import Any
 
@@ -16,7 +17,7 @@ from django.utils.translation import get_language
 # Of three thousand letters each.
 MOST = 512
 
-_written: dict[tuple[str, str | None, Hashable], SafeString] = {}
+_written: OrderedDict[tuple[str, str | None, Hashable], SafeString] = OrderedDict()
 
 
 def part(name: str, shown: Hashable, facts: dict[str, Any]) -> SafeString:
@@ -25,7 +26,8 @@ def part(name: str, shown: Hashable, facts: dict[str, Any]) -> SafeString:
     key = (name, get_language(), shown)
     written = _written.get(key)
     if written is None:
-        if len(_written) >= MOST:
-            _written.clear()
         written = _written[key] = mark_safe(get_template(name).render(facts))  # noqa: S308  # nosec B308 B703  # Escaped there.
+        # What was written first goes first, and is written again where it is still wanted.
+        while len(_written) > MOST:
+            _written.popitem(last=False)
     return written

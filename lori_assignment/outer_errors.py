@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 
 from accounts import security_log
-from accounts.attempts import TooMany
+from accounts.attempts import Busy, TooMany
 from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
 from lori_assignment.pages import page_before, typed_values
 from lori_assignment.problems import shaped
@@ -77,17 +77,15 @@ def answer_411(request: HttpRequest) -> HttpResponse:
     return _json(request, 411, "length_required", said)
 
 
-# Seconds, up to which somebody else is in the way, and nobody has tried too often.
-SOON = 5
-
-
-def answer_429(request: HttpRequest, seconds: int = 60) -> HttpResponse:
+def answer_429(request: HttpRequest, refusal: TooMany | None = None) -> HttpResponse:
+    """Without `refusal` a limit of allauth's says so."""
+    refusal = refusal or TooMany(60)
     answer: HttpResponse
     if _is_api(request):
-        answer = _json(request, 429, "throttled", _("Too many attempts."))
+        answer = _json(request, 429, refusal.code, str(refusal.message))
     else:
-        answer = render(request, "429.html", {"is_soon_over": seconds < SOON}, status=429)
-    answer.headers["Retry-After"] = str(seconds)
+        answer = render(request, "429.html", {"is_busy": isinstance(refusal, Busy)}, status=429)
+    answer.headers["Retry-After"] = str(refusal.seconds)
     return answer
 
 
@@ -101,7 +99,7 @@ class TooManyMiddleware:
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return answer_429(request, exception.seconds) if isinstance(exception, TooMany) else None
+        return answer_429(request, exception) if isinstance(exception, TooMany) else None
 
 
 def answer_500(request: HttpRequest) -> HttpResponse:

@@ -12,7 +12,6 @@ lacks a letter without its accents is taken where there is one, else a box that 
 from __future__ import annotations
 
 import json
-import os
 import sys
 import unicodedata
 from collections.abc import Callable, Container, Mapping, Sequence
@@ -215,6 +214,4 @@ def written(order: Mapping[str, Any]) -> bytes:
 
 
 if __name__ == "__main__":
-    # Pages and calls come first.
-    os.nice(10)
     sys.stdout.buffer.write(written(json.load(sys.stdin)))

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import logging
 import subprocess
 import sys
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -15,20 +18,32 @@ from django.utils.formats import date_format
 from django.utils.translation import get_language
 from django.utils.translation import gettext as _
 
-from accounts.attempts import TooMany
+from accounts.attempts import Busy
 from accounts.models import User
 from lori_assignment.money import shown
 from rentals.models import LedgerEntry
 from rentals.statements import Statement
 from rentals.wording import balance_in_words, note_of, title_of, working_of
 
-# Seconds. A month of a thousand entries takes three.
-LONGEST = 20
-# One paper at a time in each worker, for what writes it takes 50 MB; one member may wait for it, and the
-# other threads are left to everybody else.
-_turn = threading.Lock()
-_places = threading.BoundedSemaphore(2)
-LATER_SECONDS = 1
+logger = logging.getLogger(__name__)
+
+# Seconds. A month of a thousand entries takes three where nobody else wants the processor.
+LONGEST = 15
+# One paper at a time in each worker, since what writes it takes 60 MB, and nobody waits for it: beside those
+# who sign in (`accounts.turns`) a thread is left to everybody else.
+_place = threading.BoundedSemaphore(1)
+LATER_SECONDS = 2
+
+
+@contextmanager
+def _place_taken() -> Iterator[None]:
+    """Before anything is asked of the database. Raises Busy while another paper is written."""
+    if not _place.acquire(blocking=False):
+        raise Busy(LATER_SECONDS)
+    try:
+        yield
+    finally:
+        _place.release()
 
 
 class Sheet:
@@ -52,36 +67,30 @@ class Sheet:
         self._steps.append((step, told))
 
     def as_pdf(self) -> bytes:
-        """Raises TooMany where others wait already; CalledProcessError or TimeoutExpired where it fails."""
-        if not _places.acquire(blocking=False):
-            raise TooMany(LATER_SECONDS)
+        """Raises CalledProcessError where it fails, and Busy where it takes too long."""
         try:
-            with _turn:
-                return _written(self.order)
-        finally:
-            _places.release()
+            return subprocess.run(  # nosec B603  # Our own program, told what to write by a pipe.
+                [sys.executable, "-m", "rentals.paper"],
+                input=json.dumps(self.order).encode(),
+                capture_output=True,
+                cwd=settings.BASE_DIR,
+                # It needs no secret.
+                env={},
+                timeout=LONGEST,
+                check=True,
+            ).stdout
+        except subprocess.TimeoutExpired:
+            logger.warning("A paper was not written within %d s.", LONGEST)
+            raise Busy(LONGEST) from None
+        except subprocess.CalledProcessError as error:
+            # For the log.
+            error.add_note(error.stderr.decode())
+            raise
 
 
-def _written(order: dict[str, Any]) -> bytes:
-    try:
-        return subprocess.run(  # nosec B603  # Our own program, told what to write by a pipe.
-            [sys.executable, "-m", "rentals.paper"],
-            input=json.dumps(order).encode(),
-            capture_output=True,
-            cwd=settings.BASE_DIR,
-            # It needs no secret.
-            env={},
-            timeout=LONGEST,
-            check=True,
-        ).stdout
-    except subprocess.CalledProcessError as error:
-        # For the log.
-        error.add_note(error.stderr.decode())
-        raise
-
-
+@_place_taken()
 def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
-    """A member's statement of one month."""
+    """A member's statement of one month. Raises Busy."""
     month = date_format(statement.month.first_day, "YEAR_MONTH_FORMAT")
     sheet = Sheet(_("Statement of %(month)s") % {"month": month}, at=at)
     sheet.add("facts", facts=_address(statement.member))
@@ -131,8 +140,12 @@ def _small_print(entry: LedgerEntry) -> list[str]:
     return [span, *steps]
 
 
+@_place_taken()
 def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
-    """A receipt of a payment or a refund; reads what `with_facts` fetches, the actor and `reversed_by`."""
+    """A receipt of a payment or a refund, with what `with_facts` fetches, the actor and `reversed_by`.
+
+    Raises Busy.
+    """
     is_payment = entry.kind == LedgerEntry.Kind.PAYMENT
     sheet = Sheet(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
     facts = [

@@ -1,6 +1,6 @@
 """The floor of renting in Python: the statements of the shop, sent one after the other, and no rule.
 
-RENT_STATEMENTS is a file with `prepared`, `statements` and `answer`, as JSON; a request says the numbers that
+RENT_STATEMENTS is a file with `benchmarks.renting.Statements`, as JSON; a request says the numbers that
 differ: `member`, `book`, `copy`.
 """
 
@@ -37,11 +37,11 @@ def application(environ: dict[str, Any], start_response: Callable[..., Any]) -> 
         return []
     numbers = json.loads(environ["wsgi.input"].read(int(environ["CONTENT_LENGTH"])))
     with connection().cursor() as cursor:
-        for statement in TOLD["statements"]:
+        for number, statement in enumerate(TOLD["statements"]):
             cursor.execute(statement.format_map(numbers))
             if cursor.description:
                 found = cursor.fetchall()
-                if statement.startswith("INSERT"):
+                if number == TOLD["makes"]:
                     numbers["ref"] = found[0][0]
     start_response("201 Created", HEADERS)
     return [BODY]

@@ -76,7 +76,12 @@ class VerdictTest(TestCase):
 
     def test_the_table_says_which_is_missed(self) -> None:
         self.assertIn("NO", verdict_table(results(ours=1)))
-        self.assertEqual([one.what for one in verdicts(results(quick=True, ours=150)) if not one.met], [])
+        missed = [
+            {one.what for one in verdicts(results(quick=quick, ours=150)) if not one.met}
+            for quick in (True, False)
+        ]
+        # Floors are lower than targets.
+        self.assertLess(*missed)
 
 
 class TargetsTest(TestCase):

@@ -9,6 +9,7 @@ from unittest import TestCase
 
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 
+from accounts.attempts import TooMany
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
 from lori_assignment.outer_errors import answer_429
@@ -118,7 +119,7 @@ class RealTest(CastTestCase):
                 self.assertEqual((answer.status_code, body["status"], body["code"]), (status, status, code))
 
     def test_too_many_attempts_deep_within_too(self) -> None:
-        answer = answer_429(RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), 7)
+        answer = answer_429(RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), TooMany(7))
         self.assertEqual((answer.headers["Content-Type"], answer.headers["Retry-After"]), (PROBLEM, "7"))
         self.assertEqual(json.loads(answer.content)["code"], "throttled")
 

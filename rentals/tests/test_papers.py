@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import io
 import subprocess
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from typing import Any
 from unittest import TestCase, mock
 
 from django.utils import translation
@@ -16,6 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
+from accounts import turns
+from accounts.attempts import Busy
+from lori_assignment import gunicorn_conf
 from rentals import ledger, papers, services
 from rentals.models import LedgerEntry, Policy, Rental
 from rentals.paper import Paper, printable, written
@@ -79,9 +80,14 @@ class PaperTest(StatementTestCase):
         self.assertEqual(pages, pages_of(written(sheet.order)))
 
     def test_it_is_told_no_secret(self) -> None:
-        with mock.patch("subprocess.run", wraps=subprocess.run) as run:
-            self.sheet().as_pdf()
-        self.assertEqual(run.call_args.kwargs["env"], {})
+        program = "import os, sys; sys.stdout.write(str(dict(os.environ)))"
+
+        def run(words: list[str], **facts: Any) -> Any:
+            return subprocess_run([words[0], "-c", program], **facts)
+
+        subprocess_run = subprocess.run
+        with mock.patch.dict("os.environ", SECRET_KEY="a secret"), mock.patch("subprocess.run", run):
+            self.assertNotIn("secret", self.sheet().as_pdf().decode())
 
     def test_one_that_cannot_be_written_is_an_error_and_no_half_paper(self) -> None:
         sheet = self.sheet()
@@ -93,35 +99,40 @@ class PaperTest(StatementTestCase):
         self.assertTrue(self.sheet().as_pdf().startswith(b"%PDF"))
 
 
-class TurnsTest(StatementTestCase):
+class PlaceTest(StatementTestCase):
     """A storm of papers leaves threads to everybody else."""
 
-    def test_one_is_written_one_waits_and_the_next_is_told_to_come_again(self) -> None:
-        at_work, may_go_on = threading.Event(), threading.Event()
-        most = [0, 0]
+    path = "/balance/statements/2026-11.pdf"
 
-        def write(order: object) -> bytes:
-            most[0] += 1
-            most[1] = max(most)
-            at_work.set()
-            may_go_on.wait(10)
-            most[0] -= 1
-            return b"%PDF"
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.force_login(self.alice)
 
-        with mock.patch("rentals.papers._written", write), ThreadPoolExecutor(2) as members:
-            first = members.submit(Sheet("One", at=NOW).as_pdf)
-            at_work.wait(10)
-            second = members.submit(Sheet("Two", at=NOW).as_pdf)
-            while papers._places._value:  # type: ignore[attr-defined]  # as long as there is one
-                time.sleep(0.01)
-            self.client.force_login(self.alice)
-            answer = self.client.get("/balance/statements/2026-11.pdf")
-            self.assertEqual((answer.status_code, answer["Retry-After"]), (429, "1"))
-            self.assertContains(answer, "Wait a second", status_code=429)
-            may_go_on.set()
-            self.assertEqual([first.result(10), second.result(10)], [b"%PDF"] * 2)
-            self.assertEqual(self.client.get("/balance/statements/2026-11.pdf").status_code, 200)
-        self.assertEqual(most[1], 1)
+    def test_while_one_is_written_the_next_is_told_to_come_again_before_anything_is_asked(self) -> None:
+        statement = self.of(2026, 11)
+        with papers._place_taken():
+            with self.assertNumQueries(0), self.assertRaises(Busy):
+                statement_as_pdf(statement, at=NOW)
+            answer = self.client.get(self.path)
+        self.assertEqual((answer.status_code, answer["Retry-After"]), (429, str(papers.LATER_SECONDS)))
+        self.assertContains(answer, "Others are being served", status_code=429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_after_one_that_failed_the_next_is_written(self) -> None:
+        with (
+            mock.patch.object(Sheet, "as_pdf", side_effect=RuntimeError),
+            self.assertRaises(RuntimeError),
+        ):
+            statement_as_pdf(self.of(2026, 11), at=NOW)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_one_that_takes_too_long_is_no_error_of_the_shop(self) -> None:
+        with mock.patch("rentals.papers.LONGEST", 0.01), self.assertLogs("rentals.papers", "WARNING"):
+            answer = self.client.get(self.path)
+        self.assertEqual(answer.status_code, 429)
+
+    def test_beside_those_who_sign_in_a_thread_is_left(self) -> None:
+        self.assertGreater(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 1)
 
 
 class StatementPdfTest(StatementTestCase):
