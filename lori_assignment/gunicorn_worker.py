@@ -22,7 +22,7 @@ LINGER_SECONDS = 2.0
 
 
 class Worker(ThreadWorker):
-    """Three things that gunicorn 27 does otherwise.
+    """Four things that gunicorn 27 does otherwise.
 
     *While a request comes in*, it has a thread wait for the rest of it: eight clients that sent half of one
     stood in everybody's way, for as long as they liked. This worker listens to all of them at the same time,
@@ -39,6 +39,10 @@ class Worker(ThreadWorker):
     *When a connection is to be closed*, it waits for the client to close its end, up to two seconds in which
     it attends to nobody else: twenty clients that just did not close held up all others for fourteen seconds.
     This worker waits for all of them at the same time, and goes on meanwhile.
+
+    *When the shop has not read a body*, as of a call that is refused for its size, it reads at most a megabyte
+    of it, and closes the connection after all, over which it has promised to hear the next request. This
+    worker has the body already, and keeps the promise.
 
     What is left: a request that comes over a kept-alive connection two seconds after the stop, or crosses
     with its closing, is not answered, not even in part; one connection of each worker may fall between the
@@ -137,6 +141,11 @@ class Worker(ThreadWorker):
         if not conn.heard.is_whole:
             req.force_close()
         return super().handle_request(req, conn)
+
+    def _keepalive_after(self, conn: TConn, keepalive: Any) -> bool:
+        # A request that was not heard whole ends its connection. Of any other all is here, so that what the
+        # shop has not read of it can be passed over, however much that is.
+        return bool(keepalive) and bool(conn.parser.finish_body())
 
     def finish_request(self, conn: TConn, fs: Future[Any]) -> None:
         if fs.cancelled() or fs.exception():

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import selectors
 import socket
+import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -211,6 +212,24 @@ class ListeningTest(WorkerCase):
         self.assertEqual(next(conn.parser).uri, "/next")
         self.worker.finish_request(conn, done)
         self.assertEqual((len(self.worker.guests), len(self.worker.listening)), (2, 1))
+
+    def test_a_body_that_nobody_has_read_is_passed_over_however_long_it_is(self) -> None:
+        client = self.knock()
+        call = b"POST /much HTTP/1.1\r\nHost: shop\r\nContent-Length: 2000000\r\n\r\n" + b"x" * 2_000_000
+        sending = threading.Thread(target=client.sendall, args=[call])
+        sending.start()
+        self.round_until(lambda: self.worker.guests)
+        sending.join()
+        [guest] = self.worker.guests
+        self.assertEqual(next(guest.parser).uri, "/much")
+        self.assertTrue(self.worker._keepalive_after(guest, True))
+        self.assertFalse(self.worker._keepalive_after(guest, False))
+        done: Future[bool] = Future()
+        done.set_result(True)
+        self.worker.finish_request(guest, done)
+        client.sendall(REQUEST)
+        self.round_until(lambda: len(self.worker.guests) == 2)
+        self.assertEqual(next(guest.parser).uri.encode(), REQUEST.split()[1])
 
 
 class HeardTest(TestCase):
