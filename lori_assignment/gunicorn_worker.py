@@ -40,9 +40,9 @@ class Worker(ThreadWorker):
     it attends to nobody else: twenty clients that just did not close held up all others for fourteen seconds.
     This worker waits for all of them at the same time, and goes on meanwhile.
 
-    *When the shop has not read a body*, as of a call that is refused for its size, it reads at most a megabyte
-    of it, and closes the connection after all, over which it has promised to hear the next request. This
-    worker has the body already, and keeps the promise.
+    *When the shop has not read a body*, as of a call that is refused for its size, it reads at most a
+    megabyte of it, and closes the connection after all, over which it has promised to hear the next request.
+    This worker has the body already, and keeps the promise.
 
     What is left: a request that comes over a kept-alive connection two seconds after the stop, or crosses
     with its closing, is not answered, not even in part; one connection of each worker may fall between the
