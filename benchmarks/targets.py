@@ -50,8 +50,8 @@ class Within:
 Target = Faster | Slower | Within
 
 TARGETS: tuple[Target, ...] = (
-    Faster("catalogue", "catalogue: FastAPI, asyncpg", at_least=1.2, floor=0.8),
-    Faster("catalogue", "catalogue: bare WSGI", at_least=0.5, floor=0.2),
+    Faster("catalogue", "catalogue: FastAPI, asyncpg", at_least=1.2, floor=0.5),
+    Faster("catalogue", "catalogue: bare WSGI", at_least=0.5, floor=0.15),
     Faster("catalogue, token", "catalogue, token: FastAPI, SQLAlchemy", at_least=1.5, floor=0.8),
     Faster("catalogue, token", "catalogue, token: stock DRF", at_least=2.5, floor=2),
     Faster("catalogue, token", "catalogue, token: stock DRF", at_least=TEN_TIMES_THE_FIRST),
