@@ -14,8 +14,6 @@ import contextlib
 import json
 import os
 import socket
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -33,14 +31,13 @@ from benchmarks.storm import SIGN_IN
 
 SIZE = Size(10_000, 10_000, renters=400)
 SLOW = 200
-OURS = "ours, 2 × 4"
 # What is different from lori_assignment/gunicorn_conf.py, which has two workers of four threads.
 SETTINGS: dict[str, list[str]] = {
     "sync, 2": ["--worker-class=sync"],
     "sync, 8": ["--worker-class=sync", "--workers=8"],
     "gthread, 2 × 4": ["--worker-class=gthread"],
     "ours, 2 × 2": ["--threads=2"],
-    OURS: [],
+    "ours, 2 × 4": [],
     "ours, 2 × 8": ["--threads=8"],
     "ours, 1 × 8": ["--workers=1", "--threads=8"],
     "ours, 4 × 2": ["--workers=4", "--threads=2"],
@@ -147,8 +144,7 @@ def main() -> None:
         folder = Path(place)
         environ = {**shop_environment(), "STATIC_ROOT": str(folder / "static"), "MEDIA_ROOT": str(folder)}
         shop = Shop(os.environ["DATABASE_URL"], SIZE, environ=environ, catalogue=None)
-        collect = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-        subprocess.run(collect, cwd=ROOT, env={**os.environ, **shop.environ}, check=True)
+        shop.collect_static()
         settings: dict[str, Loads] = {}
         for name, words in SETTINGS.items():
             port = free_port()

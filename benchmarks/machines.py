@@ -12,8 +12,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import subprocess
-import sys
 import tempfile
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -174,8 +172,7 @@ def main() -> None:
         environ = {**shop_environment(), "STATIC_ROOT": str(folder / "static"), "TRUSTED_PROXIES": "1"}
         shop = Shop(address, SIZE, environ=environ, catalogue=None)
         database = Database(address)
-        words = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-        subprocess.run(words, cwd=ROOT, env={**os.environ, **shop.environ}, check=True)
+        shop.collect_static()
         sites = []
         for layout in LAYOUTS:
             place = folder / f"{layout.instances}-{layout.workers}"

@@ -14,7 +14,6 @@ import argparse
 import json
 import os
 import random
-import subprocess
 import sys
 import threading
 import time
@@ -188,8 +187,7 @@ def main() -> None:
     PLACE.mkdir(parents=True, exist_ok=True)
     environ = shop_environment()
     shop = Shop(os.environ["DATABASE_URL"], SIZE, environ=environ, catalogue=None)
-    words = [sys.executable, "manage.py", "collectstatic", "--no-input", "--verbosity", "0"]
-    subprocess.run(words, cwd=ROOT, env={**os.environ, **shop.environ}, check=True)
+    shop.collect_static()
     with all_stopped() as servers:
         port = free_port()
         log = PLACE / "memory.log"

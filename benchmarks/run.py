@@ -84,7 +84,7 @@ class Bench:
     # ------------------------------------------------------------ servers
 
     def start(self) -> None:
-        self._python("manage.py", "collectstatic", "--no-input", "--clear", "--verbosity", "0")
+        self.small.collect_static()
         self.shop = self._serve("shop, small", ["./entrypoint.sh", "serve"], self.small)
         self.shop_large = self._serve("shop, large", ["./entrypoint.sh", "serve"], self.large)
         bare = PLACE / "page.json"
@@ -122,10 +122,6 @@ class Bench:
             f"--workers={WORKERS}",
         ]
         return [str(BENCH / "uvicorn"), *words]
-
-    def _python(self, *words: str) -> None:
-        environ = {**os.environ, **self.environ, "DATABASE_URL": self.small.address}
-        subprocess.run([sys.executable, *words], cwd=ROOT, env=environ, check=True, stderr=subprocess.DEVNULL)
 
     def _page(self) -> bytes:
         import urllib.request

@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from lori_assignment.api_conditions import has_condition, is_known, tag_of
+from lori_assignment.api_conditions import SAFE, has_condition, is_known, tag_of
 from lori_assignment.api_rendering import written
 from lori_assignment.recent import MOST, Recent, Since, Told, is_of_its_own, may_be_kept, told_by
 from lori_assignment.work import unit_of_work
@@ -96,18 +96,17 @@ class ResourceViewSet(GenericViewSet[_Model]):
 
     def answer_one(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
         """`data` with its ETag; to whoever has it already by If-None-Match, 304 without it."""
-        method, tag = str(self.request.method), tag_of(data)
-        headers = {"ETag": tag}
-        if method in ("GET", "HEAD") and is_known(self.request.headers, method=method, tag=tag):
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers=headers)
-        return Response(data, status=status_code, headers=headers)
+        return self._tagged(Response(data, status=status_code), tag_of(data))
 
     def answer_list(self, answer: Response) -> Response:
-        """`answer` with an ETag, a weak one, since it is compressed on its way; 304 as with `answer_one`."""
-        method, tag = str(self.request.method), f"W/{tag_of(answer.data)}"
+        """As `answer_one`, with a weak tag, since a list is compressed on its way."""
+        return self._tagged(answer, f"W/{tag_of(answer.data)}")
+
+    def _tagged(self, answer: Response, tag: str) -> Response:
+        method = str(self.request.method)
+        if method in SAFE and is_known(self.request.headers, method=method, tag=tag):
+            answer = Response(status=status.HTTP_304_NOT_MODIFIED)
         answer.headers["ETag"] = tag
-        if is_known(self.request.headers, method=method, tag=tag):
-            return Response(status=status.HTTP_304_NOT_MODIFIED, headers={"ETag": tag})
         return answer
 
     def as_it_was_read(
