@@ -19,10 +19,16 @@ from lori_assignment.heard import Heard
 
 # Time for a client to read its answer and to close its end.
 LINGER_SECONDS = 2.0
+# Time for another worker to let in whoever comes next.
+ASIDE_SECONDS = 0.0002
 
 
 class Worker(ThreadWorker):
-    """Four things that gunicorn 27 does otherwise.
+    """Five things that gunicorn 27 does otherwise.
+
+    *When many connect at the same moment*, as a load balancer does, the worker that wakes first lets in as many
+    as it can, at times all of them: they are kept alive, so that one worker serves everybody from then on, and
+    the other none. This worker steps aside after each that it has let in.
 
     *While a request comes in*, it has a thread wait for the rest of it: eight clients that sent half of one
     stood in everybody's way, for as long as they liked. This worker listens to all of them at the same time,
@@ -67,9 +73,13 @@ class Worker(ThreadWorker):
                 pass
             listener.close()
 
+    def accept(self, listener: Any) -> None:
+        if self._lets_in(listener):
+            time.sleep(ASIDE_SECONDS)
+
     def _lets_in(self, listener: Any) -> bool:
         before = self.let_in
-        self.accept(listener)
+        super().accept(listener)
         return self.let_in > before
 
     def enqueue_req(self, conn: TConn) -> None:

@@ -67,6 +67,38 @@ class WorkerCase(TestCase):
         self.fail("It did not come to that.")
 
 
+class SharingTest(WorkerCase):
+    """Who has been let in stays with that worker for as long as the connection is kept."""
+
+    def asides(self) -> list[float]:
+        asides: list[float] = []
+        patcher = patch.object(gunicorn_worker.time, "sleep", asides.append)
+        patcher.start()
+        self.addCleanup(patcher.stop)
+        return asides
+
+    def test_after_each_that_it_has_let_in_it_steps_aside_for_another_worker(self) -> None:
+        asides = self.asides()
+        for _ in range(3):
+            self.knock()
+        for let_in in (1, 2, 3):
+            self.round()
+            self.assertEqual((self.worker.nr_conns, len(asides)), (let_in, let_in))
+        self.assertTrue(all(0 < seconds < 0.001 for seconds in asides), asides)
+
+    def test_it_does_not_where_another_has_let_in_who_came(self) -> None:
+        asides = self.asides()
+        self.worker.accept(self.worker.sockets[0])
+        self.assertEqual(asides, [])
+
+    def test_it_does_not_while_it_stops(self) -> None:
+        asides = self.asides()
+        self.knock()
+        self.worker.alive = False
+        self.worker.set_accept_enabled(False)
+        self.assertEqual((self.worker.nr_conns, asides), (1, []))
+
+
 class StoppingTest(WorkerCase):
     def was_the_last_answer(self) -> socket.socket:
         """A client whose connection is to be closed now, and who has not closed it yet."""
