@@ -18,7 +18,7 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -36,6 +36,7 @@ from lori_assignment.keyset import Cursor
 PLACE = ROOT / "var" / "bench"
 BENCH = ROOT / ".venv" / "bench" / "bin"
 WORKERS = "2"
+STEPS = ("catalogue", "catalogue_by_token", "mine", "search", "staff", "rent", "sign_ins")
 SIZES = {
     "full": (Size(10_000, 10_000, renters=4_000), Size(1_000_000, 10_000_000, renters=4_000)),
     "quick": (Size(10_000, 10_000, renters=1_200), Size(50_000, 100_000, renters=100)),
@@ -259,21 +260,12 @@ class Bench:
     def sign_ins(self) -> None:
         self.cases |= storm(self.small, self.shop, self.database, rounds=self.rounds, seconds=self.seconds)
 
-    def all(self) -> None:
-        steps: list[Callable[[], None]] = [
-            self.catalogue,
-            self.catalogue_by_token,
-            self.mine,
-            self.search,
-            self.staff,
-            self.rent,
-            self.sign_ins,
-        ]
+    def take(self, steps: Iterable[str]) -> None:
         for step in steps:
             begun = time.monotonic()
-            name = step.__name__.replace("_", " ")
+            name = step.replace("_", " ")
             try:
-                step()
+                getattr(self, step)()
             except Failed as failure:
                 self.cases[name] = {"failed": str(failure), "rounds": []}
             print(f"{time.monotonic() - begun:5.0f} s  {name}", file=sys.stderr, flush=True)
@@ -333,9 +325,7 @@ def main() -> None:
     parser.add_argument("--rentals", type=int, help="of the large shop")
     parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k; without it books are made up")
     parser.add_argument("--seconds", type=int, help="of each case in each round")
-    parser.add_argument(
-        "--only", nargs="+", help="steps, such as search and staff; nothing is held to a target"
-    )
+    parser.add_argument("--only", nargs="+", choices=STEPS, help="these steps; nothing is held to a target")
     parser.add_argument("--output", type=Path, help="where the results go, as JSON")
     asked = parser.parse_args()
     small, large = SIZES["quick" if asked.quick else "full"]
@@ -345,11 +335,7 @@ def main() -> None:
         bench = Bench(quick=asked.quick, sizes=(small, large), catalogue=asked.catalogue, servers=servers)
         bench.seconds = asked.seconds or bench.seconds
         bench.start()
-        if asked.only:
-            for step in asked.only:
-                getattr(bench, step)()
-        else:
-            bench.all()
+        bench.take(asked.only or STEPS)
         results = bench.results()
     name = (
         asked.output or PLACE / f"{'quick-' if asked.quick else ''}{datetime.now(UTC):%Y-%m-%dT%H%M%S}.json"
