@@ -26,9 +26,9 @@ ASIDE_SECONDS = 0.0002
 class Worker(ThreadWorker):
     """Five things that gunicorn 27 does otherwise.
 
-    *When many connect at the same moment*, as a load balancer does, the worker that wakes first lets in as many
-    as it can, at times all of them: they are kept alive, so that one worker serves everybody from then on, and
-    the other none. This worker steps aside after each that it has let in.
+    *When many connect at the same moment*, as a load balancer does, the worker that wakes first lets in as
+    many as it can, at times all of them: they are kept alive, so that it serves everybody from then on, and
+    the others nobody. This worker steps aside after each that it has let in.
 
     *While a request comes in*, it has a thread wait for the rest of it: eight clients that sent half of one
     stood in everybody's way, for as long as they liked. This worker listens to all of them at the same time,
