@@ -15,7 +15,7 @@ from books.models import Book, Copy
 from books.stock import add_book, add_copy, change_copy, delete_book, delete_copy
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
-from rentals import queue, services
+from rentals import availability, queue, services
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Policy, Rental
 from rentals.queue import Swept, expire_holds, place_hold, serve_queue
@@ -71,7 +71,10 @@ class QueueTestCase(CastTestCase):
         """How many copies can be rented now, by every way of asking."""
         number = with_availability(Book.objects.filter(pk=self.book.pk)).get().available  # type: ignore[attr-defined]  # annotated
         self.assertEqual(available_books(Book.objects.filter(pk=self.book.pk)).exists(), number > 0)
-        self.assertEqual(unavailable_books(Book.objects.filter(pk=self.book.pk)).exists(), number == 0)
+        for many in (0, 1, availability.MANY):
+            with mock.patch.object(availability, "MANY", many):
+                none_left = unavailable_books(Book.objects.filter(pk=self.book.pk))
+            self.assertEqual(none_left.exists(), number == 0)
         return number
 
     def assert_refused(self, codes: Sequence[str], call: Any, *args: Any, **facts: Any) -> None:
@@ -82,6 +85,7 @@ class QueueTestCase(CastTestCase):
 
 class PlaceTest(QueueTestCase):
     def test_a_member_waits_for_what_is_out(self) -> None:
+        self.assertEqual(self.available(), 0)
         hold = self.place(self.alice)
         self.assertEqual(
             (hold.status, hold.user, hold.placed_at), (Status.WAITING, self.alice, MONDAY + HOUR)
@@ -89,6 +93,7 @@ class PlaceTest(QueueTestCase):
 
     def test_what_is_free_is_rented_and_not_waited_for(self) -> None:
         self.give_back()
+        self.assertEqual(self.available(), 1)
         self.assert_refused(["book_available"], self.place, self.alice)
         self.assertFalse(Hold.objects.exists())
 

@@ -15,7 +15,7 @@ from books.stock import add_book, change_copy
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
 from rentals import queue, services
-from rentals.availability import available_books, free_copies, with_availability
+from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Rental
 from rentals.tests.test_queue import MONDAY
 
@@ -89,10 +89,11 @@ class InvariantTest(CastTestCase):
             if rental.ref not in rented_before:
                 claims = [hold for hold, copy in ready_before.items() if copy.pk == rental.copy_id]
                 self.assertTrue(all(rental.hold.pk == claim for claim in claims))
-        # Both ways to ask what is available agree with what is there.
+        # All ways to ask what is available agree with what is there.
         counted = with_availability(Book.objects.filter(pk=self.book.pk)).get()
         self.assertEqual(counted.available, free)
         self.assertEqual(available_books(Book.objects.all()).exists(), free > 0)
+        self.assertEqual(unavailable_books(Book.objects.all()).exists(), free == 0)
 
     def test_a_random_history_keeps_the_queue_true(self) -> None:
         # To look for the shortest history that fails takes many minutes.
