@@ -79,12 +79,15 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     """Those of `books` of which no copy can be rented now. Asks first whether there are many."""
     none_left = LessThanOrEqual(_left(), 0)
     some_copy = Copy.objects.in_service().filter(book=OuterRef("pk"))
+    # Of a book without a free copy the first is out like all others, unless it is waited for: so each is
+    # met once.
+    earlier = Copy.objects.in_service().filter(book=OuterRef("copy__book"), pk__lt=OuterRef("copy"))
     waited_for = Hold.objects.live().values("book")
     # All of them are among these, of which there are few where nearly everything is on the shelf. To find
     # them by counting the copies of a million books would take many seconds then.
     looks: list[QuerySet[Any, Any]] = [
         Rental.objects.open()
-        .filter(LessThanOrEqual(_count_by_book(free_copies(), of="copy__book"), 0))
+        .filter(LessThanOrEqual(_count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
         .values_list("copy__book", flat=True),
         Book.objects.filter(none_left, pk__in=waited_for).values_list("pk", flat=True),
         Book.objects.filter(~Exists(some_copy)).values_list("pk", flat=True),

@@ -91,6 +91,13 @@ class PlaceTest(QueueTestCase):
             (hold.status, hold.user, hold.placed_at), (Status.WAITING, self.alice, MONDAY + HOUR)
         )
 
+    def test_a_book_of_which_many_copies_are_out_is_no_more_than_one(self) -> None:
+        add_copy(book=self.book)
+        self.rent(self.erin)
+        with mock.patch.object(availability, "MANY", 2), self.assertNumQueries(3):
+            none_left = unavailable_books(Book.objects.all())
+        self.assertIn(self.book, none_left)
+
     def test_what_is_free_is_rented_and_not_waited_for(self) -> None:
         self.give_back()
         self.assertEqual(self.available(), 1)
