@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 
 BURSTS = 20
 CONNECTIONS = 32
-# Half would be 16. Where the machine has other things to do it has been 12, and 4 to 7 where workers do not
+# Half would be 16. Where the machine has other things to do it has been 12, and 4 to 6 where workers do not
 # step aside for each other.
 LEAST = 10
 
