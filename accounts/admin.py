@@ -7,7 +7,6 @@ import allauth.account.admin
 import allauth.mfa.admin
 import allauth.socialaccount.admin
 import allauth.usersessions.admin  # noqa: F401  # As said.
-from allauth.account.decorators import secure_admin_login
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
@@ -17,8 +16,7 @@ from django.contrib.auth.admin import UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
 from django.db.models import QuerySet
 from django.forms import ModelForm
-from django.http import HttpRequest, HttpResponse
-from django.shortcuts import redirect
+from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
@@ -27,17 +25,6 @@ from accounts.security_log import note
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import record_address
 from lori_assignment.admin_pages import Flat
-
-# The admin's own form knows neither the lock against guessing nor the second factor.
-admin.site.login = secure_admin_login(admin.site.login)  # type: ignore[method-assign]  # as allauth documents
-
-
-def _change_password(request: HttpRequest, extra_context: Any = None) -> HttpResponse:
-    return redirect("account_change_password")
-
-
-# As little its own way to change one's password.
-admin.site.password_change = _change_password  # type: ignore[method-assign,assignment]  # it leads elsewhere
 
 
 class NewAccountForm(AdminUserCreationForm):

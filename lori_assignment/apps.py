@@ -2,6 +2,7 @@ import logging
 
 from django.apps import AppConfig
 from django.conf import settings
+from django.contrib.admin import apps as admin_apps
 from django.contrib.staticfiles.apps import StaticFilesConfig as StockStaticFilesConfig
 
 logger = logging.getLogger(__name__)
@@ -9,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 class ShopConfig(AppConfig):
     name = "lori_assignment"
-    # Of the two that stand here.
+    # Of those that this module has.
     default = True
 
     def ready(self) -> None:
@@ -17,6 +18,11 @@ class ShopConfig(AppConfig):
             logger.warning(
                 "RATE_LIMITS is off, which is for load tests: passwords can be guessed at full speed."
             )
+
+
+class ShopAdminConfig(admin_apps.AdminConfig):
+    default = False
+    default_site = "lori_assignment.admin_site.ShopAdminSite"
 
 
 class StaticFilesConfig(StockStaticFilesConfig):

@@ -143,13 +143,13 @@ INSTALLED_APPS = [
     "lori_assignment",
     "accounts",
     "whitenoise.runserver_nostatic",
-    "django.contrib.admin",
+    "lori_assignment.apps.ShopAdminConfig",
     "django.contrib.auth",
     "django.contrib.contenttypes",
     "django.contrib.sessions",
     "django.contrib.messages",
     "lori_assignment.apps.StaticFilesConfig",
-    # Beside django.contrib.admin it finds the templates of fields and widgets, which ours replace in part.
+    # With it and the administration in this list, the templates of fields and widgets are found.
     "django.forms",
     "csp",
     "django_htmx",

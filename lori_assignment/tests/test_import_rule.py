@@ -14,6 +14,7 @@ APPS = ("accounts", "books", "rentals")
 WIRING = {
     f"lori_assignment.{name}"
     for name in (
+        "admin_site",
         "settings",
         "urls",
         "api",

@@ -4,7 +4,6 @@ What changes a rental, a hold, a price list or the ledger goes through the domai
 those of the API.
 """
 
-import rentals.admin.front  # noqa: F401  # It takes the place of Django's own.
 from rentals.admin.circulation import RentalAdmin
 from rentals.admin.holds import HoldAdmin
 from rentals.admin.money import LedgerEntryAdmin

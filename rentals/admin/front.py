@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib import admin
-from django.http import HttpRequest, HttpResponse
+from django.contrib.admin import AdminSite
+from django.http import HttpRequest
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.translation import gettext as _
@@ -46,18 +46,10 @@ def _said(count: int | None) -> str | None:
     return None if count is None else number(count)
 
 
-_index = admin.site.index
-
-
-def _front(request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
-    facts: dict[str, Any] = {}
-    if admin.site.get_model_admin(Rental).has_view_permission(request):
-        counted = figures(at=timezone.now())
-        facts = {"shows_figures": True}
-        if counted:
-            facts |= {"tiles": _tiles(counted), "counted_at": short_time(counted.at)}
-    return _index(request, facts | (extra_context or {}))
-
-
-admin.site.index = _front  # type: ignore[method-assign,assignment]  # as the sign-in is put in
-admin.site.index_template = "rentals/administration.html"
+def front_page_context(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
+    if not site.get_model_admin(Rental).has_view_permission(request):
+        return {}
+    counted = figures(at=timezone.now())
+    if counted is None:
+        return {"shows_figures": True}
+    return {"shows_figures": True, "tiles": _tiles(counted), "counted_at": short_time(counted.at)}
