@@ -320,18 +320,30 @@ _demand(
     "AWS_REGION is not set to the region of MEDIA_BUCKET, such as eu-central-1.",
 )
 STORAGES: dict[str, Any] = {
-    "default": {
-        "BACKEND": "lori_assignment.bucket.Bucket",
-        "OPTIONS": {"bucket_name": MEDIA_BUCKET, "region_name": AWS_REGION},
-    }
-    if MEDIA_BUCKET
-    else {"BACKEND": "django.core.files.storage.FileSystemStorage"},
+    "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
     "staticfiles": {
         "BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"
         if DEBUG
         else "whitenoise.storage.CompressedManifestStaticFilesStorage"
     },
 }
+if MEDIA_BUCKET:
+    # Only here: loading boto3 takes time and memory.
+    from boto3.s3.transfer import TransferConfig
+
+    from lori_assignment.aws import PATIENT
+
+    STORAGES["default"] = {
+        "BACKEND": "lori_assignment.bucket.Bucket",
+        "OPTIONS": {
+            "bucket_name": MEDIA_BUCKET,
+            "region_name": AWS_REGION,
+            "file_overwrite": False,
+            "client_config": PATIENT,
+            # A cover is small enough to be sent in one piece.
+            "transfer_config": TransferConfig(use_threads=False),
+        },
+    }
 
 # ---------------------------------------------------------------- mail
 

@@ -108,7 +108,9 @@ class MailTest(CastTestCase):
 
 class BucketTest(TestCase):
     def setUp(self) -> None:
-        self.bucket = Bucket(bucket_name="covers-of-the-shop", region_name="eu-central-1")
+        self.bucket = Bucket(
+            bucket_name="covers-of-the-shop", region_name="eu-central-1", file_overwrite=False
+        )
         self.stub = Stubber(self.bucket.connection.meta.client)
         self.stub.activate()
         self.addCleanup(self.stub.deactivate)

@@ -12,6 +12,8 @@ from unittest import TestCase
 
 from django.conf import settings
 
+from lori_assignment.aws import PATIENT
+
 PRODUCTION = {
     "SECRET_KEY": "".join(chr(33 + number) for number in range(60)),
     "SITE_URL": "https://shop.example",
@@ -179,8 +181,19 @@ class AwsTest(TestCase):
     def test_a_bucket_takes_the_covers_and_wants_its_region(self) -> None:
         self.assertIn("FileSystemStorage", start("STORAGES['default']").stdout)
         storage = start("STORAGES['default']", MEDIA_BUCKET="covers", AWS_REGION="eu-central-1").stdout
-        for expected in ("lori_assignment.bucket.Bucket", "covers", "eu-central-1"):
+        for expected in (
+            "lori_assignment.bucket.Bucket",
+            "covers",
+            "eu-central-1",
+            "'file_overwrite': False",
+        ):
             self.assertIn(expected, storage)
+        timeout = start(
+            "STORAGES['default']['OPTIONS']['client_config'].read_timeout",
+            MEDIA_BUCKET="covers",
+            AWS_REGION="eu-central-1",
+        )
+        self.assertEqual(timeout.stdout, f"{PATIENT.read_timeout}\n")
         for region in (None, "Frankfurt"):
             stopped = start(MEDIA_BUCKET="covers", AWS_REGION=region)
             self.assertRegex(stopped.stderr, r"\Acannot start: AWS_REGION .*[.]\n\Z")
