@@ -11,7 +11,7 @@ SEED ?= 1
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint audit messages deploy-check deploy-lab terraform-lab
+.PHONY: help run test test-sqlite test-postgresql lint walk audit messages deploy-check deploy-lab terraform-lab
 .PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory bench-gunicorn torture machines fuzz
 
 help: ## List the targets
@@ -115,6 +115,9 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff format --check .
 	DEBUG=on $(BIN)/mypy .
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
+
+walk: $(VENV)/ready ## Count the files whose functions run while a member rents a book over the API
+	@$(BIN)/python .ci/walk.py --most 33
 
 # What needs the internet, whether a package has a known weakness, is .ci/audit.
 audit: $(VENV)/ready-dev ## Look for unsafe code, licences, committed secrets, migrations that break a roll-out
