@@ -1,8 +1,10 @@
-"""The README is true: its tables are those of the code."""
+"""What the README and the pages in docs/ name exists."""
 
 from __future__ import annotations
 
+import importlib
 import re
+from pathlib import Path
 from unittest import TestCase
 
 from django.conf import settings
@@ -11,9 +13,9 @@ import books.errors
 import rentals.errors
 from lori_assignment import api
 from lori_assignment.errors import Refusal
-from rentals.tests.test_pricing import WORKED
 
 README = (settings.BASE_DIR / "README.md").read_text()
+SECURITY = (settings.BASE_DIR / "docs" / "security.md").read_text()
 
 
 def rows() -> list[list[str]]:
@@ -26,13 +28,6 @@ def rows() -> list[list[str]]:
 
 
 class ReadmeTest(TestCase):
-    def test_the_worked_table_is_the_one_that_is_tested(self) -> None:
-        lists = {name for name, _ in WORKED}
-        written = {(row[0], row[1]): row[6:] for row in rows() if row[0] in lists}
-        self.assertEqual(
-            written, {(name, str(kind.label)): totals for (name, kind), totals in WORKED.items()}
-        )
-
     def test_every_code_of_a_refusal_is_listed_and_no_other(self) -> None:
         codes = {
             refusal.code
@@ -56,15 +51,6 @@ class ReadmeTest(TestCase):
                 last = written.removeprefix("api/rest-auth/").removeprefix("registration/")
                 self.assertTrue(any(path.endswith(last) for path in named), last)
 
-    def test_what_it_points_to_exists(self) -> None:
-        paths = re.findall(
-            r"`((?:accounts|books|rentals|lori_assignment|docs|postman|\.ci)/[\w./-]*)`", README
-        )
-        self.assertGreater(len(paths), 20)
-        for path in [*paths, *re.findall(r"\]\((docs/[^)]+)\)", README)]:
-            with self.subTest(path=path):
-                self.assertTrue((settings.BASE_DIR / path).exists())
-
     def test_every_setting_of_the_environment_is_listed(self) -> None:
         source = (settings.BASE_DIR / "lori_assignment" / "settings.py").read_text()
         names = set(re.findall(r'(?:env\.\w+|_address|_secret)\(\s*"([A-Z_]+)"', source)) - {
@@ -74,3 +60,53 @@ class ReadmeTest(TestCase):
         for name in names:
             with self.subTest(name=name):
                 self.assertTrue(f"`{name}`" in README, f"{name} is not listed")
+
+
+DOCUMENTS = [settings.BASE_DIR / "README.md", *sorted((settings.BASE_DIR / "docs").glob("*.md"))]
+FOLDERS = r"accounts|books|rentals|lori_assignment|benchmarks|docs|kubernetes|postman|terraform|\.ci|\.github"
+
+
+def anchors(page: Path) -> set[str]:
+    titles = re.findall(r"^#+ (.+)$", page.read_text(), re.MULTILINE)
+    return {re.sub(r"[^\w -]", "", title.lower()).replace(" ", "-") for title in titles}
+
+
+def is_importable(name: str) -> bool:
+    """Whether a dotted name is a module, or leads to something in one."""
+    parts = name.split(".")
+    for length in range(len(parts), 0, -1):
+        try:
+            found = importlib.import_module(".".join(parts[:length]))
+        except ModuleNotFoundError:
+            continue
+        for part in parts[length:]:
+            found = getattr(found, part, None)
+        return found is not None
+    return False
+
+
+class DocumentsTest(TestCase):
+    def test_paths_exist(self) -> None:
+        for page in DOCUMENTS:
+            for path in set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*)", page.read_text())):
+                # The values of an environment are written by whoever deploys it.
+                if not path.endswith(".tfvars"):
+                    with self.subTest(page=page.name, path=path):
+                        self.assertTrue((settings.BASE_DIR / path).exists())
+
+    def test_links_lead_somewhere(self) -> None:
+        for page in DOCUMENTS:
+            links = re.findall(r"\]\(([^)#:]*)(?:#([^)]+))?\)", page.read_text().replace("\n", ""))
+            for file, anchor in set(links):
+                with self.subTest(page=page.name, link=f"{file}#{anchor}"):
+                    target = page.parent / file if file else page
+                    self.assertTrue(target.exists())
+                    if anchor:
+                        self.assertIn(anchor, anchors(target))
+
+    def test_named_tests_exist(self) -> None:
+        named = set(re.findall(r"`((?:accounts|books|rentals|lori_assignment)(?:\.\w+)+)`", SECURITY))
+        self.assertGreater(len(named), 100)
+        for name in sorted(named):
+            with self.subTest(name):
+                self.assertTrue(is_importable(name))
