@@ -101,7 +101,7 @@ class AuditTest(TestCase):
         self.assertIn("there is no part colours", done.stderr)
 
     def test_code(self) -> None:
-        self.bring()
+        self.bring("pyproject.toml")
         self.plant("books/good.py", "print(1)\n")
         self.commit()
         self.assert_green("code")
