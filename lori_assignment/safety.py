@@ -1,4 +1,4 @@
-"""Headers that browsers mind, on every response: those of Permissions-Policy and Cache-Control."""
+"""Sets Cache-Control on every response, and the security headers that Django has no setting for."""
 
 from __future__ import annotations
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from unittest import mock
 
 from django.http import HttpRequest, HttpResponse, StreamingHttpResponse
@@ -242,3 +243,13 @@ class MiddlewareTest(CacheCase):
     def test_zero_seconds_turn_it_off(self) -> None:
         with override_settings(RESPONSE_CACHE_SECONDS=0):
             self.assertNotEqual(self.ask(), self.ask())
+
+    def test_threads_get_their_own_responses(self) -> None:
+        middleware = ResponseCacheMiddleware(lambda request: HttpResponse(request.path))
+
+        def ask(number: int) -> bool:
+            path = f"{BOOKS}{number % 20}"
+            return getattr(middleware(RequestFactory().get(path)), "content", b"") == path.encode()
+
+        with mock.patch.object(response_cache, "MAX_RESPONSES", 5), ThreadPoolExecutor(8) as threads:
+            self.assertTrue(all(threads.map(ask, range(400))))
