@@ -1,4 +1,4 @@
-"""Statements and receipts on paper: what they say. `rentals.paper` writes it as PDF."""
+"""Statements and receipts on paper: what they say. `rentals.pdf_writer` writes it as PDF."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def _place_taken() -> Iterator[None]:
 
 
 class Sheet:
-    """A paper that comes about step by step; `rentals.paper.STEPS` has the steps."""
+    """A paper that comes about step by step; `rentals.pdf_writer.STEPS` has the steps."""
 
     def __init__(self, title: str, *, at: datetime) -> None:
         made = _("Made on %(time)s") % {"time": _moment(at)}
@@ -70,7 +70,7 @@ class Sheet:
         """Raises CalledProcessError where it fails, and Busy where it takes too long."""
         try:
             return subprocess.run(  # nosec B603  # Our own program, told what to write by a pipe.
-                [sys.executable, "-m", "rentals.paper"],
+                [sys.executable, "-m", "rentals.pdf_writer"],
                 input=json.dumps(self.order).encode(),
                 capture_output=True,
                 cwd=settings.BASE_DIR,

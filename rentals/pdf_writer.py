@@ -1,6 +1,6 @@
-"""Writes a PDF: what `rentals.papers` says on A4 pages, without anything but Python packages.
+"""Writes a PDF: what `rentals.statement_pdf` says on A4 pages, without anything but Python packages.
 
-    python -m rentals.paper < order.json > paper.pdf
+    python -m rentals.pdf_writer < order.json > paper.pdf
 
 A program of its own and no part of the shop's process: what it takes to write PDFs, 20 MB and more, is gone
 with it. So it knows nothing of Django, and is told every word.
@@ -55,7 +55,7 @@ class Paper(FPDF):
     """A4 pages with the shop's name on the first, and at the foot what it is and which of how many."""
 
     def __init__(self, order: Mapping[str, Any]) -> None:
-        """`order` is what `rentals.papers.Sheet` says, but for its steps."""
+        """`order` is what `rentals.statement_pdf.Sheet` says, but for its steps."""
         super().__init__(format="A4")
         self._foot, self._page, self._headings = order["foot"], order["page"], order["headings"]
         folder = files("font_source_serif_pro") / "files"

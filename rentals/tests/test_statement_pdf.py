@@ -17,10 +17,10 @@ from pypdf import PdfReader
 from accounts import turns
 from accounts.attempts import Busy
 from lori_assignment import gunicorn_conf
-from rentals import ledger, papers, services
+from rentals import ledger, services, statement_pdf
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.paper import Paper, printable, written
-from rentals.papers import Sheet, receipt_as_pdf, statement_as_pdf
+from rentals.pdf_writer import Paper, printable, written
+from rentals.statement_pdf import Sheet, receipt_as_pdf, statement_as_pdf
 from rentals.tests.test_statements import NOW, StatementTestCase
 
 DAY = timedelta(days=1)
@@ -110,11 +110,11 @@ class PlaceTest(StatementTestCase):
 
     def test_while_one_is_written_the_next_is_told_to_come_again_before_anything_is_asked(self) -> None:
         statement = self.of(2026, 11)
-        with papers._place_taken():
+        with statement_pdf._place_taken():
             with self.assertNumQueries(0), self.assertRaises(Busy):
                 statement_as_pdf(statement, at=NOW)
             answer = self.client.get(self.path)
-        self.assertEqual((answer.status_code, answer["Retry-After"]), (429, str(papers.LATER_SECONDS)))
+        self.assertEqual((answer.status_code, answer["Retry-After"]), (429, str(statement_pdf.LATER_SECONDS)))
         self.assertContains(answer, "Others are being served", status_code=429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
@@ -127,7 +127,10 @@ class PlaceTest(StatementTestCase):
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_one_that_takes_too_long_is_no_error_of_the_shop(self) -> None:
-        with mock.patch("rentals.papers.LONGEST", 0.01), self.assertLogs("rentals.papers", "WARNING"):
+        with (
+            mock.patch("rentals.statement_pdf.LONGEST", 0.01),
+            self.assertLogs("rentals.statement_pdf", "WARNING"),
+        ):
             answer = self.client.get(self.path)
         self.assertEqual(answer.status_code, 429)
 
