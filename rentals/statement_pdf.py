@@ -1,4 +1,4 @@
-"""Statements and receipts on paper: what they say. `rentals.pdf_writer` writes it as PDF."""
+"""Statements and receipts as PDF: what they contain. `rentals.pdf_writer` writes them."""
 
 from __future__ import annotations
 
@@ -10,9 +10,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import datetime
+from math import ceil
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from django.conf import settings
+from django.core.cache import cache
 from django.utils import timezone
 from django.utils.formats import date_format
 from django.utils.translation import get_language
@@ -27,74 +30,91 @@ from rentals.wording import balance_in_words, note_of, title_of, working_of
 
 logger = logging.getLogger(__name__)
 
-# Seconds. A month of a thousand entries takes three where nobody else wants the processor.
-LONGEST = 15
-# One paper at a time in each worker, since what writes it takes 60 MB, and nobody waits for it: beside those
-# who sign in (`accounts.turns`) a thread is left to everybody else.
-_place = threading.BoundedSemaphore(1)
-LATER_SECONDS = 2
+# Seconds. A month of a thousand entries takes five on an idle processor.
+TIMEOUT = 15
+# Programs that one worker runs at a time. Each takes 70 MB, and a thread of the worker waits for it: a thread
+# has to be left besides these and those who sign in (`accounts.turns`). Two, so that one member, who has at
+# most one, cannot keep PDFs from everybody else.
+MAX_PROGRAMS = 2
+RETRY_AFTER = 2
+_programs = threading.BoundedSemaphore(MAX_PROGRAMS)
 
 
 @contextmanager
-def _place_taken() -> Iterator[None]:
-    """Before anything is asked of the database. Raises Busy while another paper is written."""
-    if not _place.acquire(blocking=False):
-        raise Busy(LATER_SECONDS)
+def _program_for(member: User) -> Iterator[None]:
+    """Reserve a program before the ledger is read.
+
+    Raises Busy if this worker runs too many, or any worker runs one for the same member. The shared cache
+    records the latter. A worker that is killed leaves its record; it expires after its program has ended.
+    """
+    if not _programs.acquire(blocking=False):
+        raise Busy(RETRY_AFTER)
     try:
-        yield
+        key = f"statement-pdf-{member.pk}"
+        if not cache.add(key, value=True, timeout=2 * TIMEOUT):
+            raise Busy(RETRY_AFTER)
+        try:
+            yield
+        finally:
+            cache.delete(key)
     finally:
-        _place.release()
+        _programs.release()
 
 
-class Sheet:
-    """A paper that comes about step by step; `rentals.pdf_writer.STEPS` has the steps."""
+class PdfDocument:
+    """A document that is built step by step; `rentals.pdf_writer.STEPS` has the steps."""
 
     def __init__(self, title: str, *, at: datetime) -> None:
         made = _("Made on %(time)s") % {"time": _moment(at)}
         self._steps: list[tuple[str, dict[str, Any]]] = []
-        self.order = {
+        self.spec = {
             "title": title,
             "site": settings.SITE_NAME,
             "address": settings.SITE_URL.split("://", 1)[1],
             "language": get_language() or settings.LANGUAGE_CODE,
             "foot": f"{settings.SITE_NAME} · {title} · {made}",
             "page": _("Page %(page)s of %(pages)s"),
-            "headings": [_("Date"), _("What"), _("Amount"), _("Balance")],
             "steps": self._steps,
         }
 
-    def add(self, step: str, **told: Any) -> None:
-        self._steps.append((step, told))
+    def add(self, step: str, **arguments: Any) -> None:
+        self._steps.append((step, arguments))
 
     def as_pdf(self) -> bytes:
         """Raises CalledProcessError where it fails, and Busy where it takes too long."""
-        try:
-            return subprocess.run(  # nosec B603  # Our own program, told what to write by a pipe.
-                [sys.executable, "-m", "rentals.pdf_writer"],
-                input=json.dumps(self.order).encode(),
-                capture_output=True,
-                cwd=settings.BASE_DIR,
-                # It needs no secret.
-                env={},
-                timeout=LONGEST,
-                check=True,
-            ).stdout
-        except subprocess.TimeoutExpired:
-            logger.warning("A paper was not written within %d s.", LONGEST)
-            raise Busy(LONGEST) from None
-        except subprocess.CalledProcessError as error:
-            # For the log.
-            error.add_note(error.stderr.decode())
-            raise
+        # Fonts are written to the folder, which goes even where the program is killed.
+        with TemporaryDirectory() as folder:
+            try:
+                return subprocess.run(  # noqa: S603  # nosec B603  # ours; text comes by a pipe
+                    [sys.executable, "-m", "rentals.pdf_writer", str(ceil(TIMEOUT))],
+                    input=json.dumps(self.spec).encode(),
+                    capture_output=True,
+                    cwd=settings.BASE_DIR,
+                    # It needs no secret.
+                    env={"TMPDIR": folder},
+                    timeout=TIMEOUT,
+                    check=True,
+                ).stdout
+            except subprocess.TimeoutExpired:
+                logger.warning("A PDF was not written within %d s.", TIMEOUT)
+                raise Busy(TIMEOUT) from None
+            except subprocess.CalledProcessError as error:
+                # For the log.
+                error.add_note(error.stderr.decode())
+                raise
 
 
-@_place_taken()
 def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
     """A member's statement of one month. Raises Busy."""
+    with _program_for(statement.member):
+        return _statement(statement, at=at).as_pdf()
+
+
+def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
     month = date_format(statement.month.first_day, "YEAR_MONTH_FORMAT")
-    sheet = Sheet(_("Statement of %(month)s") % {"month": month}, at=at)
-    sheet.add("facts", facts=_address(statement.member))
-    sheet.add("space", h=4)
+    document = PdfDocument(_("Statement of %(month)s") % {"month": month}, at=at)
+    document.add("facts", facts=_address(statement.member))
+    document.add("space", h=4)
     charged, credited = statement.totals()
     sums = [
         (_("Balance before"), shown(statement.opening)),
@@ -102,28 +122,28 @@ def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
         (_("Paid and credited"), shown(-credited)),
         (_("Balance so far") if statement.is_running else _("Balance after"), shown(statement.closing)),
     ]
-    sheet.add("sums", sums=sums)
-    sheet.add("space", h=6)
-    any_entry = False
-    for entry in statement.entries().iterator():
-        if not any_entry:
-            sheet.add("headings")
-            any_entry = True
-        sheet.add(
-            "row",
-            date=date_format(timezone.localtime(entry.posted_at), "SHORT_DATE_FORMAT"),
-            what=title_of(entry),
-            small=_small_print(entry),
-            amount=shown(entry.amount),
-            balance=shown(entry.balance),
-        )
-    if not any_entry:
-        sheet.add("text", text=_("Nothing was charged or paid in this month."))
-    sheet.add("keep_together", height=20)
-    sheet.add("space", h=4)
-    sheet.add("text", text=balance_in_words(statement.closing), bold=True)
-    sheet.add("small_text", text=_("Books that are out are charged when they come back."))
-    return sheet.as_pdf()
+    document.add("sums", sums=sums)
+    document.add("space", h=6)
+    entries = [
+        {
+            "date": date_format(timezone.localtime(entry.posted_at), "SHORT_DATE_FORMAT"),
+            "what": title_of(entry),
+            "small": _small_print(entry),
+            "amount": shown(entry.amount),
+            "balance": shown(entry.balance),
+        }
+        for entry in statement.entries().iterator()
+    ]
+    if entries:
+        headings = [_("Date"), _("What"), _("Amount"), _("Balance")]
+        document.add("entries", headings=headings, entries=entries)
+    else:
+        document.add("text", text=_("Nothing was charged or paid in this month."))
+    document.add("keep_together", height=20)
+    document.add("space", h=4)
+    document.add("text", text=balance_in_words(statement.closing), bold=True)
+    document.add("small_text", text=_("Books that are out are charged when they come back."))
+    return document
 
 
 def _small_print(entry: LedgerEntry) -> list[str]:
@@ -140,14 +160,18 @@ def _small_print(entry: LedgerEntry) -> list[str]:
     return [span, *steps]
 
 
-@_place_taken()
 def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
     """A receipt of a payment or a refund, with what `with_facts` fetches, the actor and `reversed_by`.
 
     Raises Busy.
     """
+    with _program_for(entry.user):
+        return _receipt(entry, at=at).as_pdf()
+
+
+def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
     is_payment = entry.kind == LedgerEntry.Kind.PAYMENT
-    sheet = Sheet(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
+    document = PdfDocument(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
     facts = [
         *_address(entry.user),
         (_("Paid by") if is_payment else _("Paid out by"), str(entry.get_method_display())),
@@ -160,18 +184,18 @@ def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
     facts.append((_("Balance before"), shown(entry.balance - entry.amount)))
     facts.append((_("Balance after"), shown(entry.balance)))
     moved = _("Received with thanks") if is_payment else _("Paid out")
-    sheet.add("sums", sums=[(moved, shown(abs(entry.amount)))])
-    sheet.add("space", h=4)
-    sheet.add("facts", facts=facts)
+    document.add("sums", sums=[(moved, shown(abs(entry.amount)))])
+    document.add("space", h=4)
+    document.add("facts", facts=facts)
     correction = getattr(entry, "reversed_by", None)
     if correction is not None:
-        sheet.add("space", h=4)
+        document.add("space", h=4)
         text = _("This entry was corrected on %(time)s by no. %(number)d and counts for nothing.") % {
             "time": _moment(correction.posted_at),
             "number": correction.number,
         }
-        sheet.add("text", text=text, bold=True)
-    return sheet.as_pdf()
+        document.add("text", text=text, bold=True)
+    return document
 
 
 def _address(member: User) -> list[tuple[str, str]]:

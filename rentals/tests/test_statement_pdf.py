@@ -1,14 +1,21 @@
-"""Statements and receipts as PDF: what can be read in them, whatever people and books are called."""
+"""Statements and receipts as PDF: text in many scripts, and limits on the programs that write them."""
 
 from __future__ import annotations
 
+import contextlib
 import io
+import signal
 import subprocess
+import sys
+import threading
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from pathlib import Path
+from tempfile import gettempdir
 from typing import Any
 from unittest import TestCase, mock
 
+from django.conf import settings
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -17,14 +24,14 @@ from pypdf import PdfReader
 from accounts import turns
 from accounts.attempts import Busy
 from lori_assignment import gunicorn_conf
+from lori_assignment.cast import RaceTestCase
 from rentals import ledger, services, statement_pdf
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.pdf_writer import Paper, printable, written
-from rentals.statement_pdf import Sheet, receipt_as_pdf, statement_as_pdf
+from rentals.pdf_writer import fallback_fonts, main_font, printable, write_pdf
+from rentals.statement_pdf import PdfDocument, statement_as_pdf
 from rentals.tests.test_statements import NOW, StatementTestCase
 
 DAY = timedelta(days=1)
-LETTERS = Paper(Sheet("", at=NOW).order)._letters
 
 
 def pages_of(pdf: bytes) -> list[str]:
@@ -33,114 +40,222 @@ def pages_of(pdf: bytes) -> list[str]:
     ]
 
 
-class PrintableTest(TestCase):
-    def test_names_of_many_scripts_stay_as_they_are(self) -> None:
-        for name in ("Kovács", "Novotná", "Петренко", "Παπαδοπούλου", "Nguyễn", "Łukasz", "İpek", "€ £ ₴"):
-            self.assertEqual(printable(name, LETTERS), name)
+def fonts_of(pdf: bytes) -> set[str]:
+    """Names without the mark of a subset, which is six letters and a plus sign."""
+    fonts: set[str] = set()
+    for page in PdfReader(io.BytesIO(pdf)).pages:
+        for font in page["/Resources"]["/Font"].values():
+            fonts.add(font.get_object()["/BaseFont"].rpartition("+")[2])
+    return fonts
 
-    def test_what_the_face_lacks_is_seen_to_be_missing(self) -> None:
+
+class PrintableTest(TestCase):
+    letters = frozenset(main_font().letters)
+
+    def test_scripts_of_the_main_font_need_no_other(self) -> None:
+        for name in ("Kovács", "Novotná", "Петренко", "ἀρχή", "Nguyễn", "Łukasz", "İpek", "€ £ ₴"):
+            self.assertEqual(printable(name, self.letters), name)
+            self.assertEqual(list(fallback_fonts(name)), [])
+
+    def test_other_scripts_have_fallback_fonts(self) -> None:
+        for name, family in (
+            ("三体", "notosansjp"),
+            ("容疑者X", "notosansjp"),
+            ("한국어", "notosanskr"),
+            ("们", "notosanssc"),
+            ("שלום", "notosanshebrew"),
+            ("مرحبا بالعالم", "notosansarabic"),
+            ("สวัสดีชาวโลก", "notosansthai"),
+            ("हिन्दी किताब", "notosansdevanagari"),
+            ("\U0001f642", "notoemoji"),
+        ):
+            [font] = fallback_fonts(name)
+            self.assertEqual(font.family, family)
+            self.assertEqual(printable(name, self.letters | set(font.letters)), name)
+
+    def test_missing_characters_are_replaced_or_removed(self) -> None:
         for name, printed in (
-            ("村上", "☐☐"),
-            ("ἀρχή", "αρχή"),
+            ("\U00012000", "\N{REPLACEMENT CHARACTER}"),
             ("Kova\u0301cs", "Kovács"),
             ("a\nb\tc", "a b c"),
             ("a\u200bb\x07", "ab"),
+            ("\u202ea\u2066b\ue000c\ud800", "abc"),
             ("1\u202f000", "1\u00a0000"),
-            ("ﬄ①", "ﬄ1"),
+            ("\u2460", "1"),
         ):
-            self.assertEqual(printable(name, LETTERS), printed)
+            self.assertEqual(printable(name, self.letters), printed)
 
     @given(st.text())
-    def test_nothing_else_is_ever_printed(self, text: str) -> None:
-        self.assertTrue(all(ord(sign) in LETTERS or sign == " " for sign in printable(text, LETTERS)))
+    def test_nothing_else_is_printed(self, text: str) -> None:
+        self.assertLessEqual(set(map(ord, printable(text, self.letters))), self.letters)
 
 
-class PaperTest(StatementTestCase):
-    """What writes a paper is a program of its own."""
+class WriterTest(StatementTestCase):
+    """The program that writes a PDF."""
 
-    def sheet(self) -> Sheet:
-        sheet = Sheet("A paper", at=NOW)
-        sheet.add("facts", facts=[("Member", "Łukasz")])
-        sheet.add("sums", sums=[("Charged", "$1.00"), ("Balance", "$2.00")])
-        sheet.add("headings")
-        for number in range(60):
-            sheet.add("row", date="1/2", what=f"Book {number}", small=["why"], amount="$1", balance="$2")
-        sheet.add("keep_together", height=20)
-        sheet.add("space", h=4)
-        sheet.add("text", text="You owe nothing.", bold=True)
-        sheet.add("small_text", text="Until then.")
-        return sheet
+    def setUp(self) -> None:
+        super().setUp()
+        # Tests share the processors.
+        self.enterContext(mock.patch.object(statement_pdf, "TIMEOUT", 120))
 
-    def test_it_writes_what_it_is_told(self) -> None:
-        sheet = self.sheet()
-        pages = pages_of(sheet.as_pdf())
+    def document(self, *titles: str) -> PdfDocument:
+        document = PdfDocument("A document", at=NOW)
+        document.add("facts", facts=[("Member", "Łukasz")])
+        document.add("sums", sums=[("Charged", "$1.00"), ("Balance", "$2.00")])
+        entries = [
+            {"date": "1/2", "what": title, "small": ["why"], "amount": "$1", "balance": "$2"}
+            for title in titles
+        ]
+        document.add("entries", headings=["Date", "What", "Amount", "Balance"], entries=entries)
+        document.add("keep_together", height=20)
+        document.add("space", h=4)
+        document.add("text", text="You owe nothing.", bold=True)
+        document.add("small_text", text="Until then.")
+        return document
+
+    def test_writes_its_spec(self) -> None:
+        document = self.document(*(f"Book {number}" for number in range(40)))
+        pdf = document.as_pdf()
+        pages = pages_of(pdf)
         self.assertGreater(len(pages), 1)
-        for words in ("Łukasz", "Book 0", "Book 59", "You owe nothing.", "Until then."):
+        for words in ("Łukasz", "Book 0", "Book 39", "You owe nothing.", "Until then."):
             self.assertIn(words, "\n".join(pages))
-        self.assertEqual(pages, pages_of(written(sheet.order)))
+        for page in pages:
+            self.assertIn("Date What Amount Balance", page)
+        self.assertEqual(pages, pages_of(write_pdf(document.spec)))
+        reader = PdfReader(io.BytesIO(pdf))
+        self.assertEqual(reader.metadata and reader.metadata.title, "A document")
+        self.assertEqual(reader.trailer["/Root"]["/Lang"], "en")
 
-    def test_it_is_told_no_secret(self) -> None:
-        program = "import os, sys; sys.stdout.write(str(dict(os.environ)))"
+    def test_embeds_only_the_fonts_that_its_text_needs(self) -> None:
+        plain = write_pdf(self.document("Emma").spec)
+        self.assertEqual(fonts_of(plain), {"NotoSans"})
+        titles = ("三体", "容疑者X", "שלום", "مرحبا بالعالم", "สวัสดีชาวโลก", "हिन्दी किताब", "\U0001f642")
+        pdf = write_pdf(self.document(*titles).spec)
+        for family in ("JP", "Hebrew", "Arabic", "Thai", "Devanagari", "Emoji"):
+            self.assertIn(family, " ".join(fonts_of(pdf)))
+        text = "\n".join(pages_of(pdf))
+        for words in ("三体", "容疑者", "สวัสดีชาวโลก", "हिन्दी"):
+            self.assertIn(words, text)
+        self.assertLess(max(len(plain), len(pdf)), 100_000)
 
-        def run(words: list[str], **facts: Any) -> Any:
-            return subprocess_run([words[0], "-c", program], **facts)
+    def test_gets_no_secret_and_leaves_no_file(self) -> None:
+        program = "import os, sys; open(os.environ['TMPDIR'] + '/font', 'w'); print(dict(os.environ))"
 
+        def run(words: list[str], **options: Any) -> Any:
+            folders.append(options["env"]["TMPDIR"])
+            return subprocess_run([words[0], "-c", program], **options)
+
+        folders: list[str] = []
         subprocess_run = subprocess.run
         with mock.patch.dict("os.environ", SECRET_KEY="a secret"), mock.patch("subprocess.run", run):
-            self.assertNotIn("secret", self.sheet().as_pdf().decode())
+            self.assertNotIn("secret", self.document("Emma").as_pdf().decode())
+        self.assertTrue(folders[0].startswith(gettempdir()))
+        self.assertFalse(Path(folders[0]).exists())
 
-    def test_one_that_cannot_be_written_is_an_error_and_no_half_paper(self) -> None:
-        sheet = self.sheet()
-        sheet.add("no such step")
+    def test_ends_after_its_time_without_its_parent(self) -> None:
+        program = [sys.executable, "-m", "rentals.pdf_writer", "1"]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
+            self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
+
+    def test_an_error_leaves_no_half_document(self) -> None:
+        document = self.document("Emma")
+        document.add("no such step")
         with self.assertRaises(subprocess.CalledProcessError) as raised:
-            sheet.as_pdf()
+            document.as_pdf()
         self.assertIn("KeyError: 'no such step'", raised.exception.__notes__[0])
-        # And the next one is written all the same.
-        self.assertTrue(self.sheet().as_pdf().startswith(b"%PDF"))
+
+    def test_one_that_takes_too_long_is_busy(self) -> None:
+        self.client.force_login(self.alice)
+        with (
+            mock.patch.object(statement_pdf, "TIMEOUT", 0.01),
+            self.assertLogs("rentals.statement_pdf", "WARNING"),
+        ):
+            response = self.client.get("/balance/statements/2026-11.pdf")
+        self.assertEqual(response.status_code, 429)
 
 
-class PlaceTest(StatementTestCase):
-    """A storm of papers leaves threads to everybody else."""
-
+class ProgramLimitTest(StatementTestCase):
     path = "/balance/statements/2026-11.pdf"
 
     def setUp(self) -> None:
         super().setUp()
         self.client.force_login(self.alice)
+        self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
 
-    def test_while_one_is_written_the_next_is_told_to_come_again_before_anything_is_asked(self) -> None:
-        statement = self.of(2026, 11)
-        with statement_pdf._place_taken():
-            with self.assertNumQueries(0), self.assertRaises(Busy):
-                statement_as_pdf(statement, at=NOW)
-            answer = self.client.get(self.path)
-        self.assertEqual((answer.status_code, answer["Retry-After"]), (429, str(statement_pdf.LATER_SECONDS)))
-        self.assertContains(answer, "Others are being served", status_code=429)
+    def test_one_at_a_time_for_one_member(self) -> None:
+        with statement_pdf._program_for(self.alice):
+            response = self.client.get(self.path)
+        self.assertEqual(
+            (response.status_code, response["Retry-After"]), (429, str(statement_pdf.RETRY_AFTER))
+        )
+        self.assertContains(response, "Others are being served", status_code=429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
-    def test_after_one_that_failed_the_next_is_written(self) -> None:
+    def test_another_member_is_served_meanwhile(self) -> None:
+        with statement_pdf._program_for(self.bob):
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_no_more_than_the_worker_has_programs(self) -> None:
+        statement = self.of(2026, 11)
+        with statement_pdf._program_for(self.bob), statement_pdf._program_for(self.carol):
+            with self.assertNumQueries(0), self.assertRaises(Busy):
+                statement_as_pdf(statement, at=NOW)
+            self.assertEqual(self.client.get(self.path).status_code, 429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
+        killed = statement_pdf._program_for(self.alice)
+        with mock.patch.object(statement_pdf, "TIMEOUT", 0):
+            killed.__enter__()
+        self.addCleanup(killed.__exit__, None, None, None)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_after_an_error_the_next_is_written(self) -> None:
         with (
-            mock.patch.object(Sheet, "as_pdf", side_effect=RuntimeError),
+            mock.patch.object(PdfDocument, "as_pdf", side_effect=RuntimeError),
             self.assertRaises(RuntimeError),
         ):
             statement_as_pdf(self.of(2026, 11), at=NOW)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
-    def test_one_that_takes_too_long_is_no_error_of_the_shop(self) -> None:
-        with (
-            mock.patch("rentals.statement_pdf.LONGEST", 0.01),
-            self.assertLogs("rentals.statement_pdf", "WARNING"),
-        ):
-            answer = self.client.get(self.path)
-        self.assertEqual(answer.status_code, 429)
+    def test_a_thread_is_left_besides_sign_ins_and_programs(self) -> None:
+        taken = turns.AT_ONCE + turns.WAITING + statement_pdf.MAX_PROGRAMS
+        self.assertGreater(gunicorn_conf.threads, taken)
 
-    def test_beside_those_who_sign_in_a_thread_is_left(self) -> None:
-        self.assertGreater(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 1)
+
+class ProgramRaceTest(RaceTestCase):
+    """Two requests of one member at the same moment, each in a worker of its own."""
+
+    def outcomes(self) -> list[Any]:
+        both_are_in = threading.Barrier(2)
+
+        def write() -> str:
+            with statement_pdf._program_for(self.alice):
+                # The second has been refused by then, unless it was let in.
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    both_are_in.wait(timeout=2)
+                return "written"
+
+        return self.all_at_once(write, write)
+
+    def test_one_of_two_is_let_in(self) -> None:
+        outcomes = self.outcomes()
+        self.assertEqual(outcomes.count("written"), 1, outcomes)
+        self.assertEqual([type(outcome) for outcome in outcomes if outcome != "written"], [Busy])
+
+    def test_both_would_be_let_in_without_the_record(self) -> None:
+        with mock.patch.object(statement_pdf, "cache"):
+            self.assertEqual(self.outcomes(), ["written", "written"])
 
 
 class StatementPdfTest(StatementTestCase):
     def text(self) -> str:
-        return "\n".join(pages_of(statement_as_pdf(self.of(2026, 11), at=NOW)))
+        return "\n".join(self.pages())
+
+    def pages(self) -> list[str]:
+        document = statement_pdf._statement(self.of(2026, 11), at=NOW)
+        return pages_of(write_pdf(document.spec))
 
     def test_it_says_whose_it_is_and_how_the_balance_came_about(self) -> None:
         self.alice.change_profile(name="Аліса Kovács", address="Moss Lane 1\nNewtown")
@@ -168,17 +283,21 @@ class StatementPdfTest(StatementTestCase):
         Policy.objects.update(debt_limit=1000)
         for _ in range(30):
             self.charge(NOW)
-        pages = pages_of(statement_as_pdf(self.of(2026, 11), at=NOW))
+        pages = self.pages()
         self.assertGreater(len(pages), 3)
         self.assertEqual(sum(page.count("Rent: Emma") for page in pages), 30)
         for number, page in enumerate(pages, start=1):
             self.assertIn(f"Page {number} of {len(pages)}", page)
 
     def test_a_hostile_name_and_note_are_only_text(self) -> None:
-        self.alice.change_profile(name="(村上) \\n **x** %PDF {nb}\U0001f642" * 5)
+        self.alice.change_profile(name="(村上) \\n **x** %PDF {nb}\U0001f642")
         self.charge(NOW)
-        self.pay("1.00", NOW, "\u202eevil) Tj ET" * 20)
-        self.assertIn("(☐☐)", self.text())
+        self.pay("1.00", NOW, "\u202eevil) Tj ET {nb}" * 20)
+        text = " ".join(self.text().split())
+        self.assertIn("(村上) \\n **x** %PDF {nb}", text)
+        self.assertIn("evil) Tj ET {nb}evil) Tj ET {nb}", text)
+        self.assertIn("Page 1 of 1", text)
+        self.assertNotIn("\u202e", text)
 
     def test_it_is_written_in_the_language_of_the_reader(self) -> None:
         with translation.override("de"):
@@ -189,7 +308,7 @@ class StatementPdfTest(StatementTestCase):
 class ReceiptPdfTest(StatementTestCase):
     def text(self, entry: LedgerEntry) -> str:
         found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
-        [page] = pages_of(receipt_as_pdf(found, at=NOW))
+        [page] = pages_of(write_pdf(statement_pdf._receipt(found, at=NOW).spec))
         return page
 
     def test_it_says_who_paid_what_to_whom(self) -> None:
