@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import re
 import signal
 import subprocess
 import sys
@@ -134,8 +135,19 @@ class WriterTest(StatementTestCase):
         pdf = write_pdf(self.document(*titles).spec)
         for family in ("JP", "Hebrew", "Arabic", "Thai", "Devanagari", "Emoji"):
             self.assertIn(family, " ".join(fonts_of(pdf)))
-        text = "\n".join(pages_of(pdf))
-        for words in ("三体", "容疑者", "สวัสดีชาวโลก", "हिन्दी"):
+        # The second glyph of a letter stands for no character of its own: pypdf prints its number.
+        text = re.sub(r"[\x00-\x08]", "", "\n".join(pages_of(pdf)))
+        for words in (
+            "三体",
+            "容疑者X",
+            "שלום",
+            "مرحبا",
+            "بالعالم",
+            "สวัสดีชาวโลก",
+            "हिन्दी",
+            "किताब",
+            "\U0001f642",
+        ):
             self.assertIn(words, text)
         self.assertLess(max(len(plain), len(pdf)), 100_000)
 
