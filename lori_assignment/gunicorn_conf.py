@@ -15,7 +15,7 @@ workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
 # Threads, so that who waits for the database holds up one of them and not a whole worker. Who is slow in
 # sending holds up none.
 worker_class = "lori_assignment.gunicorn_worker.Worker"
-threads = 4
+threads = 5
 # Settings that are missing or unsafe stop the start once, not each worker again and again.
 preload_app = True
 timeout = 30

@@ -14,7 +14,7 @@ from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import member_page
 from rentals import ledger, statement_csv
 from rentals.models import LedgerEntry, Rental
-from rentals.papers import receipt_as_pdf, statement_as_pdf
+from rentals.statement_pdf import receipt_as_pdf, statement_as_pdf
 from rentals.statements import Month, Statement, months_of
 from rentals.statements import statement as statement_of
 from rentals.views import MemberRequest

@@ -1,0 +1,357 @@
+"""Statements and receipts as PDF: text in many scripts, and limits on the programs that write them."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from decimal import Decimal
+from pathlib import Path
+from tempfile import gettempdir
+from typing import Any
+from unittest import TestCase, mock
+
+from django.conf import settings
+from django.utils import translation
+from hypothesis import given
+from hypothesis import strategies as st
+from pypdf import PdfReader
+
+from accounts import turns
+from accounts.attempts import Busy
+from lori_assignment import gunicorn_conf
+from lori_assignment.cast import RaceTestCase
+from rentals import ledger, services, statement_pdf
+from rentals.models import LedgerEntry, Policy, Rental
+from rentals.pdf_writer import fallback_fonts, main_font, printable, write_pdf
+from rentals.statement_pdf import PdfDocument, statement_as_pdf
+from rentals.tests.test_statements import NOW, StatementTestCase
+
+DAY = timedelta(days=1)
+
+
+def pages_of(pdf: bytes) -> list[str]:
+    return [
+        page.extract_text().replace("\N{NO-BREAK SPACE}", " ") for page in PdfReader(io.BytesIO(pdf)).pages
+    ]
+
+
+def fonts_of(pdf: bytes) -> set[str]:
+    """Names without the mark of a subset, which is six letters and a plus sign."""
+    fonts: set[str] = set()
+    for page in PdfReader(io.BytesIO(pdf)).pages:
+        for font in page["/Resources"]["/Font"].values():
+            fonts.add(font.get_object()["/BaseFont"].rpartition("+")[2])
+    return fonts
+
+
+class PrintableTest(TestCase):
+    letters = frozenset(main_font().letters)
+
+    def test_scripts_of_the_main_font_need_no_other(self) -> None:
+        for name in ("Kovács", "Novotná", "Петренко", "ἀρχή", "Nguyễn", "Łukasz", "İpek", "€ £ ₴"):
+            self.assertEqual(printable(name, self.letters), name)
+            self.assertEqual(list(fallback_fonts(name)), [])
+
+    def test_other_scripts_have_fallback_fonts(self) -> None:
+        for name, family in (
+            ("三体", "notosansjp"),
+            ("容疑者X", "notosansjp"),
+            ("한국어", "notosanskr"),
+            ("们", "notosanssc"),
+            ("שלום", "notosanshebrew"),
+            ("مرحبا بالعالم", "notosansarabic"),
+            ("สวัสดีชาวโลก", "notosansthai"),
+            ("हिन्दी किताब", "notosansdevanagari"),
+            ("\U0001f642", "notoemoji"),
+        ):
+            [font] = fallback_fonts(name)
+            self.assertEqual(font.family, family)
+            self.assertEqual(printable(name, self.letters | set(font.letters)), name)
+
+    def test_missing_characters_are_replaced_or_removed(self) -> None:
+        for name, printed in (
+            ("\U00012000", "\N{REPLACEMENT CHARACTER}"),
+            ("Kova\u0301cs", "Kovács"),
+            ("a\nb\tc", "a b c"),
+            ("a\u200bb\x07", "ab"),
+            ("\u202ea\u2066b\ue000c\ud800", "abc"),
+            ("1\u202f000", "1\u00a0000"),
+            ("\u2460", "1"),
+        ):
+            self.assertEqual(printable(name, self.letters), printed)
+
+    @given(st.text())
+    def test_nothing_else_is_printed(self, text: str) -> None:
+        self.assertLessEqual(set(map(ord, printable(text, self.letters))), self.letters)
+
+
+class WriterTest(StatementTestCase):
+    """The program that writes a PDF."""
+
+    def setUp(self) -> None:
+        super().setUp()
+        # Tests share the processors.
+        self.enterContext(mock.patch.object(statement_pdf, "TIMEOUT", 120))
+
+    def document(self, *titles: str) -> PdfDocument:
+        document = PdfDocument("A document", at=NOW)
+        document.add("facts", facts=[("Member", "Łukasz")])
+        document.add("sums", sums=[("Charged", "$1.00"), ("Balance", "$2.00")])
+        entries = [
+            {"date": "1/2", "what": title, "small": ["why"], "amount": "$1", "balance": "$2"}
+            for title in titles
+        ]
+        document.add("entries", headings=["Date", "What", "Amount", "Balance"], entries=entries)
+        document.add("keep_together", height=20)
+        document.add("space", h=4)
+        document.add("text", text="You owe nothing.", bold=True)
+        document.add("small_text", text="Until then.")
+        return document
+
+    def test_writes_its_spec(self) -> None:
+        document = self.document(*(f"Book {number}" for number in range(40)))
+        pdf = document.as_pdf()
+        pages = pages_of(pdf)
+        self.assertGreater(len(pages), 1)
+        for words in ("Łukasz", "Book 0", "Book 39", "You owe nothing.", "Until then."):
+            self.assertIn(words, "\n".join(pages))
+        for page in pages:
+            self.assertIn("Date What Amount Balance", page)
+        self.assertEqual(pages, pages_of(write_pdf(document.spec)))
+        reader = PdfReader(io.BytesIO(pdf))
+        self.assertEqual(reader.metadata and reader.metadata.title, "A document")
+        self.assertEqual(reader.trailer["/Root"]["/Lang"], "en")
+
+    def test_embeds_only_the_fonts_that_its_text_needs(self) -> None:
+        plain = write_pdf(self.document("Emma").spec)
+        self.assertEqual(fonts_of(plain), {"NotoSans"})
+        titles = ("三体", "容疑者X", "שלום", "مرحبا بالعالم", "สวัสดีชาวโลก", "हिन्दी किताब", "\U0001f642")
+        pdf = write_pdf(self.document(*titles).spec)
+        for family in ("JP", "Hebrew", "Arabic", "Thai", "Devanagari", "Emoji"):
+            self.assertIn(family, " ".join(fonts_of(pdf)))
+        # The second glyph of a letter stands for no character of its own: pypdf prints its number.
+        text = re.sub(r"[\x00-\x08]", "", "\n".join(pages_of(pdf)))
+        for words in (
+            "三体",
+            "容疑者X",
+            "שלום",
+            "مرحبا",
+            "بالعالم",
+            "สวัสดีชาวโลก",
+            "हिन्दी",
+            "किताब",
+            "\U0001f642",
+        ):
+            self.assertIn(words, text)
+        self.assertLess(max(len(plain), len(pdf)), 100_000)
+
+    def test_gets_no_secret_and_leaves_no_file(self) -> None:
+        program = "import os, sys; open(os.environ['TMPDIR'] + '/font', 'w'); print(dict(os.environ))"
+
+        def run(words: list[str], **options: Any) -> Any:
+            folders.append(options["env"]["TMPDIR"])
+            return subprocess_run([words[0], "-c", program], **options)
+
+        folders: list[str] = []
+        subprocess_run = subprocess.run
+        with mock.patch.dict("os.environ", SECRET_KEY="a secret"), mock.patch("subprocess.run", run):
+            self.assertNotIn("secret", self.document("Emma").as_pdf().decode())
+        self.assertTrue(folders[0].startswith(gettempdir()))
+        self.assertFalse(Path(folders[0]).exists())
+
+    def test_ends_after_its_time_without_its_parent(self) -> None:
+        program = [sys.executable, "-m", "rentals.pdf_writer", "1"]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
+            self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
+
+    def test_an_error_leaves_no_half_document(self) -> None:
+        document = self.document("Emma")
+        document.add("no such step")
+        with self.assertRaises(subprocess.CalledProcessError) as raised:
+            document.as_pdf()
+        self.assertIn("KeyError: 'no such step'", raised.exception.__notes__[0])
+
+    def test_one_that_takes_too_long_is_busy(self) -> None:
+        self.client.force_login(self.alice)
+        with (
+            mock.patch.object(statement_pdf, "TIMEOUT", 0.01),
+            self.assertLogs("rentals.statement_pdf", "WARNING"),
+        ):
+            response = self.client.get("/balance/statements/2026-11.pdf")
+        self.assertEqual(response.status_code, 429)
+
+
+class ProgramLimitTest(StatementTestCase):
+    path = "/balance/statements/2026-11.pdf"
+
+    def setUp(self) -> None:
+        super().setUp()
+        self.client.force_login(self.alice)
+        self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
+
+    def test_one_at_a_time_for_one_member(self) -> None:
+        with statement_pdf._program_for(self.alice):
+            response = self.client.get(self.path)
+        self.assertEqual(
+            (response.status_code, response["Retry-After"]), (429, str(statement_pdf.RETRY_AFTER))
+        )
+        self.assertContains(response, "Others are being served", status_code=429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_another_member_is_served_meanwhile(self) -> None:
+        with statement_pdf._program_for(self.bob):
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_no_more_than_the_worker_has_programs(self) -> None:
+        statement = self.of(2026, 11)
+        with statement_pdf._program_for(self.bob), statement_pdf._program_for(self.carol):
+            with self.assertNumQueries(0), self.assertRaises(Busy):
+                statement_as_pdf(statement, at=NOW)
+            self.assertEqual(self.client.get(self.path).status_code, 429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
+        killed = statement_pdf._program_for(self.alice)
+        with mock.patch.object(statement_pdf, "TIMEOUT", 0):
+            killed.__enter__()
+        self.addCleanup(killed.__exit__, None, None, None)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_after_an_error_the_next_is_written(self) -> None:
+        with (
+            mock.patch.object(PdfDocument, "as_pdf", side_effect=RuntimeError),
+            self.assertRaises(RuntimeError),
+        ):
+            statement_as_pdf(self.of(2026, 11), at=NOW)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_a_thread_is_left_besides_sign_ins_and_programs(self) -> None:
+        taken = turns.AT_ONCE + turns.WAITING + statement_pdf.MAX_PROGRAMS
+        self.assertGreater(gunicorn_conf.threads, taken)
+
+
+class ProgramRaceTest(RaceTestCase):
+    """Two requests of one member at the same moment, each in a worker of its own."""
+
+    def outcomes(self) -> list[Any]:
+        both_are_in = threading.Barrier(2)
+
+        def write() -> str:
+            with statement_pdf._program_for(self.alice):
+                # The second has been refused by then, unless it was let in.
+                with contextlib.suppress(threading.BrokenBarrierError):
+                    both_are_in.wait(timeout=2)
+                return "written"
+
+        return self.all_at_once(write, write)
+
+    def test_one_of_two_is_let_in(self) -> None:
+        outcomes = self.outcomes()
+        self.assertEqual(outcomes.count("written"), 1, outcomes)
+        self.assertEqual([type(outcome) for outcome in outcomes if outcome != "written"], [Busy])
+
+    def test_both_would_be_let_in_without_the_record(self) -> None:
+        with mock.patch.object(statement_pdf, "cache"):
+            self.assertEqual(self.outcomes(), ["written", "written"])
+
+
+class StatementPdfTest(StatementTestCase):
+    def text(self) -> str:
+        return "\n".join(self.pages())
+
+    def pages(self) -> list[str]:
+        document = statement_pdf._statement(self.of(2026, 11), at=NOW)
+        return pages_of(write_pdf(document.spec))
+
+    def test_it_says_whose_it_is_and_how_the_balance_came_about(self) -> None:
+        self.alice.change_profile(name="Аліса Kovács", address="Moss Lane 1\nNewtown")
+        self.charge(NOW - 40 * DAY)
+        self.charge(NOW - DAY)
+        self.pay("2.00", NOW)
+        text = self.text()
+        flowing = " ".join(text.split())
+        for words in (
+            *("Lori Books", "Statement of November 2026", "Аліса Kovács", "Moss Lane 1, Newtown"),
+            *("alice@example.org", "Rent: Emma", "price list Tiered, novel", "1 day at $1.50: $1.50"),
+            *("Payment, cash", "-$2.00", "You owe $7.00.", "Page 1 of 1"),
+        ):
+            self.assertIn(words, flowing)
+        sums = [line for line in text.splitlines() if line.startswith(("Balance", "Charged", "Paid and"))]
+        self.assertEqual([line.split()[-1] for line in sums[:4]], ["$4.50", "$4.50", "-$2.00", "$7.00"], sums)
+
+    def test_a_quiet_month_says_so(self) -> None:
+        self.assertIn("Nothing was charged or paid in this month.", self.text())
+        self.assertIn("Nothing is owed.", self.text())
+
+    def test_a_long_month_has_more_pages_and_loses_nothing(self) -> None:
+        self.emma.name = "Emma, " + "or how to see what is before one's eyes, " * 6
+        self.emma.save()
+        Policy.objects.update(debt_limit=1000)
+        for _ in range(30):
+            self.charge(NOW)
+        pages = self.pages()
+        self.assertGreater(len(pages), 3)
+        self.assertEqual(sum(page.count("Rent: Emma") for page in pages), 30)
+        for number, page in enumerate(pages, start=1):
+            self.assertIn(f"Page {number} of {len(pages)}", page)
+
+    def test_a_hostile_name_and_note_are_only_text(self) -> None:
+        self.alice.change_profile(name="(村上) \\n **x** %PDF {nb}\U0001f642")
+        self.charge(NOW)
+        self.pay("1.00", NOW, "\u202eevil) Tj ET {nb}" * 20)
+        text = " ".join(self.text().split())
+        self.assertIn("(村上) \\n **x** %PDF {nb}", text)
+        self.assertIn("evil) Tj ET {nb}evil) Tj ET {nb}", text)
+        self.assertIn("Page 1 of 1", text)
+        self.assertNotIn("\u202e", text)
+
+    def test_it_is_written_in_the_language_of_the_reader(self) -> None:
+        with translation.override("de"):
+            self.charge(NOW)
+            self.assertIn("4,50 $", self.text())
+
+
+class ReceiptPdfTest(StatementTestCase):
+    def text(self, entry: LedgerEntry) -> str:
+        found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
+        [page] = pages_of(write_pdf(statement_pdf._receipt(found, at=NOW).spec))
+        return page
+
+    def test_it_says_who_paid_what_to_whom(self) -> None:
+        self.charge(NOW)
+        payment = self.pay("2.00", datetime(2026, 11, 24, 12, 30, tzinfo=UTC), "Thanks")
+        text = self.text(payment)
+        for words in (
+            *(f"Receipt no. {payment.pk}", "Alice Moss", "cash", "11/24/2026 12:30 p.m.", "carol", "Thanks"),
+            *("No. 2 of the account", "Received with thanks", "$2.00"),
+        ):
+            self.assertIn(words, text)
+
+    def test_one_of_a_corrected_payment_says_that_it_counts_for_nothing(self) -> None:
+        self.charge(NOW)
+        payment = self.pay("2.00", NOW)
+        ledger.reverse(entry=payment, actor=self.carol, at=NOW)
+        self.assertIn("by no. 3 and counts for nothing.", self.text(payment))
+
+    def test_a_refund_has_one_too(self) -> None:
+        self.charge(NOW)
+        self.pay("4.50", NOW)
+        rental = Rental.objects.get(user=self.alice)
+        services.void_rental(rental=rental, at=NOW, actor=self.carol)
+        refund = ledger.refund(
+            member=self.alice,
+            amount=Decimal("4.50"),
+            method=LedgerEntry.Method.CASH,
+            reason="Void.",
+            actor=self.carol,
+            at=NOW,
+        )
+        text = self.text(refund)
+        for words in ("Paid out by", "Handed out by", "$4.50", "Void."):
+            self.assertIn(words, text)
