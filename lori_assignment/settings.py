@@ -174,8 +174,6 @@ INSTALLED_APPS = [
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_guid.middleware.guid_middleware",
-    "django.middleware.clickjacking.XFrameOptionsMiddleware",
-    "csp.middleware.CSPMiddleware",
     # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
     "lori_assignment.safety.SafetyHeadersMiddleware",
     # Answers health checks before the Host is checked: they name the pod's address.
@@ -184,6 +182,8 @@ MIDDLEWARE = [
     "lori_assignment.metrics.MetricsMiddleware",
     # Saves anonymous readers of the catalogue everything below.
     "lori_assignment.caching.response_cache.ResponseCacheMiddleware",
+    "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Compresses as Django does, except responses with a strong ETag, which If-Match has to match.
     "lori_assignment.compression.CompressionMiddleware",
