@@ -17,7 +17,6 @@ from django.db.models.functions import Coalesce, Greatest
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from books.models import Book, Copy
-from lori_assignment.prepared import Among, Keys, Prepared
 from rentals.models import Hold, Rental
 
 # Where so many books are unavailable, counting goes by all books.
@@ -39,19 +38,13 @@ def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     )
 
 
-def _counts_of_some() -> Any:
-    some: Any = with_availability(Book.objects.filter(Among("pk", Keys("books"))))
-    return some.order_by().values_list("pk", "copies_in_service", "available")
-
-
-_counts: Prepared[tuple[int, int, int]] = Prepared(_counts_of_some)
-
-
 def count_copies(books: Collection[Any]) -> None:
-    """Put the two counts on each of `books`; in one query, whatever their number."""
+    """Put the two counts on each of `books`, in one query for all of them."""
     if not books:
         return
-    counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
+    these: Any = with_availability(Book.objects.filter(pk__in=[book.pk for book in books]))
+    rows = these.order_by().values_list("pk", "copies_in_service", "available")
+    counted = {pk: counts for pk, *counts in rows}
     for book in books:
         # One that is deleted at this moment has none.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))

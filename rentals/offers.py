@@ -11,14 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
 
-from django.db.models import BigIntegerField, DateTimeField, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Q
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal
 from lori_assignment.money import shown
-from lori_assignment.prepared import Prepared, Slot
 from rentals import errors, ledger
 from rentals.availability import free_copies
 from rentals.ledger import Balance
@@ -112,21 +111,11 @@ def copy_to_rent(*, member: User, book: Book, at: datetime, wanted: Copy | None 
 
     The records may say that all were: a return is written down when the desk gets to it.
     """
-    asked = {"member": member.pk, "book": book.pk, "at": at}
-    return _wanted.first(**asked, wanted=wanted.pk) if wanted else _preferred.first(**asked)
-
-
-def _copies_of_a_book() -> QuerySet[Copy]:
-    """Those that the member may have, as `copy_to_rent` prefers them."""
-    book = Slot("book", BigIntegerField())
-    mine = Hold.objects.ready().filter(user=Slot("member", BigIntegerField()), copy=OuterRef("pk"))
+    mine = Hold.objects.ready().filter(user=member, copy=OuterRef("pk"))
     free = free_copies().filter(book=book).values("pk")
-    out_then = Rental.objects.standing().filter(
-        copy=OuterRef("pk"), returned_at__gt=Slot("at", DateTimeField())
-    )
+    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
     copies = Copy.objects.filter(book=book).annotate(put_aside=Exists(mine), out_then=Exists(out_then))
-    return copies.filter(Q(put_aside=True) | Q(pk__in=free)).order_by("-put_aside", "out_then", "pk")
-
-
-_preferred: Prepared[Copy] = Prepared(lambda: _copies_of_a_book()[:1])
-_wanted: Prepared[Copy] = Prepared(lambda: _copies_of_a_book().filter(pk=Slot("wanted", BigIntegerField())))
+    copies = copies.filter(Q(put_aside=True) | Q(pk__in=free))
+    if wanted:
+        copies = copies.filter(pk=wanted.pk)
+    return copies.order_by("-put_aside", "out_then", "pk").first()

@@ -7,10 +7,9 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, PositiveSmallIntegerField, QuerySet, Subquery
+from django.db.models import QuerySet, Subquery
 
 from books.models import Book
-from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import hold_rate
@@ -18,29 +17,19 @@ from rentals.models import Policy, PriceList, Rate
 from rentals.pricing import Price, price_of_days
 
 
-def _all_rates_in_force() -> QuerySet[Rate]:
-    in_force = Subquery(PriceList.objects.in_force(Slot("at", DateTimeField())).values("pk"))
+def _rates_in_force(at: datetime) -> QuerySet[Rate]:
+    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
     return Rate.objects.filter(price_list=in_force).order_by()
-
-
-_rates_of_all_kinds: Prepared[Rate] = Prepared(_all_rates_in_force)
-_rates: Prepared[Rate] = Prepared(
-    lambda: (
-        _all_rates_in_force()
-        .filter(kind=Slot("kind", PositiveSmallIntegerField()))
-        .select_related("price_list")
-    )
-)
 
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """The rate of the book's kind in the price list in force at `at`; None before the first list."""
-    return _rates.first(kind=book.kind, at=at)
+    return next(iter(_rates_in_force(at).filter(kind=book.kind).select_related("price_list")), None)
 
 
 def rates_in_force(*, at: datetime) -> dict[int, Rate]:
     """The rate of each kind in the price list in force at `at`; none before the first list."""
-    return {rate.kind: rate for rate in _rates_of_all_kinds(at=at)}
+    return {rate.kind: rate for rate in _rates_in_force(at)}
 
 
 def price_examples(book: Book, *, days: Sequence[int], at: datetime) -> list[Price]:

@@ -15,7 +15,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BigIntegerField, Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import ngettext
 
@@ -24,21 +24,11 @@ from accounts.models import User
 from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.availability import free_copies
 from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
-
-_live_holds: Prepared[Hold] = Prepared(
-    lambda: (
-        Hold.objects.live()
-        .filter(book=Slot("book", BigIntegerField()))
-        .select_related("user", "copy")
-        .order_by("pk")
-    )
-)
 
 
 @unit_of_work
@@ -119,7 +109,7 @@ def hand_out(book: Book, *, at: datetime) -> list[Hold]:
     place. The holds of closed accounts are cancelled.
     """
     line = []
-    for hold in _live_holds(book=book.pk):
+    for hold in Hold.objects.live().filter(book=book).select_related("user", "copy").order_by("pk"):
         if hold.user.is_active:
             line.append(hold)
         else:

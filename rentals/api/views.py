@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from django.db.models import BigIntegerField, QuerySet
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_yasg.utils import no_body, swagger_auto_schema
 from rest_framework import status
@@ -17,7 +17,6 @@ from rest_framework.serializers import Serializer
 from accounts.models import User
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
-from lori_assignment.prepared import Slot
 from rentals import ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter
@@ -25,10 +24,6 @@ from rentals.api.serializers import v1, v2, v3
 from rentals.models import LedgerEntry, Rental
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
-
-# The lists of rentals.
-ALL = Rental.objects.standing().with_prices().order_by("-ref")
-ONES_OWN = ALL.filter(user=Slot("member", BigIntegerField()))
 
 
 class RentalViewSet(ResourceViewSet[Rental]):
@@ -56,16 +51,14 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return None if self.action == "destroy" else SHAPES[self.api_version].RentalOut
 
     def get_queryset(self) -> QuerySet[Rental]:
-        rentals = Rental.objects.standing().with_terms().order_by("-ref")
+        rentals = Rental.objects.standing().order_by("-ref")
+        rentals = rentals.with_prices() if self.action == "list" else rentals.with_terms()
         # The document is made for nobody in particular.
         return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """See my rentals; staff: all"""
-        rentals = ALL if self.caller.is_staff else ONES_OWN
-        narrowed = self.filter_queryset(rentals)
-        kept_as = "" if narrowed is not rentals else "all rentals" if rentals is ALL else "one's rentals"
-        page = self.page(narrowed, kept_as=kept_as, member=self.caller.pk)
+        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
@@ -183,7 +176,8 @@ class MemberViewSet(ResourceViewSet[Any]):
 
     def rentals(self, request: Request, **kwargs: Any) -> Response:
         """See a member's rentals"""
-        page = self.page(ONES_OWN, kept_as="one's rentals", member=self.get_member().pk)
+        rentals = Rental.objects.standing().filter(user=self.get_member()).with_prices()
+        page = self.paginate_queryset(rentals.order_by("-ref"))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def balance(self, request: Request, **kwargs: Any) -> Response:
