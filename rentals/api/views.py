@@ -21,9 +21,13 @@ from rentals import ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter
 from rentals.api.serializers import v1, v2, v3
-from rentals.models import LedgerEntry, Rental
+from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+
+
+def listed_rentals() -> RentalQuerySet:
+    return Rental.objects.standing().with_prices().order_by("-ref")
 
 
 class RentalViewSet(ResourceViewSet[Rental]):
@@ -51,14 +55,13 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return None if self.action == "destroy" else SHAPES[self.api_version].RentalOut
 
     def get_queryset(self) -> QuerySet[Rental]:
-        rentals = Rental.objects.standing().order_by("-ref")
-        rentals = rentals.with_prices() if self.action == "list" else rentals.with_terms()
+        rentals = Rental.objects.standing().with_terms().order_by("-ref")
         # The document is made for nobody in particular.
         return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """See my rentals; staff: all"""
-        page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
+        page = self.paginate_queryset(self.filter_queryset(listed_rentals().for_user(self.caller)))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
@@ -176,8 +179,7 @@ class MemberViewSet(ResourceViewSet[Any]):
 
     def rentals(self, request: Request, **kwargs: Any) -> Response:
         """See a member's rentals"""
-        rentals = Rental.objects.standing().filter(user=self.get_member()).with_prices()
-        page = self.paginate_queryset(rentals.order_by("-ref"))
+        page = self.paginate_queryset(listed_rentals().filter(user=self.get_member()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def balance(self, request: Request, **kwargs: Any) -> Response:
