@@ -2,8 +2,8 @@
 
 A copy is free when it is in service, not out with a member, and not put aside for one. What is free
 belongs first to those who wait: only what is left after them is available to everybody. A copy that
-comes free is put aside at once (`rentals.queue`), so the two differ only where one came back into
-service by a door that knows nothing of queues, and until the next hand-out.
+comes free is put aside in the same transaction (`rentals.queue`, `rentals.stock`), so the two differ
+only after a repair by hand, until the next allocation.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
     # Subqueries and not a join: they are made for the rows of one page only.
     return books.annotate(
-        copies_in_service=_count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
+        copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
     )
 
 
@@ -52,10 +52,11 @@ def count_copies(books: Collection[Any]) -> None:
 
 def _left() -> CombinedExpression:
     """How many free copies a book has beyond those that wait for it; below zero where more wait."""
-    return _count_by_book(free_copies()) - _count_by_book(Hold.objects.waiting())
+    return count_by_book(free_copies()) - count_by_book(Hold.objects.waiting())
 
 
-def _count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
+def count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
+    """How many of `rows`, which have a `book`, belong to the book that the outer query calls `of`."""
     counted = rows.filter(book=OuterRef(of)).order_by().values("book").annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number")), 0)
 
@@ -80,7 +81,7 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     # them by counting the copies of a million books would take many seconds then.
     looks: list[QuerySet[Any, Any]] = [
         Rental.objects.open()
-        .filter(LessThanOrEqual(_count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
+        .filter(LessThanOrEqual(count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
         .values_list("copy__book", flat=True),
         Book.objects.filter(none_left, pk__in=waited_for).values_list("pk", flat=True),
         Book.objects.filter(~Exists(some_copy)).values_list("pk", flat=True),

@@ -42,7 +42,7 @@ def price_examples(book: Book, *, days: Sequence[int], at: datetime) -> list[Pri
     return [price_of_days(rate, number, late_days=max(0, number - rate.period)) for number in days]
 
 
-def held_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
+def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
     while rate := rate_in_force(book, at=at):
         # What we have waited for may have changed which list is in force.

@@ -93,20 +93,12 @@ def leave_all_queues(*, member: User, at: datetime) -> None:
             cancel_hold(hold=hold, at=at)
 
 
-@unit_of_work
-def serve_queue(*, book: Book, at: datetime) -> list[Hold]:
-    """Put what is free of `book` aside for the first who wait; the line as it is then.
-
-    For whoever has brought copies into service, or taken some out. Nothing changes where nobody waits.
-    """
-    return hand_out(lock_book(book), at=at)
-
-
 def hand_out(book: Book, *, at: datetime) -> list[Hold]:
-    """`serve_queue` for a caller who holds the book's lock. The live holds, first come first.
+    """Put the free copies of `book` aside for the first members who wait; returns the live holds in order.
 
-    A hold whose copy was taken out of service gets another one at once, or waits again in its old
-    place. The holds of closed accounts are cancelled.
+    The caller holds the book's lock. Nothing is written where nobody waits. A hold whose copy was taken out
+    of service gets another one at once, or waits again in its old place. The holds of closed accounts are
+    cancelled.
     """
     line = []
     for hold in Hold.objects.live().filter(book=book).select_related("user", "copy").order_by("pk"):

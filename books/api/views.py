@@ -26,7 +26,7 @@ from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import count_copies, free_copies
 from rentals.price_lists import quote
-from rentals.queue import serve_queue
+from rentals.stock import add_copy, change_copy
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
@@ -157,8 +157,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         """Add a copy of a book"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        copy = stock.add_copy(**given.validated_data)
-        serve_queue(book=copy.book, at=self.now)
+        copy = add_copy(at=self.now, **given.validated_data)
         return self._answer(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
@@ -166,9 +165,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         copy = self.get_object()
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        stock.change_copy(copy=copy, **given.validated_data)
-        # It may have come back from repair, or gone there while it was put aside.
-        serve_queue(book=copy.book, at=self.now)
+        change_copy(copy=copy, at=self.now, **given.validated_data)
         return self._answer(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
