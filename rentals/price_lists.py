@@ -13,8 +13,7 @@ from books.models import Book
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import hold_rate
-from rentals.models import Policy, PriceList, Rate
-from rentals.pricing import Price, price_of_days
+from rentals.models import PriceList, Rate
 
 
 def _rates_in_force(at: datetime) -> QuerySet[Rate]:
@@ -22,9 +21,14 @@ def _rates_in_force(at: datetime) -> QuerySet[Rate]:
     return Rate.objects.filter(price_list=in_force).order_by()
 
 
+def rate_of(book: Book, *, at: datetime) -> QuerySet[Rate]:
+    """The rate of the book's kind in the price list in force at `at`, alone; empty before the first list."""
+    return _rates_in_force(at).filter(kind=book.kind).select_related("price_list")
+
+
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """The rate of the book's kind in the price list in force at `at`; None before the first list."""
-    return next(iter(_rates_in_force(at).filter(kind=book.kind).select_related("price_list")), None)
+    return next(iter(rate_of(book, at=at)), None)
 
 
 def rates_in_force(*, at: datetime) -> dict[int, Rate]:
@@ -32,35 +36,13 @@ def rates_in_force(*, at: datetime) -> dict[int, Rate]:
     return {rate.kind: rate for rate in _rates_in_force(at)}
 
 
-def price_examples(book: Book, *, days: Sequence[int], at: datetime) -> list[Price]:
-    """As `quote`, for each of several numbers of days; none before the first price list. One query."""
-    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
-    period = Subquery(Policy.objects.values("rental_days")[:1])
-    rate = Rate.objects.filter(kind=book.kind, price_list=in_force).annotate(period=period).first()
-    if rate is None:
-        return []
-    return [price_of_days(rate, number, late_days=max(0, number - rate.period)) for number in days]
-
-
 def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
     while rate := rate_in_force(book, at=at):
-        # What we have waited for may have changed which list is in force.
+        # The transaction that we waited for may have put another list in force.
         if hold_rate(rate) and rate_in_force(book, at=at) == rate:
             return rate
     return None
-
-
-def quote(book: Book, *, days: int, at: datetime) -> tuple[Rate, Price]:
-    """What `days` days cost for whoever rents the book at `at` and does not renew.
-
-    The limit that a copy's replacement price sets is left out: it differs from copy to copy.
-    Raises NoPriceInForce.
-    """
-    rate = rate_in_force(book, at=at)
-    if rate is None:
-        raise errors.NoPriceInForce
-    return rate, price_of_days(rate, days, late_days=max(0, days - Policy.current().rental_days))
 
 
 @unit_of_work

@@ -25,7 +25,8 @@ from books.models import Book, Copy
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import count_copies, free_copies
-from rentals.price_lists import quote
+from rentals.errors import NoPriceInForce
+from rentals.offers import quote_for
 from rentals.stock import add_copy, change_copy
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
@@ -105,11 +106,14 @@ class BookViewSet(ResourceViewSet[Book]):
         asked.is_valid(raise_exception=True)
         days = asked.validated_data["days"]
         book = self.get_object()
-        rate, price = quote(book, days=days, at=self.now)
+        quote = quote_for(self.caller if self.caller.is_authenticated else None, book=book, at=self.now)
+        if quote is None:
+            raise NoPriceInForce
+        price = quote.price(days)
         return Response(
             {
                 "book": book.pk,
-                "price_list": rate.price_list.name,
+                "price_list": quote.rate.price_list.name,
                 "currency": settings.CURRENCY,
                 **price.as_json(),
                 "total": str(price.total),
