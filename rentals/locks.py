@@ -1,4 +1,7 @@
-"""The locks of circulation: member first, then those of `books.locks`, then the rate."""
+"""The locks of circulation. A caller who needs several takes them in one order: member, book, copy, rate.
+
+Those of book and copy are in `books.locks`.
+"""
 
 from __future__ import annotations
 
