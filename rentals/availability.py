@@ -9,6 +9,7 @@ only after a repair by hand, until the next allocation.
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
@@ -25,6 +26,12 @@ MANY = 200
 
 def free_copies() -> QuerySet[Copy]:
     """The copies on the shelf: in service, not out, put aside for nobody."""
+    return _free_copies().all()
+
+
+# Two querysets are built once: for Django that is more work than to compile and send them.
+@cache
+def _free_copies() -> QuerySet[Copy]:
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
     put_aside = Hold.objects.ready().filter(copy=OuterRef("pk"))
     return Copy.objects.in_service().filter(~Exists(out), ~Exists(put_aside))
@@ -42,12 +49,17 @@ def count_copies(books: Collection[Any]) -> None:
     """Put the two counts on each of `books`, in one query for all of them."""
     if not books:
         return
-    these: Any = with_availability(Book.objects.filter(pk__in=[book.pk for book in books]))
-    rows = these.order_by().values_list("pk", "copies_in_service", "available")
+    rows = _counts().filter(pk__in=[book.pk for book in books])
     counted = {pk: counts for pk, *counts in rows}
     for book in books:
         # One that is deleted at this moment has none.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))
+
+
+@cache
+def _counts() -> Any:
+    books: Any = with_availability(Book.objects.all())
+    return books.order_by().values_list("pk", "copies_in_service", "available")
 
 
 def _left() -> CombinedExpression:

@@ -10,9 +10,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
-from django.db.models import QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -40,9 +41,23 @@ class Balance:
         return self.posted + self.running
 
 
-def _last_balance(member: User) -> QuerySet[LedgerEntry, Decimal]:
+def _last_balance(member: User | OuterRef) -> QuerySet[LedgerEntry, Decimal]:
     entries = LedgerEntry.objects.filter(user=member).order_by("-number")
     return entries.values_list("balance", flat=True)[:1]
+
+
+# Built once: for Django that is more work than to compile and send it.
+@cache
+def _open_rentals() -> Any:
+    return (
+        # As `with_terms`, without the rent entry, which an open rental does not have.
+        Rental.objects.open()
+        .select_related("copy__book", "rate__price_list")
+        .defer("copy__book__description")
+        # Saves a query where a rental is open.
+        .annotate(posted=Subquery(_last_balance(OuterRef("user"))))
+        .order_by("due_at", "ref")
+    )
 
 
 def posted_balance(member: User) -> Decimal:
@@ -52,17 +67,7 @@ def posted_balance(member: User) -> Decimal:
 
 def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
-    rentals: Any = (
-        # As `with_terms`, without the rent entry, which an open rental does not have.
-        Rental.objects.open()
-        .filter(user=member)
-        .select_related("copy__book", "rate__price_list")
-        .defer("copy__book__description")
-        # Saves a query where a rental is open.
-        .annotate(posted=Subquery(_last_balance(member)))
-        .order_by("due_at", "ref")
-    )
-    out = tuple(rentals)
+    out = tuple(_open_rentals().filter(user=member))
     return Balance(
         posted=(out[0].posted or ZERO).quantize(CENT) if out else posted_balance(member),
         running=sum((rental.running_price(at).total for rental in out), ZERO),
