@@ -16,8 +16,8 @@ from lori_assignment.errors import Refusal, refuse
 from lori_assignment.work import unit_of_work
 from rentals import errors, ledger, queue
 from rentals.locks import lock_member
-from rentals.models import Hold, Policy, Rental
-from rentals.offers import Offer, copy_to_rent
+from rentals.models import Policy, Rental
+from rentals.offers import Offer, choose_copy
 from rentals.outlook import with_others_waiting
 from rentals.price_lists import hold_rate_in_force
 
@@ -36,7 +36,8 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     member = lock_member(member)
     book = lock_book(book)
     holds = queue.hand_out(book, at=now)
-    chosen = copy_to_rent(member=member, book=book, at=at, wanted=copy)
+    mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
+    chosen = choose_copy(book, put_aside=mine.copy if mine else None, at=at, wanted=copy)
     # It is still free: a copy changes under its book's lock only.
     chosen = lock_copy(chosen) if chosen else None
     rate = hold_rate_in_force(book, at=at)
@@ -62,9 +63,8 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         rented_at=at,
         due_at=offer.due_at,
     )
-    for hold in holds:
-        if hold.user_id == member.pk and hold.status == Hold.Status.READY:
-            queue.pick_up(hold, rental=rental, at=now)
+    if mine is not None:
+        queue.pick_up(mine, rental=rental, at=now)
     return rental
 
 

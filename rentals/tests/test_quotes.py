@@ -145,8 +145,8 @@ class CapTest(CastTestCase):
         Copy.objects.update(status=Copy.Status.WITHDRAWN)
         self.assertIsNone(self.cap())
 
-    def test_a_quote_takes_two_queries_and_a_third_where_the_caps_differ(self) -> None:
-        with self.assertNumQueries(3):
+    def test_a_quote_takes_two_queries_and_two_more_where_the_caps_differ(self) -> None:
+        with self.assertNumQueries(4):
             self.cap(self.alice)
         Copy.objects.update(replacement_price=Decimal("9.90"))
         with self.assertNumQueries(2):
