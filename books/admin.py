@@ -24,7 +24,7 @@ from books.models import ISBN_TAKEN, Book, Copy
 from books.search import MOST_MEANT, find, meant_by
 from lori_assignment.admin_pages import ShopAdmin
 from rentals.availability import with_availability
-from rentals.queue import serve_queue
+from rentals.stock import add_copy, change_copy
 
 
 class BookForm(forms.ModelForm):
@@ -169,12 +169,12 @@ class CopyAdmin(ShopAdmin):
 
     def save_model(self, request: HttpRequest, obj: Copy, form: Any, change: bool) -> None:
         given = {field: form.cleaned_data[field] for field in form.changed_data}
+        now = timezone.now()
         if change:
-            stock.change_copy(copy=obj, **given)
+            change_copy(copy=obj, at=now, **given)
         else:
-            added = stock.add_copy(**given)
+            added = add_copy(at=now, **given)
             obj.pk, obj.barcode = added.pk, added.barcode
-        serve_queue(book=obj.book, at=timezone.now())
 
     def delete_model(self, request: HttpRequest, obj: Copy) -> None:
         stock.delete_copy(copy=obj)

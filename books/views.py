@@ -26,8 +26,9 @@ from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
 from rentals.availability import available_books, count_copies, with_availability
 from rentals.models import Hold, Rate, Rental
+from rentals.offers import quote_for
 from rentals.outlook import book_outlook, outlooks
-from rentals.price_lists import price_examples, rates_in_force
+from rentals.price_lists import rates_in_force
 from rentals.pricing import Price, price_of_days
 
 PAGE = 24
@@ -155,13 +156,14 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
     rental = Rental.objects.get(pk=this.my_rental) if getattr(this, "my_rental", None) else None
     hold = Hold.objects.get(pk=this.my_hold) if getattr(this, "my_hold", None) else None
     state = _state(this, rental, hold)
+    quote = quote_for(request.user if request.user.is_authenticated else None, book=this, at=now)
     facts: dict[str, Any] = {
         "book": this,
         "state": state,
         "rental": rental,
         "hold": hold,
         "now": now,
-        "examples": price_examples(this, days=EXAMPLES, at=now),
+        "examples": [quote.price(days) for days in EXAMPLES] if quote else [],
         "published": this.published and year_name(this.published),
         "back": _catalogue_before(request),
         "language": this.language and name_of(this.language, in_language=get_language() or "en"),

@@ -2,13 +2,14 @@
 
 A copy is free when it is in service, not out with a member, and not put aside for one. What is free
 belongs first to those who wait: only what is left after them is available to everybody. A copy that
-comes free is put aside at once (`rentals.queue`), so the two differ only where one came back into
-service by a door that knows nothing of queues, and until the next hand-out.
+comes free is put aside in the same transaction (`rentals.queue`, `rentals.stock`), so the two differ
+only after a repair by hand, until the next allocation.
 """
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from functools import cache
 from typing import Any
 
 from django.db.models import Count, Exists, OuterRef, Q, QuerySet, Subquery
@@ -17,7 +18,6 @@ from django.db.models.functions import Coalesce, Greatest
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from books.models import Book, Copy
-from lori_assignment.prepared import Among, Keys, Prepared
 from rentals.models import Hold, Rental
 
 # Where so many books are unavailable, counting goes by all books.
@@ -26,6 +26,12 @@ MANY = 200
 
 def free_copies() -> QuerySet[Copy]:
     """The copies on the shelf: in service, not out, put aside for nobody."""
+    return _free_copies().all()
+
+
+# Two querysets are built once: for Django that is more work than to compile and send them.
+@cache
+def _free_copies() -> QuerySet[Copy]:
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
     put_aside = Hold.objects.ready().filter(copy=OuterRef("pk"))
     return Copy.objects.in_service().filter(~Exists(out), ~Exists(put_aside))
@@ -35,34 +41,34 @@ def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
     # Subqueries and not a join: they are made for the rows of one page only.
     return books.annotate(
-        copies_in_service=_count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
+        copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
     )
 
 
-def _counts_of_some() -> Any:
-    some: Any = with_availability(Book.objects.filter(Among("pk", Keys("books"))))
-    return some.order_by().values_list("pk", "copies_in_service", "available")
-
-
-_counts: Prepared[tuple[int, int, int]] = Prepared(_counts_of_some)
-
-
 def count_copies(books: Collection[Any]) -> None:
-    """Put the two counts on each of `books`; in one query, whatever their number."""
+    """Put the two counts on each of `books`, in one query for all of them."""
     if not books:
         return
-    counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
+    rows = _counts().filter(pk__in=[book.pk for book in books])
+    counted = {pk: counts for pk, *counts in rows}
     for book in books:
         # One that is deleted at this moment has none.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))
 
 
+@cache
+def _counts() -> Any:
+    books: Any = with_availability(Book.objects.all())
+    return books.order_by().values_list("pk", "copies_in_service", "available")
+
+
 def _left() -> CombinedExpression:
     """How many free copies a book has beyond those that wait for it; below zero where more wait."""
-    return _count_by_book(free_copies()) - _count_by_book(Hold.objects.waiting())
+    return count_by_book(free_copies()) - count_by_book(Hold.objects.waiting())
 
 
-def _count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
+def count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
+    """How many of `rows`, which have a `book`, belong to the book that the outer query calls `of`."""
     counted = rows.filter(book=OuterRef(of)).order_by().values("book").annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number")), 0)
 
@@ -87,7 +93,7 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     # them by counting the copies of a million books would take many seconds then.
     looks: list[QuerySet[Any, Any]] = [
         Rental.objects.open()
-        .filter(LessThanOrEqual(_count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
+        .filter(LessThanOrEqual(count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
         .values_list("copy__book", flat=True),
         Book.objects.filter(none_left, pk__in=waited_for).values_list("pk", flat=True),
         Book.objects.filter(~Exists(some_copy)).values_list("pk", flat=True),

@@ -10,15 +10,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
+from functools import cache
 from typing import Any
 
-from django.db.models import BigIntegerField, QuerySet, Subquery
+from django.db.models import OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import shown
-from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import lock_member
@@ -41,37 +41,33 @@ class Balance:
         return self.posted + self.running
 
 
-_member = Slot("member", BigIntegerField())
-
-
-def _last_balance() -> QuerySet[LedgerEntry, Decimal]:
-    entries = LedgerEntry.objects.filter(user=_member).order_by("-number")
+def _last_balance(member: User | OuterRef) -> QuerySet[LedgerEntry, Decimal]:
+    entries = LedgerEntry.objects.filter(user=member).order_by("-number")
     return entries.values_list("balance", flat=True)[:1]
 
 
-_balances: Prepared[Decimal] = Prepared(_last_balance)
-_open_rentals: Prepared[Any] = Prepared(
-    lambda: (
-        # As `with_terms`, but for the entry, which none of them has yet, and what nobody reads of the book.
+# Built once: for Django that is more work than to compile and send it.
+@cache
+def _open_rentals() -> Any:
+    return (
+        # As `with_terms`, without the rent entry, which an open rental does not have.
         Rental.objects.open()
-        .filter(user=_member)
         .select_related("copy__book", "rate__price_list")
         .defer("copy__book__description")
-        # So that what is owed is asked once.
-        .annotate(posted=Subquery(_last_balance()))
+        # Saves a query where a rental is open.
+        .annotate(posted=Subquery(_last_balance(OuterRef("user"))))
         .order_by("due_at", "ref")
     )
-)
 
 
 def posted_balance(member: User) -> Decimal:
     """The sum of the member's ledger entries."""
-    return _balances.first(member=member.pk) or ZERO
+    return next(iter(_last_balance(member)), ZERO)
 
 
 def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
-    out = tuple(_open_rentals(member=member.pk))
+    out = tuple(_open_rentals().filter(user=member))
     return Balance(
         posted=(out[0].posted or ZERO).quantize(CENT) if out else posted_balance(member),
         running=sum((rental.running_price(at).total for rental in out), ZERO),

@@ -1,25 +1,22 @@
-"""The locks of circulation: member first, then those of `books.locks`, then the rate."""
+"""The locks of circulation. A caller who needs several takes them in one order: member, book, copy, rate.
+
+Those of book and copy are in `books.locks`.
+"""
 
 from __future__ import annotations
 
 from django.db import connection
-from django.db.models import BigIntegerField
 
 from accounts.models import User
-from lori_assignment.prepared import Prepared, Slot
 from rentals.models import Rate
-
-_members: Prepared[User] = Prepared(
-    lambda: User.objects.select_for_update(no_key=True).filter(pk=Slot("pk", BigIntegerField()))
-)
 
 
 def lock_member(member: User) -> User:
     """Nothing else changes this member's rentals or ledger until the transaction ends.
 
-    The answer is read anew. Other members' work is not held up.
+    The row is read again. Other members' work is not held up.
     """
-    return _members.one(pk=member.pk)
+    return User.objects.select_for_update(no_key=True).get(pk=member.pk)
 
 
 def hold_rate(rate: Rate) -> bool:

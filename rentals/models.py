@@ -15,7 +15,6 @@ from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
-from lori_assignment.prepared import Prepared, Slot
 from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
@@ -71,14 +70,11 @@ class Policy(models.Model):
 
     @classmethod
     def current(cls) -> Policy:
-        return _policies.one()
-
-
-_policies: Prepared[Policy] = Prepared(lambda: Policy.objects.filter(pk=1))
+        return cls.objects.get(pk=1)
 
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):
-    def in_force(self, at: datetime | Slot) -> Self:
+    def in_force(self, at: datetime) -> Self:
         """The price list in force at `at`, alone; empty before the first one."""
         return self.filter(in_force_from__lte=at).order_by("-in_force_from")[:1]
 

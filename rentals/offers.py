@@ -1,8 +1,9 @@
-"""What renting a book would be for a member: the terms, and every rule that says no.
+"""What renting a book would mean for a member: the price, the terms, and every rule that says no.
 
-`rentals.services.rent_book` makes the offer under its locks and takes it; a page makes it without, to be
-read before anything is charged. What a page shows may be gone when the member presses the button, and is
-then refused in the same words.
+A `Quote` says what it costs: the API's quote, the price table of a book's page and the confirmation before
+renting all show one. An `Offer` adds the member's side. `rentals.services.rent_book` makes the offer under
+its locks; the confirmation makes it without them, so the copy may be gone when the member presses the
+button, and renting is then refused with the same message.
 """
 
 from __future__ import annotations
@@ -10,21 +11,37 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from decimal import Decimal
+from typing import Any
 
-from django.db.models import BigIntegerField, DateTimeField, Exists, OuterRef, Q, QuerySet
+from django.db.models import Exists, OuterRef, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal
 from lori_assignment.money import shown
-from lori_assignment.prepared import Prepared, Slot
 from rentals import errors, ledger
 from rentals.availability import free_copies
 from rentals.ledger import Balance
 from rentals.models import Hold, Policy, Rate, Rental
-from rentals.price_lists import rate_in_force
+from rentals.price_lists import rate_in_force, rate_of
 from rentals.pricing import Price, price_of_days
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quote:
+    """What a book costs. `cap` is the most that rent and late fee come to; None where nothing limits them."""
+
+    rate: Rate
+    rental_days: int
+    cap: Decimal | None
+
+    def price(self, days: int) -> Price:
+        """The price of a rental that is kept for `days` days and not renewed: days past the rental period
+        are late.
+        """
+        late_days = max(0, days - self.rental_days)
+        return price_of_days(self.rate, days, late_days=late_days, cap=self.cap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,15 +62,15 @@ class Offer:
 
     @property
     def cap(self) -> Decimal | None:
-        """What rent and late fee never exceed; None where nothing limits them."""
+        """As of the quote."""
         return self.copy.replacement_price if self.copy else None
 
-    def price(self, days: int) -> Price | None:
-        """What it would cost if it came back after so many days; None without a price list."""
+    @property
+    def quote(self) -> Quote | None:
+        """None without a price list."""
         if self.rate is None:
             return None
-        late = max(0, days - self.policy.rental_days)
-        return price_of_days(self.rate, days, late_days=late, cap=self.cap)
+        return Quote(rate=self.rate, rental_days=self.policy.rental_days, cap=self.cap)
 
     def refusals(self, *, past: bool = False, wanted: Copy | None = None) -> list[Refusal]:
         """Why the book cannot be rented so; empty when it can.
@@ -94,39 +111,54 @@ class Offer:
 
 
 def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
-    """What renting `book` now, at `at`, would be, without doing it. Takes five queries."""
+    """What renting `book` now, at `at`, would be, without doing it. Six queries at most."""
     return Offer(
         member=member,
         book=book,
         at=at,
         policy=Policy.current(),
         rate=rate_in_force(book, at=at),
-        copy=copy_to_rent(member=member, book=book, at=at),
+        copy=_copy_to_rent(member=member, book=book, at=at),
         standing=ledger.balance(member, at=at),
     )
 
 
-def copy_to_rent(*, member: User, book: Book, at: datetime, wanted: Copy | None = None) -> Copy | None:
-    """The copy that is put aside for the member; else one that is free now, and rather one that, by the
-    records, was not out at `at` either.
+def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
+    """What renting `book` at `at` costs `member`, or anybody; None before the first price list.
 
-    The records may say that all were: a return is written down when the desk gets to it.
+    The cap is that of the copy that would be handed over at `at`. While every copy is out nobody knows which
+    one it will be: then it is the highest cap of the copies in service, and none where one of them has none,
+    so that nobody is charged more than was shown. Two queries, and up to two more where the caps differ.
     """
-    asked = {"member": member.pk, "book": book.pk, "at": at}
-    return _wanted.first(**asked, wanted=wanted.pk) if wanted else _preferred.first(**asked)
+    period = Subquery(Policy.objects.values("rental_days")[:1])
+    rate: Any = rate_of(book, at=at).annotate(rental_days=period).first()
+    if rate is None:
+        return None
+    in_service = Copy.objects.in_service().filter(book=book).order_by()
+    caps = set(in_service.values_list("replacement_price", flat=True).distinct())
+    if len(caps) > 1 and (copy := _copy_to_rent(member=member, book=book, at=at)):
+        caps = {copy.replacement_price}
+    cap = None if None in caps else max(filter(None, caps), default=None)
+    return Quote(rate=rate, rental_days=rate.rental_days, cap=cap)
 
 
-def _copies_of_a_book() -> QuerySet[Copy]:
-    """Those that the member may have, as `copy_to_rent` prefers them."""
-    book = Slot("book", BigIntegerField())
-    mine = Hold.objects.ready().filter(user=Slot("member", BigIntegerField()), copy=OuterRef("pk"))
-    free = free_copies().filter(book=book).values("pk")
-    out_then = Rental.objects.standing().filter(
-        copy=OuterRef("pk"), returned_at__gt=Slot("at", DateTimeField())
-    )
-    copies = Copy.objects.filter(book=book).annotate(put_aside=Exists(mine), out_then=Exists(out_then))
-    return copies.filter(Q(put_aside=True) | Q(pk__in=free)).order_by("-put_aside", "out_then", "pk")
+def choose_copy(
+    book: Book, *, put_aside: Copy | None, at: datetime, wanted: Copy | None = None
+) -> Copy | None:
+    """The copy that is put aside for the member; else a free one, preferably one that by the records was not
+    out at `at` either. None where there is no such copy, or where it is not `wanted`.
+
+    The records may say that all were out: a return is written down when the desk gets to it.
+    """
+    if put_aside and wanted in (None, put_aside):
+        return put_aside
+    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
+    free = free_copies().filter(book=book).annotate(out_then=Exists(out_then)).order_by("out_then", "pk")
+    return (free.filter(pk=wanted.pk) if wanted else free).first()
 
 
-_preferred: Prepared[Copy] = Prepared(lambda: _copies_of_a_book()[:1])
-_wanted: Prepared[Copy] = Prepared(lambda: _copies_of_a_book().filter(pk=Slot("wanted", BigIntegerField())))
+def _copy_to_rent(*, member: User | None, book: Book, at: datetime) -> Copy | None:
+    """The copy that `member`, or anybody, would get. Two queries at most."""
+    ready = Hold.objects.ready().filter(user=member, book=book).select_related("copy") if member else []
+    put_aside = next((hold.copy for hold in ready), None)
+    return choose_copy(book, put_aside=put_aside, at=at)

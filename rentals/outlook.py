@@ -16,8 +16,10 @@ from heapq import heapify, heapreplace
 from itertools import islice
 
 from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models.lookups import GreaterThan
 
 from books.models import Book, Copy
+from rentals.availability import count_by_book
 from rentals.models import Hold, Policy, Rental
 
 
@@ -68,8 +70,19 @@ def book_outlook(book: Book, *, at: datetime) -> BookOutlook:
 
 
 def with_others_waiting(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
-    """`rentals` with `others_wait` each: whether somebody waits for the book, so that it is not renewed."""
-    return rentals.annotate(others_wait=Exists(Hold.objects.waiting().filter(book=OuterRef("copy__book"))))
+    """`rentals` with `others_wait` each: whether a member waits for the book who cannot have a free copy of
+    it instead. Such a rental is not renewed.
+
+    Each hold takes one copy that is not out, whether the copy is put aside for it already or not.
+    """
+    holds = Hold.objects.live().filter(user__is_active=True)
+    out = Rental.objects.open().filter(copy=OuterRef("pk"))
+    on_shelf = Copy.objects.in_service().filter(~Exists(out))
+    return rentals.annotate(
+        others_wait=GreaterThan(
+            count_by_book(holds, of="copy__book"), count_by_book(on_shelf, of="copy__book")
+        )
+    )
 
 
 def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:

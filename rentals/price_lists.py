@@ -7,71 +7,42 @@ from datetime import datetime
 from typing import Any
 
 from django.db import IntegrityError, transaction
-from django.db.models import DateTimeField, PositiveSmallIntegerField, QuerySet, Subquery
+from django.db.models import QuerySet, Subquery
 
 from books.models import Book
-from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.locks import hold_rate
-from rentals.models import Policy, PriceList, Rate
-from rentals.pricing import Price, price_of_days
+from rentals.models import PriceList, Rate
 
 
-def _all_rates_in_force() -> QuerySet[Rate]:
-    in_force = Subquery(PriceList.objects.in_force(Slot("at", DateTimeField())).values("pk"))
+def _rates_in_force(at: datetime) -> QuerySet[Rate]:
+    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
     return Rate.objects.filter(price_list=in_force).order_by()
 
 
-_rates_of_all_kinds: Prepared[Rate] = Prepared(_all_rates_in_force)
-_rates: Prepared[Rate] = Prepared(
-    lambda: (
-        _all_rates_in_force()
-        .filter(kind=Slot("kind", PositiveSmallIntegerField()))
-        .select_related("price_list")
-    )
-)
+def rate_of(book: Book, *, at: datetime) -> QuerySet[Rate]:
+    """The rate of the book's kind in the price list in force at `at`, alone; empty before the first list."""
+    return _rates_in_force(at).filter(kind=book.kind).select_related("price_list")
 
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """The rate of the book's kind in the price list in force at `at`; None before the first list."""
-    return _rates.first(kind=book.kind, at=at)
+    return next(iter(rate_of(book, at=at)), None)
 
 
 def rates_in_force(*, at: datetime) -> dict[int, Rate]:
     """The rate of each kind in the price list in force at `at`; none before the first list."""
-    return {rate.kind: rate for rate in _rates_of_all_kinds(at=at)}
+    return {rate.kind: rate for rate in _rates_in_force(at)}
 
 
-def price_examples(book: Book, *, days: Sequence[int], at: datetime) -> list[Price]:
-    """As `quote`, for each of several numbers of days; none before the first price list. One query."""
-    in_force = Subquery(PriceList.objects.in_force(at).values("pk"))
-    period = Subquery(Policy.objects.values("rental_days")[:1])
-    rate = Rate.objects.filter(kind=book.kind, price_list=in_force).annotate(period=period).first()
-    if rate is None:
-        return []
-    return [price_of_days(rate, number, late_days=max(0, number - rate.period)) for number in days]
-
-
-def held_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
+def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
     while rate := rate_in_force(book, at=at):
-        # What we have waited for may have changed which list is in force.
+        # The transaction that we waited for may have put another list in force.
         if hold_rate(rate) and rate_in_force(book, at=at) == rate:
             return rate
     return None
-
-
-def quote(book: Book, *, days: int, at: datetime) -> tuple[Rate, Price]:
-    """What `days` days cost for whoever rents the book at `at` and does not renew.
-
-    The limit that a copy's replacement price sets is left out: it differs from copy to copy.
-    Raises NoPriceInForce.
-    """
-    rate = rate_in_force(book, at=at)
-    if rate is None:
-        raise errors.NoPriceInForce
-    return rate, price_of_days(rate, days, late_days=max(0, days - Policy.current().rental_days))
 
 
 @unit_of_work

@@ -15,7 +15,7 @@ from functools import partial
 
 from django.conf import settings
 from django.db import transaction
-from django.db.models import BigIntegerField, Exists, OuterRef, Q
+from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
 from django.utils.translation import ngettext
 
@@ -24,21 +24,11 @@ from accounts.models import User
 from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.prepared import Prepared, Slot
 from lori_assignment.work import unit_of_work
 from rentals import errors
 from rentals.availability import free_copies
 from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
-
-_live_holds: Prepared[Hold] = Prepared(
-    lambda: (
-        Hold.objects.live()
-        .filter(book=Slot("book", BigIntegerField()))
-        .select_related("user", "copy")
-        .order_by("pk")
-    )
-)
 
 
 @unit_of_work
@@ -103,23 +93,15 @@ def leave_all_queues(*, member: User, at: datetime) -> None:
             cancel_hold(hold=hold, at=at)
 
 
-@unit_of_work
-def serve_queue(*, book: Book, at: datetime) -> list[Hold]:
-    """Put what is free of `book` aside for the first who wait; the line as it is then.
-
-    For whoever has brought copies into service, or taken some out. Nothing changes where nobody waits.
-    """
-    return hand_out(lock_book(book), at=at)
-
-
 def hand_out(book: Book, *, at: datetime) -> list[Hold]:
-    """`serve_queue` for a caller who holds the book's lock. The live holds, first come first.
+    """Put the free copies of `book` aside for the first members who wait; returns the live holds in order.
 
-    A hold whose copy was taken out of service gets another one at once, or waits again in its old
-    place. The holds of closed accounts are cancelled.
+    The caller holds the book's lock. Nothing is written where nobody waits. A hold whose copy was taken out
+    of service gets another one at once, or waits again in its old place. The holds of closed accounts are
+    cancelled.
     """
     line = []
-    for hold in _live_holds(book=book.pk):
+    for hold in Hold.objects.live().filter(book=book).select_related("user", "copy").order_by("pk"):
         if hold.user.is_active:
             line.append(hold)
         else:

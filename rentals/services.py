@@ -1,12 +1,13 @@
 """Circulation: rent, return, renew, void. The only writers of Rental.
 
-Each is one transaction: lock (member, book, copy), read anew, check every rule, write. The time and
-the actor come from the door. Refusals are in `rentals.errors`.
+Each is one transaction: lock (member, book, copy, rate, in this order), read again, check every rule,
+write. The time and the actor come from the door. Refusals are in `rentals.errors`.
 """
 
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from typing import Any
 
 from accounts.models import User
 from books.locks import lock_book, lock_copy
@@ -15,52 +16,55 @@ from lori_assignment.errors import Refusal, refuse
 from lori_assignment.work import unit_of_work
 from rentals import errors, ledger, queue
 from rentals.locks import lock_member
-from rentals.models import Hold, Policy, Rental
-from rentals.offers import Offer, copy_to_rent
-from rentals.price_lists import held_rate_in_force
+from rentals.models import Policy, Rental
+from rentals.offers import Offer, choose_copy
+from rentals.outlook import with_others_waiting
+from rentals.price_lists import hold_rate_in_force
 
 
 @unit_of_work
 def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` where the desk has it in hand.
 
-    A member for whom a copy is put aside gets that one, and the hold ends. What is free is first
-    put aside for those who wait, so nobody jumps the queue.
+    A member for whom a copy is put aside gets that one, and the hold ends. Free copies are first put
+    aside for the members who wait, so that nobody jumps the queue.
 
-    `at` before `now` records what has happened while the shop was offline: the price list and the
-    due date are those of `at`, and the limits on debt and number are not asked, since they guard a
-    decision that has been made. Raises every refusal that holds, in one.
+    `at` before `now` records a rental that began while the shop was offline: the price list and the
+    due date are those of `at`, and the limits on debt and number are not checked, because the book has
+    left the shop. Raises every refusal that applies, in one.
     """
     member = lock_member(member)
     book = lock_book(book)
-    line = queue.hand_out(book, at=now)
-    hold = next((hold for hold in line if hold.user_id == member.pk and hold.copy), None)
-    policy = Policy.current()
-    taken = copy_to_rent(member=member, book=book, at=at, wanted=copy)
+    holds = queue.hand_out(book, at=now)
+    mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
+    chosen = choose_copy(book, put_aside=mine.copy if mine else None, at=at, wanted=copy)
+    # It is still free: a copy changes under its book's lock only.
+    chosen = lock_copy(chosen) if chosen else None
+    rate = hold_rate_in_force(book, at=at)
+
     offer = Offer(
         member=member,
         book=book,
         at=at,
-        policy=policy,
-        rate=held_rate_in_force(book, at=at),
-        # Nobody changes it in between: whoever changes a copy locks its book first.
-        copy=lock_copy(taken) if taken else None,
+        policy=Policy.current(),
+        rate=rate,
+        copy=chosen,
         standing=ledger.balance(member, at=now),
     )
     refuse(offer.refusals(past=at < now, wanted=copy))
+    assert chosen is not None  # noqa: S101  # for the type checker: it was refused above
+    assert rate is not None  # noqa: S101  # as above
 
-    assert offer.copy is not None  # noqa: S101  # for the type checker: it was refused above
-    assert offer.rate is not None  # noqa: S101  # as above
     rental = Rental.objects.create(
         user=member,
-        copy=offer.copy,
-        rate=offer.rate,
+        copy=chosen,
+        rate=rate,
         replacement_price=offer.cap,
         rented_at=at,
         due_at=offer.due_at,
     )
-    if hold is not None:
-        queue.pick_up(hold, rental=rental, at=now)
+    if mine is not None:
+        queue.pick_up(mine, rental=rental, at=now)
     return rental
 
 
@@ -110,7 +114,7 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     rental = lock_rental(rental)
     policy = Policy.current()
     refuse_unless_open(rental)
-    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental, at)))
+    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
     rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
     rental.renewals += 1
@@ -128,9 +132,10 @@ def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> li
     return reasons
 
 
-def _others_wait(rental: Rental, at: datetime) -> bool:
-    """Whether somebody waits for the book who cannot have a free copy instead."""
-    return any(hold.status == Hold.Status.WAITING for hold in queue.hand_out(rental.book, at=at))
+def _others_wait(rental: Rental) -> bool:
+    """As `with_others_waiting`, of one rental."""
+    found: Any = with_others_waiting(Rental.objects.filter(pk=rental.pk)).get()
+    return bool(found.others_wait)
 
 
 @unit_of_work

@@ -24,8 +24,9 @@ from books.models import Book, Copy
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from rentals.availability import count_copies, free_copies
-from rentals.price_lists import quote
-from rentals.queue import serve_queue
+from rentals.errors import NoPriceInForce
+from rentals.offers import quote_for
+from rentals.stock import add_copy, change_copy
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
@@ -99,11 +100,14 @@ class BookViewSet(ResourceViewSet[Book]):
         asked.is_valid(raise_exception=True)
         days = asked.validated_data["days"]
         book = self.get_object()
-        rate, price = quote(book, days=days, at=self.now)
+        quote = quote_for(self.caller if self.caller.is_authenticated else None, book=book, at=self.now)
+        if quote is None:
+            raise NoPriceInForce
+        price = quote.price(days)
         return Response(
             {
                 "book": book.pk,
-                "price_list": rate.price_list.name,
+                "price_list": quote.rate.price_list.name,
                 "currency": settings.CURRENCY,
                 **price.as_json(),
                 "total": str(price.total),
@@ -151,8 +155,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         """Add a copy of a book"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        copy = stock.add_copy(**given.validated_data)
-        serve_queue(book=copy.book, at=self.now)
+        copy = add_copy(at=self.now, **given.validated_data)
         return self._answer(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
@@ -160,9 +163,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         copy = self.get_object()
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        stock.change_copy(copy=copy, **given.validated_data)
-        # It may have come back from repair, or gone there while it was put aside.
-        serve_queue(book=copy.book, at=self.now)
+        change_copy(copy=copy, at=self.now, **given.validated_data)
         return self._answer(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:

@@ -24,7 +24,6 @@ from lori_assignment import urls
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal, refuse
 from lori_assignment.outer_errors import answer_400, answer_403, answer_404, answer_500
-from lori_assignment.prepared import Prepared
 
 SECRET = "the innards of the shop"
 
@@ -191,7 +190,7 @@ class RealTest(CastTestCase):
             lambda: staff.delete(one),
         ]
         for call, otherwise in zip(calls, (201, 200, 409), strict=True):
-            with mock.patch("books.locks._books", Prepared(Book.objects.none)):
+            with mock.patch("books.locks.Book", mock.Mock(objects=Book.objects.none())):
                 answer = call()
             self.assertEqual((answer.status_code, answer.json()["code"]), (404, "not_found"))
             self.assertEqual(call().status_code, otherwise)

@@ -9,8 +9,9 @@ from pathlib import Path
 from random import Random
 
 from books.models import Book, Copy, Kind
-from books.stock import add_book, change_copy
+from books.stock import add_book
 from rentals.availability import free_copies
+from rentals.stock import change_copy
 
 CATALOGUE = Path(__file__).with_name("books.csv")
 
@@ -51,10 +52,10 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
     return books
 
 
-def take_out_of_service() -> None:
+def take_out_of_service(*, now: datetime) -> None:
     """Of three books that have copies to spare, one copy goes to repair, one is lost, one withdrawn."""
     spare = {copy.book_id: copy for copy in free_copies().exclude(barcode__endswith="-1").order_by("pk")}
     in_repair, lost, withdrawn, *_ = spare.values()
-    change_copy(copy=in_repair, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED)
-    change_copy(copy=lost, status=Copy.Status.LOST)
-    change_copy(copy=withdrawn, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED)
+    change_copy(copy=in_repair, at=now, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED)
+    change_copy(copy=lost, at=now, status=Copy.Status.LOST)
+    change_copy(copy=withdrawn, at=now, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED)

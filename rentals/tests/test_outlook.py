@@ -111,5 +111,8 @@ class BookOutlookTest(QueueTestCase):
         self.assertEqual(waited_for(), [False, False])
         self.place(self.alice)
         self.assertEqual(waited_for(), [True, False])
+        spare = add_copy(book=self.book)
+        self.assertEqual(waited_for(), [False, False])
+        change_copy(copy=spare, status=Copy.Status.LOST)
         self.give_back()
         self.assertEqual(waited_for(), [False, False])

@@ -119,14 +119,15 @@ class RentTest(RentingTestCase):
         self.assertEqual(Rental.objects.count(), 0)
 
     def test_its_queries_are_few_and_as_many_for_many_rentals(self) -> None:
-        with self.assertNumQueries(8):
+        # The copy put aside for the member is looked for by itself, which is cheaper than one query for both.
+        with self.assertNumQueries(9):
             self.client.get(self.path)
         for n in range(5):
             other = add_book(name=f"Other {n}")
             rent_book(member=self.alice, book=other, at=self.now, now=self.now)
         self.emma.copies.create(barcode="second")
         # What is posted comes along with what is out.
-        with self.assertNumQueries(7):
+        with self.assertNumQueries(8):
             self.client.get(self.path)
 
     def test_a_book_that_is_not_there_is_404(self) -> None:

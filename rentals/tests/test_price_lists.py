@@ -15,7 +15,7 @@ from books.stock import add_book
 from lori_assignment.cast import CastTestCase, RaceTestCase
 from rentals import errors
 from rentals.models import PriceList, Rate
-from rentals.price_lists import change_price_list, delete_price_list, make_price_list, quote
+from rentals.price_lists import change_price_list, delete_price_list, make_price_list, rate_in_force
 from rentals.services import rent_book
 
 WINTER = datetime(2026, 12, 1, tzinfo=UTC)
@@ -68,9 +68,12 @@ class UsedTest(CastTestCase):
 
     def test_without_a_list_in_force_there_is_no_price(self) -> None:
         book = add_book(name="Emma", kind=3)
-        self.assertEqual(quote(book, days=5, at=WINTER)[1].total, Decimal("7.50"))
-        with self.assertRaises(errors.NoPriceInForce):
-            quote(book, days=5, at=datetime(1999, 1, 1, tzinfo=UTC))
+        in_force = rate_in_force(book, at=WINTER)
+        self.assertEqual(str(in_force), "Tiered: novel")
+        self.assertIsNone(rate_in_force(book, at=datetime(1999, 1, 1, tzinfo=UTC)))
+        PriceList.objects.all().delete()
+        answer = self.client.get(f"/api/v3/books/{book.pk}/quote?days=3")
+        self.assertEqual((answer.status_code, answer.json()["code"]), (409, "no_price_in_force"))
 
 
 class AtOnceTest(RaceTestCase):

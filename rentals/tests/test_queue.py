@@ -15,10 +15,10 @@ from books.models import Book, Copy
 from books.stock import add_book, add_copy, change_copy, delete_book, delete_copy
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
-from rentals import availability, queue, services
+from rentals import availability, queue, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import Swept, expire_holds, place_hold, serve_queue
+from rentals.queue import Swept, expire_holds, place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -170,7 +170,7 @@ class HandOutTest(QueueTestCase):
             add_copy(book=self.book)
         # Two of the three are owed, before anybody has put them aside.
         self.assertEqual((free_copies().count(), self.available()), (3, 1))
-        serve_queue(book=self.book, at=MONDAY + DAY)
+        expire_holds(at=MONDAY + DAY)
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])
         self.assertEqual((free_copies().count(), self.available()), (1, 1))
 
@@ -180,27 +180,23 @@ class HandOutTest(QueueTestCase):
         self.assertEqual(self.available(), 0)
 
     def test_without_a_queue_nothing_is_written(self) -> None:
-        self.assertEqual(serve_queue(book=self.book, at=MONDAY), [])
         with self.assertNumQueries(1):
-            queue.hand_out(self.book, at=MONDAY)
+            self.assertEqual(queue.hand_out(self.book, at=MONDAY), [])
 
     def test_a_copy_taken_out_of_service_is_replaced_by_another_with_the_same_deadline(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         spare = add_copy(book=self.book)
-        change_copy(copy=self.copy, status=Copy.Status.IN_REPAIR)
-        serve_queue(book=self.book, at=MONDAY + 2 * DAY)
+        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.IN_REPAIR)
         hold.refresh_from_db()
         self.assertEqual((hold.copy, hold.pick_up_by), (spare, MONDAY + 4 * DAY))
 
     def test_without_another_the_member_waits_again_in_the_old_place(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
-        change_copy(copy=self.copy, status=Copy.Status.IN_REPAIR)
-        serve_queue(book=self.book, at=MONDAY + 2 * DAY)
+        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.IN_REPAIR)
         self.assertEqual(self.states(first, second), [Status.WAITING, Status.WAITING])
-        change_copy(copy=self.copy, status=Copy.Status.IN_SERVICE)
-        serve_queue(book=self.book, at=MONDAY + 3 * DAY)
+        stock.change_copy(copy=self.copy, at=MONDAY + 3 * DAY, status=Copy.Status.IN_SERVICE)
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
         self.assertEqual(first.pick_up_by, MONDAY + 6 * DAY)
 
@@ -317,11 +313,41 @@ class RenewTest(QueueTestCase):
         self.place(self.alice)
         self.assert_refused(["renewal_limit", "others_wait"], self.renew)
 
-    def test_whoever_can_have_another_copy_does_not_wait(self) -> None:
-        hold = self.place(self.alice)
+    def test_a_free_copy_for_the_first_who_waits_allows_it(self) -> None:
+        self.place(self.alice)
         add_copy(book=self.book)
-        self.renew()
-        self.assertEqual(self.states(hold), [Status.READY])
+        self.assertEqual(self.renew().renewals, 1)
+
+    def test_a_free_copy_does_not_serve_two_who_wait(self) -> None:
+        self.line(self.alice, self.erin)
+        add_copy(book=self.book)
+        self.assert_refused(["others_wait"], self.renew)
+
+    def test_a_copy_put_aside_is_not_free_for_the_next(self) -> None:
+        ready, waiting = self.line(self.alice, self.erin)
+        stock.add_copy(book=self.book, at=MONDAY + HOUR)
+        self.assertEqual(self.states(ready, waiting), [Status.READY, Status.WAITING])
+        self.assert_refused(["others_wait"], self.renew)
+        self.cancel(waiting)
+        self.assertEqual(self.renew().renewals, 1)
+
+    def test_a_copy_put_aside_and_taken_out_of_service_serves_nobody(self) -> None:
+        self.place(self.alice)
+        change_copy(copy=stock.add_copy(book=self.book, at=MONDAY + HOUR), status=Copy.Status.LOST)
+        self.assert_refused(["others_wait"], self.renew)
+
+    def test_a_closed_account_does_not_wait(self) -> None:
+        self.place(self.alice)
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        self.assertEqual(self.renew().renewals, 1)
+
+    def test_renewing_allocates_no_copy(self) -> None:
+        self.place(self.alice)
+        add_copy(book=self.book)
+        before = list(Hold.objects.values())
+        with self.captureOnCommitCallbacks() as after_commit:
+            self.renew()
+        self.assertEqual((list(Hold.objects.values()), after_commit), (before, []))
 
 
 class ExpireTest(QueueTestCase):
@@ -368,8 +394,7 @@ class DeleteTest(QueueTestCase):
     def test_a_copy_that_was_put_aside_stays_for_the_records(self) -> None:
         spare = add_copy(book=self.book, status=Copy.Status.IN_REPAIR)
         hold = self.place(self.alice)
-        change_copy(copy=spare, status=Copy.Status.IN_SERVICE)
-        serve_queue(book=self.book, at=MONDAY + DAY)
+        stock.change_copy(copy=spare, at=MONDAY + DAY, status=Copy.Status.IN_SERVICE)
         self.cancel(hold)
         self.assert_refused(["copy_has_rentals"], delete_copy, copy=spare)
         self.assert_refused(["book_has_rentals"], delete_book, book=self.book)
@@ -407,8 +432,9 @@ class MailTest(QueueTestCase):
     def test_whoever_waits_again_is_told(self) -> None:
         self.place(self.alice)
         self.give_back()
-        change_copy(copy=self.copy, status=Copy.Status.LOST)
-        (sent,) = self.sent(lambda: serve_queue(book=self.book, at=MONDAY + 2 * DAY))
+        (sent,) = self.sent(
+            lambda: stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.LOST)
+        )
         self.assertEqual(sent.subject, "[Lori Books] Not ready after all: Emma")
 
     def test_what_is_no_longer_true_at_the_commit_is_not_told(self) -> None:

@@ -11,10 +11,10 @@ from hypothesis import strategies as st
 
 from accounts.models import User
 from books.models import Book, Copy
-from books.stock import add_book, change_copy
+from books.stock import add_book
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
-from rentals import queue, services
+from rentals import queue, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Rental
 from rentals.tests.test_queue import MONDAY
@@ -58,8 +58,7 @@ class InvariantTest(CastTestCase):
                 queue.leave_all_queues(member=member, at=at)
             elif what in ("break", "mend"):
                 status = Copy.Status.IN_REPAIR if what == "break" else Copy.Status.IN_SERVICE
-                change_copy(copy=copy, status=status)
-                queue.serve_queue(book=self.book, at=at)
+                stock.change_copy(copy=copy, at=at, status=status)
             elif what == "cancel" and hold:
                 queue.cancel_hold(hold=hold, at=at)
             elif what == "return" and rental:

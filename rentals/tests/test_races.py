@@ -6,6 +6,7 @@ instead of an answer; each twin shows that, so that the test with the lock is kn
 
 from __future__ import annotations
 
+import re
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -16,14 +17,15 @@ from typing import Any
 from unittest import mock, skipUnless
 
 from django.db import IntegrityError, OperationalError, connection, connections
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import RaceTestCase
+from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal, refuse
-from rentals import ledger, services
+from rentals import ledger, services, stock
 from rentals.models import LedgerEntry, Policy, PriceList, Rental
 from rentals.price_lists import change_price_list, delete_price_list
 
@@ -267,3 +269,34 @@ class RaceTest(RaceTestCase):
         change = self.changes_of(PriceList.objects.get(name="Tiered"))[0]
         with mock.patch("rentals.price_lists.hold_rate", return_value=True):
             self.assertEqual(self.rent_while(change, patience=10), ["error", "done"])
+
+
+@has_row_locks
+class LockOrderTest(CastTestCase):
+    """Two transactions that take several locks in one order never wait for each other in a circle."""
+
+    def locked_tables(self, call: Callable[[], Any]) -> list[str]:
+        with CaptureQueriesContext(connection) as asked:
+            call()
+        locks = [query["sql"] for query in asked if re.search("FOR (NO KEY UPDATE|KEY SHARE)", query["sql"])]
+        return [match[1] for sql in locks if (match := re.search(r'FROM "?(\w+)"?', sql))]
+
+    def test_renting_locks_member_book_copy_and_rate(self) -> None:
+        book, now = add_book(name="Emma", kind=3), timezone.now()
+        locked = self.locked_tables(lambda: services.rent_book(member=self.alice, book=book, at=now, now=now))
+        self.assertEqual(locked, ["accounts_user", "books_book", "books_copy", "rentals_rate"])
+
+    def test_other_changes_of_a_rental_lock_member_and_book(self) -> None:
+        now = timezone.now()
+        rental = services.rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
+        for call in (
+            lambda: services.renew_rental(rental=rental, at=now),
+            lambda: services.return_rental(rental=rental, at=now, actor=self.carol, now=now),
+            lambda: services.void_rental(rental=rental, at=now, actor=self.carol),
+        ):
+            self.assertEqual(self.locked_tables(call), ["accounts_user", "books_book"])
+
+    def test_changing_a_copy_locks_book_and_copy(self) -> None:
+        copy = add_book(name="Emma", kind=3).copies.get()
+        locked = self.locked_tables(lambda: stock.change_copy(copy=copy, at=timezone.now(), condition="worn"))
+        self.assertEqual(locked, ["books_book", "books_copy"])

@@ -46,8 +46,8 @@ def rent(request: MemberRequest, pk: int) -> HttpResponse:
     facts = {
         "book": book,
         "offer": offer,
-        "first_day": offer.price(1),
-        "at_due_date": offer.price(offer.policy.rental_days),
+        "first_day": offer.quote and offer.quote.price(1),
+        "at_due_date": offer.quote and offer.quote.price(offer.policy.rental_days),
         "reasons": [reason.message for reason in reasons],
         "can_join_queue": _has(reasons, errors.BookUnavailable) and len(reasons) == 1,
         "too_late": request.method == "POST" and _has(reasons, errors.BookUnavailable),

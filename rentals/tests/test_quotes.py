@@ -1,0 +1,162 @@
+"""What a book costs is said alike by the API's quote, the book's page and the confirmation before renting."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from decimal import Decimal
+from random import Random
+from typing import Any
+
+from django.test import Client, SimpleTestCase
+from django.utils import timezone
+from hypothesis import given
+from hypothesis import strategies as st
+
+from books.models import Book, Copy
+from books.stock import add_book, add_copy
+from books.views import EXAMPLES
+from lori_assignment.cast import CastTestCase
+from rentals.demo.shelves import fill_shelves
+from rentals.models import Policy, Rate, Rental
+from rentals.offers import Quote, make_offer, quote_for
+from rentals.pricing import price
+from rentals.queue import place_hold
+from rentals.services import rent_book, return_rental
+from rentals.tests.test_pricing import NOVEL, Terms
+
+DAY = timedelta(days=1)
+LATE = 25
+
+
+class ArithmeticTest(SimpleTestCase):
+    @given(st.integers(1, 60), st.integers(1, 60))
+    def test_a_quote_is_what_a_rental_without_renewals_costs(self, days: int, period: int) -> None:
+        terms: Any = Terms(daily_rate=Decimal("1.50"), late_fee=Decimal("0.25"))
+        start = timezone.now()
+        charged = price(
+            terms, rented_at=start, due_at=start + period * DAY, until=start + days * DAY, cap=None
+        )
+        self.assertEqual(Quote(rate=terms, rental_days=period, cap=None).price(days), charged)
+
+    def test_the_cap_is_a_line_of_its_own(self) -> None:
+        terms: Any = NOVEL
+        quoted = Quote(rate=terms, rental_days=14, cap=Decimal("7.00")).price(14)
+        self.assertEqual((quoted.total, quoted.lines[-1].what), (Decimal("7.00"), "cap"))
+
+
+class DemoTest(CastTestCase):
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.shelf = fill_shelves(now=timezone.now(), chance=Random(7))
+        # So that the last of the examples is late already.
+        Policy.objects.update(rental_days=10)
+        Rate.objects.update(late_fee=Decimal("0.75"))
+
+    shelf: list[Book]
+
+    def quoted(self, client: Client, book: Book, days: int) -> Decimal:
+        return Decimal(client.get(f"/api/v3/books/{book.pk}/quote?days={days}").json()["total"])
+
+    def test_three_doors_say_the_same_of_every_book(self) -> None:
+        self.client.force_login(self.alice)
+        capped = 0
+        for book in self.shelf:
+            with self.subTest(book=book.name):
+                table = self.client.get(f"/books/{book.pk}/").context["examples"]
+                offer = self.client.get(f"/books/{book.pk}/rent/").context["offer"]
+                confirmed = [offer.quote.price(days) for days in EXAMPLES]
+                self.assertEqual(table, confirmed)
+                for days in (*EXAMPLES, LATE):
+                    total = offer.quote.price(days).total
+                    self.assertEqual(self.quoted(self.client, book, days), total)
+                capped += offer.quote.price(LATE).lines[-1].what == "cap"
+        self.assertGreater(len(self.shelf), 50)
+        self.assertGreater(capped, 10)
+
+    def test_what_is_charged_is_what_was_quoted(self) -> None:
+        now = timezone.now()
+        book = next(book for book in self.shelf if book.copies.exclude(replacement_price=None).exists())
+        for days in (*EXAMPLES, LATE):
+            with self.subTest(days=days):
+                rental = rent_book(member=self.alice, book=book, at=now, now=now)
+                until = now + days * DAY
+                charge = return_rental(rental=rental, at=until, actor=self.carol, now=until).charge
+                self.assertEqual(self.quoted(self.client, book, days), charge)
+
+
+class CapTest(CastTestCase):
+    """Emma has two copies with different replacement prices."""
+
+    first: Copy
+    second: Copy
+    emma: Book
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.emma = add_book(name="Emma", kind=3, copies=0)
+        cls.first = add_copy(book=cls.emma, replacement_price=Decimal("18.00"))
+        cls.second = add_copy(book=cls.emma, replacement_price=Decimal("9.90"))
+
+    def setUp(self) -> None:
+        self.now = timezone.now()
+
+    def cap(self, member: Any = None) -> Decimal | None:
+        quote = quote_for(member, book=self.emma, at=self.now)
+        assert quote is not None
+        return quote.cap
+
+    def rent(self, member: Any, copy: Copy | None = None) -> Rental:
+        return rent_book(member=member, book=self.emma, at=self.now, now=self.now, copy=copy)
+
+    def test_it_is_that_of_the_copy_that_is_handed_over_next(self) -> None:
+        self.assertEqual(self.cap(), Decimal("18.00"))
+        self.assertEqual(self.rent(self.bob).replacement_price, Decimal("18.00"))
+        self.assertEqual(self.cap(), Decimal("9.90"))
+        self.assertEqual(str(self.cap()), "9.90")
+
+    def test_a_copy_put_aside_counts_for_its_member(self) -> None:
+        rental = self.rent(self.bob)
+        self.rent(self.carol)
+        place_hold(member=self.alice, book=self.emma, at=self.now)
+        return_rental(rental=rental, at=self.now, actor=self.carol, now=self.now)
+        spare = add_copy(book=self.emma, replacement_price=Decimal("5.00"))
+        self.assertEqual((self.cap(self.alice), self.cap(self.dan), self.cap()), (Decimal("18.00"), 5, 5))
+        offers = [make_offer(member=user, book=self.emma, at=self.now) for user in (self.alice, self.dan)]
+        self.assertEqual([offer.copy for offer in offers], [self.first, spare])
+        page = self.client.get(f"/books/{self.emma.pk}/")
+        self.assertEqual(page.context["examples"][-1].total, Decimal("5.00"))
+
+    def test_while_all_are_out_it_is_the_highest_so_that_nobody_pays_more(self) -> None:
+        self.rent(self.bob, self.second)
+        self.rent(self.carol, self.first)
+        self.assertEqual(self.cap(), Decimal("18.00"))
+        Copy.objects.filter(pk=self.first.pk).update(status=Copy.Status.LOST)
+        self.assertEqual(self.cap(), Decimal("9.90"))
+
+    def test_while_all_are_out_there_is_none_where_one_copy_has_none(self) -> None:
+        self.rent(self.bob)
+        self.rent(self.carol)
+        Copy.objects.filter(pk=self.second.pk).update(replacement_price=None)
+        self.assertIsNone(self.cap())
+
+    def test_a_book_without_a_copy_in_service_has_none(self) -> None:
+        Copy.objects.update(status=Copy.Status.WITHDRAWN)
+        self.assertIsNone(self.cap())
+
+    def test_a_quote_takes_two_queries_and_two_more_where_the_caps_differ(self) -> None:
+        with self.assertNumQueries(4):
+            self.cap(self.alice)
+        Copy.objects.update(replacement_price=Decimal("9.90"))
+        with self.assertNumQueries(2):
+            self.assertEqual(self.cap(self.alice), Decimal("9.90"))
+
+    def test_the_api_shows_the_cap_in_the_working(self) -> None:
+        quote = self.client.get(f"/api/v3/books/{self.emma.pk}/quote?days=14").json()
+        self.assertEqual(quote["lines"][-1], {"what": "cap", "amount": "-3.00"})
+        self.assertEqual(quote["total"], "18.00")
+
+    def test_before_the_first_price_list_there_is_none(self) -> None:
+        long_ago = self.now - 20_000 * DAY
+        self.assertIsNone(quote_for(None, book=self.emma, at=long_ago))

@@ -1,0 +1,111 @@
+"""Changing the copies of a book and serving its queue are one transaction, at every door."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+from unittest import TestCase, mock
+
+from django.test import Client
+from django.urls import reverse
+
+from books.models import Copy
+from books.stock import add_book
+from lori_assignment.tests.test_import_rule import imported, modules
+from rentals import queue, services, stock
+from rentals.models import Hold
+from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase, Status
+
+# Besides `rentals.stock` itself, only the import: the books that it adds copies to are new and have no queue.
+KNOW_NO_QUEUE = {"books.stock", "books.importing.writing", "rentals.stock"}
+CHANGES = ("add_copy", "change_copy")
+
+
+class ProcessEnds(BaseException):
+    """Stands for a process that is killed, which catches nothing."""
+
+
+class StockTest(QueueTestCase):
+    def setUp(self) -> None:
+        self.spare = stock.add_copy(book=self.book, at=MONDAY, status=Copy.Status.IN_REPAIR)
+        self.hold = self.place(self.alice)
+
+    def test_a_new_copy_is_put_aside_for_the_first_who_waits(self) -> None:
+        copy = stock.add_copy(book=self.book, at=MONDAY + DAY, barcode="N-1", condition="new")
+        self.hold.refresh_from_db()
+        self.assertEqual((self.hold.copy, self.hold.ready_at), (copy, MONDAY + DAY))
+        self.assertEqual((copy.barcode, copy.condition), ("N-1", "new"))
+
+    def test_a_copy_back_in_service_is_put_aside_for_the_first_who_waits(self) -> None:
+        stock.change_copy(copy=self.spare, at=MONDAY + DAY, status=Copy.Status.IN_SERVICE)
+        self.assertEqual(self.states(self.hold), [Status.READY])
+        stock.change_copy(copy=self.spare, at=MONDAY + DAY, status=Copy.Status.LOST)
+        self.assertEqual(self.states(self.hold), [Status.WAITING])
+
+    def by_api(self) -> Any:
+        return self.api(self.carol).patch(f"/api/v3/copies/{self.spare.pk}/", {"status": "in_service"})
+
+    def by_api_new(self) -> Any:
+        return self.api(self.carol).post("/api/v3/copies/", {"book": self.book.pk})
+
+    def by_admin(self) -> Any:
+        return self.admin("change", self.spare.pk, barcode="S-1", condition="good", status="in_service")
+
+    def by_admin_new(self) -> Any:
+        return self.admin("add", book=self.book.pk, condition="good", status="in_service")
+
+    def admin(self, page: str, *args: Any, **fields: Any) -> Any:
+        client = Client()
+        client.force_login(self.carol)
+        return client.post(reverse(f"admin:books_copy_{page}", args=args), fields)
+
+    def doors(self) -> list[Callable[[], Any]]:
+        return [self.by_api, self.by_api_new, self.by_admin, self.by_admin_new]
+
+    def copies(self) -> list[Any]:
+        return list(Copy.objects.order_by("pk").values())
+
+    def test_every_door_serves_the_queue(self) -> None:
+        for door in self.doors():
+            with self.subTest(door=door.__name__):
+                Hold.objects.update(copy=None, ready_at=None, pick_up_by=None)
+                Copy.objects.exclude(pk=self.copy.pk).update(status=Copy.Status.IN_REPAIR)
+                self.assertIn(door().status_code, (200, 201, 302))
+                self.assertEqual(self.states(self.hold), [Status.READY])
+
+    def test_a_process_that_ends_between_the_two_has_changed_nothing(self) -> None:
+        before = self.copies()
+        for door in self.doors():
+            with self.subTest(door=door.__name__):
+                ends = mock.patch.object(queue, "hand_out", side_effect=ProcessEnds)
+                with ends as allocation, self.assertRaises(ProcessEnds):
+                    door()
+                allocation.assert_called_once()
+                self.assertEqual(self.copies(), before)
+        self.assertEqual(self.states(self.hold), [Status.WAITING])
+
+    def test_a_book_without_a_queue_changes_alone(self) -> None:
+        other = add_book(name="Persuasion", kind=3)
+        copy = stock.add_copy(book=other, at=MONDAY)
+        rental = services.rent_book(member=self.alice, book=other, at=MONDAY, now=MONDAY, copy=copy)
+        stock.change_copy(copy=copy, at=MONDAY, condition=Copy.Condition.WORN)
+        rental.copy.refresh_from_db()
+        self.assertEqual(rental.copy.condition, Copy.Condition.WORN)
+
+
+class DoorTest(TestCase):
+    def bypasses(self, source: str) -> bool:
+        names = imported(source)
+        if "books.stock" not in names:
+            return False
+        return any(f"books.stock.{change}" in names or f"stock.{change}(" in source for change in CHANGES)
+
+    def test_nobody_changes_a_copy_and_leaves_the_queue_out(self) -> None:
+        found = {module for module, path in modules() if self.bypasses(path.read_text())}
+        self.assertLessEqual(found, KNOW_NO_QUEUE)
+        self.assertIn("rentals.stock", found)
+
+    def test_both_ways_to_call_are_seen(self) -> None:
+        self.assertTrue(self.bypasses("from books.stock import add_book, change_copy"))
+        self.assertTrue(self.bypasses("from books import stock\nstock.add_copy(book=book)"))
+        self.assertFalse(self.bypasses("from rentals import stock\nstock.add_copy(book=book, at=now)"))
