@@ -1,4 +1,4 @@
-"""`manage.py test --with-coverage` fails when too little was run, and only then."""
+"""Options of `manage.py test`: the bar of coverage, the choice of tests, and their order."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from unittest import TestCase
+from unittest import TestCase, TestSuite, mock
 
+from django import test
 from django.conf import settings
+from django.test import SimpleTestCase, tag
+
+from lori_assignment.test_coverage import coverage_paused
+from lori_assignment.test_runner import LoriTestRunner, SlowestFirst, depends_on_database
 
 
 class CoverageBarTest(TestCase):
@@ -43,3 +48,49 @@ class CoverageBarTest(TestCase):
         self.assertIn("books/stock.py", enough.stdout)
         self.assertIn("Coverage is below the bar.", too_little.stdout)
         self.assertNotIn("Coverage is below the bar.", enough.stdout)
+
+
+def example(base: type[TestCase], *tags: str) -> TestCase:
+    """A test of a class of its own."""
+    return tag(*tags)(type("Example", (base,), {"test_it": lambda self: None}))("test_it")
+
+
+class SelectionTest(SimpleTestCase):
+    def test_what_depends_on_the_database(self) -> None:
+        for case, depends in (
+            (example(test.TestCase), True),
+            (example(test.TransactionTestCase), True),
+            # It may start a program that uses the database.
+            (example(TestCase), True),
+            (example(test.SimpleTestCase), False),
+            (example(test.TestCase, "any_database"), False),
+        ):
+            self.assertEqual(depends_on_database(case), depends, type(case).__bases__)
+
+    def test_the_option_selects_those(self) -> None:
+        label = "lori_assignment.tests.test_runner"
+        for chosen in (True, False):
+            runner = LoriTestRunner(database_tests=chosen, verbosity=0)
+            names = {type(case).__name__ for case in runner.build_suite([label])}
+            self.assertIn("CoverageBarTest", names)
+            self.assertEqual("SelectionTest" in names, not chosen)
+
+    def test_slow_classes_start_first_and_those_that_commit_last(self) -> None:
+        commits, browser = example(test.TransactionTestCase), example(test.TransactionTestCase, "browser")
+        small, large = example(test.TestCase), example(test.SimpleTestCase)
+        suites = [TestSuite([commits] * 2), TestSuite([browser]), TestSuite([small]), TestSuite([large] * 2)]
+        ordered = [next(iter(suite)) for suite in SlowestFirst(suites, 2).subsuites]
+        self.assertEqual(ordered, [large, small, browser, commits])
+
+
+class PauseTest(SimpleTestCase):
+    def test_nothing_is_measured_meanwhile(self) -> None:
+        measurement = mock.Mock()
+        with mock.patch("coverage.Coverage.current", return_value=measurement):
+            with coverage_paused():
+                self.assertEqual(measurement.method_calls, [mock.call.stop()])
+            self.assertEqual(measurement.method_calls, [mock.call.stop(), mock.call.start()])
+
+    def test_without_a_measurement_nothing_happens(self) -> None:
+        with mock.patch("coverage.Coverage.current", return_value=None), coverage_paused():
+            pass

@@ -9,6 +9,7 @@ from decimal import Decimal
 from typing import Any
 from unittest import TestCase, mock
 
+from django.test import tag
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -55,6 +56,7 @@ class PrintableTest(TestCase):
         self.assertTrue(all(ord(sign) in LETTERS or sign == " " for sign in printable(text, LETTERS)))
 
 
+@tag("any_database")
 class PaperTest(StatementTestCase):
     """What writes a paper is a program of its own."""
 
@@ -99,6 +101,7 @@ class PaperTest(StatementTestCase):
         self.assertTrue(self.sheet().as_pdf().startswith(b"%PDF"))
 
 
+@tag("any_database")
 class PlaceTest(StatementTestCase):
     """A storm of papers leaves threads to everybody else."""
 
@@ -135,6 +138,7 @@ class PlaceTest(StatementTestCase):
         self.assertGreater(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 1)
 
 
+@tag("any_database")
 class StatementPdfTest(StatementTestCase):
     def text(self) -> str:
         return "\n".join(pages_of(statement_as_pdf(self.of(2026, 11), at=NOW)))
@@ -183,6 +187,7 @@ class StatementPdfTest(StatementTestCase):
             self.assertIn("4,50 $", self.text())
 
 
+@tag("any_database")
 class ReceiptPdfTest(StatementTestCase):
     def text(self, entry: LedgerEntry) -> str:
         found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
