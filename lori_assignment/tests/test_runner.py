@@ -17,9 +17,10 @@ from lori_assignment.test_coverage import coverage_paused
 from lori_assignment.test_runner import LoriTestRunner, SlowestFirst, depends_on_database
 
 
+@tag("any_database")
 class CoverageBarTest(TestCase):
     def run_tests(self, bar: int) -> subprocess.CompletedProcess[str]:
-        """Run one small test of books/isbn.py, measuring books/stock.py, with `bar` percent to reach."""
+        """Run small tests of books/languages.py, measuring books/stock.py, with `bar` percent to reach."""
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
         # Files of its own: an outer run may be measuring too.
@@ -30,7 +31,7 @@ class CoverageBarTest(TestCase):
         )
         environment = os.environ | {"COVERAGE_RCFILE": str(rules)}
         environment |= {"SQLITE_TEST_FILE": f"{place.name}/test.sqlite3"}
-        label = "books.tests.test_isbn"
+        label = "books.tests.test_import_languages"
         return subprocess.run(  # noqa: S603  # Our own interpreter and code.
             [sys.executable, "manage.py", "test", label, "--with-coverage"],
             cwd=settings.BASE_DIR,
@@ -68,11 +69,11 @@ class SelectionTest(SimpleTestCase):
             self.assertEqual(depends_on_database(case), depends, type(case).__bases__)
 
     def test_the_option_selects_those(self) -> None:
-        label = "lori_assignment.tests.test_runner"
+        labels = ["lori_assignment.tests.test_runner", "lori_assignment.tests.test_keyset"]
         for chosen in (True, False):
             runner = LoriTestRunner(database_tests=chosen, verbosity=0)
-            names = {type(case).__name__ for case in runner.build_suite([label])}
-            self.assertIn("CoverageBarTest", names)
+            names = {type(case).__name__ for case in runner.build_suite(labels)}
+            self.assertIn("PageOfTest", names)
             self.assertEqual("SelectionTest" in names, not chosen)
 
     def test_slow_classes_start_first_and_those_that_commit_last(self) -> None:
