@@ -6,12 +6,13 @@ PORT ?= 8000
 VENV := .venv
 BIN := $(VENV)/bin
 SITE := http://localhost:$(PORT)
+APP ?= rentals
 EXAMPLES ?= 100
 SEED ?= 1
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql lint walk audit messages deploy-check deploy-lab terraform-lab
+.PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages deploy-check deploy-lab terraform-lab
 .PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory bench-gunicorn torture machines fuzz
 
 help: ## List the targets
@@ -60,7 +61,7 @@ run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data at
 	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" SITE_URL=$(SITE) BIND=127.0.0.1 PORT=$(PORT) ./entrypoint.sh serve
 
-test: test-sqlite test-postgresql ## Run all tests on SQLite and on PostgreSQL, with coverage
+test: test-sqlite test-postgresql ## Run all tests on SQLite with coverage, and on PostgreSQL what depends on it
 
 test-sqlite: $(VENV)/ready
 	@echo "== Tests on SQLite"
@@ -68,8 +69,11 @@ test-sqlite: $(VENV)/ready
 
 test-postgresql: $(VENV)/ready
 	@echo "== Tests on PostgreSQL"
-	@# Without the browser, which has seen the same pages on SQLite: it takes half of the time.
-	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --with-coverage --exclude-tag browser
+	@# What depends on the database (lori_assignment/test_runner.py), and without coverage, which SQLite had.
+	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
+
+quick: lint ## Check style and types, and run one app's tests without a browser (APP=rentals; a minute)
+	$(BIN)/python manage.py test $(APP) --parallel auto --exclude-tag browser
 
 # The baselines in an environment of their own: no package of theirs is near the shop's.
 $(VENV)/ready-bench: $(VENV)/ready benchmarks/requirements.txt

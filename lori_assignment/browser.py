@@ -7,7 +7,9 @@ with CI or REQUIRE_BROWSER in the environment it is a failure.
 
 from __future__ import annotations
 
+import asyncio
 import atexit
+import functools
 import multiprocessing
 import os
 import shutil
@@ -69,7 +71,16 @@ if CHROMIUM is None and multiprocessing.parent_process() is None:
     atexit.register(_write_note)
 
 
-@tag("browser")
+@functools.cache
+def launch_browser() -> tuple[Browser, asyncio.AbstractEventLoop]:
+    """Start the browser that all test classes of this process share; Playwright's event loop with it."""
+    playwright = sync_playwright().start()
+    atexit.register(playwright.stop)
+    browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
+    return browser, asyncio.get_running_loop()
+
+
+@tag("browser", "any_database")
 class BrowserTestCase(Committed, StaticLiveServerTestCase):
     """`self.page` is a page of 1280 x 800 in a context of its own, with nobody signed in."""
 
@@ -90,12 +101,14 @@ class BrowserTestCase(Committed, StaticLiveServerTestCase):
         # Mailed links lead here.
         cls.enterClassContext(override_settings(SITE_URL=cls.live_server_url))
         outside = connections[DEFAULT_DB_ALIAS]
-        playwright = cls.enterClassContext(sync_playwright())
-        # Beside an event loop Django would make itself a second connection, which does not know what
-        # the migrations filled in, so that nothing came back after a test.
+        cls.browser, loop = launch_browser()
+        # Playwright's event loop counts as running in this thread; not for other test classes.
+        mark_running = asyncio._set_running_loop  # noqa: SLF001  # Playwright marks it the same way.
+        mark_running(loop)
+        cls.addClassCleanup(mark_running, None)
+        # Inside an event loop Django would open a second connection, which does not know what the
+        # migrations filled in, so that nothing came back after a test.
         connections[DEFAULT_DB_ALIAS] = outside
-        cls.browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
-        cls.addClassCleanup(cls.browser.close)
 
     def setUp(self) -> None:
         super().setUp()

@@ -1,5 +1,8 @@
 """Coverage for `manage.py test --with-coverage`, also when the tests run in parallel processes."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import coverage
 
 _measurement: coverage.Coverage | None = None
@@ -27,3 +30,17 @@ def report_coverage() -> bool:
     figure = _measurement.report(skip_covered=True, show_missing=True)
     bar = float(_measurement.get_option("report:fail_under") or 0)  # type: ignore[arg-type]  # its type covers all options
     return figure >= bar
+
+
+@contextmanager
+def coverage_paused() -> Iterator[None]:
+    """Do not measure meanwhile: for tests that go through the code that others reach hundreds of times."""
+    measurement = coverage.Coverage.current()
+    if measurement is None:
+        yield
+        return
+    measurement.stop()
+    try:
+        yield
+    finally:
+        measurement.start()

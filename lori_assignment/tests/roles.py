@@ -33,7 +33,7 @@ from django.contrib.contenttypes.models import ContentType
 from django.core.files.base import ContentFile
 from django.db import connections, transaction
 from django.http import HttpResponse
-from django.test import Client, TestCase, override_settings
+from django.test import Client, TestCase, override_settings, tag
 from django.urls import URLResolver, get_resolver
 from django.utils import timezone
 from fido2.cose import ES256
@@ -54,6 +54,7 @@ from books.models import Book, Kind
 from books.stock import add_book
 from lori_assignment import health, metrics
 from lori_assignment.cast import PASSWORD
+from lori_assignment.test_coverage import coverage_paused
 from rentals import ledger
 from rentals.calendar_feeds import make_feed, secret_of
 from rentals.models import LedgerEntry, Policy
@@ -447,6 +448,7 @@ def undone() -> Iterator[None]:
         transaction.set_rollback(True)
 
 
+@tag("any_database")
 class RoleCase(TestCase):
     """Has the world, undamaged before each test."""
 
@@ -454,6 +456,7 @@ class RoleCase(TestCase):
 
     @classmethod
     def setUpClass(cls) -> None:
+        cls.enterClassContext(coverage_paused())
         media = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.enterClassContext(override_settings(MEDIA_ROOT=media))
         # Of /readyz: on PostgreSQL its connection would keep the tests' database from being dropped.

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from random import Random
 from typing import Any
 from unittest import mock
 from urllib.parse import quote
 
 from django import conf
 from django.apps import apps
-from django.db import transaction
+from django.db import connection, transaction
+from django.test import tag
 from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -20,6 +22,7 @@ from rest_framework.throttling import ScopedRateThrottle
 from books.stock import add_book
 from lori_assignment import api
 from lori_assignment.cast import CastTestCase
+from lori_assignment.test_coverage import coverage_paused
 from rentals.queue import place_hold
 from rentals.services import rent_book
 
@@ -68,6 +71,9 @@ IDS = [
 ]
 
 
+SEED = 1
+
+
 def everything() -> dict[str, list[Any]]:
     """Every row of the shop's own tables."""
     return {
@@ -78,6 +84,11 @@ def everything() -> dict[str, list[Any]]:
 
 
 class MalformedTestCase(CastTestCase):
+    @classmethod
+    def setUpClass(cls) -> None:
+        cls.enterClassContext(coverage_paused())
+        super().setUpClass()
+
     @classmethod
     def setUpTestData(cls) -> None:
         super().setUpTestData()
@@ -103,6 +114,11 @@ class MalformedTestCase(CastTestCase):
             limit.start()
             self.addCleanup(limit.stop)
         self.before = everything()
+        self.chance = Random(SEED)
+
+    def some(self, values: list[Any]) -> list[Any]:
+        """All of `values`; on SQLite, which refuses less than the database that a shop runs on, a third."""
+        return self.chance.sample(values, len(values) // 3) if connection.vendor == "sqlite" else values
 
     def desk(self) -> APIClient:
         client = self.api(self.carol)
@@ -169,6 +185,7 @@ class MalformedTestCase(CastTestCase):
 
 
 class BodyTest(MalformedTestCase):
+    @tag("any_database")
     def test_a_body_that_is_no_object_is_400(self) -> None:
         # These take no body, or none that is required.
         optional = ("/return", "/renew")
@@ -184,6 +201,7 @@ class BodyTest(MalformedTestCase):
                         self.assert_answered(answer, 400, 404)
         self.assertEqual(everything(), self.before)
 
+    @tag("any_database")
     def test_another_media_type_is_415(self) -> None:
         for path, method in self.routes():
             if method in ("post", "put", "patch"):
@@ -249,7 +267,7 @@ class ValueTest(MalformedTestCase):
             fields = self._fields(path, method)
             good = {field: example for field, example in fields.items() if example is not None}
             for field in fields:
-                for value in VALUES:
+                for value in self.some(VALUES):
                     with self.subTest(path=path, method=method, field=field, value=str(value)[:20]):
                         body = json.dumps(good | {field: value}).encode()
                         self.assert_answered(self.send(method, path, body))
@@ -264,7 +282,7 @@ class QueryTest(MalformedTestCase):
             if method != "get" or path.startswith("/api/v2"):
                 continue
             for name in [*self._parameters(path), "no_such"]:
-                for text in texts:
+                for text in self.some(texts):
                     query = quote(text.encode("utf-8", "surrogatepass"))
                     with self.subTest(path=path, name=name, text=text[:20]):
                         self.assert_answered(desk.get(f"{path}?{name}={query}"))
@@ -279,7 +297,7 @@ class QueryTest(MalformedTestCase):
         paths = ["books/", "book_rentals/", "payments/", "price_lists/", "copies/", "holds/"]
         paths += ["book_rentals/1/return"]
 
-        @settings(max_examples=150, deadline=None, database=None)
+        @settings(max_examples=50 if connection.vendor == "sqlite" else 150, deadline=None, database=None)
         @given(st.dictionaries(st.sampled_from(fields), values), st.sampled_from(paths))
         def send(body: dict[str, Any], path: str) -> None:
             self.assert_answered(self.send("post", f"/api/v3/{path}", json.dumps(body).encode()))

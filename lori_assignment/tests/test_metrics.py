@@ -10,7 +10,7 @@ from pathlib import Path
 from unittest import TestCase, mock
 
 from django.conf import settings
-from django.test import Client, SimpleTestCase, override_settings
+from django.test import Client, SimpleTestCase, override_settings, tag
 from django.test import TestCase as DatabaseTestCase
 from prometheus_client.parser import text_string_to_metric_families
 
@@ -116,6 +116,7 @@ class WhatIsCountedTest(DatabaseTestCase):
         self.assertLess(order("lori_assignment.metrics.MetricsMiddleware"), order(refusing))
 
 
+@tag("any_database")
 class ProcessesTest(TestCase):
     """Several processes, as gunicorn's workers are."""
 

@@ -1,4 +1,4 @@
-"""`manage.py test --with-coverage` fails when too little was run, and only then."""
+"""Options of `manage.py test`: the bar of coverage, the choice of tests, and their order."""
 
 from __future__ import annotations
 
@@ -7,14 +7,20 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
-from unittest import TestCase
+from unittest import TestCase, TestSuite, mock
 
+from django import test
 from django.conf import settings
+from django.test import SimpleTestCase, tag
+
+from lori_assignment.test_coverage import coverage_paused
+from lori_assignment.test_runner import LoriTestRunner, SlowestFirst, depends_on_database
 
 
+@tag("any_database")
 class CoverageBarTest(TestCase):
     def run_tests(self, bar: int) -> subprocess.CompletedProcess[str]:
-        """Run one small test of books/isbn.py, measuring books/stock.py, with `bar` percent to reach."""
+        """Run small tests of books/languages.py, measuring books/stock.py, with `bar` percent to reach."""
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
         # Files of its own: an outer run may be measuring too.
@@ -25,7 +31,7 @@ class CoverageBarTest(TestCase):
         )
         environment = os.environ | {"COVERAGE_RCFILE": str(rules)}
         environment |= {"SQLITE_TEST_FILE": f"{place.name}/test.sqlite3"}
-        label = "books.tests.test_isbn"
+        label = "books.tests.test_import_languages"
         return subprocess.run(  # noqa: S603  # Our own interpreter and code.
             [sys.executable, "manage.py", "test", label, "--with-coverage"],
             cwd=settings.BASE_DIR,
@@ -43,3 +49,49 @@ class CoverageBarTest(TestCase):
         self.assertIn("books/stock.py", enough.stdout)
         self.assertIn("Coverage is below the bar.", too_little.stdout)
         self.assertNotIn("Coverage is below the bar.", enough.stdout)
+
+
+def example(base: type[TestCase], *tags: str) -> TestCase:
+    """A test of a class of its own."""
+    return tag(*tags)(type("Example", (base,), {"test_it": lambda self: None}))("test_it")
+
+
+class SelectionTest(SimpleTestCase):
+    def test_what_depends_on_the_database(self) -> None:
+        for case, depends in (
+            (example(test.TestCase), True),
+            (example(test.TransactionTestCase), True),
+            # It may start a program that uses the database.
+            (example(TestCase), True),
+            (example(test.SimpleTestCase), False),
+            (example(test.TestCase, "any_database"), False),
+        ):
+            self.assertEqual(depends_on_database(case), depends, type(case).__bases__)
+
+    def test_the_option_selects_those(self) -> None:
+        labels = ["lori_assignment.tests.test_runner", "lori_assignment.tests.test_keyset"]
+        for chosen in (True, False):
+            runner = LoriTestRunner(database_tests=chosen, verbosity=0)
+            names = {type(case).__name__ for case in runner.build_suite(labels)}
+            self.assertIn("PageOfTest", names)
+            self.assertEqual("SelectionTest" in names, not chosen)
+
+    def test_slow_classes_start_first_and_those_that_commit_last(self) -> None:
+        commits, browser = example(test.TransactionTestCase), example(test.TransactionTestCase, "browser")
+        small, large = example(test.TestCase), example(test.SimpleTestCase)
+        suites = [TestSuite([commits] * 2), TestSuite([browser]), TestSuite([small]), TestSuite([large] * 2)]
+        ordered = [next(iter(suite)) for suite in SlowestFirst(suites, 2).subsuites]
+        self.assertEqual(ordered, [large, small, browser, commits])
+
+
+class PauseTest(SimpleTestCase):
+    def test_nothing_is_measured_meanwhile(self) -> None:
+        measurement = mock.Mock()
+        with mock.patch("coverage.Coverage.current", return_value=measurement):
+            with coverage_paused():
+                self.assertEqual(measurement.method_calls, [mock.call.stop()])
+            self.assertEqual(measurement.method_calls, [mock.call.stop(), mock.call.start()])
+
+    def test_without_a_measurement_nothing_happens(self) -> None:
+        with mock.patch("coverage.Coverage.current", return_value=None), coverage_paused():
+            pass

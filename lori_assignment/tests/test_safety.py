@@ -16,7 +16,7 @@ from django.conf import settings
 from django.contrib.sessions.models import Session
 from django.core.files.base import ContentFile
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, override_settings
+from django.test import Client, override_settings, tag
 from django.urls import path
 
 from accounts import tokens
@@ -66,6 +66,7 @@ handler400, handler403, handler404, handler500 = (
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_safety")
+@tag("any_database")
 class SafetyCase(CastTestCase):
     @classmethod
     def setUpClass(cls) -> None:

@@ -11,6 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from unittest import TestCase
 
 from django.conf import settings
+from django.test import tag
 
 from lori_assignment.aws import PATIENT
 
@@ -82,6 +83,7 @@ def start(shown: str = "", **environment: str | None) -> subprocess.CompletedPro
     )
 
 
+@tag("any_database")
 class ProductionTest(TestCase):
     def test_a_complete_environment_starts(self) -> None:
         started = start()
@@ -178,6 +180,7 @@ class ProductionTest(TestCase):
             self.assertIn(expected, database)
 
 
+@tag("any_database")
 class AwsTest(TestCase):
     def test_a_bucket_takes_the_covers_and_wants_its_region(self) -> None:
         self.assertIn("FileSystemStorage", start("STORAGES['default']").stdout)
@@ -249,6 +252,7 @@ class AwsTest(TestCase):
         self.assertEqual(start(loaded).stdout.strip(), "False")
 
 
+@tag("any_database")
 class CheckTest(TestCase):
     def test_djangos_own_check_of_a_deployment_has_nothing_to_say(self) -> None:
         aws = {

@@ -8,10 +8,12 @@ import sys
 from unittest import TestCase
 
 from django.conf import settings
+from django.test import tag
 
 from lori_assignment.tests.test_settings import PRODUCTION
 
 
+@tag("any_database")
 class LoadedTest(TestCase):
     def test_the_first_request_does_not_wait_for_a_view_to_be_loaded(self) -> None:
         code = (

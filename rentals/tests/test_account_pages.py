@@ -6,11 +6,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from unittest import mock
 
+from django.test import tag
+
 from rentals import ledger, services
 from rentals.models import LedgerEntry
 from rentals.tests.test_statements import DAY, NOW, StatementTestCase
 
 
+@tag("any_database")
 class AccountTestCase(StatementTestCase):
     """Alice brought Emma back, which cost 4.50, paid 2.00 of it, and has Emma again since two days."""
 

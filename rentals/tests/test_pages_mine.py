@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.test import Client
+from django.test import Client, tag
 from django.utils import timezone
 from icalendar import Calendar
 from pypdf import PdfReader
@@ -200,6 +200,7 @@ class BalancePageTest(MinePagesTestCase):
         self.assertRedirects(self.client.get("/balance?cursor=nonsense"), "/balance")
 
 
+@tag("any_database")
 class StatementPagesTest(MinePagesTestCase):
     def setUp(self) -> None:
         super().setUp()
@@ -247,6 +248,7 @@ class StatementPagesTest(MinePagesTestCase):
             self.assertIn("no-store", self.client.get(f"{self.path}{end}")["Cache-Control"])
 
 
+@tag("any_database")
 class ReceiptPagesTest(MinePagesTestCase):
     def test_a_payment_has_a_receipt_as_page_and_pdf(self) -> None:
         self.give_back(self.rent())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import transaction
 from hypothesis import Phase, given, settings
@@ -71,6 +72,9 @@ class InvariantTest(CastTestCase):
     def ready(self) -> dict[int, Copy]:
         return {hold.pk: hold.copy for hold in Hold.objects.ready().select_related("copy") if hold.copy}
 
+    def rows(self) -> list[list[Any]]:
+        return [list(model.objects.order_by("pk").values_list()) for model in (Rental, Hold, Copy)]
+
     def check(self, ready_before: dict[int, Copy], rented_before: set[int]) -> None:
         waiting = set(Hold.objects.waiting().values_list("pk", flat=True))
         ready = self.ready()
@@ -107,8 +111,11 @@ class InvariantTest(CastTestCase):
                 for what, who, hours in steps:
                     at += timedelta(hours=hours)
                     ready, rented = self.ready(), set(Rental.objects.values_list("ref", flat=True))
+                    before = self.rows()
                     self.step(what, who, at)
-                    self.check(ready, rented)
+                    # Most steps are refused; what has not changed was checked.
+                    if self.rows() != before:
+                        self.check(ready, rented)
                 transaction.set_rollback(True)
 
         play()

@@ -44,13 +44,16 @@ def database_url() -> str:
 
 
 class ServedRaceTest(RaceTestCase):
-    def setUp(self) -> None:
-        super().setUp()
-        self.servers: list[subprocess.Popen[bytes]] = []
-        self.sites = [self.serve() for _ in range(2)]
+    sites: list[str]
 
-    def serve(self) -> str:
-        """Start a gunicorn server with one worker; its address, once it answers."""
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.sites = [cls.serve(cls.addClassCleanup)[0] for _ in range(2)]
+
+    @classmethod
+    def serve(cls, clean_up: Callable[..., Any]) -> tuple[str, subprocess.Popen[bytes]]:
+        """Start a gunicorn server with one worker; its address, once it answers, and its process."""
         port = free_port()
         environment = os.environ | {
             "DEBUG": "on",
@@ -69,14 +72,13 @@ class ServedRaceTest(RaceTestCase):
             cwd=settings.BASE_DIR,
             env=environment,
         )
-        self.servers.append(server)
-        self.addCleanup(server.wait, timeout=30)
-        self.addCleanup(server.terminate)
+        clean_up(server.wait, timeout=30)
+        clean_up(server.terminate)
         site = f"http://127.0.0.1:{port}"
         for _ in range(200):
             try:
                 urlopen(f"{site}/api/v3/books/").close()  # noqa: S310  # Our own server.
-                return site
+                return site, server
             except URLError:
                 time.sleep(0.1)
         raise AssertionError("The server did not come up.")
@@ -116,14 +118,15 @@ class ServedRaceTest(RaceTestCase):
         self.assertEqual(Rental.objects.count(), 1)
 
     def test_a_worker_leaves_the_terminals_ctrl_c_to_its_master(self) -> None:
-        master = self.servers[0].pid
+        _, server = self.serve(self.addCleanup)
+        master = server.pid
         (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
         os.kill(int(worker), signal.SIGINT)
         time.sleep(0.5)
         self.assertEqual(Path(f"/proc/{master}/task/{master}/children").read_text().split(), [worker])
         started = time.monotonic()
-        self.servers[0].send_signal(signal.SIGINT)
-        self.servers[0].wait(timeout=30)
+        server.send_signal(signal.SIGINT)
+        server.wait(timeout=30)
         self.assertLess(time.monotonic() - started, 5)
 
     def test_ten_returns_make_one_charge(self) -> None:

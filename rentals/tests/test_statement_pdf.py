@@ -17,6 +17,7 @@ from typing import Any
 from unittest import TestCase, mock
 
 from django.conf import settings
+from django.test import tag
 from django.utils import translation
 from hypothesis import given
 from hypothesis import strategies as st
@@ -91,6 +92,7 @@ class PrintableTest(TestCase):
         self.assertLessEqual(set(map(ord, printable(text, self.letters))), self.letters)
 
 
+@tag("any_database")
 class WriterTest(StatementTestCase):
     """The program that writes a PDF."""
 
@@ -261,6 +263,7 @@ class ProgramRaceTest(RaceTestCase):
             self.assertEqual(self.outcomes(), ["written", "written"])
 
 
+@tag("any_database")
 class StatementPdfTest(StatementTestCase):
     def text(self) -> str:
         return "\n".join(self.pages())
@@ -317,6 +320,7 @@ class StatementPdfTest(StatementTestCase):
             self.assertIn("4,50 $", self.text())
 
 
+@tag("any_database")
 class ReceiptPdfTest(StatementTestCase):
     def text(self, entry: LedgerEntry) -> str:
         found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
