@@ -209,7 +209,12 @@ class Bench:
         )
 
     def search(self) -> None:
-        words = {"rare": catalogue.RARE, "common": catalogue.COMMON, "misspelt": catalogue.MISSPELT}
+        words = {
+            "rare": catalogue.RARE,
+            "frequent": catalogue.FREQUENT,
+            "common": catalogue.COMMON,
+            "misspelt": catalogue.MISSPELT,
+        }
         token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
         probes = []
         for name, word in words.items():
