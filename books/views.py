@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
@@ -26,7 +26,7 @@ from books.search import Found, find
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
 from lori_assignment.recent import Recent, Since
-from rentals.availability import available_books, count_copies, with_availability
+from rentals.availability import available_books, count_copies
 from rentals.models import Hold, Rate, Rental
 from rentals.outlook import book_outlook, outlooks
 from rentals.price_lists import price_examples, rates_in_force
@@ -174,16 +174,12 @@ def _price(rate: Rate | None) -> dict[str, Any] | None:
 def book(request: HttpRequest, pk: int) -> HttpResponse:
     """One book: what it is, what it costs, and the one thing to do with it next."""
     now = timezone.now()
-    books = with_availability(Book.objects.all())
+    this: Any = get_object_or_404(Book, pk=pk)
+    count_copies([this])
+    rental = hold = None
     if request.user.is_authenticated:
-        rented = Rental.objects.open().filter(user=request.user, copy__book=OuterRef("pk"))
-        held = Hold.objects.live().filter(user=request.user, book=OuterRef("pk"))
-        books = books.annotate(
-            my_rental=Subquery(rented.values("pk")[:1]), my_hold=Subquery(held.values("pk"))
-        )
-    this: Any = get_object_or_404(books, pk=pk)
-    rental = Rental.objects.get(pk=this.my_rental) if getattr(this, "my_rental", None) else None
-    hold = Hold.objects.get(pk=this.my_hold) if getattr(this, "my_hold", None) else None
+        rental = Rental.objects.open().filter(user=request.user, copy__book=this).first()
+        hold = Hold.objects.live().filter(user=request.user, book=this).first()
     state = _state(this, rental, hold)
     facts: dict[str, Any] = {
         "book": this,
