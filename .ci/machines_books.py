@@ -25,7 +25,7 @@ CATALOGUE = "/api/v3/books/"
 TWINS = 12
 MEMBERS = 50
 COPIES = 10
-# What the API tells anybody may be so old; see lori_assignment/recent.py.
+# How old an anonymous response may be: RESPONSE_CACHE_SECONDS.
 RECENT = 1.0
 # Until a request that was sent has begun to be answered.
 ON_ITS_WAY = 0.25

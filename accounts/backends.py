@@ -7,7 +7,6 @@ from typing import Any
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
-from django.db.models import BigIntegerField
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -15,12 +14,6 @@ from accounts import attempts
 from accounts.models import User
 from accounts.security_log import note
 from accounts.turns import turns
-from lori_assignment.prepared import Prepared, Slot
-from lori_assignment.recent import ChangesOfAll
-
-_users: Prepared[User] = Prepared(
-    lambda: User.objects.filter(pk=Slot("pk", BigIntegerField())).annotate(changes=ChangesOfAll())
-)
 
 # Of an e-mail address; a username is shorter.
 LONGEST_LOGIN = 254
@@ -45,11 +38,6 @@ class PasswordBackend(AuthenticationBackend):
             return None
         with turns.place():
             return self._whose_password(request, login, password)
-
-    def get_user(self, user_id: int) -> User | None:
-        """Whose session it is, in one query that is compiled once."""
-        user = _users.first(pk=user_id)
-        return user if user and self.user_can_authenticate(user) else None
 
     def _whose_password(self, request: HttpRequest | None, login: str, password: str) -> User | None:
         account = account_called(login)

@@ -12,11 +12,7 @@ from typing import Any, NamedTuple
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DjangosStore
-from django.contrib.sessions.models import Session
-from django.db.models import CharField, DateTimeField
 from django.utils import timezone
-
-from lori_assignment.prepared import Prepared, Slot
 
 
 class Limits(NamedTuple):
@@ -40,23 +36,9 @@ def begin(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
     session[_IS_STAFF] = is_staff
 
 
-_sessions: Prepared[Session] = Prepared(
-    lambda: Session.objects.filter(
-        session_key=Slot("key", CharField()), expire_date__gt=Slot("now", DateTimeField())
-    )
-)
-
-
 class SessionStore(DjangosStore):
-    def _get_session_from_db(self) -> Session | None:
-        """As Django's, by a query that is compiled once."""
-        found = _sessions.first(key=self.session_key, now=timezone.now())
-        if found is None:
-            self._session_key = None
-        return found
-
     def load(self) -> dict[str, Any]:
-        found = self._get_session_from_db()
+        found = self._get_session_from_db()  # type: ignore[attr-defined]  # Django's own
         if found is None:
             return {}
         data: dict[str, Any] = self.decode(found.session_data)

@@ -16,11 +16,10 @@ from __future__ import annotations
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
-from functools import cache, lru_cache
+from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.db.models import BigIntegerField, CharField
 from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
@@ -32,8 +31,6 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
 from accounts.security_log import note
-from lori_assignment.prepared import Prepared, Slot
-from lori_assignment.recent import ChangesOfAll
 from lori_assignment.work import unit_of_work
 
 __all__ = [
@@ -191,25 +188,14 @@ def read_access_token(text: bytes) -> AccessToken:
 def owner_of(token: Token) -> User:
     """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
     family = token.get(FAMILY)
-    ask = _owners(second_factor=settings.STAFF_SECOND_FACTOR)
+    owners = User.objects.filter(
+        nothing_missing(), pk=token.get(api_settings.USER_ID_CLAIM), is_active=True, token_families=family
+    )
     # Without the first an empty name would find who has no family at all.
-    user = ask.first(pk=token.get(api_settings.USER_ID_CLAIM), family=family) if family else None
+    user = owners.first() if family else None
     if user is None or not _has_its_password(token, user):
         raise TokenError(NO_LONGER_GOOD)
     return user
-
-
-@cache
-def _owners(*, second_factor: bool) -> Prepared[User]:
-    """Asked with every call that brings a token. `second_factor` is the setting, of which it depends."""
-    return Prepared(
-        lambda: User.objects.filter(
-            nothing_missing(),
-            pk=Slot("pk", BigIntegerField()),
-            is_active=True,
-            token_families=Slot("family", CharField()),
-        ).annotate(changes=ChangesOfAll())
-    )
 
 
 def _next_pair(family: TokenFamily) -> Pair:

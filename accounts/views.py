@@ -23,6 +23,7 @@ from django.shortcuts import redirect, render
 from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
+from django.views.decorators.csrf import csrf_exempt
 from django.views.decorators.http import require_POST, require_safe
 from django.views.i18n import set_language
 
@@ -32,6 +33,7 @@ from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, programs_of, sessions_of
 from accounts.tokens import TokenError
 from lori_assignment.errors import Refusal
+from lori_assignment.origin import same_origin
 from lori_assignment.pages import member_page, tell_refusal, unsent_form
 from rentals.leaving import against_closing, close_account
 from rentals.personal_data import everything_on
@@ -82,8 +84,13 @@ def profile(request: MemberRequest) -> HttpResponse:
 
 
 @require_POST
+@csrf_exempt
+@same_origin
 def choose_language(request: HttpRequest) -> HttpResponse:
-    """The switch at the foot of every page; of a member it is remembered, for other browsers and for mail."""
+    """The switch at the foot of every page; of a member it is remembered, for other browsers and for mail.
+
+    Its form has no CSRF token, which would set a cookie on every page: the Origin header is checked instead.
+    """
     language = request.POST.get("language", "")
     if request.user.is_authenticated:
         # One that there is not is not set by Django's own answer, below, either.

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -25,7 +24,6 @@ from books.models import Book, Kind
 from books.search import Found, find
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
-from lori_assignment.recent import Recent, Since
 from rentals.availability import available_books, count_copies
 from rentals.models import Hold, Rate, Rental
 from rentals.outlook import book_outlook, outlooks
@@ -33,6 +31,8 @@ from rentals.price_lists import price_examples, rates_in_force
 from rentals.pricing import Price, price_of_days
 
 PAGE = 24
+# Covers on the first screen; the others are loaded when they come near it.
+SEEN_AT_ONCE = 4
 EXAMPLES = (1, 3, 7, 14)
 
 
@@ -44,44 +44,10 @@ class Chip:
     without: str
 
 
-@dataclass(frozen=True, slots=True)
-class Shown:
-    """The catalogue as everybody sees it who asks for it in the same words; what is theirs is around it."""
-
-    address: str
-    title: SafeString
-    head: SafeString
-    content: SafeString
-
-
-# Of forty thousand letters each.
-_recent: Recent[Shown] = Recent(most=64)
-
-
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
     """The catalogue, narrowed by the address: it can be shared, and what is not asked is not in it."""
-    part = _is_part(request)
-    asked = (get_language(), part, request.META["QUERY_STRING"])
-    now = Since.now(getattr(request.user, "changes", None))
-    shown = _recent.get(asked, now)
-    if shown is None:
-        looked_up = _look_up(request.GET, part=part)
-        if isinstance(looked_up, str):
-            return redirect(looked_up)
-        shown = looked_up
-        _recent.keep(asked, now, shown)
-    if part:
-        answer = HttpResponse(shown.content, headers={"HX-Push-Url": shown.address})
-    else:
-        answer = render(request, "books/home.html", {"shown": shown})
-    # The browser must not take the part, which it has under the same address, for the page.
-    patch_vary_headers(answer, ["HX-Request"])
-    return answer
-
-
-def _look_up(given: QueryDict, *, part: bool) -> Shown | str:
-    """What is asked for, or the address that says it better."""
+    given, part = request.GET, _is_part(request)
     asked = QueryDict(mutable=True)
     asked.update({name: str(value) for name, value in given.dict().items() if value})
     form = CatalogueForm(asked, facets=facets())
@@ -92,29 +58,33 @@ def _look_up(given: QueryDict, *, part: bool) -> Shown | str:
     kept.update({name: str(value) for name, value in asked.dict().items() if name in wanted})
     address = _address(kept)
     if len(asked) < len(given) and not part:
-        return _address(asked)
+        return redirect(_address(asked))
 
     found = _found(wanted)
     try:
-        whole = "" if kept else "catalogue"
-        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"), kept_as=whole)
+        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"))
     except UnknownCursor:
-        return address
+        return redirect(address)
     count_copies(page.rows)
     rates = rates_in_force(at=timezone.now())
     facts = {
         "form": form,
         "found": found,
-        "results": [{"book": book, "price": _price(rates.get(book.kind))} for book in page.rows],
+        "results": [
+            {"book": book, "price": _price(rates.get(book.kind)), "lazy": number >= SEEN_AT_ONCE}
+            for number, book in enumerate(page.rows)
+        ],
         "chips": _chips(form, kept),
         "canonical": f"{settings.SITE_URL}{address}",
         "next": page.next and _address(kept, cursor=page.next),
         "previous": page.previous and _address(kept, cursor=page.previous),
     }
+    answer = render(request, "books/results.html" if part else "books/home.html", facts)
     if part:
-        return Shown(address, SafeString(), SafeString(), render_to_string("books/results.html", facts))
-    names = ("title", "head", "catalogue")
-    return Shown(address, *(render_to_string(f"books/{name}.html", facts) for name in names))
+        answer.headers["HX-Push-Url"] = address
+    # The browser must not take the part, which it has under the same address, for the page.
+    patch_vary_headers(answer, ["HX-Request"])
+    return answer
 
 
 def _is_part(request: HttpRequest) -> bool:

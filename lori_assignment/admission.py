@@ -9,7 +9,8 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 
-from lori_assignment.outer_errors import answer_411, answer_not_https
+from accounts.attempts import TooMany
+from lori_assignment.outer_errors import answer_411, answer_429, answer_not_https
 
 # A cover of the largest size that is taken, and the fields beside it.
 MOST_UPLOADED = 6 * 1024 * 1024
@@ -37,6 +38,10 @@ class AdmissionMiddleware:
             # The API's own parser says what is wrong.
             _refuse_other_than_utf8(request)
         return self.get_response(request)
+
+    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
+        """A page's form that takes a password raises TooMany from deep within a view."""
+        return answer_429(request, exception) if isinstance(exception, TooMany) else None
 
 
 def _refuse_too_much(request: HttpRequest) -> None:

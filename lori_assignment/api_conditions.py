@@ -27,7 +27,7 @@ class PreconditionFailed(APIException):
     default_detail = _("This has changed since you read it; read it again.")
 
 
-def tag_of(data: Any) -> str:
+def compute_etag(data: Any) -> str:
     return f'"{hashlib.sha256(written(data)).hexdigest()[:32]}"'
 
 
@@ -35,25 +35,23 @@ def has_condition(headers: Mapping[str, str]) -> bool:
     return "If-Match" in headers or "If-None-Match" in headers
 
 
-def is_known(headers: Mapping[str, str], *, method: str, tag: str) -> bool:
-    """Whether the client has what `tag` stands for already, so that 304 says enough.
+def check_preconditions(headers: Mapping[str, str], *, method: str, etag: str) -> None:
+    """Raises PreconditionFailed unless If-Match names `etag`, and If-None-Match permits a change.
 
-    Raises PreconditionFailed where If-Match names another, or If-None-Match forbids a change.
+    Django's `get_conditional_response` ignores an If-Match that it cannot parse. Here such a header matches
+    nothing, so that a change which was meant to be guarded is refused.
     """
-    # A header that names no tag at all matches nothing: what was meant as a guard is not passed over.
-    # By the strong comparison: a weak tag is equal to none.
-    if "If-Match" in headers and not _names(
-        tag, [n for n in parse_etags(headers["If-Match"]) if n[:2] != "W/"]
-    ):
-        raise PreconditionFailed
-    # By the weak comparison: a proxy may have compressed the answer, and made its tag a weak one.
-    known = [named.removeprefix("W/") for named in parse_etags(headers.get("If-None-Match", ""))]
-    if _names(tag.removeprefix("W/"), known):
-        if method not in SAFE:
+    if "If-Match" in headers:
+        # By the strong comparison, in which a weak tag equals none.
+        named = [name for name in parse_etags(headers["If-Match"]) if not name.startswith("W/")]
+        if not _names(etag, named):
             raise PreconditionFailed
-        return True
-    return False
+    if method not in SAFE:
+        # By the weak comparison: a proxy may have compressed the response and made its tag weak.
+        named = [name.removeprefix("W/") for name in parse_etags(headers.get("If-None-Match", ""))]
+        if _names(etag.removeprefix("W/"), named):
+            raise PreconditionFailed
 
 
-def _names(tag: str, named: list[str]) -> bool:
-    return named == ["*"] or tag in named
+def _names(etag: str, named: list[str]) -> bool:
+    return named == ["*"] or etag in named

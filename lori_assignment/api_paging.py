@@ -29,17 +29,11 @@ LARGEST_SIZE = {"v1": 500, "v2": 500, "v3": 100}
 class VersionedPagination(BasePagination):
     """Pages the queryset in its own order, which must be as `keyset.page_of` says."""
 
-    def paginate_queryset(
-        self, queryset: Any, request: Request, view: Any = None, *, kept_as: str = "", **values: Any
-    ) -> list[Any]:
-        """As `page_of`; of the sizes only the usual one is kept."""
+    def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         size = self._page_size(request)
-        kept_as = kept_as if size == DEFAULT_SIZE[str(request.version)] else ""
         try:
-            page = page_of(
-                queryset, size=size, cursor=request.query_params.get("cursor"), kept_as=kept_as, **values
-            )
+            page = page_of(queryset, size=size, cursor=request.query_params.get("cursor"))
         except UnknownCursor:
             raise NotFound(_("This cursor is not one of ours.")) from None
         self.next = self._link(page.next)

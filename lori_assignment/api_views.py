@@ -5,22 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from django.db.models import Model, QuerySet
-from django.http import HttpResponse
-from django.http.response import HttpResponseBase
+from django.db.models import Model
 from django.utils import timezone
+from django.utils.cache import get_conditional_response
 from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
-from lori_assignment.api_conditions import SAFE, has_condition, is_known, tag_of
-from lori_assignment.api_rendering import written
-from lori_assignment.recent import MOST, Recent, Since, Told, is_of_its_own, may_be_kept, told_by
+from lori_assignment.api_conditions import SAFE, check_preconditions, compute_etag, has_condition
 from lori_assignment.work import unit_of_work
-
-_recent: Recent[Told] = Recent(most=MOST)
 
 _Model = TypeVar("_Model", bound=Model)
 _Result = TypeVar("_Result")
@@ -48,14 +43,6 @@ class ResourceViewSet(GenericViewSet[_Model]):
     def get_serializer_context(self) -> dict[str, Any]:
         return {**super().get_serializer_context(), "now": getattr(self, "now", None)}
 
-    def page(self, rows: QuerySet[_Model], *, kept_as: str = "", **values: Any) -> list[_Model]:
-        """The page of `rows` that is asked for, as `keyset.page_of`."""
-        paginator: Any = self.paginator
-        found: list[_Model] = paginator.paginate_queryset(
-            rows, self.request, view=self, kept_as=kept_as, **values
-        )
-        return found
-
     @property
     def api_version(self) -> str:
         """v1, v2 or v3; the address has said which."""
@@ -70,44 +57,23 @@ class ResourceViewSet(GenericViewSet[_Model]):
         """What one of them is answered as, read anew from the database; for those that have ETags."""
         raise NotImplementedError
 
-    def told_again(self, answer: Callable[[], Response]) -> Response | HttpResponseBase:
-        """`answer()`, which is the same for whoever asks, or what it was within the last second if nothing
-        has changed since; see `recent`.
-
-        Who is signed out has been told already. Of who is signed in another way than by a token of
-        theirs it is not known what has changed.
-        """
-        of_all = getattr(self.caller, "changes", None)
-        request: Any = self.request
-        if of_all is None or is_of_its_own(request):
-            return answer()
-        key, now = told_by(request), Since.now(of_all)
-        told = _recent.get(key, now)
-        if told:
-            return told.again(request)
-        made = answer()
-        if made.status_code != status.HTTP_200_OK:
-            return made
-        headers = {**made.headers, "Content-Type": "application/json"}
-        response = HttpResponse(written(made.data), headers=headers)
-        if may_be_kept(response):
-            _recent.keep(key, now, Told.by(response, request))
-        return response
-
     def answer_one(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
-        """`data` with its ETag; to whoever has it already by If-None-Match, 304 without it."""
-        return self._tagged(Response(data, status=status_code), tag_of(data))
+        """`data` with its ETag, or 304 when If-None-Match names it."""
+        return self._with_etag(Response(data, status=status_code), compute_etag(data))
 
     def answer_list(self, answer: Response) -> Response:
-        """As `answer_one`, with a weak tag, since a list is compressed on its way."""
-        return self._tagged(answer, f"W/{tag_of(answer.data)}")
+        """Like `answer_one`, with a weak ETag, because lists are compressed."""
+        return self._with_etag(answer, f"W/{compute_etag(answer.data)}")
 
-    def _tagged(self, answer: Response, tag: str) -> Response:
-        method = str(self.request.method)
-        if method in SAFE and is_known(self.request.headers, method=method, tag=tag):
-            answer = Response(status=status.HTTP_304_NOT_MODIFIED)
-        answer.headers["ETag"] = tag
-        return answer
+    def _with_etag(self, answer: Response, etag: str) -> Response:
+        answer.headers["ETag"] = etag
+        request: Any = self.request
+        if request.method not in SAFE:
+            return answer
+        check_preconditions(request.headers, method=request.method, etag=etag)
+        # Django's own 304, with the headers of `answer`, where it is one.
+        conditional: Any = get_conditional_response(request, etag=etag, response=answer)
+        return conditional
 
     def as_it_was_read(
         self, one: Model, change: Callable[[], _Result], *, lock: Callable[[Any], object]
@@ -126,6 +92,6 @@ class ResourceViewSet(GenericViewSet[_Model]):
         self, one: Model, change: Callable[[], _Result], lock: Callable[[Any], object]
     ) -> _Result:
         lock(one)
-        tag = tag_of(self.shown(one.pk))
-        is_known(self.request.headers, method=str(self.request.method), tag=tag)
+        etag = compute_etag(self.shown(one.pk))
+        check_preconditions(self.request.headers, method=str(self.request.method), etag=etag)
         return change()

@@ -9,10 +9,21 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from lori_assignment.problems import shaped
-from lori_assignment.safety import BARE_POLICY, HEADERS, POLICY
+from lori_assignment.safety import HEADERS
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
+# No middleware comes to add them.
+_HEADERS = {
+    "Content-Security-Policy": (
+        "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    ),
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    **HEADERS,
+}
 _ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "parse_error"}
 
 
@@ -31,8 +42,7 @@ def only_utf8(application: Application) -> Application:
         told, kind = shaped(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
         body = json.dumps(told).encode()
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
-        headers += [(POLICY, BARE_POLICY), *HEADERS.items()]
-        start_response("400 Bad Request", headers)
+        start_response("400 Bad Request", [*headers, *_HEADERS.items()])
         return [body]
 
     return guarded

@@ -14,10 +14,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from django.core.exceptions import ValidationError
-from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet
+from django.db.models import BooleanField, F, Field, Func, Model, Q, QuerySet, Value
 from django.db.models.lookups import GreaterThan, LessThan
-
-from lori_assignment.prepared import Prepared, Slot
 
 _Row = TypeVar("_Row", bound=Model)
 
@@ -65,42 +63,24 @@ def _is_plain(value: Any) -> bool:
     return type(value) is int and abs(value) < 1 << 63
 
 
-# The prepared pages of lists that are asked for all the time.
-_kept: dict[tuple[str, int, bool | None], Prepared[Any]] = {}
-
-
-def page_of(
-    rows: QuerySet[_Row], *, size: int, cursor: str | None = None, kept_as: str = "", **values: Any
-) -> Page[_Row]:
+def page_of(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Page[_Row]:
     """The page of `rows` that begins at `cursor`, or the first.
 
     The queryset is paged in its own order: names of fields or annotations that all go the same way,
-    none of them nullable, the last one unique. It may have slots for `values`. Raises UnknownCursor.
-
-    The list called `kept_as` is compiled once for each size, so that its `rows` have to be the same each
-    time, but for the values of slots.
+    none of them nullable, the last one unique. Raises UnknownCursor.
     """
     order = [str(name) for name in rows.query.order_by]
     names = [name.removeprefix("-") for name in order]
     start = None if cursor is None else Cursor.decode(cursor, len(names))
-    place = zip(names, start.values if start else (), strict=False)
-
-    def make() -> QuerySet[_Row]:
-        if start is None:
-            return rows[: size + 1]
-        down = order[0].startswith("-") != start.back
-        beyond = rows.filter(_beyond(rows, names, down=down))
-        return (beyond.reverse() if start.back else beyond)[: size + 1]
-
-    key = (kept_as, size, start and start.back)
-    page = (kept_as and _kept.get(key)) or Prepared(make, kept=bool(kept_as))
     try:
-        found = page(**{f"place_{name}": value for name, value in place}, **values)
+        if start:
+            down = order[0].startswith("-") != start.back
+            rows = rows.filter(_beyond(rows, names, start.values, down=down))
+            rows = rows.reverse() if start.back else rows
+        found = list(rows[: size + 1])
     except (ValueError, TypeError, OverflowError, ValidationError):
         # The third: a time at the end of all times is beyond it in another time zone.
         raise UnknownCursor from None
-    if kept_as:
-        _kept[key] = page
 
     more = len(found) > size
     del found[size:]
@@ -119,13 +99,13 @@ def _cursor(names: Sequence[str], row: Model, *, back: bool) -> str:
     return Cursor(back, [getattr(row, name) for name in names]).encode()
 
 
-def _beyond(rows: QuerySet[Any], names: Sequence[str], *, down: bool) -> Q:
-    """The rows whose values come after those of the place, all together, in the order of `names`.
+def _beyond(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *, down: bool) -> Q:
+    """The rows whose values, taken together in the order of `names`, come after `values`.
 
     The first comparison says nothing new; SQLite finds the place in the index by it where PostgreSQL
     does by the other, which tells apart a hundred thousand books of one year without reading them.
     """
-    place = [Slot(f"place_{name}", _field(rows, name)) for name in names]
+    place = [Value(value, _field(rows, name)) for name, value in zip(names, values, strict=True)]
     first = Q(**{f"{names[0]}__{'lt' if down else 'gt'}{'e' if len(names) > 1 else ''}": place[0]})
     if len(names) == 1:
         return first

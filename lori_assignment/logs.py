@@ -17,11 +17,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
+from django_guid.log_filters import CorrelationId
 from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from pythonjsonlogger.json import JsonFormatter
-
-from lori_assignment.request_ids import WithRequestId
 
 # A member's calendar, a new password, the proof of an e-mail address. Proxies in front of the shop keep
 # logs of their own.
@@ -117,7 +116,7 @@ class AccessLog(Logger):
         for log, written in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
             for handler in log.handlers:
                 handler.setFormatter(Json() if self.as_json else Line(written, self.datefmt))
-                handler.filters = [WithRequestId()]
+                handler.filters = [CorrelationId("request_id")]
                 if self.as_json and type(handler) is logging.StreamHandler:
                     handler.setStream(sys.stdout)
 

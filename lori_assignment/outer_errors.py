@@ -7,7 +7,6 @@ request, a form without its token, a crash.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
@@ -87,19 +86,6 @@ def answer_429(request: HttpRequest, refusal: TooMany | None = None) -> HttpResp
         answer = render(request, "429.html", {"is_busy": isinstance(refusal, Busy)}, status=429)
     answer.headers["Retry-After"] = str(refusal.seconds)
     return answer
-
-
-class TooManyMiddleware:
-    """Where a page's form takes a password, the lock says no from deep within it."""
-
-    def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
-        self.get_response = get_response
-
-    def __call__(self, request: HttpRequest) -> HttpResponse:
-        return self.get_response(request)
-
-    def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        return answer_429(request, exception) if isinstance(exception, TooMany) else None
 
 
 def answer_500(request: HttpRequest) -> HttpResponse:

@@ -152,6 +152,7 @@ INSTALLED_APPS = [
     # Beside django.contrib.admin it finds the templates of fields and widgets, which ours replace in part.
     "django.forms",
     "csp",
+    "django_guid",
     "django_htmx",
     "lucide",
     "rest_framework",
@@ -169,31 +170,36 @@ INSTALLED_APPS = [
     "rentals",
 ]
 
+# The shop's own say in one sentence why they are there.
 MIDDLEWARE = [
-    # Before whatever answers by itself.
-    "lori_assignment.safety.SafetyHeadersMiddleware",
-    # Before all that minds the Host or https: a health check names no Host of ours and speaks no https.
-    "lori_assignment.health.HealthMiddleware",
-    "lori_assignment.metrics.MetricsMiddleware",
-    # Before all that an answer to anybody takes once.
-    "lori_assignment.recent.RecentMiddleware",
     "django.middleware.security.SecurityMiddleware",
-    "lori_assignment.page_middleware.Policy",
-    "whitenoise.middleware.WhiteNoiseMiddleware",
-    # Pads what it compresses, so that the length tells nothing of a token in the page.
-    "lori_assignment.compression.CompressionMiddleware",
-    "lori_assignment.page_middleware.Sessions",
-    "django.middleware.locale.LocaleMiddleware",
-    "lori_assignment.page_middleware.Common",
-    "django.middleware.csrf.CsrfViewMiddleware",
-    "lori_assignment.page_middleware.SignedIn",
-    "lori_assignment.page_middleware.Messages",
+    "django_guid.middleware.guid_middleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
+    "csp.middleware.CSPMiddleware",
+    # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
+    "lori_assignment.safety.SafetyHeadersMiddleware",
+    # Answers health checks before the Host is checked: they name the pod's address.
+    "lori_assignment.health.HealthMiddleware",
+    # Counts every response by its route, and answers /metrics, which is asked for like health checks.
+    "lori_assignment.metrics.MetricsMiddleware",
+    # Saves anonymous readers of the catalogue everything below.
+    "lori_assignment.caching.response_cache.ResponseCacheMiddleware",
+    "whitenoise.middleware.WhiteNoiseMiddleware",
+    # Compresses as Django does, except responses with a strong ETag, which If-Match has to match.
+    "lori_assignment.compression.CompressionMiddleware",
+    "django.contrib.sessions.middleware.SessionMiddleware",
+    "django.middleware.locale.LocaleMiddleware",
+    "django.middleware.common.CommonMiddleware",
+    "django.middleware.csrf.CsrfViewMiddleware",
+    "django.contrib.auth.middleware.AuthenticationMiddleware",
+    "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
+    # Sets and deletes the cookies with a browser's tokens after it has signed in or out.
     "accounts.web_tokens.WebTokensMiddleware",
+    # Leads staff who need a second factor and have none to where they set one up.
     "accounts.second_factor.StaffSecondFactorMiddleware",
-    "lori_assignment.outer_errors.TooManyMiddleware",
+    # Refuses a request by its size, method or encoding before a view parses it, and answers 429 for a view.
     "lori_assignment.admission.AdmissionMiddleware",
 ]
 
@@ -369,8 +375,9 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-repl
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
 # A program that asks by http has sent its token in the clear already: it is refused, by
-# `lori_assignment.admission`, and not helped on its way without noticing.
-SECURE_REDIRECT_EXEMPT = ["^api"]
+# `lori_assignment.admission`, and not helped on its way without noticing. Health checks and the collector of
+# the metrics speak plain http to a pod.
+SECURE_REDIRECT_EXEMPT = ["^api", "^(healthz|readyz|metrics)/?$"]
 # Where to, whatever Host was asked.
 SECURE_SSL_HOST = _site.netloc
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
@@ -558,11 +565,20 @@ SWAGGER_SETTINGS = {
     },
 }
 
-# For so long what the API tells anybody is told again as it was, by `lori_assignment.recent`.
-RECENT_SECONDS = 1.0
+# How long anonymous responses of the catalogue are cached. 0 turns the cache off, for tests and drills that
+# look at fresh data.
+_seconds = env.str("RESPONSE_CACHE_SECONDS", default="1")
+_demand(
+    re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", _seconds) is not None,
+    "RESPONSE_CACHE_SECONDS must be a number of seconds from 0 to 99, such as 0.5.",
+)
+RESPONSE_CACHE_SECONDS = float(_seconds)
 
 # ---------------------------------------------------------------- log
 
+# Each response carries the id of its request, and so does every line logged on its way. A client may bring
+# one along: a UUID.
+DJANGO_GUID = {"GUID_HEADER_NAME": "X-Request-ID", "EXPOSE_HEADER": False}
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 _demand(
     LOG_LEVEL in {"DEBUG", "INFO", "WARNING", "ERROR"}, "LOG_LEVEL must be DEBUG, INFO, WARNING or ERROR."
@@ -580,7 +596,12 @@ LOGGING: dict[str, Any] = {
         },
         "json": {"()": "lori_assignment.logs.Json"},
     },
-    "filters": {"with_request_id": {"()": "lori_assignment.request_ids.WithRequestId"}},
+    "filters": {
+        "with_request_id": {
+            "()": "django_guid.log_filters.CorrelationId",
+            "correlation_id_field": "request_id",
+        }
+    },
     "handlers": {
         "log": {
             "class": "logging.StreamHandler",
@@ -593,6 +614,8 @@ LOGGING: dict[str, Any] = {
     # Its own handler would print every line a second time, and its own level overrule ours.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
+        # It tells of every request whether it brought an id.
+        "django_guid": {"level": "ERROR"},
         # It tells thirty lines of every PDF.
         "fontTools": {"level": "WARNING"},
         # It tells whose passkey it was, which the log of the shop's own does without naming it.

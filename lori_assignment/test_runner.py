@@ -35,8 +35,8 @@ class LoriTestRunner(DiscoverRunner):
         # Static files are found when one is asked for. Else each test's client looks for all of them
         # first, which took longer than the requests that it makes.
         settings.WHITENOISE_AUTOREFRESH = True
-        # Tests change what they ask for by other ways than a request, and want to see it.
-        settings.RECENT_SECONDS = 0
+        # Tests look at fresh data; those of the cache turn it on.
+        settings.RESPONSE_CACHE_SECONDS = 0
         # A thread does not see what a test has not committed, and most tests commit nothing.
         settings.MAIL_AFTERWARDS = False
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because

@@ -10,13 +10,12 @@ from django.urls import resolve
 
 from lori_assignment.charset import only_utf8
 from lori_assignment.database.limits import limit_waiting
-from lori_assignment.request_ids import with_request_id
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 
 try:
     limit_waiting(connections.settings["default"])
-    application = with_request_id(only_utf8(get_wsgi_application()))
+    application = only_utf8(get_wsgi_application())
     # Loads every view now, once, before the workers are forked. Else each worker does when its first request
     # comes, and whoever sent that to a shop that says it is ready waits for seconds.
     resolve("/")

@@ -231,6 +231,33 @@ class LanguageTest(PagesCase):
         self.assertEqual(self.chosen(), "")
         self.assertEqual(self.client.get("/language/").status_code, 405)
 
+    def test_the_form_is_judged_by_its_origin(self):
+        for origin, status in (
+            ("http://testserver", 302),
+            # One of CSRF_TRUSTED_ORIGINS.
+            (settings.SITE_URL, 302),
+            ("https://testserver", 403),
+            ("http://testserver.evil.example", 403),
+            ("http://evil.example", 403),
+            ("null", 403),
+            ("", 403),
+            (None, 403),
+        ):
+            headers = {} if origin is None else {"origin": origin}
+            strict = Client(enforce_csrf_checks=True, headers=headers)
+            strict.force_login(self.alice)
+            with self.subTest(origin=origin):
+                answer = self.choose("de", strict)
+                self.assertEqual(answer.status_code, status)
+                self.assertEqual("django_language" in answer.cookies, status == 302)
+                self.assertEqual(self.chosen(), "de" if status == 302 else "")
+                User.objects.update(language="")
+
+    def test_over_https_a_referer_is_no_substitute(self):
+        strict = Client(enforce_csrf_checks=True, headers={"referer": "https://testserver/home"})
+        answer = strict.post("/language/", {"language": "de"}, secure=True)
+        self.assertEqual(answer.status_code, 403)
+
 
 class SessionsPageTest(WebCase):
     def confirmed(self):

@@ -17,7 +17,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    """The count of what may have changed, for `lori_assignment.recent`."""
+    """A sequence that only earlier releases read. The release after the one that stopped drops it."""
 
     dependencies = [("lori_assignment", "0001_kept_answers")]
 

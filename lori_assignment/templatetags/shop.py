@@ -16,12 +16,10 @@ from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.template import Context
 from django.templatetags.static import static
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
 
-from lori_assignment.kept_parts import part
 from lori_assignment.money import shown
 
 register = template.Library()
@@ -63,41 +61,6 @@ def _digest(name: str) -> str:
     else:
         content = Path(str(finders.find(name))).read_bytes()
     return base64.b64encode(hashlib.sha384(content).digest()).decode()
-
-
-# The names of the addresses that the navigation leads to.
-PLACES = ("home", "my-rentals", "balance", "profile", "account_login", "account_signup")
-# Stands for the member's name in what is kept: so nobody's is, and there are few such parts.
-NAME = "\ue000"
-
-
-@register.simple_tag(takes_context=True)
-def navigation(context: Context) -> SafeString:
-    """Where one can go from the page."""
-    match = getattr(context.get("request"), "resolver_match", None)
-    here = match.view_name if match and match.view_name in PLACES else ""
-    return _about_somebody("navigation.html", context, here=here)
-
-
-@register.simple_tag(takes_context=True)
-def colophon(context: Context) -> SafeString:
-    """Who is signed in, and what there is beside the pages."""
-    return _about_somebody("colophon.html", context)
-
-
-@register.simple_tag
-def other_languages() -> SafeString:
-    return part("languages.html", (), {})
-
-
-def _about_somebody(template_name: str, context: Context, **shown: str) -> SafeString:
-    """A part that says who asks; on a page of an error it is perhaps not known."""
-    user: Any = context.get("user")
-    is_known = user is not None and bool(user.pk)
-    facts = {"is_signed_in": is_known, "is_staff": is_known and user.is_staff, **shown}
-    written = part(template_name, tuple(facts.values()), facts | {"name": NAME})
-    name = escape(user.get_short_name()) if is_known else ""
-    return mark_safe(written.replace(NAME, name))  # noqa: S308  # nosec B308 B703  # Both are escaped.
 
 
 @register.filter

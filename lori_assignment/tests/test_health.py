@@ -38,9 +38,9 @@ def postgresql_at(port: int) -> DatabaseWrapper:
     return DatabaseWrapper({**defaults, **facts, "OPTIONS": {}, "CONN_HEALTH_CHECKS": True}, "default")
 
 
-def behind_security() -> list[str]:
+def behind_host_check() -> list[str]:
     middleware = [name for name in settings.MIDDLEWARE if name != HEALTH]
-    middleware.insert(middleware.index("django.middleware.security.SecurityMiddleware") + 1, HEALTH)
+    middleware.insert(middleware.index("django.middleware.common.CommonMiddleware") + 1, HEALTH)
     return middleware
 
 
@@ -57,7 +57,10 @@ class AliveTest(SimpleTestCase):
                     self.assertFalse(answer.cookies)
 
     def test_behind_what_minds_the_host_the_check_fails(self) -> None:
-        for middleware in (behind_security(), [name for name in settings.MIDDLEWARE if name != HEALTH]):
+        for middleware in (
+            behind_host_check(),
+            [name for name in settings.MIDDLEWARE if name != HEALTH],
+        ):
             with override_settings(MIDDLEWARE=middleware):
                 self.assertNotEqual(Client().get("/healthz", **BY_ADDRESS).status_code, 200)
 
@@ -99,7 +102,7 @@ class ReadyTest(TransactionTestCase):
         self.use(asked())
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
         self.assertEqual(self.client.get("/readyz/", **BY_ADDRESS).status_code, 200)
-        with override_settings(MIDDLEWARE=behind_security()):
+        with override_settings(MIDDLEWARE=behind_host_check()):
             self.assertNotEqual(Client().get("/readyz", **BY_ADDRESS).status_code, 200)
 
     def test_a_migration_that_is_not_applied_is_named_until_it_is(self) -> None:

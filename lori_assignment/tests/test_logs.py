@@ -21,12 +21,14 @@ from django.conf import settings
 from django.db import IntegrityError
 from django.test import Client
 from django.test import TestCase as DatabaseTestCase
+from django_guid import clear_guid
+from django_guid.context import guid
+from django_guid.log_filters import CorrelationId
 from gunicorn.config import Config
 
-from lori_assignment import gunicorn_conf, request_ids
+from lori_assignment import gunicorn_conf
 from lori_assignment.cast import PASSWORD, introduce
 from lori_assignment.logs import AccessLog, Json, Line, without_secrets
-from lori_assignment.request_ids import WithRequestId
 
 SECRET = "Zm9yIG5vYm9keSdzIGV5ZXMgYnV0IGFsaWNlJ3M"
 FORMS = {name: settings.LOGGING["formatters"][name] for name in ("line", "json")}
@@ -36,7 +38,7 @@ def written(form: str, said: str, *facts: Any, **more: Any) -> str:
     """What stands in a log of that form."""
     formatter = Line(FORMS["line"]["format"], style="{") if form == "line" else Json()
     record = logging.makeLogRecord({"name": "shop", "msg": said, "args": facts, "levelname": "INFO"} | more)
-    WithRequestId().filter(record)
+    CorrelationId("request_id").filter(record)
     return formatter.format(record)
 
 
@@ -94,7 +96,7 @@ class OneLineTest(TestCase):
 
     def setUp(self) -> None:
         # Another test may have asked the WSGI application and never closed its answer.
-        request_ids._forget()
+        clear_guid()
 
     def test_nothing_that_is_logged_makes_a_line_of_its_own(self) -> None:
         for form in FORMS:
@@ -108,7 +110,7 @@ class OneLineTest(TestCase):
         line = written("line", "It failed.", **failure(self.FORGED))
         self.assertIn("ValueError: a title", line)
         first, *rest = line.splitlines()
-        self.assertIn("INFO shop [-] It failed.", first)
+        self.assertIn("INFO shop [None] It failed.", first)
         self.assertEqual([more for more in rest if not more.startswith("    ")], [])
         self.assertNotIn("\x1b", line)
         entry = json.loads(written("json", "It failed.", **failure(self.FORGED)))
@@ -131,7 +133,7 @@ class OneLineTest(TestCase):
         self.assertEqual(entry.pop("time")[-6:], "+00:00")
         self.assertEqual(entry.pop("process"), os.getpid())
         self.assertEqual(
-            entry, {"level": "INFO", "logger": "shop", "message": "Not Found: /x", "request_id": "-"}
+            entry, {"level": "INFO", "logger": "shop", "message": "Not Found: /x", "request_id": None}
         )
 
 
@@ -139,6 +141,14 @@ class ServersLogTest(TestCase):
     """gunicorn's log, by LOG_FORMAT."""
 
     agent = "Some browser"
+
+    @contextmanager
+    def of_a_request(self, name: str) -> Iterator[None]:
+        token = guid.set(name)
+        try:
+            yield
+        finally:
+            guid.reset(token)
 
     def log(self, form: str) -> tuple[AccessLog, io.StringIO, io.StringIO]:
         out, err = io.StringIO(), io.StringIO()
@@ -169,7 +179,7 @@ class ServersLogTest(TestCase):
 
     def test_both_logs_are_json_on_standard_output(self) -> None:
         log, out, err = self.log("json")
-        with mock.patch.object(request_ids, "request_id", return_value="the-name-of-it"):
+        with self.of_a_request("the-name-of-it"):
             self.asked(log, f"/rentals/calendar/{SECRET}.ics", query="?token=much")
             self.asked(log, "/bücher\n/")
             log.error("Worker (pid:%s) was killed", 7)
@@ -201,7 +211,7 @@ class ServersLogTest(TestCase):
     def test_lines_tell_the_request_too(self) -> None:
         self.assertEqual(gunicorn_conf.logger_class, f"{AccessLog.__module__}.AccessLog")
         log, out, err = self.log("line")
-        with mock.patch.object(request_ids, "request_id", return_value="the-name-of-it"):
+        with self.of_a_request("the-name-of-it"):
             self.asked(log, "/home")
             log.error("Bad\nluck")
         self.assertRegex(out.getvalue(), r"\[the-name-of-it\] GET /home 200 12 bytes 7\.0 ms\n\Z")
@@ -252,7 +262,7 @@ class ShopsLogTest(DatabaseTestCase):
             stream = io.StringIO()
             handler = logging.StreamHandler(stream)
             handler.setFormatter(formatter)
-            handler.addFilter(WithRequestId())
+            handler.addFilter(CorrelationId("request_id"))
             with self.told(handler):
                 Client().get(f"/rentals/calendar/{SECRET}.ics")
             self.assertIn("Not Found: /rentals/calendar/", stream.getvalue())
@@ -280,7 +290,7 @@ class ShopsLogTest(DatabaseTestCase):
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(formatter)
-        handler.addFilter(WithRequestId())
+        handler.addFilter(CorrelationId("request_id"))
         browser = Client(raise_request_exception=False, REMOTE_ADDR="203.0.113.9")
         refusal = IntegrityError("twice\nDETAIL:  Key (name)=(Alice Moss) already exists.")
         with self.told(handler, "", logging.INFO), self.told(handler, "django.request", logging.INFO):

@@ -112,8 +112,8 @@ class WhatIsCountedTest(DatabaseTestCase):
 
     def test_it_stands_before_whatever_refuses(self) -> None:
         order = settings.MIDDLEWARE.index
-        security = "django.middleware.security.SecurityMiddleware"
-        self.assertLess(order("lori_assignment.metrics.MetricsMiddleware"), order(security))
+        refusing = "django.middleware.common.CommonMiddleware"
+        self.assertLess(order("lori_assignment.metrics.MetricsMiddleware"), order(refusing))
 
 
 class ProcessesTest(TestCase):

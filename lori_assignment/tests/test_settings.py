@@ -117,6 +117,7 @@ class ProductionTest(TestCase):
             ("TIME_ZONE", "Mars/Olympus"),
             ("CURRENCY", "dollars"),
             ("RATE_LIMITS", "maybe"),
+            ("RESPONSE_CACHE_SECONDS", "soon"),
             ("STAFF_SECOND_FACTOR", "perhaps"),
             ("LOG_LEVEL", "loud"),
             ("LOG_FORMAT", "xml"),

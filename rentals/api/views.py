@@ -5,7 +5,7 @@ from __future__ import annotations
 from types import ModuleType
 from typing import Any
 
-from django.db.models import BigIntegerField, QuerySet
+from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_yasg.utils import no_body, swagger_auto_schema
 from rest_framework import status
@@ -17,18 +17,17 @@ from rest_framework.serializers import Serializer
 from accounts.models import User
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
-from lori_assignment.prepared import Slot
 from rentals import ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter
 from rentals.api.serializers import v1, v2, v3
-from rentals.models import LedgerEntry, Rental
+from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
 SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
-# The lists of rentals.
-ALL = Rental.objects.standing().with_prices().order_by("-ref")
-ONES_OWN = ALL.filter(user=Slot("member", BigIntegerField()))
+
+def listed_rentals() -> RentalQuerySet:
+    return Rental.objects.standing().with_prices().order_by("-ref")
 
 
 class RentalViewSet(ResourceViewSet[Rental]):
@@ -62,10 +61,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """See my rentals; staff: all"""
-        rentals = ALL if self.caller.is_staff else ONES_OWN
-        narrowed = self.filter_queryset(rentals)
-        kept_as = "" if narrowed is not rentals else "all rentals" if rentals is ALL else "one's rentals"
-        page = self.page(narrowed, kept_as=kept_as, member=self.caller.pk)
+        page = self.paginate_queryset(self.filter_queryset(listed_rentals().for_user(self.caller)))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
@@ -183,7 +179,7 @@ class MemberViewSet(ResourceViewSet[Any]):
 
     def rentals(self, request: Request, **kwargs: Any) -> Response:
         """See a member's rentals"""
-        page = self.page(ONES_OWN, kept_as="one's rentals", member=self.get_member().pk)
+        page = self.paginate_queryset(listed_rentals().filter(user=self.get_member()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def balance(self, request: Request, **kwargs: Any) -> Response:
