@@ -10,6 +10,7 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -66,12 +67,15 @@ def home(request: HttpRequest) -> HttpResponse:
     except UnknownCursor:
         return redirect(address)
     count_copies(page.rows)
-    rates = rates_in_force(at=timezone.now())
+    prices = {
+        kind: render_to_string("books/price_a_day.html", {"price": _price(rate)})
+        for kind, rate in rates_in_force(at=timezone.now()).items()
+    }
     facts = {
         "form": form,
         "found": found,
         "results": [
-            {"book": book, "price": _price(rates.get(book.kind)), "lazy": number >= SEEN_AT_ONCE}
+            {"book": book, "price": prices.get(book.kind, ""), "lazy": number >= SEEN_AT_ONCE}
             for number, book in enumerate(page.rows)
         ],
         "chips": _chips(form, kept),
@@ -132,10 +136,8 @@ def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
     return chips
 
 
-def _price(rate: Rate | None) -> dict[str, Any] | None:
+def _price(rate: Rate) -> dict[str, Any]:
     """What a day costs, and the least that a rental costs where that is more."""
-    if rate is None:
-        return None
     least = price_of_days(rate, 1).total
     return {"daily": rate.daily_rate, "least": least if least > rate.daily_rate else None}
 
