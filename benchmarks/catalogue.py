@@ -19,6 +19,8 @@ RARE = "quillonade"
 RARE_BOOKS = (97, 1009, 2203, 3301, 4409)
 MISSPELT = "quilonade"
 COMMON = "the"
+# In one book of a hundred, which are more than can be ranked in a large shop.
+FREQUENT = "golden"
 
 LANGUAGES = ("en",) * 7 + ("de", "fr", "es", "it")
 ADJECTIVES = (

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median
@@ -78,29 +77,6 @@ class Database:
                 return
             time.sleep(0.1)
         raise SystemExit("The database does not come to rest.")
-
-    def statements_of(self, act: Callable[[], Any]) -> tuple[list[str], list[str]]:
-        """What is asked of the server while `act` runs; and how what is executed was prepared."""
-        log = self.folder.parent / "server.log"
-        self._log("all")
-        start = log.stat().st_size
-        try:
-            act()
-            time.sleep(0.3)
-        finally:
-            self._log("none")
-        text = log.read_bytes()[start:].decode()
-        asked, prepared = (
-            [found.replace("\n\t", "\n") for found in re.findall(rf"{kind}: (.*(?:\n\t.*)*)", text)]
-            for kind in ("LOG:  statement", "DETAIL:  prepare")
-        )
-        ours = ("pg_reload_conf", "ALTER SYSTEM", "PREPARE ")
-        return [one for one in asked if not any(word in one for word in ours)], sorted(set(prepared))
-
-    def _log(self, what: str) -> None:
-        self.ask(f"ALTER SYSTEM SET log_statement = '{what}'")
-        self.ask("SELECT pg_reload_conf()")
-        time.sleep(0.3)
 
 
 @dataclass

@@ -10,6 +10,7 @@ written to var/bench/ as JSON.
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
 import os
 import platform
@@ -18,11 +19,15 @@ import secrets
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
+from threading import Event, Thread
 from typing import Any
+
+import psycopg2
 
 from benchmarks import catalogue, renting, report
 from benchmarks.measure import Database, Failed, Probe, drive, line, take_turns
@@ -36,6 +41,8 @@ from lori_assignment.keyset import Cursor
 PLACE = ROOT / "var" / "bench"
 BENCH = ROOT / ".venv" / "bench" / "bin"
 WORKERS = "2"
+# More addresses than any server answers in a second.
+PAGES = 5_000
 STEPS = ("catalogue", "catalogue_by_token", "mine", "search", "staff", "rent", "sign_ins")
 SIZES = {
     "full": (Size(10_000, 10_000, renters=4_000), Size(1_000_000, 10_000_000, renters=4_000)),
@@ -136,20 +143,21 @@ class Bench:
         take_turns(probes, self.database, rounds=self.rounds, seconds=self.seconds, quick=self.quick)
         self.cases |= {probe.name: probe.result() for probe in probes}
 
-    def of_small(self, name: str, path: str, **request: str) -> Probe:
-        return Probe(name, self.shop, [line(path, **request)], database=self.small.name)
+    def of_small(self, name: str, *paths: str, **request: str) -> Probe:
+        return Probe(name, self.shop, [line(path, **request) for path in paths], database=self.small.name)
 
-    def of_large(self, name: str, path: str, **request: str) -> Probe:
-        return Probe(name, self.shop_large, [line(path, **request)], database=self.large.name)
+    def of_large(self, name: str, *paths: str, **request: str) -> Probe:
+        return Probe(
+            name, self.shop_large, [line(path, **request) for path in paths], database=self.large.name
+        )
 
-    def of_small_anew(self, name: str, path: str, *, token: str) -> Probe:
-        return Probe(name, self.shop, _all_different(path, token), database=self.small.name)
-
-    def of_large_anew(self, name: str, path: str, *, token: str) -> Probe:
-        return Probe(name, self.shop_large, _all_different(path, token), database=self.large.name)
-
-    def of_stock(self, name: str, path: str, token: str) -> Probe:
-        return Probe(f"{name}: stock DRF", self.stock, [line(path, token=token)], database=self.small.name)
+    def of_stock(self, name: str, *paths: str, token: str) -> Probe:
+        return Probe(
+            f"{name}: stock DRF",
+            self.stock,
+            [line(path, token=token) for path in paths],
+            database=self.small.name,
+        )
 
     def catalogue(self) -> None:
         self.in_turns(
@@ -159,35 +167,40 @@ class Bench:
         )
 
     def catalogue_by_token(self) -> None:
+        """Each request asks for another page and books change all the time, so no answer can be reused."""
         token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
-        middle = Cursor(back=False, values=[self.large.size.books // 2]).encode()
-        self.in_turns(
-            self.of_small("catalogue, token", "/api/v3/books/", token=token),
-            self.of_stock("catalogue, token", "/books/", token),
-            Probe(
-                "catalogue, token: FastAPI, SQLAlchemy",
-                self.sqlalchemy,
-                [line("/books/", token=token)],
-                database=self.small.name,
-            ),
-            self.of_small("/home, signed in", "/home", cookie=sign_in_page(self.shop.port, "few")),
-            self.of_small_anew("catalogue, token, asked anew", "/api/v3/books/?", token=token),
-            self.of_large_anew("first page: large", "/api/v3/books/?", token=of_large),
-            self.of_large_anew(
-                "page in the middle: large", f"/api/v3/books/?cursor={middle}", token=of_large
-            ),
-        )
+        pages, pages_of_large = range(1, PAGES), range(self.large.size.books // 2, self.large.size.books, 97)
+        with changing_books(self.small), changing_books(self.large):
+            self.in_turns(
+                self.of_small("catalogue, token", *_at_cursors("/api/v3/books/", pages), token=token),
+                self.of_stock(
+                    "catalogue, token", *(f"/books/?page={page // 25 + 1}" for page in pages), token=token
+                ),
+                Probe(
+                    "catalogue, token: FastAPI, SQLAlchemy",
+                    self.sqlalchemy,
+                    [line(f"/books/?cursor={key}", token=token) for key in pages],
+                    database=self.small.name,
+                ),
+                self.of_small("/home, signed in", "/home", cookie=sign_in_page(self.shop.port, "few")),
+                self.of_large("first page: large", "/api/v3/books/", token=of_large),
+                self.of_large(
+                    "page in the middle: large",
+                    *_at_cursors("/api/v3/books/", pages_of_large),
+                    token=of_large,
+                ),
+            )
 
     def mine(self) -> None:
         tokens = self.small.tokens(FEW, MANY)
         token = tokens[FEW]
         self.in_turns(
             self.of_small("one book", "/api/v3/books/77", token=token),
-            self.of_stock("one book", "/books/77/", token),
+            self.of_stock("one book", "/books/77/", token=token),
             self.of_small("my rentals", "/api/v3/book_rentals/", token=token),
-            self.of_stock("my rentals", "/rentals/", token),
+            self.of_stock("my rentals", "/rentals/", token=token),
             self.of_small("balance", f"/api/v3/book_rentals/users/balance/{FEW}", token=token),
-            self.of_stock("balance", "/rentals/balance/", token),
+            self.of_stock("balance", "/rentals/balance/", token=token),
             self.of_small(
                 "balance after 20,000 rentals",
                 f"/api/v3/book_rentals/users/balance/{MANY}",
@@ -196,14 +209,19 @@ class Bench:
         )
 
     def search(self) -> None:
-        words = {"rare": catalogue.RARE, "common": catalogue.COMMON, "misspelt": catalogue.MISSPELT}
+        words = {
+            "rare": catalogue.RARE,
+            "frequent": catalogue.FREQUENT,
+            "common": catalogue.COMMON,
+            "misspelt": catalogue.MISSPELT,
+        }
         token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
         probes = []
         for name, word in words.items():
             path = f"/api/v3/books/?search={word}"
             probes += [
-                self.of_small_anew(f"search, {name}", path, token=token),
-                self.of_large_anew(f"search, {name}: large", path, token=of_large),
+                self.of_small(f"search, {name}", path, token=token),
+                self.of_large(f"search, {name}: large", path, token=of_large),
             ]
         self.in_turns(*probes)
 
@@ -241,21 +259,20 @@ class Bench:
         self.in_turns(*probes, *pages)
 
     def rent(self) -> None:
+        servers = [
+            renting.Renting("rent", self.shop, "/api/v3/book_rentals/"),
+            renting.Renting("rent: stock DRF", self.stock, "/rentals/"),
+            renting.Renting("rent: FastAPI, SQLAlchemy", self.sqlalchemy, "/rentals/"),
+        ]
         self.cases |= renting.different_books(
             self.small,
-            self.shop,
+            servers,
             self.database,
-            bare=self._bare_rent,
             rounds=self.rounds,
             seconds=1 if self.quick else 2,
         )
-        self.cases |= renting.one_book(self.small, self.shop, trials=3 if self.quick else 20)
-
-    def _bare_rent(self, statements: renting.Statements) -> Server:
-        told = PLACE / "rent.json"
-        told.write_text(json.dumps(statements._asdict()))
-        self.environ["RENT_STATEMENTS"] = str(told)
-        return self._serve("bare WSGI, renting", self._gunicorn("bare_rent"), self.small)
+        for one in servers:
+            self.cases |= renting.one_book(self.small, one, trials=3 if self.quick else 20)
 
     def sign_ins(self) -> None:
         self.cases |= storm(self.small, self.shop, self.database, rounds=self.rounds, seconds=self.seconds)
@@ -288,10 +305,35 @@ class Bench:
         }
 
 
-def _all_different(path: str, token: str) -> list[str]:
-    """More requests than can be answered while an answer is told again, no two of them alike: the parameter
-    is one that the shop does not know. So each is answered anew."""
-    return [line(f"{path}&n={number}", token=token) for number in range(5000)]
+def _at_cursors(path: str, keys: Iterable[int]) -> list[str]:
+    """The addresses of the pages that begin after the books with these keys."""
+    return [f"{path}?cursor={Cursor(back=False, values=[key]).encode()}" for key in keys]
+
+
+@contextmanager
+def changing_books(shop: Shop) -> Iterator[None]:
+    """Within it the description of some book changes every 20 ms, wherever it stands in the catalogue."""
+    stop = Event()
+
+    def write() -> None:
+        connection = psycopg2.connect(shop.address)
+        connection.autocommit = True
+        with closing(connection), connection.cursor() as cursor:
+            for number in itertools.count(1):
+                book = number * 7919 % shop.size.books + 1
+                cursor.execute(
+                    "UPDATE books_book SET description = %s WHERE id = %s", [f"Edition {number}.", book]
+                )
+                if stop.wait(0.02):
+                    return
+
+    writer = Thread(target=write)
+    writer.start()
+    try:
+        yield
+    finally:
+        stop.set()
+        writer.join()
 
 
 def machine(database: Database) -> dict[str, Any]:

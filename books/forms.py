@@ -5,6 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django import forms
+from django.forms.utils import flatatt
+from django.utils.html import format_html, format_html_join
+from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 from django.utils.translation import get_language, gettext_lazy
 from django.utils.translation import gettext as _
@@ -29,6 +32,22 @@ ORDER_NAMES = {
 }
 
 
+class OptionsSelect(forms.Select):
+    """A select without groups, written at once: Django renders two templates for each of fifty options."""
+
+    def render(
+        self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
+    ) -> SafeString:
+        chosen = self.format_value(value)
+        options = format_html_join(
+            "",
+            '<option value="{}"{}>{}</option>',
+            ((key, " selected" if str(key) in chosen else "", label) for key, label in self.choices),
+        )
+        all_attrs = flatatt({**self.attrs, **(attrs or {}), "name": name})
+        return format_html("<select{}>{}</select>", all_attrs, options)
+
+
 class CatalogueForm(forms.Form):
     """Every field may be missing. One that cannot be read says so, and the others still count."""
 
@@ -38,12 +57,16 @@ class CatalogueForm(forms.Form):
         max_length=LONGEST_TEXT,
         widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off", "enterkeyhint": "search"}),
     )
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False)
-    language = forms.ChoiceField(label=gettext_lazy("Language"), required=False)
+    kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False, widget=OptionsSelect)
+    language = forms.ChoiceField(label=gettext_lazy("Language"), required=False, widget=OptionsSelect)
     decade = forms.TypedChoiceField(
-        label=gettext_lazy("Published"), required=False, coerce=int, empty_value=None
+        label=gettext_lazy("Published"),
+        required=False,
+        coerce=int,
+        empty_value=None,
+        widget=OptionsSelect,
     )
-    ordering = forms.ChoiceField(label=gettext_lazy("Order"), required=False)
+    ordering = forms.ChoiceField(label=gettext_lazy("Order"), required=False, widget=OptionsSelect)
     available = forms.BooleanField(
         label=gettext_lazy("Available now"),
         required=False,

@@ -7,9 +7,10 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from django.conf import settings
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
+from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -24,7 +25,7 @@ from books.models import Book, Kind
 from books.search import Found, find
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
-from rentals.availability import available_books, count_copies, with_availability
+from rentals.availability import available_books, count_copies
 from rentals.models import Hold, Rate, Rental
 from rentals.offers import quote_for
 from rentals.outlook import book_outlook, outlooks
@@ -67,12 +68,15 @@ def home(request: HttpRequest) -> HttpResponse:
     except UnknownCursor:
         return redirect(address)
     count_copies(page.rows)
-    rates = rates_in_force(at=timezone.now())
+    prices = {
+        kind: render_to_string("books/price_a_day.html", {"price": _price(rate)})
+        for kind, rate in rates_in_force(at=timezone.now()).items()
+    }
     facts = {
         "form": form,
         "found": found,
         "results": [
-            {"book": book, "price": _price(rates.get(book.kind)), "lazy": number >= SEEN_AT_ONCE}
+            {"book": book, "price": prices.get(book.kind, ""), "lazy": number >= SEEN_AT_ONCE}
             for number, book in enumerate(page.rows)
         ],
         "chips": _chips(form, kept),
@@ -133,10 +137,8 @@ def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
     return chips
 
 
-def _price(rate: Rate | None) -> dict[str, Any] | None:
+def _price(rate: Rate) -> dict[str, Any]:
     """What a day costs, and the least that a rental costs where that is more."""
-    if rate is None:
-        return None
     least = price_of_days(rate, 1).total
     return {"daily": rate.daily_rate, "least": least if least > rate.daily_rate else None}
 
@@ -145,16 +147,12 @@ def _price(rate: Rate | None) -> dict[str, Any] | None:
 def book(request: HttpRequest, pk: int) -> HttpResponse:
     """One book: what it is, what it costs, and the one thing to do with it next."""
     now = timezone.now()
-    books = with_availability(Book.objects.all())
+    this: Any = get_object_or_404(Book, pk=pk)
+    count_copies([this])
+    rental = hold = None
     if request.user.is_authenticated:
-        rented = Rental.objects.open().filter(user=request.user, copy__book=OuterRef("pk"))
-        held = Hold.objects.live().filter(user=request.user, book=OuterRef("pk"))
-        books = books.annotate(
-            my_rental=Subquery(rented.values("pk")[:1]), my_hold=Subquery(held.values("pk"))
-        )
-    this: Any = get_object_or_404(books, pk=pk)
-    rental = Rental.objects.get(pk=this.my_rental) if getattr(this, "my_rental", None) else None
-    hold = Hold.objects.get(pk=this.my_hold) if getattr(this, "my_hold", None) else None
+        rental = Rental.objects.open().filter(user=request.user, copy__book=this).first()
+        hold = Hold.objects.live().filter(user=request.user, book=this).first()
     state = _state(this, rental, hold)
     quote = quote_for(request.user if request.user.is_authenticated else None, book=this, at=now)
     facts: dict[str, Any] = {

@@ -12,6 +12,7 @@ import unicodedata
 # Accents once they are taken apart from their letters, and signs that nobody sees.
 _MARKS = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\u3099\u309a\ufeff]")
 _ASCII_SEPARATORS = "".join(chr(code) for code in range(128) if not chr(code).isalnum())
+_SPACED = str.maketrans(dict.fromkeys(_ASCII_SEPARATORS, " "))
 _SEPARATORS = _ASCII_SEPARATORS + "¡§«¶·»¿‐‒–—―‘’‚‛“”„‟†‡•′″‹›※⁄、。〈〉《》「」『』【】〔〕・"
 _LETTERS = dict(zip("ςøłđðıħŧ", "σolddiht", strict=True)) | {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
 _REPLACED = str.maketrans(dict.fromkeys(_SEPARATORS, " ") | _LETTERS)
@@ -24,7 +25,7 @@ _ENDLESS = re.compile("([^ ]{200})")
 def words_of(text: str) -> str:
     """The words of `text`, each followed by a space but the last; empty when there is none."""
     if text.isascii():
-        return re.sub("[^a-z0-9]+", " ", text.lower()).strip()
+        return " ".join(text.lower().translate(_SPACED).split())
     text = _MARKS.sub("", unicodedata.normalize("NFKD", text)).lower().translate(_REPLACED)
     text = _ENDLESS.sub(r"\1 ", _UNSPACED.sub(r" \1 ", text))
     return re.sub(" +", " ", text).strip(" ")

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from datetime import datetime
+from decimal import Decimal
+
+from pydantic import BaseModel, ConfigDict, Field
 
 
 class Book(BaseModel):
@@ -25,6 +28,22 @@ class Page(BaseModel):
     next: str | None
     previous: str | None
     results: list[Book]
+
+
+class RentalOut(BaseModel):
+    ref: int
+    user: int
+    book: int
+    copy_: int = Field(alias="copy")
+    rented_at: datetime
+    returned_at: datetime | None
+    status: int
+    due_at: datetime
+    renewals: int
+    overdue: bool
+    price_list: str
+    charge: Decimal | None
+    running_cost: Decimal | None
 
 
 COPIES = "(SELECT count(*) FROM books_copy WHERE book_id = books_book.id AND status = 'in_service')"

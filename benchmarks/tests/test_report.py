@@ -77,7 +77,7 @@ class VerdictTest(TestCase):
     def test_the_table_says_which_is_missed(self) -> None:
         self.assertIn("NO", verdict_table(results(ours=1)))
         missed = [
-            {one.what for one in verdicts(results(quick=quick, ours=150)) if not one.met}
+            {one.what for one in verdicts(results(quick=quick, ours=100)) if not one.met}
             for quick in (True, False)
         ]
         # Floors are lower than targets.

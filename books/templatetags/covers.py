@@ -1,21 +1,51 @@
-"""The picture of a book: its cover, or the one that is drawn for it."""
+"""The picture of a book, and whether it can be rented now: what each book of a list shows.
+
+Tags in Python and not included templates, which take ten times as long for each of 24 books.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from django import template
+from django.utils.html import format_html
+from django.utils.safestring import SafeString, mark_safe
+from django.utils.translation import gettext as _
 
-from books.drawn_covers import drawn_cover
+from books.drawn_covers import drawn_cover, svg
 from books.models import Book
+from lori_assignment.templatetags.shop import icon
 
 register = template.Library()
 
 
-@register.inclusion_tag("books/cover.html")
-def cover(book: Book, *, lazy: bool = True) -> dict[str, Any]:
-    """For a place where title and author stand beside it: screen readers pass it over.
+@register.simple_tag
+def cover(book: Book, *, lazy: bool = True) -> SafeString:
+    """The cover, or one that is drawn, next to title and author: screen readers pass it over.
 
-    `lazy` is False for a cover that is seen at once.
+    `lazy` is False for a cover on the first screen.
     """
-    return {"book": book, "lazy": lazy, "drawn": None if book.cover else drawn_cover(book)}
+    if not book.cover:
+        return svg(drawn_cover(book))
+    return format_html(
+        '<img class="cover" src="{}" alt="" width="200" height="300"{} decoding="async">',
+        book.cover.url,
+        mark_safe(' loading="lazy"') if lazy else "",
+    )
+
+
+@register.simple_tag
+def availability(book: Any) -> SafeString:
+    """How many copies of a book with counts are free."""
+    if book.available:
+        only = book.available == book.copies_in_service == 1
+        free = {"free": book.available, "all": book.copies_in_service}
+        text = _("Free") if only else _("%(free)s of %(all)s free") % free
+        return _badge("badge good", "circle-check", text)
+    if book.copies_in_service:
+        return _badge("badge warn", "hourglass", _("All out"))
+    return _badge("badge", "circle-slash", _("Not for rent now"))
+
+
+def _badge(css_class: str, icon_name: str, text: str) -> SafeString:
+    return format_html('<span class="{}">{}{}</span>', css_class, icon(icon_name), text)

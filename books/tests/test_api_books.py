@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.files.base import ContentFile
+from django.db import connection
 from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
 
@@ -143,7 +144,8 @@ class FindTest(CatalogueTestCase):
             for size in (1, 4):
                 with self.assertNumQueries(number):
                     self.api().get(f"/api/{version}/books/?page_size={size}")
-                with self.assertNumQueries(number + 1):
+                # PostgreSQL plans a search first.
+                with self.assertNumQueries(number + (2 if connection.vendor == "postgresql" else 1)):
                     self.api().get(f"/api/{version}/books/?page_size={size}&search=emma")
 
     def test_each_version_writes_what_its_fields_say(self) -> None:

@@ -176,20 +176,22 @@ class CatalogueTest(PagesTestCase):
 
     def test_its_queries_are_few_and_as_many_for_many_books(self) -> None:
         self.client.force_login(self.alice)
-        # Session, member, facets, number, books, copies, rates; a search finds and counts in one.
-        for query, number in (("", 7), ("search=emma", 7), ("available=true&kind=novel", 7)):
+        # Session, member, facets, number, books, copies, rates; a search finds and counts in one, which
+        # PostgreSQL plans first.
+        search = 8 if connection.vendor == "postgresql" else 7
+        for query, number in (("", 7), ("search=emma", search), ("available=true&kind=novel", 7)):
             with self.subTest(query=query), self.assertNumQueries(number):
                 self.client.get(f"/home?{query}")
         for n in range(30):
             add_book(name=f"Emma {n}", language=("de", "it")[n % 2], published=1900 + n)
-        for query in ("", "search=emma"):
-            with self.subTest(query=query), self.assertNumQueries(7):
+        for query, number in (("", 7), ("search=emma", search)):
+            with self.subTest(query=query), self.assertNumQueries(number):
                 self.client.get(f"/home?{query}")
 
-    def test_a_misspelt_search_takes_two_queries_more(self) -> None:
+    def test_a_misspelt_search_is_respelt_and_made_again(self) -> None:
         self.client.force_login(self.alice)
         # Copies are not counted of no book.
-        with self.assertNumQueries(9 if connection.vendor == "postgresql" else 5):
+        with self.assertNumQueries(11 if connection.vendor == "postgresql" else 5):
             self.client.get("/home?search=emam")
 
 
@@ -266,9 +268,9 @@ class BookPageTest(PagesTestCase):
             self.assertEqual(self.get(f"/books/{key}/").status_code, 404)
 
     def test_its_queries_are_few_in_every_state(self) -> None:
-        # Session, member, book, rate, caps; what is the member's own; three for the outlook.
+        # Book, copies, session, member, rental, hold, rate, caps; three for the estimate of the wait.
         self.client.force_login(self.alice)
-        counted = {"free": 5, "out": 8, "waiting": 9, "ready": 6, "rented": 6}
+        counted = {"free": 8, "out": 11, "waiting": 11, "ready": 8, "rented": 8}
         seen = {}
 
         def look() -> None:
@@ -296,5 +298,5 @@ class BookPageTest(PagesTestCase):
 
     def test_a_copy_more_is_no_query_more(self) -> None:
         Copy.objects.bulk_create(Copy(book=self.emma, barcode=f"more-{n}") for n in range(20))
-        with self.assertNumQueries(3):
+        with self.assertNumQueries(4):
             self.page(self.emma)

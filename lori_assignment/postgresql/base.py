@@ -9,18 +9,6 @@ from psycopg2 import Error
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    def init_connection_state(self) -> None:
-        """Plans that are kept serve all values alike.
-
-        For a member with 20,000 rentals PostgreSQL takes it that their next 25 lie together among all that
-        there are, and reads 94,000 others before it has found them; the plan for nobody in particular
-        goes by the member's index, and costs the same for everybody.
-        """
-        super().init_connection_state()
-        if not self.settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
-            with self.connection.cursor() as cursor:
-                cursor.execute("SET plan_cache_mode TO force_generic_plan")
-
     def is_usable(self) -> bool:
         """Asked at the first query of each request, which Django answers by a `SELECT 1`.
 

@@ -44,7 +44,6 @@ LEAVES = {
     "pages": {"errors"},
     "keyset": set(),
     "origin": set(),
-    "prepared": set(),
     "safety": set(),
     "caching.response_cache": {"safety"},
     "problems": set(),

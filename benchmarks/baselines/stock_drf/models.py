@@ -1,4 +1,4 @@
-"""The shop's tables, as far as the calls that are measured read them."""
+"""The shop's tables, with the columns that the measured calls use."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ class Book(models.Model):
 class Copy(models.Model):
     book = models.ForeignKey(Book, models.CASCADE)
     status = models.CharField(max_length=10)
+    replacement_price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
 
     class Meta:
         managed = False
@@ -48,8 +49,22 @@ class Copy(models.Model):
         return str(self.pk)
 
 
+class Policy(models.Model):
+    rental_days = models.PositiveSmallIntegerField()
+    max_open_rentals = models.PositiveSmallIntegerField()
+    debt_limit = models.DecimalField(max_digits=8, decimal_places=2)
+
+    class Meta:
+        managed = False
+        db_table = "rentals_policy"
+
+    def __str__(self) -> str:
+        return str(self.pk)
+
+
 class PriceList(models.Model):
     name = models.CharField(max_length=100)
+    in_force_from = models.DateTimeField()
 
     class Meta:
         managed = False
@@ -61,10 +76,12 @@ class PriceList(models.Model):
 
 class Rate(models.Model):
     price_list = models.ForeignKey(PriceList, models.CASCADE)
+    kind = models.PositiveSmallIntegerField()
     first_days = models.PositiveSmallIntegerField()
     first_days_rate = models.DecimalField(max_digits=8, decimal_places=2)
     daily_rate = models.DecimalField(max_digits=8, decimal_places=2)
     minimum = models.DecimalField(max_digits=8, decimal_places=2)
+    late_fee = models.DecimalField(max_digits=8, decimal_places=2)
 
     class Meta:
         managed = False
@@ -76,7 +93,9 @@ class Rate(models.Model):
 
 class Entry(models.Model):
     user = models.ForeignKey(User, models.CASCADE)
+    number = models.PositiveIntegerField()
     amount = models.DecimalField(max_digits=12, decimal_places=2)
+    balance = models.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
         managed = False
@@ -92,11 +111,13 @@ class Rental(models.Model):
     copy = models.ForeignKey(Copy, models.CASCADE)
     rate = models.ForeignKey(Rate, models.CASCADE)
     rent_entry = models.ForeignKey(Entry, models.CASCADE, null=True)
+    replacement_price = models.DecimalField(max_digits=8, decimal_places=2, null=True)
     rented_at = models.DateTimeField()
     due_at = models.DateTimeField()
     returned_at = models.DateTimeField(null=True)
     voided_at = models.DateTimeField(null=True)
-    renewals = models.PositiveSmallIntegerField()
+    renewals = models.PositiveSmallIntegerField(default=0)
+    due_before = models.JSONField(default=list)
 
     class Meta:
         managed = False
@@ -107,8 +128,12 @@ class Rental(models.Model):
 
 
 class Hold(models.Model):
+    user = models.ForeignKey(User, models.CASCADE)
+    book = models.ForeignKey(Book, models.CASCADE)
     copy = models.ForeignKey(Copy, models.CASCADE, null=True)
+    rental = models.ForeignKey(Rental, models.CASCADE, null=True)
     ended_at = models.DateTimeField(null=True)
+    outcome = models.CharField(max_length=10)
 
     class Meta:
         managed = False

@@ -10,7 +10,7 @@ from django.db.models import Count, Exists, OuterRef, QuerySet, Subquery, Sum
 from django.db.models.functions import Coalesce
 from django.urls import include, path
 from django.utils import timezone
-from rest_framework import serializers, viewsets
+from rest_framework import serializers, status, viewsets
 from rest_framework.decorators import action
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -18,6 +18,7 @@ from rest_framework.response import Response
 from rest_framework.routers import DefaultRouter
 
 from benchmarks.baselines.stock_drf.models import Book, Copy, Entry, Hold, Rental
+from benchmarks.baselines.stock_drf.renting import rent_book
 
 
 class BookSerializer(serializers.ModelSerializer[Book]):
@@ -103,6 +104,10 @@ class RentalSerializer(serializers.ModelSerializer[Rental]):
         return str(cost(rental, timezone.now())) if rental.returned_at is None else None
 
 
+class RentSerializer(serializers.Serializer[Any]):
+    book = serializers.IntegerField(min_value=1)
+
+
 class RentalViewSet(viewsets.ModelViewSet[Rental]):
     serializer_class = RentalSerializer
     permission_classes = [IsAuthenticated]
@@ -110,6 +115,12 @@ class RentalViewSet(viewsets.ModelViewSet[Rental]):
     def get_queryset(self) -> QuerySet[Rental]:
         rentals = Rental.objects.filter(voided_at=None, user=self.request.user)
         return rentals.select_related("copy", "rate__price_list", "rent_entry").order_by("-ref")
+
+    def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
+        asked = RentSerializer(data=request.data)
+        asked.is_valid(raise_exception=True)
+        rental = rent_book(request.user, asked.validated_data["book"], timezone.now())  # type: ignore[arg-type]  # the stubs know the shop's own user
+        return Response(self.get_serializer(rental).data, status=status.HTTP_201_CREATED)
 
     @action(detail=False)
     def balance(self, request: Request, **kwargs: Any) -> Response:
