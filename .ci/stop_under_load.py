@@ -116,6 +116,8 @@ class Load:
 
     def stop(self, command: list[str]) -> None:
         self.over.set()
+        # A client that was about to send a request has sent it.
+        time.sleep(0.3)
         done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # The caller's.
         if done.returncode:
             self.lost.append(f"the command that stops the server exited {done.returncode}")
@@ -166,7 +168,10 @@ def main() -> int:
     kinds = [load.keep_alive] * given.keep_alive + [load.fresh] * given.fresh + [load.slow] * given.slow
     for number, kind in enumerate(kinds):
         load.start(kind, number)
+    until = time.monotonic() + PATIENCE
     time.sleep(given.before)
+    while sum(load.counts.values()) < len(kinds) and time.monotonic() < until:
+        time.sleep(0.1)
     load.stop(given.stop)
     return load.report()
 
