@@ -3,8 +3,8 @@
     kubernetes/render prod app … | python .ci/as_pod.py IMAGE NGINX VARIABLE=VALUE … | podman kube play -
 
 Containers, their order, words, rights, sizes and mounts stay as they are. The shop's image becomes IMAGE, and
-that of nginx NGINX. What only a cluster does is left out: probes, the preStop pause, the service account. In the
-shop's ConfigMap those variables that are given are set, and those given without a value are taken away.
+that of nginx NGINX. What only a cluster does is left out: probes, the preStop pause, the service account.
+In the shop's ConfigMap the variables that are given are set, and those given without a value are taken away.
 """
 
 # ruff: noqa: INP001  # A script beside others, not a package.

@@ -30,7 +30,7 @@ from benchmarks.processes import Server, all_stopped, family, free_port  # noqa:
 HALF_SENT, READERS, UPLOADS = 200, 200, 50
 UPLOAD_BYTES = 6 * 1024 * 1024
 REQUESTS_A_SECOND, SECONDS = 30, 8
-ROUNDS = 3
+ROUNDS = int(os.environ.get("ROUNDS", "3"))
 # What the 99th percentile may reach: this, or so many times that of the same run without slow clients.
 GOOD, TIMES = 0.2, 3
 # What somebody else waits before they give up.
@@ -185,7 +185,8 @@ def compare(site: Site, token: str) -> bool:
         if time.monotonic() > until:
             raise Failed("nginx keeps the files of clients that are gone")
         time.sleep(0.1)
-    return beside <= max(GOOD, TIMES * alone)
+    # Whatever it takes alone, a request that is given up is one too many.
+    return beside <= max(GOOD, TIMES * alone) and beside < PATIENCE
 
 
 def main() -> int:
@@ -198,7 +199,7 @@ def main() -> int:
     token = give_tokens(User.objects.filter(is_staff=False)[0]).access
     folders = place / "shop", place / "nginx"
     for folder in folders:
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
     with all_stopped() as servers:
         port = free_port()
         environ = {"PORT": str(port), "TMPDIR": str(folders[0])}
