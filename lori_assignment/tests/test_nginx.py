@@ -10,6 +10,8 @@ import socket
 import tempfile
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any, ClassVar
@@ -44,7 +46,7 @@ class Upstream(BaseHTTPRequestHandler):
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
         self.wfile.write(body)
-        self.seen.append("done")
+        self.seen.append(f"sent {self.path}")
 
     do_POST = do_GET  # noqa: N815  # As http.server names it.
 
@@ -189,13 +191,20 @@ class BehindLoadBalancerTest(NginxTestCase):
 
         for _ in range(100):
             half_sent("203.0.113.9")
-        time.sleep(0.5)
-        refused = half_sent("203.0.113.9").recv(65536).decode()
+        refused = self.first_answer(half_sent("203.0.113.9") for _ in range(20))
         self.assertTrue(refused.startswith("HTTP/1.1 429 "), refused)
         self.assertIn("Retry-After: 1\r\n", refused)
         other = half_sent("203.0.113.10")
         other.sendall(b" done")
         self.assertTrue(other.recv(65536).startswith(b"HTTP/1.1 200 "))
+
+    def first_answer(self, clients: Iterator[socket.socket]) -> str:
+        """Of the first that is answered; it takes a moment until nginx has read the requests before."""
+        for client in clients:
+            client.settimeout(0.5)
+            with suppress(TimeoutError):
+                return client.recv(65536).decode()
+        return ""
 
 
 class BufferingTest(NginxTestCase):
@@ -207,19 +216,19 @@ class BufferingTest(NginxTestCase):
         client.sendall(b" done")
         self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
 
-    def read_slowly(self, server: Server) -> None:
+    def read_slowly(self, server: Server, seconds: float) -> None:
         client = socket.socket()
         self.addCleanup(client.close)
         client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         client.connect(("127.0.0.1", server.port))
         client.sendall(b"GET /large HTTP/1.1\r\nHost: shop\r\n\r\n")
-        until = time.monotonic() + 3
-        while "done" not in Upstream.seen and time.monotonic() < until:
+        until = time.monotonic() + seconds
+        while "sent /large" not in Upstream.seen and time.monotonic() < until:
             time.sleep(0.05)
 
     def test_a_slow_reader_does_not_hold_the_shop(self) -> None:
-        self.read_slowly(self.nginx)
-        self.assertEqual(Upstream.seen, ["GET /large", "done"])
+        self.read_slowly(self.nginx, 20)
+        self.assertIn("sent /large", Upstream.seen)
 
     def test_without_a_buffer_it_would(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
@@ -228,9 +237,64 @@ class BufferingTest(NginxTestCase):
         server = balance([self.server.server_address[1]], folder=Path(folder.name), template=template)
         self.addCleanup(server.stop)
         Upstream.seen.clear()
-        self.read_slowly(server)
-        self.assertEqual(Upstream.seen, ["GET /large"])
+        self.read_slowly(server, 3)
+        self.assertIn("GET /large", Upstream.seen)
+        self.assertNotIn("sent /large", Upstream.seen)
 
     def test_a_post_is_never_sent_twice(self) -> None:
         self.ask("/lost", b"once")
         self.assertEqual(Upstream.seen, ["POST /lost"])
+
+
+class FramingTest(NginxTestCase):
+    """Where one request ends and the next begins."""
+
+    def send(self, content: bytes) -> bytes:
+        """All that is answered until the connection is closed."""
+        client = self.connect()
+        client.sendall(content)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+    last = b"GET /last HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+
+    def test_requests_that_come_together_are_answered_in_order(self) -> None:
+        first = b"POST /first HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nbody"
+        self.assertEqual(self.send(first + self.last).count(b"HTTP/1.1 200 "), 2)
+        asked = [line for line in Upstream.seen if not line.startswith("sent")]
+        self.assertEqual(asked, ["POST /first", "GET /last"])
+
+    def test_a_body_in_chunks_is_refused_and_passed_over(self) -> None:
+        chunks = (
+            b"POST /api/ HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+        )
+        answers = self.send(chunks + self.last)
+        self.assertLess(answers.index(b"HTTP/1.1 411 "), answers.index(b"HTTP/1.1 200 "))
+        self.assertEqual([line for line in Upstream.seen if not line.startswith("sent")], ["GET /last"])
+
+    def test_a_body_that_is_too_large_ends_the_connection(self) -> None:
+        head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {admission.MOST_UPLOADED + 1}\r\n\r\n"
+        client = self.connect()
+        client.sendall(head.encode())
+        answer = client.recv(65536)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 413 "))
+        self.assertIn(b"\r\nConnection: close\r\n", answer)
+
+    def test_what_can_be_read_in_two_ways_is_refused(self) -> None:
+        for headers in (
+            b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            b"Content-Length: 3\r\nContent-Length: 4\r\n",
+            b"Content-Length: +3\r\n",
+            b"Transfer-Encoding: xchunked\r\n",
+        ):
+            with self.subTest(headers):
+                answer = self.send(b"POST /api/ HTTP/1.1\r\nHost: shop\r\n" + headers + b"\r\nabc")
+                self.assertRegex(answer, b"^HTTP/1.1 (400|411|501) ")
+        self.assertEqual(Upstream.seen, [])
+
+    def test_a_client_that_asks_first_is_told_to_send_its_body(self) -> None:
+        client = self.connect()
+        head = b"POST /api/ HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        client.sendall(head)
+        self.assertEqual(client.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.sendall(b"body")
+        self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
