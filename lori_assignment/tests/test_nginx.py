@@ -86,6 +86,10 @@ class NginxTestCase(TestCase):
     def setUp(self) -> None:
         Upstream.seen.clear()
 
+    def asked(self) -> list[str]:
+        """What has come to the shop."""
+        return [line for line in Upstream.seen if not line.startswith("sent ")]
+
     def connect(self, server: Server | None = None) -> socket.socket:
         client = socket.create_connection(("127.0.0.1", (server or self.nginx).port), timeout=10)
         self.addCleanup(client.close)
@@ -117,7 +121,7 @@ class ErrorTest(NginxTestCase):
         self.assert_error(self.ask("/api/v3/books/", too_much), 413, "too_large")
         self.assert_error(self.ask("/api-token-auth/", too_much), 413, "too_large")
         self.assert_error(self.ask("/api/v3/books/", iter([b"{}"])), 411, "length_required")
-        self.assertEqual(Upstream.seen, [])
+        self.assertEqual(self.asked(), [])
 
     def test_people_are_told_by_a_page(self) -> None:
         for answer in (
@@ -212,7 +216,7 @@ class BufferingTest(NginxTestCase):
         client = self.connect()
         client.sendall(b"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
         time.sleep(0.3)
-        self.assertEqual(Upstream.seen, [])
+        self.assertEqual(self.asked(), [])
         client.sendall(b" done")
         self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
 
@@ -243,7 +247,7 @@ class BufferingTest(NginxTestCase):
 
     def test_a_post_is_never_sent_twice(self) -> None:
         self.ask("/lost", b"once")
-        self.assertEqual(Upstream.seen, ["POST /lost"])
+        self.assertEqual(self.asked(), ["POST /lost"])
 
 
 class FramingTest(NginxTestCase):
@@ -260,8 +264,7 @@ class FramingTest(NginxTestCase):
     def test_requests_that_come_together_are_answered_in_order(self) -> None:
         first = b"POST /first HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nbody"
         self.assertEqual(self.send(first + self.last).count(b"HTTP/1.1 200 "), 2)
-        asked = [line for line in Upstream.seen if not line.startswith("sent")]
-        self.assertEqual(asked, ["POST /first", "GET /last"])
+        self.assertEqual(self.asked(), ["POST /first", "GET /last"])
 
     def test_a_body_in_chunks_is_refused_and_passed_over(self) -> None:
         chunks = (
@@ -269,7 +272,7 @@ class FramingTest(NginxTestCase):
         )
         answers = self.send(chunks + self.last)
         self.assertLess(answers.index(b"HTTP/1.1 411 "), answers.index(b"HTTP/1.1 200 "))
-        self.assertEqual([line for line in Upstream.seen if not line.startswith("sent")], ["GET /last"])
+        self.assertEqual(self.asked(), ["GET /last"])
 
     def test_a_body_that_is_too_large_ends_the_connection(self) -> None:
         head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {admission.MOST_UPLOADED + 1}\r\n\r\n"
@@ -289,7 +292,7 @@ class FramingTest(NginxTestCase):
             with self.subTest(headers):
                 answer = self.send(b"POST /api/ HTTP/1.1\r\nHost: shop\r\n" + headers + b"\r\nabc")
                 self.assertRegex(answer, b"^HTTP/1.1 (400|411|501) ")
-        self.assertEqual(Upstream.seen, [])
+        self.assertEqual(self.asked(), [])
 
     def test_a_client_that_asks_first_is_told_to_send_its_body(self) -> None:
         client = self.connect()
