@@ -2,6 +2,7 @@
 
 import gc
 import os
+import resource
 import signal
 import stat
 import tempfile
@@ -76,6 +77,10 @@ def prepare_metrics_folder(port: str) -> None:
 # Only gunicorn itself loads this file under that name, and before the shop.
 if __name__ == "__config__":
     prepare_metrics_folder(bind.rpartition(":")[2])
+    # Each connection is an open file, and a worker accepts 1,000 of them: the usual 1,024 are too few for the
+    # rest, and a worker that cannot open another one ends.
+    _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4096 if most < 0 else min(4096, most), most))
 
 
 def child_exit(server: Any, worker: Any) -> None:
