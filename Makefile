@@ -13,7 +13,7 @@ STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory bench-gunicorn torture machines fuzz
+.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory torture slow-clients machines fuzz
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -99,9 +99,6 @@ bench-machines: $(VENV)/ready ## How requests a second grow with processes behin
 	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
 	    .ci/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
 
-bench-gunicorn: $(VENV)/ready ## Other settings of gunicorn under three loads (wants wrk; five minutes)
-	@.ci/with-postgres $(BIN)/python -m benchmarks.gunicorn_loads $(ARGS)
-
 bench-memory: $(VENV)/ready ## What a worker holds after an hour of load (ARGS=--minutes=5 for less)
 	@.ci/with-postgres $(BIN)/python -m benchmarks.memory $(ARGS)
 
@@ -110,6 +107,9 @@ bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., file
 
 torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
 	@.ci/torture
+
+slow-clients: $(VENV)/ready ## What others notice of slow clients, behind nginx as shipped (wants nginx; two minutes)
+	@.ci/slow-clients
 
 machines: $(VENV)/ready ## Are two, and four, instances behind nginx one shop? (wants nginx; a minute)
 	@.ci/machines

@@ -38,7 +38,7 @@ def in_turn(site: Site) -> str:
 
 
 def stopped(site: Site) -> str:
-    """SIGTERM, under 50 requests a second, some of which rent and bring back; then it comes again."""
+    """One is taken out and stopped under 50 requests a second, some of which rent; then it is back."""
     told, book = Book(), _book()
     visitors = Visitors(site.door, members=members(10), staff=_staff(), book=book.pk, told=told)
     visitors.start()
@@ -46,6 +46,7 @@ def stopped(site: Site) -> str:
     expect("the exit code of one that was told to stop", 0, site.end(0))
     gone = _refused_by(site.ports[0])
     site.start(0)
+    site.leave_out(None)
     time.sleep(1.5)
     visitors.stop()
     expect("what failed meanwhile", [], told.wrong[:5])

@@ -14,7 +14,7 @@ from typing import Any
 
 from torture_clients import Answer, Client
 
-from benchmarks.nginx import balance
+from benchmarks.nginx import balance, leave_out
 from benchmarks.processes import Server, free_port
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -74,10 +74,14 @@ class Site:
         self.servers.pop(number).process.wait()
 
     def end(self, number: int) -> int:
-        """Told to, it finishes what it has begun; its exit code."""
+        """As a pod ends: it gets no new request, and is then told to stop; its exit code."""
+        self.leave_out(self.ports[number])
         server = self.servers.pop(number)
         server.process.terminate()
         return int(server.process.wait(timeout=40))
+
+    def leave_out(self, port: int | None) -> None:
+        leave_out(self._nginx[0], self.ports, folder=self.place, without=port)
 
     def stop(self) -> None:
         for server in [*self.servers.values(), *self._nginx]:

@@ -303,7 +303,7 @@ def make_load_balancer(vpc: str) -> list[str]:
         Tags=[*tags, {"Key": "ingress.k8s.aws/resource", "Value": "LoadBalancer"}],
     )
     group = elb.create_target_group(
-        Name="k8s-loribook-pods", Protocol="HTTP", Port=8000, VpcId=vpc, TargetType="ip", Tags=tags
+        Name="k8s-loribook-pods", Protocol="HTTP", Port=8080, VpcId=vpc, TargetType="ip", Tags=tags
     )
     return [balancer["LoadBalancers"][0]["LoadBalancerArn"], group["TargetGroups"][0]["TargetGroupArn"]]
 

@@ -27,7 +27,6 @@ from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 from torture_clients import Book, Client, Load, all_at_once  # noqa: E402
 from torture_rolling import rolling_restart  # noqa: E402
 from torture_server import Database, Failed, Server  # noqa: E402
-from torture_slow import BODY, SLOW, answered, half_sent, waits  # noqa: E402
 
 from accounts.models import User  # noqa: E402
 from accounts.tokens import give_tokens  # noqa: E402
@@ -38,7 +37,6 @@ from rentals.models import LedgerEntry, Rental  # noqa: E402
 KILLS = int(os.environ.get("KILLS", "8"))
 WRITES = int(os.environ.get("WRITES", "1000"))
 RENTALS = int(os.environ.get("RENTALS", "400"))
-ALL_WORKERS = bool(os.environ.get("ALL_WORKERS"))
 MEMBERS = 16
 AT_ONCE = 50
 COPIES = 50
@@ -342,38 +340,6 @@ class Torture:
             f"{len(wishes) / took:.0f} a second"
         )
 
-    def send_slowly(self) -> None:
-        """Nobody waits for 200 who send half of what they want; with gunicorn's own workers all do."""
-        before = waits(self.server, 1)
-        slow = half_sent(self.server)
-        during = waits(self.server, 2)
-        say(f"before there are slow clients: {before}")
-        say(f"with {SLOW} that have sent half a request: {during}")
-        demand(during.is_good, "slow clients hold up others")
-        first, last = slow[0], slow[-1]
-        ends = (b"Content-Length: %d\r\n\r\n" % len(BODY)) + BODY
-        for client, rest in ((first, ends), (last, BODY[10:])):
-            line = answered(client, rest)
-            demand(line == b"HTTP/1.1 401 Unauthorized", f"one that went on was answered {line!r}")
-        if ALL_WORKERS:
-            line = answered(slow[1], b"")
-            demand(line == b"HTTP/1.1 408 Request Timeout", f"one that never went on was answered {line!r}")
-            say("one that never went on is told 408")
-        for client in slow:
-            client.close()
-        others = {"gthread": "--worker-class gthread"}
-        if ALL_WORKERS:
-            others["sync"] = "--worker-class sync --threads 1"
-        for name, arguments in others.items():
-            server = Server(arguments=arguments)
-            slow = half_sent(server)
-            held_up = waits(server, 2)
-            say(f"the same with gunicorn's {name}: {held_up}")
-            for client in slow:
-                client.close()
-            server.kill()
-            demand(not held_up.is_good, f"{name} holds up nobody: then the worker need not be ours")
-
     def restart(self) -> None:
         told = Book()
         what = rolling_restart(members=self.members, staff=self.staff, book=self.books[0].pk, told=told)
@@ -386,7 +352,6 @@ def main() -> int:
     try:
         torture.run()
         torture.contend()
-        torture.send_slowly()
         torture.server.stop()
         torture.restart()
     except Failed as problem:

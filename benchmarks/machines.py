@@ -64,7 +64,7 @@ class Site:
         try:
             with ThreadPoolExecutor(layout.instances) as starting:
                 list(starting.map(start, ports))
-            self.nginx = balance(ports, folder=folder, kept=CONNECTIONS)
+            self.nginx = balance(ports, folder=folder)
         except BaseException:
             stop_all(self.instances)
             raise

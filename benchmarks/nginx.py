@@ -1,80 +1,100 @@
-"""nginx before several instances of the shop, as a load balancer stands before its pods."""
+"""Debian's nginx with the shipped `deploy/nginx.conf`, in front of one or several instances of the shop.
+
+python -m benchmarks.nginx FOLDER LISTEN PORT...
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
+import signal
+import sys
+import time
 from collections.abc import Sequence
 from pathlib import Path
 
 from benchmarks.processes import Server, free_port
 
-# What it writes while it works, in a folder of ours and not in Debian's.
-TEMPORARY = ("client_body", "proxy", "fastcgi", "uwsgi", "scgi")
-
-CONFIGURATION = """
-daemon off;
-{user}
-worker_processes 1;
-pid {place}/nginx.pid;
-error_log {place}/nginx.log warn;
-events {{ worker_connections 1024; }}
-http {{
-    access_log off;
-    {temporary}
-    client_max_body_size 8m;
-    keepalive_requests 1000000;
-    upstream shop {{
-        # In turn. One that is not there is asked again some seconds later.
-        {servers}
-        {kept}
-    }}
-    server {{
-        listen 127.0.0.1:{port};
-        location / {{
-            # What reads is asked of the next one where one gives no answer; what writes only where it was not
-            # sent yet.
-            proxy_pass http://shop;
-            proxy_http_version 1.1;
-            proxy_set_header Connection "";
-            proxy_set_header Host $http_host;
-            # Behind what the client says itself, as a load balancer writes it.
-            proxy_set_header X-Forwarded-For $proxy_add_x_forwarded_for;
-            proxy_set_header X-Forwarded-Proto $scheme;
-            add_header X-Answered-By $upstream_addr always;
-        }}
-    }}
-}}
-"""
+TEMPLATE = Path(__file__).resolve().parent.parent / "deploy" / "nginx.conf"
+# No address: clients connect to nginx directly.
+NOBODY = "0.0.0.0/32"
 
 
-def balance(ports: Sequence[int], *, folder: Path, kept: int = 0) -> Server:
-    """nginx that asks the instances at `ports` in turn, without root; it writes into `folder` only.
+def configuration(
+    *,
+    listen: str,
+    ports: Sequence[int],
+    without: int | None = None,
+    trusted: str = NOBODY,
+    template: str | None = None,
+) -> str:
+    """The shipped file as the nginx image would fill it in, and a header that names who answered.
 
-    It keeps up to `kept` connections to them; with none, each request has one of its own, so that one that is
-    not heard has not been sent.
+    The instance at the port `without` gets no request.
     """
-    port, file = free_port(), folder / "nginx.conf"
+    servers = [f"127.0.0.1:{port}" for port in ports]
+    if len(ports) > 1:
+        # One that does not answer is asked again after a second.
+        servers = [
+            f"{server} fail_timeout=1s{' down' * (port == without)}"
+            for server, port in zip(servers, ports, strict=True)
+        ]
+    values = {"LISTEN": listen, "SHOP": "; server ".join(servers), "TRUSTED_PROXY": trusted}
+    text = TEMPLATE.read_text() if template is None else template
+    for name, value in values.items():
+        text = text.replace(f"${{{name}}}", value)
+    text = text.replace("http {", "http {\n    add_header X-Answered-By $upstream_addr always;", 1)
+    # A worker of Debian's user could not write to the folder.
+    return f"user root;\n{text}" if os.getuid() == 0 else text
+
+
+def balance(
+    ports: Sequence[int],
+    *,
+    folder: Path,
+    port: int | None = None,
+    path: str = "/healthz",
+    trusted: str = NOBODY,
+    template: str | None = None,
+) -> Server:
+    """nginx in front of the instances at `ports`. It writes to `folder` only."""
+    port, file = port or free_port(), folder / "nginx.conf"
     file.write_text(
-        CONFIGURATION.format(
-            place=folder,
-            port=port,
-            # Else its workers would be somebody who may not write there.
-            user="user root;" if os.getuid() == 0 else "",
-            temporary="\n    ".join(f"{name}_temp_path {folder}/{name};" for name in TEMPORARY),
-            servers="\n        ".join(f"server 127.0.0.1:{port} fail_timeout=1s;" for port in ports),
-            kept=f"keepalive {kept}; keepalive_requests 1000000;" if kept else "",
-        )
+        configuration(listen=f"127.0.0.1:{port}", ports=ports, trusted=trusted, template=template)
     )
-    command = [_nginx(), "-p", str(folder), "-c", str(file)]
-    return Server(
-        command, port=port, path="/healthz", environ={}, folder=folder, log=folder / "nginx-start.log"
-    )
+    return Server(_command(folder), port=port, path=path, environ={}, folder=folder, log=folder / "nginx.log")
 
 
-def _nginx() -> str:
+def _command(folder: Path) -> list[str]:
+    return [executable(), "-p", f"{folder}/", "-c", str(folder / "nginx.conf"), "-e", "stderr"]
+
+
+def leave_out(server: Server, ports: Sequence[int], *, folder: Path, without: int | None) -> None:
+    """Send no more requests to the instance at `without`, which finishes what it has; None sends to all."""
+    text = configuration(listen=f"127.0.0.1:{server.port}", ports=ports, without=without)
+    (folder / "nginx.conf").write_text(text)
+    server.process.send_signal(signal.SIGHUP)
+    # A new worker takes over, and the one of before ends when it has nothing left to do.
+    time.sleep(1)
+
+
+def executable() -> str:
     """Debian has it where only root looks for commands."""
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         raise SystemExit("This needs nginx; install Debian's package nginx.")
     return found
+
+
+def main() -> None:
+    folder, listen = Path(sys.argv[1]), sys.argv[2]
+    folder.mkdir(exist_ok=True)
+    (folder / "nginx.conf").write_text(
+        configuration(listen=listen, ports=[int(port) for port in sys.argv[3:]])
+    )
+    command = _command(folder)
+    os.execv(command[0], command)  # noqa: S606  # Ours.
+
+
+if __name__ == "__main__":
+    main()

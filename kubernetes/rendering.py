@@ -130,6 +130,8 @@ def kustomize(folder: str, values: Mapping[str, str]) -> str:
                     target = Path(place) / source.relative_to(HERE)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(fill(source.read_text(), values))
+        # kustomize reads no file outside its folder.
+        shutil.copy(HERE.parent / "deploy" / "nginx.conf", Path(place) / "base" / "nginx.conf.template")
         built = subprocess.run(  # noqa: S603  # No shell, and a folder that we name.
             [kubectl, "kustomize", str(Path(place) / folder)], capture_output=True, text=True, check=False
         )

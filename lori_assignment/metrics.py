@@ -22,8 +22,6 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
-from lori_assignment.metrics_files import VARIABLE
-
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 PATH = "/metrics"
@@ -95,7 +93,7 @@ def tell(request: HttpRequest) -> HttpResponse:
 
 def _registry() -> CollectorRegistry:
     """All processes of the server together; of one alone, where there is but one."""
-    if VARIABLE not in os.environ:
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()
     MultiProcessCollector(registry)

@@ -15,7 +15,19 @@ def web(shop: Shop) -> Object:
 
 
 def serve(shop: Shop) -> Object:
-    return shop.web["spec"]["containers"][0]
+    return shop.of_web("serve")
+
+
+def nginx(shop: Shop) -> Object:
+    return shop.of_web("nginx")
+
+
+def config(shop: Shop) -> Object:
+    return shop.config
+
+
+def volume(name: str) -> Callable[[Shop], Object]:
+    return lambda shop: next(one for one in web(shop)["volumes"] if one["name"] == name)
 
 
 def migrate(shop: Shop) -> Object:
@@ -71,6 +83,7 @@ def first(kind: str) -> Callable[[Shop], Object]:
 BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], None]]]] = {
     checks.images_are_one_digest: [
         ("not given by digest", put(serve, "image", "shop:latest")),
+        ("image of nginx", put(nginx, "image", "docker.io/nginxinc/nginx-unprivileged:1.28.3-alpine")),
         ("not given by digest", put(command, "image", "shop:1@sha256:" + "5" * 64)),
         ("do not run one image", put(migrate, "image", "shop@sha256:" + "6" * 64)),
         ("environment's repository", put(serve, "image", "x@sha256:" + "5" * 64)),
@@ -78,7 +91,8 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
     checks.only_the_init_container_migrates: [
         ("one init container is not", drop(web, "initContainers")),
         ("one init container is not", put(migrate, "args", ["check"])),
-        ("one container is not", put(serve, "args", ["migrate"])),
+        ("does not run `serve`", put(serve, "args", ["migrate"])),
+        ("are not `serve` and `nginx`", put(nginx, "name", "proxy")),
         ("migrates", put(serve, "args", ["sh", "-c", "x migrate && y"])),
         ("migrates", put(command, "args", ["migrate"])),
         ("makemigrations", put(command, "args", ["makemigrations"])),
@@ -108,7 +122,7 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ("limits differ", drop(serve, "resources", "limits")),
         ("does not request", put(command, "resources", {})),
         (
-            "not given the same",
+            "is not given the memory",
             put(
                 migrate,
                 "resources",
@@ -157,9 +171,10 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ("not labelled", put(lambda shop: shop.web, "metadata", "labels", checks.NAME, "shop")),
     ],
     checks.ports_lead_to_the_server: [
+        ("nginx does not lead", drop(nginx, "env")),
         ("the server's ports", put(serve, "ports", [{"name": "http", "containerPort": 80}])),
-        ("moves the server", put(first("ConfigMap"), "data", "PORT", "9000")),
-        ("no container listens", put(first("Service"), "spec", "ports", 0, "targetPort", "web")),
+        ("moves the server", put(config, "data", "PORT", "9000")),
+        ("which is not nginx", put(first("Service"), "spec", "ports", 0, "targetPort", "web")),
         ("not for the shop's host", put(first("Ingress"), "spec", "rules", 0, "host", "x.example")),
         (
             "no port of the Service",
@@ -179,8 +194,14 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ),
         ("the alarms look for", put(first("Ingress"), "metadata", "name", "shop")),
     ],
+    checks.nginx_believes_the_load_balancer_alone: [
+        ("which is not the VPC", put(nginx, "env", [{"name": "TRUSTED_PROXY", "value": "192.168.0.0/16"}])),
+        ("which is not the VPC", put(nginx, "env", [{"name": "TRUSTED_PROXY", "value": "0.0.0.0/0"}])),
+        ("does not count two", put(config, "data", "TRUSTED_PROXIES", "1")),
+    ],
     checks.the_configuration_is_named_after_its_content: [
-        ("named after its content", put(first("ConfigMap"), "metadata", "name", "lori-books")),
+        ("does not get its configuration", put(volume("nginx"), "configMap", "name", "nginx")),
+        ("named after their content", put(config, "metadata", "name", "lori-books")),
         ("does not get its environment", drop(command, "envFrom")),
         ("of its own", put(serve, "env", [{"name": "DEBUG", "value": "on"}])),
     ],
@@ -229,14 +250,18 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ),
         ("within a second", drop(serve, "readinessProbe", "timeoutSeconds")),
         ("busy", put(serve, "livenessProbe", "failureThreshold", 3)),
+        ("more than nginx", put(nginx, "livenessProbe", {"httpGet": {"path": "/healthz", "port": "http"}})),
+        ("readiness probe of nginx", drop(nginx, "readinessProbe")),
     ],
     checks.leaving_takes_its_time: [
-        ("may not have heard", drop(serve, "lifecycle")),
+        ("may still send", drop(nginx, "lifecycle")),
+        ("nginx needs it for", put(serve, "lifecycle", "preStop", "sleep", "seconds", 20)),
         ("is killed after 30 s", drop(web, "terminationGracePeriodSeconds")),
-        ("is killed after 35 s", put(web, "terminationGracePeriodSeconds", 35)),
-        ("is killed after 60 s", lambda shop: setattr(shop.application, "graceful_timeout", 50)),
-        ("closes an idle connection", lambda shop: setattr(shop.application, "keepalive", 5)),
-        ("closes an idle connection", note("load-balancer-attributes", "idle_timeout.timeout_seconds=120")),
+        ("is killed after 55 s", put(web, "terminationGracePeriodSeconds", 55)),
+        ("is killed after 70 s", lambda shop: setattr(shop.application, "graceful_timeout", 50)),
+        ("gunicorn closes an idle", lambda shop: setattr(shop.application, "keepalive", 5)),
+        ("nginx closes an idle", lambda shop: setattr(shop.application, "nginx_keepalive", 5)),
+        ("nginx closes an idle", note("load-balancer-attributes", "idle_timeout.timeout_seconds=120")),
     ],
     checks.pods_spread_over_zones: [
         ("not spread", drop(web, "topologySpreadConstraints")),
@@ -252,10 +277,14 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ("may run as root", drop(web, "securityContext", "runAsNonRoot")),
         ("10001", put(web, "securityContext", "runAsUser", 0)),
         ("seccomp", drop(web, "securityContext", "seccompProfile")),
-        ("other volumes", put(web, "volumes", 0, {"name": "tmp", "hostPath": {"path": "/"}})),
-        ("has no limit", put(web, "volumes", 0, "emptyDir", {})),
         ("hostNetwork", put(web, "hostNetwork", True)),
         ("every service", drop(web, "enableServiceLinks")),
+    ],
+    checks.volumes_are_bounded: [
+        ("other volumes", put(web, "volumes", 0, {"name": "tmp", "hostPath": {"path": "/"}})),
+        ("tmp of the Deployment has no limit", put(volume("tmp"), "emptyDir", {})),
+        ("nginx-tmp of the Deployment has no limit", put(volume("nginx-tmp"), "emptyDir", {})),
+        ("nginx may write", put(volume("nginx-tmp"), "emptyDir", "sizeLimit", "1Gi")),
     ],
     checks.containers_are_restricted: [
         ("may write", drop(serve, "securityContext", "readOnlyRootFilesystem")),
@@ -263,6 +292,7 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ("keeps capabilities", drop(command, "securityContext", "capabilities")),
         ("another user", put(command, "securityContext", "runAsUser", 1)),
         ("does not mount", drop(serve, "volumeMounts")),
+        ("nginx of the Deployment may write", drop(nginx, "securityContext", "readOnlyRootFilesystem")),
     ],
     checks.the_network_is_closed: [
         (
@@ -292,19 +322,17 @@ BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], N
         ),
     ],
     checks.the_environment_is_read: [
-        ("nothing reads", put(first("ConfigMap"), "data", "SITE_ADDRESS", "x")),
-        ("SITE_URL is not set", drop(first("ConfigMap"), "data", "SITE_URL")),
-        ("MEDIA_BUCKET is not set", drop(first("ConfigMap"), "data", "MEDIA_BUCKET")),
-        ("EMAIL_URL is empty", put(first("ConfigMap"), "data", "EMAIL_URL", " ")),
+        ("nothing reads", put(config, "data", "SITE_ADDRESS", "x")),
+        ("SITE_URL is not set", drop(config, "data", "SITE_URL")),
+        ("MEDIA_BUCKET is not set", drop(config, "data", "MEDIA_BUCKET")),
+        ("EMAIL_URL is empty", put(config, "data", "EMAIL_URL", " ")),
     ],
     checks.the_environment_gives_nothing_away: [
-        ("does not belong", put(first("ConfigMap"), "data", "SECRET_KEY", "x")),
+        ("does not belong", put(config, "data", "SECRET_KEY", "x")),
         (
             "a password",
-            put(
-                first("ConfigMap"), "data", "DATABASE_URL", "postgres://lori:secret@host/lori?sslmode=require"
-            ),
+            put(config, "data", "DATABASE_URL", "postgres://lori:secret@host/lori?sslmode=require"),
         ),
-        ("need not be encrypted", put(first("ConfigMap"), "data", "DATABASE_URL", "postgres://host/lori")),
+        ("need not be encrypted", put(config, "data", "DATABASE_URL", "postgres://host/lori")),
     ],
 }

@@ -7,6 +7,7 @@ thing that is wrong as a sentence. broken.py breaks each rule, and test_objects.
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 from collections.abc import Callable, Iterator
@@ -43,6 +44,8 @@ NEEDED_BY_PODS = {
 }
 # What the shop refuses to start without and a pod fetches from the secret of APP_SECRET_ARN.
 FETCHED = {"SECRET_KEY"}
+# The image that is not ours, from where it comes.
+NGINX = "docker.io/nginxinc/nginx-unprivileged"
 # Commands that change what only a migration in its turn, or a person, may change.
 NEVER_BY_THE_CLOCK = {"migrate", "makemigrations", "flush", "load_demo", "serve", "shell"}
 
@@ -56,6 +59,10 @@ class Application:
     required: set[str]
     graceful_timeout: int
     keepalive: int
+    # Of nginx, the first two by its configuration.
+    shutdown_timeout: int
+    nginx_keepalive: int
+    nginx_disk: int
 
 
 @dataclass
@@ -65,11 +72,12 @@ class Shop:
     objects: list[Object]
     outputs: dict[str, str]
     application: Application
-    # Of Terraform: the pods that Fargate takes, whom the shop's role trusts, and the ingress whose load
-    # balancer its alarms look for.
+    # Of Terraform: the pods that Fargate takes, whom the shop's role trusts, the ingress whose load balancer
+    # its alarms look for, and the addresses of the VPC.
     fargate: list[dict[str, Any]]
     trusted: str
     watched: str
+    network: str
 
     def all(self, kind: str) -> list[Object]:
         return [found for found in self.objects if found["kind"] == kind]
@@ -99,13 +107,29 @@ class Shop:
             for container in pod["spec"].get("initContainers", []) + pod["spec"]["containers"]
         ]
 
+    def of_web(self, name: str) -> Object:
+        """A container of the server's pod."""
+        (found,) = (one for one in self.web["spec"]["containers"] if one["name"] == name)
+        return found
+
+    @property
+    def ours(self) -> list[tuple[str, Object]]:
+        """The containers that run the shop's image."""
+        return [(name, one) for name, one in self.containers if one["name"] != "nginx"]
+
+    @property
+    def config(self) -> Object:
+        """The ConfigMap with the shop's environment."""
+        (found,) = (one for one in self.all("ConfigMap") if "SITE_URL" in one["data"] or len(one["data"]) > 1)
+        return found
+
     @property
     def annotations(self) -> dict[str, str]:
         return self.one("Ingress")["metadata"]["annotations"]
 
     @property
     def environment(self) -> dict[str, str]:
-        return self.one("ConfigMap")["data"]
+        return self.config["data"]
 
 
 def milli(quantity: str) -> int:
@@ -133,8 +157,10 @@ def attributes(text: str) -> dict[str, str]:
 
 def images_are_one_digest(shop: Shop) -> Iterator[str]:
     """What was tested is what runs, in every container."""
-    images = {container["image"] for _, container in shop.containers}
-    for name, container in shop.containers:
+    images = {container["image"] for _, container in shop.ours}
+    if not re.fullmatch(rf"{NGINX}:[0-9.]+-alpine@sha256:[0-9a-f]{{64}}", shop.of_web("nginx")["image"]):
+        yield f"the image of nginx is not {NGINX} with a tag and a digest"
+    for name, container in shop.ours:
         if not re.fullmatch(r"[^@:]+@sha256:[0-9a-f]{64}", container["image"]):
             yield f"the image of {name} is not given by digest alone: {container['image']}"
     if len(images) != 1:
@@ -151,8 +177,10 @@ def only_the_init_container_migrates(shop: Shop) -> Iterator[str]:
         ("migrate", ["migrate"])
     ]:
         yield "the Deployment's one init container is not `migrate`, which runs `migrate`"
-    if [(one["name"], one.get("args")) for one in spec["containers"]] != [("serve", ["serve"])]:
-        yield "the Deployment's one container is not `serve`, which runs `serve`"
+    if sorted(one["name"] for one in spec["containers"]) != ["nginx", "serve"]:
+        yield "the Deployment's containers are not `serve` and `nginx`"
+    elif shop.of_web("serve").get("args") != ["serve"]:
+        yield "the container `serve` does not run `serve`"
     for name, container in shop.containers:
         words = [*container.get("command", []), *container.get("args", [])]
         if "command" in container:
@@ -222,12 +250,17 @@ def requests_equal_limits(shop: Shop) -> Iterator[str]:
             yield f"{name} does not request CPU and memory"
         if given.get("requests") != given.get("limits"):
             yield f"{name}: requests and limits differ"
-    sizes = {
-        json.dumps(one.get("resources"), sort_keys=True)
-        for one in shop.web["spec"].get("initContainers", []) + shop.web["spec"]["containers"]
-    }
-    if len(sizes) != 1:
-        yield "migrate and serve are not given the same: the larger one decides what is paid"
+    spec = shop.web["spec"]
+    for unit, of in ((milli, "cpu"), (mebi, "memory")):
+        first, later = (
+            sum(
+                unit(one.get("resources", {}).get("requests", {}).get(of, "0Mi" if of == "memory" else "0m"))
+                for one in some
+            )
+            for some in (spec.get("initContainers", []), spec["containers"])
+        )
+        if first != later:
+            yield f"migrate is not given the {of} of serve and nginx: the larger one decides what is paid"
 
 
 def fargate_has_the_size(shop: Shop) -> Iterator[str]:
@@ -300,16 +333,22 @@ def selectors_find_the_server_alone(shop: Shop) -> Iterator[str]:
 
 
 def ports_lead_to_the_server(shop: Shop) -> Iterator[str]:
-    """From the load balancer to the Service to the container."""
+    """From the load balancer to the Service to nginx to gunicorn."""
     service, ingress = shop.one("Service"), shop.one("Ingress")
-    ports = {port["name"]: port["containerPort"] for port in shop.web["spec"]["containers"][0]["ports"]}
-    if ports != {"http": 8000}:
-        yield f"the server's ports are {ports}, not http: 8000"
+    ports = {
+        name: {port["name"]: port["containerPort"] for port in shop.of_web(name)["ports"]}
+        for name in ("nginx", "serve")
+    }
+    if ports != {"nginx": {"http": 8080}, "serve": {"shop": 8000}}:
+        yield f"the server's ports are {ports}"
     if "PORT" in shop.environment or "BIND" in shop.environment:
         yield "the environment moves the server off the port that the Deployment names"
+    given = {one["name"]: one["value"] for one in shop.of_web("nginx").get("env", [])}
+    if (given.get("LISTEN"), given.get("SHOP")) != ("8080", "127.0.0.1:8000"):
+        yield "nginx does not lead from 8080 to the shop"
     offered = {port["name"]: port["targetPort"] for port in service["spec"]["ports"]}
-    if any(target not in ports and target not in ports.values() for target in offered.values()):
-        yield f"the Service leads to {offered}, which no container listens on"
+    if offered != {"http": "http"}:
+        yield f"the Service leads to {offered}, which is not nginx"
     if shop.watched != f"{ingress['metadata'].get('namespace')}/{ingress['metadata']['name']}":
         yield f"the alarms look for the load balancer of {shop.watched}, which is not this Ingress"
     for rule in ingress["spec"]["rules"]:
@@ -323,11 +362,25 @@ def ports_lead_to_the_server(shop: Shop) -> Iterator[str]:
                 yield f"the load balancer leads to {backend}, which is no port of the Service"
 
 
+def nginx_believes_the_load_balancer_alone(shop: Shop) -> Iterator[str]:
+    given = {one["name"]: one["value"] for one in shop.of_web("nginx").get("env", [])}
+    believed = ipaddress.ip_network(given.get("TRUSTED_PROXY", "0.0.0.0/32"))
+    if not believed.is_private or not believed.supernet_of(ipaddress.ip_network(shop.network)):
+        yield f"nginx believes {believed}, which is not the VPC {shop.network}"
+    # The load balancer and nginx each append an address to X-Forwarded-For.
+    if shop.environment.get("TRUSTED_PROXIES") != "2":
+        yield "the shop does not count two proxies"
+
+
 def the_configuration_is_named_after_its_content(shop: Shop) -> Iterator[str]:
-    config = shop.one("ConfigMap")["metadata"]["name"]
-    if not re.fullmatch("lori-books-[a-z0-9]{10}", config):
-        yield f"the ConfigMap {config} is not named after its content: a new value would not roll out"
-    for who, container in shop.containers:
+    config = shop.config["metadata"]["name"]
+    names = [one["metadata"]["name"] for one in shop.all("ConfigMap")]
+    if sorted(re.sub("-[a-z0-9]{10}$", "-", name) for name in names) != ["lori-books-", "lori-books-nginx-"]:
+        yield f"the ConfigMaps {names} are not named after their content: a new value would not roll out"
+    volumes = {one["name"]: one for one in shop.web["spec"]["volumes"]}
+    if volumes.get("nginx", {}).get("configMap", {}).get("name") not in set(names) - {config}:
+        yield "nginx does not get its configuration"
+    for who, container in shop.ours:
         if container.get("envFrom") != [{"configMapRef": {"name": config}}]:
             yield f"{who} does not get its environment from {config}"
         if container.get("env"):
@@ -413,36 +466,55 @@ def pods_wait_for_the_load_balancer(shop: Shop) -> Iterator[str]:
 
 def probes_ask_the_right_question(shop: Shop) -> Iterator[str]:
     """Readiness asks for the database; liveness never: a new start of every pod brings no database back."""
-    serve = shop.web["spec"]["containers"][0]
-    for probe, path in {"startup": "/healthz", "readiness": "/readyz", "liveness": "/healthz"}.items():
-        asked = serve.get(f"{probe}Probe", {}).get("httpGet", {})
-        if (asked.get("path"), asked.get("port")) != (path, "http"):
-            yield f"the {probe} probe does not ask http for {path}"
+    serve, nginx = shop.of_web("serve"), shop.of_web("nginx")
+    for container, probe, path, port in (
+        (serve, "startup", "/healthz", "shop"),
+        (serve, "readiness", "/readyz", "shop"),
+        (serve, "liveness", "/healthz", "shop"),
+        (nginx, "readiness", "/readyz", "http"),
+    ):
+        asked = container.get(f"{probe}Probe", {}).get("httpGet", {})
+        if (asked.get("path"), asked.get("port")) != (path, port):
+            yield f"the {probe} probe of {container['name']} does not ask {port} for {path}"
         if "httpHeaders" in asked or "host" in asked:
             yield f"the {probe} probe asks otherwise than the load balancer, which cannot choose its Host"
-        if serve.get(f"{probe}Probe", {}).get("timeoutSeconds", 1) < 2:
+        if container.get(f"{probe}Probe", {}).get("timeoutSeconds", 1) < 2:
             yield f"the {probe} probe gives up within a second"
-    alive = serve.get("livenessProbe", {})
-    if alive.get("failureThreshold", 3) * alive.get("periodSeconds", 10) < 60:
-        yield "the liveness probe ends a pod that was busy for less than a minute"
+    if nginx.get("livenessProbe", {}).get("tcpSocket") != {"port": "http"}:
+        yield "the liveness probe of nginx asks for more than nginx"
+    for container in (serve, nginx):
+        alive = container.get("livenessProbe", {})
+        if alive.get("failureThreshold", 3) * alive.get("periodSeconds", 10) < 60:
+            yield f"the liveness probe ends a {container['name']} that was busy for less than a minute"
 
 
 def leaving_takes_its_time(shop: Shop) -> Iterator[str]:
+    """The load balancer stops sending requests, nginx finishes those that it has, and then gunicorn ends."""
     spec = shop.web["spec"]
-    stop = spec["containers"][0].get("lifecycle", {}).get("preStop", {}).get("sleep", {}).get("seconds", 0)
-    if stop < 15:
-        yield f"a leaving pod serves on for {stop} s: the load balancer may not have heard by then"
-    needed = stop + shop.application.graceful_timeout
+
+    def stop(name: str) -> int:
+        hook = shop.of_web(name).get("lifecycle", {}).get("preStop", {})
+        return int(hook.get("sleep", {}).get("seconds", 0))
+
+    if stop("nginx") < 15:
+        yield f"a leaving pod serves on for {stop('nginx')} s: the load balancer may still send requests then"
+    drained = stop("nginx") + shop.application.shutdown_timeout
+    if stop("serve") <= drained:
+        yield f"gunicorn may end after {stop('serve')} s, but nginx needs it for up to {drained} s"
+    needed = stop("serve") + shop.application.graceful_timeout
     grace = spec.get("terminationGracePeriodSeconds", 30)
     if grace <= needed:
         yield f"a leaving pod is killed after {grace} s, but needs up to {needed} s and a little more"
     attribute = "idle_timeout.timeout_seconds"
     idle = int(attributes(shop.annotations.get(ALB + "load-balancer-attributes", "")).get(attribute, 60))
-    if shop.application.keepalive <= idle:
+    if shop.application.nginx_keepalive <= idle:
         yield (
-            f"gunicorn closes an idle connection after {shop.application.keepalive} s, the load balancer"
+            f"nginx closes an idle connection after {shop.application.nginx_keepalive} s, the load balancer"
             f" after {idle} s: it may send a request into one that is closing"
         )
+    # The default of an upstream.
+    if shop.application.keepalive <= 60:
+        yield f"gunicorn closes an idle connection after {shop.application.keepalive} s, nginx after 60 s"
 
 
 def pods_spread_over_zones(shop: Shop) -> Iterator[str]:
@@ -472,16 +544,29 @@ def pods_are_restricted(shop: Shop) -> Iterator[str]:
             yield f"the pods of {owner} do not run as the image's user, 10001"
         if security.get("seccompProfile") != {"type": "RuntimeDefault"}:
             yield f"the pods of {owner} have no seccomp profile"
-        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
-        if set(volumes) != {"tmp"} or "emptyDir" not in volumes.get("tmp", {}):
-            yield f"the pods of {owner} have other volumes than the empty /tmp"
-        elif not volumes["tmp"]["emptyDir"].get("sizeLimit"):
-            yield f"the /tmp of {owner} has no limit"
         for name in ("hostNetwork", "hostPID", "hostIPC"):
             if pod["spec"].get(name):
                 yield f"the pods of {owner} share the machine's: {name}"
         if pod["spec"].get("enableServiceLinks") is not False:
             yield f"the pods of {owner} find every service of the namespace in their environment"
+
+
+def volumes_are_bounded(shop: Shop) -> Iterator[str]:
+    for owner, pod in shop.pods:
+        volumes = {volume["name"]: volume for volume in pod["spec"].get("volumes", [])}
+        wanted = {"tmp": "emptyDir"}
+        if pod is shop.web:
+            wanted |= {"nginx-tmp": "emptyDir", "nginx": "configMap"}
+        if {name: next(iter(one.keys() - {"name"})) for name, one in volumes.items()} != wanted:
+            yield f"the pods of {owner} have other volumes than an empty /tmp and nginx's configuration"
+            continue
+        for name in ("tmp", "nginx-tmp"):
+            if name in volumes and not volumes[name]["emptyDir"].get("sizeLimit"):
+                yield f"the {name} of {owner} has no limit"
+            elif name in volumes and name == "nginx-tmp":
+                limit = mebi(volumes[name]["emptyDir"]["sizeLimit"])
+                if limit <= shop.application.nginx_disk:
+                    yield f"nginx may write {shop.application.nginx_disk} MiB: at {limit} its pod is ended"
 
 
 def containers_are_restricted(shop: Shop) -> Iterator[str]:
@@ -495,7 +580,8 @@ def containers_are_restricted(shop: Shop) -> Iterator[str]:
             yield f"{name} keeps capabilities"
         if security.get("runAsUser") or security.get("runAsNonRoot") is False:
             yield f"{name} runs as another user than its pod"
-        if [mount["mountPath"] for mount in container.get("volumeMounts", [])] != ["/tmp"]:  # noqa: S108
+        mounts = [mount["mountPath"] for mount in container.get("volumeMounts", [])]
+        if mounts != ["/tmp", *(["/etc/nginx/templates"] if container["name"] == "nginx" else [])]:  # noqa: S108
             yield f"{name} does not mount /tmp, and nothing else"
 
 
@@ -563,6 +649,7 @@ RULES: list[Callable[[Shop], Iterator[str]]] = [
     the_budget_lets_a_pod_go,
     selectors_find_the_server_alone,
     ports_lead_to_the_server,
+    nginx_believes_the_load_balancer_alone,
     the_configuration_is_named_after_its_content,
     the_account_is_the_one_that_aws_trusts,
     fargate_takes_the_pods,
@@ -574,6 +661,7 @@ RULES: list[Callable[[Shop], Iterator[str]]] = [
     pods_spread_over_zones,
     the_namespace_takes_restricted_pods_only,
     pods_are_restricted,
+    volumes_are_bounded,
     containers_are_restricted,
     the_network_is_closed,
     the_environment_is_read,

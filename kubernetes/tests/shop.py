@@ -24,7 +24,7 @@ from checks import Application, Object, Shop  # noqa: E402
 
 DIGEST = "sha256:" + "5" * 64
 # The address of a pod, as the load balancer and the kubelet say it.
-POD = "10.0.1.23:8000"
+POD = "10.0.1.23:8080"
 
 
 def outputs_text(environment: str) -> str:
@@ -57,7 +57,7 @@ def python_of_the_application() -> str:
 @cache
 def answers(environment: str) -> dict[str, Any]:
     """What the shop says when it is started with the environment of a pod."""
-    (config,) = (one for one in objects(environment) if one["kind"] == "ConfigMap")
+    (config,) = (one for one in objects(environment) if "SITE_URL" in one.get("data", {}))
     with tempfile.TemporaryDirectory(prefix="lori-pod.") as place:
         given = {
             "PATH": os.environ["PATH"],
@@ -89,7 +89,19 @@ def application(environment: str) -> Application:
         required=set(said["required"]),
         graceful_timeout=said["graceful_timeout"],
         keepalive=said["keepalive"],
+        shutdown_timeout=of_nginx("worker_shutdown_timeout"),
+        nginx_keepalive=of_nginx("keepalive_timeout"),
+        # A body or a response of each connection.
+        nginx_disk=of_nginx("worker_connections")
+        * max(of_nginx("client_max_body_size"), of_nginx("proxy_max_temp_file_size")),
     )
+
+
+def of_nginx(directive: str) -> int:
+    """The number that deploy/nginx.conf gives a directive, in seconds or megabytes."""
+    text = (ROOT / "deploy" / "nginx.conf").read_text()
+    (value,) = re.findall(rf"^ *{directive} ([0-9]+)[sm]?;$", text, re.MULTILINE)
+    return int(value)
 
 
 @cache
@@ -130,6 +142,13 @@ def fargate(environment: str) -> list[dict[str, Any]]:
     return [{"namespace": of_terraform(environment, "namespace")}]
 
 
+def network(environment: str) -> str:
+    """The addresses of the environment's VPC."""
+    text = (ROOT / "terraform" / "environments" / environment / "main.tf").read_text()
+    (cidr,) = re.findall(r'^ +cidr += "([0-9./]+)"$', text, re.MULTILINE)
+    return str(cidr)
+
+
 def shop(environment: str) -> Shop:
     namespace = of_terraform(environment, "namespace")
     account = of_terraform(environment, "service_account")
@@ -140,4 +159,5 @@ def shop(environment: str) -> Shop:
         fargate=fargate(environment),
         trusted=f"system:serviceaccount:{namespace}:{account}",
         watched=of_terraform(environment, "ingress", "observability"),
+        network=network(environment),
     )

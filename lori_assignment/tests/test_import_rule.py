@@ -31,7 +31,6 @@ WIRING = {
 LEAVES = {
     "errors": set(),
     "faults": set(),
-    "heard": set(),
     "work": {"faults"},
     "addresses": set(),
     "api_fields": set(),

@@ -14,8 +14,10 @@ from django.test import Client, SimpleTestCase, override_settings, tag
 from django.test import TestCase as DatabaseTestCase
 from prometheus_client.parser import text_string_to_metric_families
 
-from lori_assignment import gunicorn_conf, metrics_files
+from lori_assignment import gunicorn_conf
+from lori_assignment.gunicorn_conf import prepare_metrics_folder
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 TOKEN = "a-token-that-is-only-for-these-tests-1234"
 BEARER = {"authorization": f"Bearer {TOKEN}"}
 
@@ -124,7 +126,7 @@ class ProcessesTest(TestCase):
         folder = tempfile.TemporaryDirectory()
         self.addCleanup(folder.cleanup)
         self.folder = Path(folder.name) / "metrics"
-        given = mock.patch.dict(os.environ, {metrics_files.VARIABLE: str(self.folder)})
+        given = mock.patch.dict(os.environ, {FOLDER: str(self.folder)})
         given.start()
         self.addCleanup(given.stop)
 
@@ -150,29 +152,31 @@ class ProcessesTest(TestCase):
     def counted(self) -> str:
         return self.run_code("print(metrics.generate_latest(metrics._registry()).decode())")[1]
 
-    def test_whichever_is_asked_tells_the_sum_also_of_those_that_are_gone(self) -> None:
-        metrics_files.begin("8000")
+    def test_every_process_reports_the_sum_with_those_that_have_ended(self) -> None:
+        prepare_metrics_folder("8000")
         count = (
             "metrics.REQUESTS.labels('GET', '/', 200).inc(2); metrics.SECONDS.labels('GET', '/').observe(0.3)"
         )
         pids = [self.run_code(count)[0] for _ in range(3)]
-        both = [
-            'http_requests_total{method="GET",route="/",status="200"} 6.0',
-            'http_request_duration_seconds_count{method="GET",route="/"} 3.0',
-        ]
-        for pid in (None, *pids):
-            if pid is not None:
-                self.assertTrue(list(self.folder.glob(f"*_{pid}.db")))
-                metrics_files.fold(pid)
-                self.assertFalse(list(self.folder.glob(f"*_{pid}.db")))
-            said = self.counted()
-            for line in both:
-                self.assertIn(line, said)
+        for pid in pids:
+            gunicorn_conf.child_exit(None, mock.Mock(pid=pid))
+        reported = self.counted()
+        self.assertIn('http_requests_total{method="GET",route="/",status="200"} 6.0', reported)
+        self.assertIn('http_request_duration_seconds_count{method="GET",route="/"} 3.0', reported)
+
+    def test_a_worker_that_has_ended_leaves_two_files(self) -> None:
+        prepare_metrics_folder("8000")
+        pid, _ = self.run_code(
+            "metrics.REQUESTS.labels('GET', '/', 200).inc(); metrics.SECONDS.labels('GET', '/').observe(1)"
+        )
+        gunicorn_conf.child_exit(None, mock.Mock(pid=pid))
+        left = sorted(path.name for path in self.folder.iterdir())
+        self.assertEqual(left, [f"counter_{pid}.db", f"histogram_{pid}.db"])
 
     def test_a_server_begins_with_nothing(self) -> None:
         self.folder.mkdir()
         (self.folder / "counter_1.db").write_bytes(b"of another life")
-        metrics_files.begin("8000")
+        prepare_metrics_folder("8000")
         self.assertEqual(list(self.folder.iterdir()), [])
 
     def test_by_default_it_is_a_folder_of_the_servers_own(self) -> None:
@@ -180,9 +184,9 @@ class ProcessesTest(TestCase):
             mock.patch.dict(os.environ),
             mock.patch.object(tempfile, "tempdir", str(self.folder.parent)),
         ):
-            del os.environ[metrics_files.VARIABLE]
-            metrics_files.begin("8123")
-            made = Path(os.environ[metrics_files.VARIABLE])
+            del os.environ[FOLDER]
+            prepare_metrics_folder("8123")
+            made = Path(os.environ[FOLDER])
             self.assertEqual(made, self.folder.parent / "lori-metrics-8123")
             self.assertEqual(made.stat().st_mode & 0o777, 0o700)
 
@@ -190,9 +194,9 @@ class ProcessesTest(TestCase):
         (self.folder.parent / "elsewhere").mkdir()
         self.folder.symlink_to(self.folder.parent / "elsewhere")
         with self.assertRaisesRegex(RuntimeError, "somebody else"):
-            metrics_files.begin("8000")
+            prepare_metrics_folder("8000")
 
-    def test_gunicorn_folds_what_a_worker_leaves(self) -> None:
-        with mock.patch.object(metrics_files, "fold") as fold:
+    def test_a_worker_that_has_ended_is_marked_dead(self) -> None:
+        with mock.patch("prometheus_client.multiprocess.mark_process_dead") as mark_process_dead:
             gunicorn_conf.child_exit(None, mock.Mock(pid=77))
-        fold.assert_called_once_with(77)
+        mark_process_dead.assert_called_once_with(77)

@@ -1,0 +1,303 @@
+"""The shipped `deploy/nginx.conf`, by Debian's nginx in front of a server that tells what came."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import shutil
+import socket
+import tempfile
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import suppress
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any, ClassVar
+from unittest import TestCase, skipUnless
+
+from benchmarks.nginx import NOBODY, TEMPLATE, balance
+from benchmarks.processes import Server, free_port
+from lori_assignment import admission, safety
+
+Answer = tuple[int, dict[str, str], bytes]
+HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None
+
+
+class Upstream(BaseHTTPRequestHandler):
+    """Stands for gunicorn: answers with the headers that came, or as the path says."""
+
+    protocol_version = "HTTP/1.1"
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self) -> None:
+        self.seen.append(f"{self.command} {self.path}")
+        self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        if self.path.startswith("/lost"):
+            self.close_connection = True
+            return
+        body = json.dumps(dict(self.headers)).encode()
+        if self.path.startswith("/large"):
+            body = b"x" * 5_000_000
+            # Else the kernel would hold most of it.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+        self.seen.append(f"sent {self.path}")
+
+    do_POST = do_GET  # noqa: N815  # As http.server names it.
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+class UpstreamServer(ThreadingHTTPServer):
+    def handle_error(self, *_: Any) -> None:
+        """A connection that nginx has reset."""
+
+
+@skipUnless(HAS_NGINX, "needs Debian's package nginx")
+class NginxTestCase(TestCase):
+    trusted = NOBODY
+    nginx: Server
+
+    @classmethod
+    def setUpClass(cls) -> None:
+        super().setUpClass()
+        cls.server = UpstreamServer(("127.0.0.1", 0), Upstream)
+        cls.addClassCleanup(cls.server.server_close)
+        threading.Thread(target=cls.server.serve_forever, daemon=True).start()
+        cls.addClassCleanup(cls.server.shutdown)
+        # The second port has no server.
+        cls.nginx = cls.start([cls.server.server_address[1]])
+        cls.orphan = cls.start([free_port()])
+
+    @classmethod
+    def start(cls, ports: list[int]) -> Server:
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        cls.addClassCleanup(folder.cleanup)
+        nginx = balance(ports, folder=Path(folder.name), trusted=cls.trusted)
+        cls.addClassCleanup(nginx.stop)
+        return nginx
+
+    def setUp(self) -> None:
+        Upstream.seen.clear()
+
+    def asked(self) -> list[str]:
+        """What has come to the shop."""
+        return [line for line in Upstream.seen if not line.startswith("sent ")]
+
+    def connect(self, server: Server | None = None) -> socket.socket:
+        client = socket.create_connection(("127.0.0.1", (server or self.nginx).port), timeout=10)
+        self.addCleanup(client.close)
+        return client
+
+    def ask(self, path: str, body: Any = None, *, server: Server | None = None, **headers: str) -> Answer:
+        client = http.client.HTTPConnection("127.0.0.1", (server or self.nginx).port, timeout=10)
+        self.addCleanup(client.close)
+        sent = {name.replace("_", "-"): value for name, value in headers.items()}
+        client.request("GET" if body is None else "POST", path, body, sent)
+        answer = client.getresponse()
+        return answer.status, dict(answer.getheaders()), answer.read()
+
+    def received(self, **headers: str) -> dict[str, str]:
+        """The headers that the shop sees."""
+        received: dict[str, str] = json.loads(self.ask("/", **headers)[2])
+        return received
+
+
+class ErrorTest(NginxTestCase):
+    def assert_error(self, answer: Answer, status: int, code: str) -> None:
+        self.assertEqual((answer[0], answer[1]["Content-Type"]), (status, "application/json"))
+        error = json.loads(answer[2])
+        self.assertEqual((list(error), error["code"]), (["detail", "code"], code))
+
+    def test_the_api_is_told_in_json(self) -> None:
+        self.assert_error(self.ask("/api/v3/books/", server=self.orphan), 502, "unavailable")
+        too_much = b"x" * (admission.MOST_UPLOADED + 1)
+        self.assert_error(self.ask("/api/v3/books/", too_much), 413, "too_large")
+        self.assert_error(self.ask("/api-token-auth/", too_much), 413, "too_large")
+        self.assert_error(self.ask("/api/v3/books/", iter([b"{}"])), 411, "length_required")
+        self.assertEqual(self.asked(), [])
+
+    def test_people_are_told_by_a_page(self) -> None:
+        for answer in (
+            self.ask("/home", server=self.orphan),
+            self.ask("/user/profile/", b"x" * (admission.MOST_UPLOADED + 1)),
+        ):
+            self.assertTrue(answer[1]["Content-Type"].startswith("text/html"))
+            self.assertIn(b"<h1>Lori Books</h1>", answer[2])
+
+    def test_the_largest_body_is_let_through(self) -> None:
+        self.assertEqual(self.ask("/api/v3/books/", b"x" * admission.MOST_UPLOADED)[0], 200)
+
+    def test_errors_have_the_headers_of_all_answers(self) -> None:
+        _, headers, _ = self.ask("/api/v3/books/", server=self.orphan)
+        told = {name: value for name, value in safety.HEADERS.items() if name != "Permissions-Policy"}
+        self.assertLessEqual(
+            (told | {safety.POLICY: safety.BARE_POLICY, "Retry-After": "5"}).items(), headers.items()
+        )
+        self.assertEqual(self.ask("/api/", iter([b"{}"]))[1].get("Retry-After"), None)
+        self.assertRegex(headers["X-Request-ID"], "^[0-9a-f]{32}$")
+
+    def test_the_shops_answers_stay_as_they_are(self) -> None:
+        _, headers, _ = self.ask("/")
+        self.assertNotIn("X-Frame-Options", headers)
+
+    def test_the_pages_of_errors_have_no_address(self) -> None:
+        self.assertEqual(self.ask("/nginx-error/api")[0], 404)
+
+
+class ForwardingTest(NginxTestCase):
+    """Where clients connect to nginx directly, with TRUSTED_PROXIES=1."""
+
+    def test_a_forged_address_is_not_the_last(self) -> None:
+        received = self.received(X_Forwarded_For="198.51.100.7", X_Forwarded_Proto="https")
+        self.assertEqual(received["X-Forwarded-For"], "198.51.100.7, 127.0.0.1")
+        self.assertEqual(received["X-Forwarded-Proto"], "http")
+
+    def test_no_spelling_stands_in_for_a_header_of_the_proxy(self) -> None:
+        self.assertNotIn("X_Forwarded_For", self.ask_raw("X_Forwarded_For: 198.51.100.7"))
+
+    def ask_raw(self, header: str) -> str:
+        client = self.connect()
+        client.sendall(f"GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\nConnection: close\r\n\r\n".encode())
+        return b"".join(iter(lambda: client.recv(65536), b"")).decode()
+
+    def test_names_of_requests_and_hosts_pass(self) -> None:
+        received = self.received(X_Request_ID="a-name-of-a-client", Host="shop.example:8080")
+        self.assertEqual(
+            (received["X-Request-ID"], received["Host"]), ("a-name-of-a-client", "shop.example:8080")
+        )
+
+
+class BehindLoadBalancerTest(NginxTestCase):
+    """As in a pod, with TRUSTED_PROXIES=2: the load balancer has appended the client's address."""
+
+    trusted = "127.0.0.0/8"
+
+    def test_the_client_is_the_last_but_one(self) -> None:
+        received = self.received(X_Forwarded_For="198.51.100.7, 203.0.113.9", X_Forwarded_Proto="https")
+        self.assertEqual(received["X-Forwarded-For"].split(", ")[-2], "203.0.113.9")
+        self.assertEqual(received["X-Forwarded-Proto"], "https")
+
+    def test_connections_are_counted_by_client(self) -> None:
+        """100 of one client; who says that they are somebody else is told so by the load balancer."""
+
+        def half_sent(address: str) -> socket.socket:
+            client = self.connect()
+            head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nX-Forwarded-For: 192.0.2.1, {address}\r\n"
+            client.sendall(head.encode() + b"Content-Length: 9\r\n\r\nhalf")
+            return client
+
+        for _ in range(100):
+            half_sent("203.0.113.9")
+        refused = self.first_answer(half_sent("203.0.113.9") for _ in range(20))
+        self.assertTrue(refused.startswith("HTTP/1.1 429 "), refused)
+        self.assertIn("Retry-After: 1\r\n", refused)
+        other = half_sent("203.0.113.10")
+        other.sendall(b" done")
+        self.assertTrue(other.recv(65536).startswith(b"HTTP/1.1 200 "))
+
+    def first_answer(self, clients: Iterator[socket.socket]) -> str:
+        """Of the first that is answered; it takes a moment until nginx has read the requests before."""
+        for client in clients:
+            client.settimeout(0.5)
+            with suppress(TimeoutError):
+                return client.recv(65536).decode()
+        return ""
+
+
+class BufferingTest(NginxTestCase):
+    def test_half_a_request_does_not_reach_the_shop(self) -> None:
+        client = self.connect()
+        client.sendall(b"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
+        time.sleep(0.3)
+        self.assertEqual(self.asked(), [])
+        client.sendall(b" done")
+        self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
+
+    def read_slowly(self, server: Server, seconds: float) -> None:
+        client = socket.socket()
+        self.addCleanup(client.close)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        client.connect(("127.0.0.1", server.port))
+        client.sendall(b"GET /large HTTP/1.1\r\nHost: shop\r\n\r\n")
+        until = time.monotonic() + seconds
+        while "sent /large" not in Upstream.seen and time.monotonic() < until:
+            time.sleep(0.05)
+
+    def test_a_slow_reader_does_not_hold_the_shop(self) -> None:
+        self.read_slowly(self.nginx, 20)
+        self.assertIn("sent /large", Upstream.seen)
+
+    def test_without_a_buffer_it_would(self) -> None:
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        template = TEMPLATE.read_text().replace("proxy_buffering on;", "proxy_buffering off;")
+        server = balance([self.server.server_address[1]], folder=Path(folder.name), template=template)
+        self.addCleanup(server.stop)
+        Upstream.seen.clear()
+        self.read_slowly(server, 3)
+        self.assertIn("GET /large", Upstream.seen)
+        self.assertNotIn("sent /large", Upstream.seen)
+
+    def test_a_post_is_never_sent_twice(self) -> None:
+        self.ask("/lost", b"once")
+        self.assertEqual(self.asked(), ["POST /lost"])
+
+
+class FramingTest(NginxTestCase):
+    """Where one request ends and the next begins."""
+
+    def send(self, content: bytes) -> bytes:
+        """All that is answered until the connection is closed."""
+        client = self.connect()
+        client.sendall(content)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+    last = b"GET /last HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
+
+    def test_requests_that_come_together_are_answered_in_order(self) -> None:
+        first = b"POST /first HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nbody"
+        self.assertEqual(self.send(first + self.last).count(b"HTTP/1.1 200 "), 2)
+        self.assertEqual(self.asked(), ["POST /first", "GET /last"])
+
+    def test_a_body_in_chunks_is_refused_and_passed_over(self) -> None:
+        chunks = (
+            b"POST /api/ HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
+        )
+        answers = self.send(chunks + self.last)
+        self.assertLess(answers.index(b"HTTP/1.1 411 "), answers.index(b"HTTP/1.1 200 "))
+        self.assertEqual(self.asked(), ["GET /last"])
+
+    def test_a_body_that_is_too_large_ends_the_connection(self) -> None:
+        head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {admission.MOST_UPLOADED + 1}\r\n\r\n"
+        client = self.connect()
+        client.sendall(head.encode())
+        answer = client.recv(65536)
+        self.assertTrue(answer.startswith(b"HTTP/1.1 413 "))
+        self.assertIn(b"\r\nConnection: close\r\n", answer)
+
+    def test_what_can_be_read_in_two_ways_is_refused(self) -> None:
+        for headers in (
+            b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+            b"Content-Length: 3\r\nContent-Length: 4\r\n",
+            b"Content-Length: +3\r\n",
+            b"Transfer-Encoding: xchunked\r\n",
+        ):
+            with self.subTest(headers):
+                answer = self.send(b"POST /api/ HTTP/1.1\r\nHost: shop\r\n" + headers + b"\r\nabc")
+                self.assertRegex(answer, b"^HTTP/1.1 (400|411|501) ")
+        self.assertEqual(self.asked(), [])
+
+    def test_a_client_that_asks_first_is_told_to_send_its_body(self) -> None:
+        client = self.connect()
+        head = b"POST /api/ HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
+        client.sendall(head)
+        self.assertEqual(client.recv(65536), b"HTTP/1.1 100 Continue\r\n\r\n")
+        client.sendall(b"body")
+        self.assertTrue(client.recv(65536).startswith(b"HTTP/1.1 200 "))
