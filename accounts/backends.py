@@ -8,12 +8,12 @@ from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
-from django.utils import timezone
 
 from accounts import attempts
 from accounts.models import User
 from accounts.security_log import note
 from accounts.turns import turns
+from lori_assignment import clock
 
 # Of an e-mail address; a username is shorter.
 LONGEST_LOGIN = 254
@@ -43,7 +43,7 @@ class PasswordBackend(AuthenticationBackend):
         account = account_called(login)
         number = account.pk if account else None
         try:
-            attempt = attempts.begin(request, login=login, account=account, at=timezone.now())
+            attempt = attempts.begin(request, login=login, account=account, at=clock.now())
         except attempts.TooMany:
             note("sign_in_locked", request, account=number)
             raise

@@ -12,7 +12,8 @@ from typing import Any, NamedTuple
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DjangosStore
-from django.utils import timezone
+
+from lori_assignment import clock
 
 
 class Limits(NamedTuple):
@@ -44,7 +45,7 @@ class SessionStore(DjangosStore):
         data: dict[str, Any] = self.decode(found.session_data)
         if _BEGAN_AT in data:
             end = _end_of_all(data)
-            end_if_unused = min(timezone.now() + _limits(data).unused, end)
+            end_if_unused = min(clock.now() + _limits(data).unused, end)
             if end_if_unused - found.expire_date > _limits(data).unused / _STEPS:
                 # The row only, and not what is in it, which another request may be changing.
                 rows = self.model.objects.filter(session_key=found.session_key)
@@ -55,14 +56,14 @@ class SessionStore(DjangosStore):
         if _BEGAN_AT not in self:
             return super().get_expiry_date(**about)
         data = dict(self.items())
-        return min(timezone.now() + _limits(data).unused, _end_of_all(data))
+        return min(clock.now() + _limits(data).unused, _end_of_all(data))
 
     def get_expiry_age(self, **about: Any) -> int:
         """Of the cookie, where it outlives the browser."""
         age: int = super().get_expiry_age(**about)
         if _BEGAN_AT not in self:
             return age
-        return min(age, max(0, int((_end_of_all(dict(self.items())) - timezone.now()).total_seconds())))
+        return min(age, max(0, int((_end_of_all(dict(self.items())) - clock.now()).total_seconds())))
 
 
 def _limits(data: dict[str, Any]) -> Limits:

@@ -11,12 +11,12 @@ from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.sessions.models import Session
 from django.db.models import Exists, OuterRef
 from django.http import HttpRequest
-from django.utils import timezone
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
 from accounts.security_log import note
 from accounts.web_tokens import FAMILY
+from lori_assignment import clock
 
 # What a browser says of itself, the first that fits: most call themselves by the names of others too.
 BROWSERS = {
@@ -72,7 +72,7 @@ def note_session(request: HttpRequest) -> None:
 
     In as many queries however long the list is: somebody's script may sign in a thousand times a day.
     """
-    live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=timezone.now())
+    live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=clock.now())
     UserSession.objects.filter(~Exists(live), user=request.user).delete()
     UserSession.objects.create_from_request(request)
 

@@ -20,7 +20,6 @@ from functools import lru_cache
 from typing import Any, NamedTuple, TypeVar
 
 from django.conf import settings
-from django.utils import timezone
 from django.utils.crypto import constant_time_compare, salted_hmac
 from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
@@ -31,6 +30,7 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 from accounts.models import TokenFamily, User
 from accounts.second_factor import is_missing, nothing_missing
 from accounts.security_log import note
+from lori_assignment import clock
 from lori_assignment.work import unit_of_work
 
 __all__ = [
@@ -72,7 +72,7 @@ def new_family() -> str:
 
 def give_tokens(user: User, *, family: str = "") -> Pair:
     """The first pair of a sign-in; `family` is the name of theirs where it has one already."""
-    begun = TokenFamily(pk=family or new_family(), user=user, began_at=timezone.now())
+    begun = TokenFamily(pk=family or new_family(), user=user, began_at=clock.now())
     pair = _next_pair(begun)
     begun.save(force_insert=True)
     return pair
@@ -181,7 +181,7 @@ def read_access_token(text: bytes) -> AccessToken:
     looked at anew.
     """
     token = _access_token(text, api_settings.SIGNING_KEY, api_settings.AUDIENCE)
-    token.check_exp(current_time=timezone.now())
+    token.check_exp(current_time=clock.now())
     return token
 
 

@@ -20,7 +20,6 @@ from django.http import (
     StreamingHttpResponse,
 )
 from django.shortcuts import redirect, render
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.views.decorators.cache import never_cache
 from django.views.decorators.csrf import csrf_exempt
@@ -32,6 +31,7 @@ from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
 from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, programs_of, sessions_of
 from accounts.tokens import TokenError
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.origin import same_origin
 from lori_assignment.pages import member_page, tell_refusal, unsent_form
@@ -102,7 +102,7 @@ def choose_language(request: HttpRequest) -> HttpResponse:
 @require_safe
 @member_page
 def sessions(request: MemberRequest) -> HttpResponse:
-    now = timezone.now()
+    now = clock.now()
     facts = {
         "sessions": sessions_of(request.user, at=now, this=request.session.session_key),
         "programs": programs_of(request.user, at=now),
@@ -141,7 +141,7 @@ def your_data(request: MemberRequest) -> HttpResponse:
 @require_safe
 @member_page
 def download_data(request: MemberRequest) -> StreamingHttpResponse:
-    now = timezone.now()
+    now = clock.now()
     answer = StreamingHttpResponse(everything_on(request.user, at=now), content_type="application/json")
     answer["Content-Disposition"] = f'attachment; filename="lori-books-{now:%Y-%m-%d}.json"'
     return answer
@@ -151,14 +151,14 @@ def download_data(request: MemberRequest) -> StreamingHttpResponse:
 def close(request: MemberRequest) -> HttpResponse:
     if request.method == "POST":
         return _close_now(request)
-    reasons = against_closing(request.user, at=timezone.now())
+    reasons = against_closing(request.user, at=clock.now())
     return render(request, "accounts/close.html", {"reasons": reasons})
 
 
 @reauthentication_required
 def _close_now(request: MemberRequest) -> HttpResponse:
     try:
-        close_account(member=request.user, at=timezone.now())
+        close_account(member=request.user, at=clock.now())
     except Refusal as refusal:
         tell_refusal(request, refusal)
         return redirect("close-account")

@@ -17,13 +17,13 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.contrib.sessions.models import Session
 from django.http import HttpRequest, HttpResponseBase
-from django.utils import timezone
 from rest_framework_simplejwt.settings import api_settings
 
 from accounts import tokens
 from accounts.models import User
 from accounts.second_factor import is_missing
 from accounts.session_store import begin
+from lori_assignment import clock
 from lori_assignment.work import unit_of_work
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
@@ -77,7 +77,7 @@ def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs
     # Who signs in once more in the same browser leaves no tokens behind.
     tokens.end_families(user.pk, [request.session.get(FAMILY, "")])
     request.session[FAMILY] = tokens.new_family()
-    begin(request.session, is_staff=user.is_staff, at=timezone.now())
+    begin(request.session, is_staff=user.is_staff, at=clock.now())
     setattr(request, _PENDING, user)
 
 
@@ -114,7 +114,7 @@ def renew(request: HttpRequest, user: User) -> tokens.Pair:
     if is_missing(user):
         raise tokens.TokenError(tokens.NO_LONGER_GOOD)
     key = request.session.session_key
-    live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=timezone.now())
+    live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=clock.now())
     session = live.first()
     if session is None:
         raise tokens.TokenError(tokens.NO_LONGER_GOOD)
@@ -133,7 +133,7 @@ def set_cookies(response: HttpResponseBase, request: HttpRequest, pair: tokens.P
     """Let the browser keep the pair for as long as it keeps the session, and no longer."""
     leaves = request.session.get_expire_at_browser_close()
     lifetime: timedelta = api_settings.REFRESH_TOKEN_LIFETIME
-    until = timezone.now() + api_settings.ACCESS_TOKEN_LIFETIME
+    until = clock.now() + api_settings.ACCESS_TOKEN_LIFETIME
     shared: dict[str, Any] = {
         "max_age": None if leaves else lifetime,
         "secure": settings.SESSION_COOKIE_SECURE,

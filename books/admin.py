@@ -11,7 +11,6 @@ from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import get_language
 from django.utils.translation import gettext_lazy as _
 
@@ -22,6 +21,7 @@ from books.isbn import isbn_of
 from books.languages import name_of
 from books.models import ISBN_TAKEN, Book, Copy
 from books.search import MOST_MEANT, find, meant_by
+from lori_assignment import clock
 from lori_assignment.admin_pages import ShopAdmin
 from rentals.availability import with_availability
 from rentals.stock import add_copy, change_copy
@@ -169,7 +169,7 @@ class CopyAdmin(ShopAdmin):
 
     def save_model(self, request: HttpRequest, obj: Copy, form: Any, change: bool) -> None:
         given = {field: form.cleaned_data[field] for field in form.changed_data}
-        now = timezone.now()
+        now = clock.now()
         if change:
             change_copy(copy=obj, at=now, **given)
         else:

@@ -12,7 +12,6 @@ from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
 from django.template.loader import render_to_string
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
@@ -23,6 +22,7 @@ from books.forms import KINDS, NEWEST, CatalogueForm, year_name
 from books.languages import name_of
 from books.models import Book, Kind
 from books.search import Found, find
+from lori_assignment import clock
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
 from rentals.availability import available_books, count_copies
@@ -70,7 +70,7 @@ def home(request: HttpRequest) -> HttpResponse:
     count_copies(page.rows)
     prices = {
         kind: render_to_string("books/price_a_day.html", {"price": _price(rate)})
-        for kind, rate in rates_in_force(at=timezone.now()).items()
+        for kind, rate in rates_in_force(at=clock.now()).items()
     }
     facts = {
         "form": form,
@@ -146,7 +146,7 @@ def _price(rate: Rate) -> dict[str, Any]:
 @require_safe
 def book(request: HttpRequest, pk: int) -> HttpResponse:
     """One book: what it is, what it costs, and the one thing to do with it next."""
-    now = timezone.now()
+    now = clock.now()
     this: Any = get_object_or_404(Book, pk=pk)
     count_copies([this])
     rental = hold = None

@@ -14,7 +14,6 @@ import django_filters as filters
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
 from django.urls import re_path
-from django.utils import timezone
 from drf_yasg import openapi
 from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import FieldInspector, SwaggerAutoSchema
@@ -25,6 +24,7 @@ from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.serializers import Serializer
 from rest_framework.test import APIRequestFactory
 
+from lori_assignment import clock
 from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from lori_assignment.api_idempotency import HEADER, LONGEST_KEY
 from lori_assignment.faults import CODE, DETAIL
@@ -365,7 +365,7 @@ class DocumentGenerator(OpenAPISchemaGenerator):
             view.request = view.initialize_request(APIRequestFactory().generic(method, "/"))
         view.request.version = "v3"
         view.kwargs = {}
-        view.now = timezone.now()
+        view.now = clock.now()
         return view
 
     def get_schema(self, request: Any = None, public: bool = False) -> openapi.Swagger:

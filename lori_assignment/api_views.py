@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from django.db.models import Model
-from django.utils import timezone
 from django.utils.cache import get_conditional_response
 from rest_framework import status
 from rest_framework.exceptions import MethodNotAllowed
@@ -14,6 +13,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
+from lori_assignment import clock
 from lori_assignment.api_conditions import SAFE, check_preconditions, compute_etag, has_condition
 from lori_assignment.work import unit_of_work
 
@@ -37,7 +37,7 @@ class ResourceViewSet(GenericViewSet[_Model]):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         # The clock is read once, so that one answer does not speak of two times.
-        self.now = timezone.now()
+        self.now = clock.now()
         super().initial(request, *args, **kwargs)
 
     def get_serializer_context(self) -> dict[str, Any]:

@@ -6,10 +6,10 @@ from typing import Any
 
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
 from books.models import Book, Kind
+from lori_assignment import clock
 from rentals.at_home import due_in_words
 from rentals.models import Rental
 from rentals.popular import most_rented
@@ -23,7 +23,7 @@ EXAMPLES = (1, 3, 7, 14)
 
 @require_safe
 def front(request: HttpRequest) -> HttpResponse:
-    now = timezone.now()
+    now = clock.now()
     facts: dict[str, Any] = {
         "newest": list(Book.objects.newest()[:SHELF]),
         "popular": most_rented(at=now, most=SHELF),

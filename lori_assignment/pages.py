@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from functools import wraps
 from typing import Any
@@ -14,6 +13,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
 from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 
 View = Callable[..., HttpResponseBase]
@@ -81,7 +81,7 @@ def typed_values(request: HttpRequest) -> dict[str, list[str]]:
 def _keep_unsent(request: HttpRequest) -> None:
     typed = typed_values(request)
     if typed and sum(len(text) for values in typed.values() for text in values) <= MOST_KEPT:
-        request.session["unsent"] = {"path": request.path, "at": time.time(), "typed": typed}
+        request.session["unsent"] = {"path": request.path, "at": clock.now().timestamp(), "typed": typed}
 
 
 def unsent_form(request: HttpRequest) -> QueryDict | None:
@@ -93,7 +93,7 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
     if not kept or kept["path"] != request.path:
         return None
     del request.session["unsent"]
-    if time.time() - kept["at"] > KEPT_SECONDS:
+    if clock.now().timestamp() - kept["at"] > KEPT_SECONDS:
         return None
     typed = QueryDict(mutable=True)
     for name, values in kept["typed"].items():

@@ -10,11 +10,11 @@ from django.conf import settings
 from django.core.validators import MaxValueValidator, MinValueValidator
 from django.db import models
 from django.db.models import F, Q
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
+from lori_assignment import clock
 from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
@@ -93,7 +93,7 @@ class PriceList(models.Model):
     in_force_from = models.DateTimeField(
         _("in force from"),
         unique=True,
-        default=timezone.now,
+        default=clock.now,
         error_messages={"unique": _("Another price list comes into force at this very time.")},
     )
 

@@ -113,7 +113,7 @@ class ReadTest(TagCase):
         tag = self.tag(path)
         # A novel costs 4.50 for the first three days.
         tomorrow = timezone.now() + timedelta(days=3, minutes=1)
-        with mock.patch("lori_assignment.api_views.timezone.now", return_value=tomorrow):
+        with mock.patch("lori_assignment.clock.now", return_value=tomorrow):
             answer = self.desk.get(path, headers={"If-None-Match": tag})
         self.assertEqual((answer.status_code, answer.json()["running_cost"]), (200, "6.00"))
 

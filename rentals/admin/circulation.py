@@ -7,10 +7,10 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
+from lori_assignment import clock
 from lori_assignment.admin_pages import is_narrowed_by
 from rentals import services
 from rentals.admin.readonly import ReadOnly, short_time
@@ -35,7 +35,7 @@ class StateFilter(admin.SimpleListFilter):
         if state == "out":
             return queryset.open()
         if state == "overdue":
-            return queryset.overdue(timezone.now())
+            return queryset.overdue(clock.now())
         if state == "returned":
             return queryset.returned()
         return queryset.exclude(voided_at=None) if state == "void" else queryset
@@ -85,11 +85,11 @@ class RentalAdmin(ByMeaning, ReadOnly):
             return _("void")
         if rental.returned_at:
             return _("returned %(at)s") % {"at": short_time(rental.returned_at)}
-        return _("overdue") if rental.is_overdue(timezone.now()) else _("out")
+        return _("overdue") if rental.is_overdue(clock.now()) else _("out")
 
     @admin.action(description=gettext_lazy("Bring back, as of now"), permissions=["view"])
     def return_now(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = timezone.now()
+        now = clock.now()
         self.try_each(
             request,
             rentals,
@@ -98,12 +98,12 @@ class RentalAdmin(ByMeaning, ReadOnly):
 
     @admin.action(description=gettext_lazy("Renew"), permissions=["view"])
     def renew(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = timezone.now()
+        now = clock.now()
         self.try_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
 
     @admin.action(description=gettext_lazy("Make void: it was a mistake"), permissions=["view"])
     def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = timezone.now()
+        now = clock.now()
         self.try_each(
             request,
             rentals,

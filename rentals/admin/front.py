@@ -8,9 +8,9 @@ from typing import Any
 from django.contrib.admin import AdminSite
 from django.http import HttpRequest
 from django.urls import reverse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 
+from lori_assignment import clock
 from lori_assignment.money import shown
 from lori_assignment.templatetags.shop import number
 from rentals.admin.readonly import short_time
@@ -49,7 +49,7 @@ def _said(count: int | None) -> str | None:
 def front_page_context(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
     if not site.get_model_admin(Rental).has_view_permission(request):
         return {}
-    counted = figures(at=timezone.now())
+    counted = figures(at=clock.now())
     if counted is None:
         return {"shows_figures": True}
     return {"shows_figures": True, "tiles": _tiles(counted), "counted_at": short_time(counted.at)}

@@ -7,9 +7,9 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils import timezone
 from django.utils.translation import gettext_lazy
 
+from lori_assignment import clock
 from rentals import queue
 from rentals.admin.readonly import ReadOnly, short_time
 from rentals.admin.search import ByMeaning, Meant
@@ -61,5 +61,5 @@ class HoldAdmin(ByMeaning, ReadOnly):
 
     @admin.action(description=gettext_lazy("Cancel"), permissions=["view"])
     def cancel(self, request: HttpRequest, holds: QuerySet[Hold]) -> None:
-        now = timezone.now()
+        now = clock.now()
         self.try_each(request, holds, lambda hold: queue.cancel_hold(hold=hold, at=now))

@@ -10,11 +10,11 @@ from django.contrib import admin
 from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
-from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from accounts.models import User
+from lori_assignment import clock
 from lori_assignment.admin_pages import is_narrowed_by
 from lori_assignment.errors import Refusal
 from rentals import ledger
@@ -77,7 +77,7 @@ class CreditForm(forms.ModelForm):
             paid_out = kind == LedgerEntry.Kind.REFUND
             check = ledger.refuse_more_than_credit if paid_out else ledger.refuse_more_than_owed
             try:
-                check(given["user"], given["amount"], at=timezone.now())
+                check(given["user"], given["amount"], at=clock.now())
             except Refusal as refusal:
                 self.add_error("amount", str(refusal))
         return given
@@ -139,7 +139,7 @@ class LedgerEntryAdmin(ByMeaning, ReadOnly):
             "member": given["user"],
             "amount": given["amount"],
             "actor": self.caller(request),
-            "at": timezone.now(),
+            "at": clock.now(),
         }
         if given["kind"] == LedgerEntry.Kind.PAYMENT:
             entry = ledger.take_payment(method=given["method"], note=given["note"], **facts)
@@ -156,5 +156,5 @@ class LedgerEntryAdmin(ByMeaning, ReadOnly):
         self.try_each(
             request,
             entries,
-            lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=timezone.now()),
+            lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=clock.now()),
         )

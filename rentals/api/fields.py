@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Any
 
 from django.db import models
-from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
@@ -27,7 +26,7 @@ class PastTime(Instant):
 
     def to_internal_value(self, value: object) -> datetime:
         time = super().to_internal_value(value)
-        if time > timezone.now():
+        if time > self.context["now"]:
             self.fail("future")
         return time
 

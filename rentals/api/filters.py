@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import django_filters as filters
-from django.utils import timezone
 
 from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
 from rentals.api.fields import Status
@@ -28,7 +27,7 @@ class RentalFilter(filters.FilterSet):
         return rentals.filter(returned_at__isnull=int(status) == Status.NOT_RETURNED)
 
     def narrow_by_overdue(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
-        overdue = rentals.overdue(timezone.now())
+        overdue = rentals.overdue(self.request.parser_context["view"].now)
         if wanted:
             # By the index of what is out, where all that is overdue stands together.
             return overdue.order_by("due_at", "ref")

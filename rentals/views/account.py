@@ -7,9 +7,9 @@ from itertools import islice
 
 from django.http import Http404, HttpResponse, HttpResponseBase, StreamingHttpResponse
 from django.shortcuts import get_object_or_404, redirect, render
-from django.utils import timezone
 from django.views.decorators.http import require_safe
 
+from lori_assignment import clock
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import member_page
 from rentals import ledger, statement_csv
@@ -53,7 +53,7 @@ class RentalSoFar:
 @member_page
 def balance(request: MemberRequest) -> HttpResponse:
     """What is owed now, and every amount that it is made of."""
-    now = timezone.now()
+    now = clock.now()
     entries = LedgerEntry.objects.filter(user=request.user).with_facts().order_by("-number")
     try:
         page = page_of(entries, size=PAGE, cursor=request.GET.get("cursor"))
@@ -105,7 +105,7 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
 @member_page
 def statement_pdf(request: MemberRequest, month: Month) -> HttpResponse:
     found = _statement(request, month)
-    return _pdf(statement_as_pdf(found, at=timezone.now()), name=f"lori-books-{month}")
+    return _pdf(statement_as_pdf(found, at=clock.now()), name=f"lori-books-{month}")
 
 
 @require_safe
@@ -119,7 +119,7 @@ def statement_in_csv(request: MemberRequest, month: Month) -> HttpResponseBase:
 
 
 def _statement(request: MemberRequest, month: Month) -> Statement:
-    found = statement_of(request.user, month, at=timezone.now())
+    found = statement_of(request.user, month, at=clock.now())
     if found is None:
         raise Http404
     return found
@@ -144,7 +144,7 @@ def receipt(request: MemberRequest, number: int) -> HttpResponse:
 @member_page
 def receipt_pdf(request: MemberRequest, number: int) -> HttpResponse:
     entry = _money_moved(request, number)
-    return _pdf(receipt_as_pdf(entry, at=timezone.now()), name=f"lori-books-receipt-{entry.pk}")
+    return _pdf(receipt_as_pdf(entry, at=clock.now()), name=f"lori-books-receipt-{entry.pk}")
 
 
 def _money_moved(request: MemberRequest, number: int) -> LedgerEntry:

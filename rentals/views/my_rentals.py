@@ -14,6 +14,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST, require_safe
 
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import member_page, tell_refusal
@@ -30,7 +31,7 @@ HISTORY_PAGE = 25
 @require_safe
 @member_page
 def my_rentals(request: MemberRequest) -> HttpResponse:
-    now = timezone.now()
+    now = clock.now()
     member = request.user
     rentals: Any = with_others_waiting(Rental.objects.open().filter(user=member).with_terms())
     policy = Policy.current()
@@ -60,7 +61,7 @@ def _link(feed: CalendarFeed | None) -> str | None:
 def renew(request: MemberRequest, ref: int) -> HttpResponse:
     rental = get_object_or_404(Rental.objects.standing().filter(user=request.user), ref=ref)
     try:
-        renewed = renew_rental(rental=rental, at=timezone.now())
+        renewed = renew_rental(rental=rental, at=clock.now())
     except Refusal as refusal:
         tell_refusal(request, refusal)
     else:
@@ -92,7 +93,7 @@ def history(request: MemberRequest) -> HttpResponse:
 @require_POST
 @member_page
 def make_calendar_link(request: MemberRequest) -> HttpResponse:
-    make_feed(member=request.user, at=timezone.now())
+    make_feed(member=request.user, at=clock.now())
     messages.success(request, _("Here is your calendar link. A link from before leads nowhere any more."))
     return redirect(reverse("my-rentals") + "#calendar")
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from django.contrib import messages
 from django.http import HttpRequest, HttpResponse
 from django.shortcuts import get_object_or_404, redirect
-from django.utils import timezone
 from django.utils.http import url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 from django.views.decorators.http import require_POST
 
 from books.models import Book
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.pages import member_page, tell_refusal
 from rentals import errors
@@ -25,7 +25,7 @@ def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
     """POST joins; whoever sends it twice has one place. GET leads to the page that has the button."""
     book = get_object_or_404(Book, pk=pk)
     if request.method == "POST":
-        now = timezone.now()
+        now = clock.now()
         try:
             hold = place_hold(member=request.user, book=book, at=now)
         except Refusal as refusal:
@@ -55,7 +55,7 @@ def leave_queue(request: MemberRequest, pk: int) -> HttpResponse:
     """Back to the page that the form names, else to the book."""
     hold = get_object_or_404(Hold.objects.filter(user=request.user).select_related("book"), pk=pk)
     try:
-        cancel_hold(hold=hold, at=timezone.now())
+        cancel_hold(hold=hold, at=clock.now())
     except Refusal as refusal:
         tell_refusal(request, refusal)
     else:

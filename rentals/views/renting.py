@@ -10,6 +10,7 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 
 from books.models import Book
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.pages import member_page
 from rentals import errors
@@ -25,7 +26,7 @@ def rent(request: MemberRequest, pk: int) -> HttpResponse:
     Whoever sends it twice has rented once, and is shown that.
     """
     book = get_object_or_404(Book, pk=pk)
-    now = timezone.now()
+    now = clock.now()
     reasons: tuple[Refusal, ...] = ()
     if request.method == "POST":
         try:

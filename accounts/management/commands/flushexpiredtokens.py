@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
 from accounts import attempts, tokens
+from lori_assignment import clock
 
 
 class Command(BaseCommand):
@@ -17,7 +17,7 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        now = timezone.now()
+        now = clock.now()
         signed_in, counts = tokens.forget_expired(at=now), attempts.forget_expired(at=now)
         calls = attempts.forget_counted_calls(at=now)
         if options["verbosity"]:

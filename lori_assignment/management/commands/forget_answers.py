@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
+from lori_assignment import clock
 from lori_assignment.models import KeptAnswer
 
 
@@ -17,5 +17,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        forgotten, _ = KeptAnswer.objects.outdated(timezone.now()).delete()
+        forgotten, _ = KeptAnswer.objects.outdated(clock.now()).delete()
         self.stdout.write(f"Answers forgotten: {forgotten}.")

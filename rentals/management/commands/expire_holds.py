@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from django.core.management.base import BaseCommand
-from django.utils import timezone
 
+from lori_assignment import clock
 from rentals.queue import expire_holds
 
 
@@ -17,5 +17,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        swept = expire_holds(at=timezone.now())
+        swept = expire_holds(at=clock.now())
         self.stdout.write(f"Holds expired: {swept.expired}. Copies put aside: {swept.ready}.")

@@ -1,0 +1,12 @@
+"""The shop's time. Doors (views, commands, middleware) read it once and pass it on as `at` or `now`."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils import timezone
+
+
+def now() -> datetime:
+    """The current time, in UTC."""
+    return timezone.now()
