@@ -40,6 +40,8 @@ def coverage_paused() -> Iterator[None]:
         yield
         return
     measurement.stop()
+    # What was measured so far would be lost where nothing more is measured.
+    measurement.get_data()
     try:
         yield
     finally:

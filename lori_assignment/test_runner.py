@@ -11,6 +11,7 @@ import unittest
 from argparse import ArgumentParser
 from typing import Any
 
+import hypothesis
 from django.conf import settings
 from django.db import connection
 from django.test import SimpleTestCase, TestCase, TransactionTestCase
@@ -76,6 +77,9 @@ class LoriTestRunner(DiscoverRunner):
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         super().setup_test_environment(**kwargs)
+        # A busy machine is no failure.
+        hypothesis.settings.register_profile("lori", deadline=None)
+        hypothesis.settings.load_profile("lori")
         # The real hash is slow by design; the suite makes thousands of users.
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
         # Static files are found when one is asked for. Else each test's client looks for all of them

@@ -75,7 +75,8 @@ class ServedRaceTest(RaceTestCase):
         clean_up(server.wait, timeout=30)
         clean_up(server.terminate)
         site = f"http://127.0.0.1:{port}"
-        for _ in range(200):
+        # A busy machine takes its time.
+        for _ in range(600):
             try:
                 urlopen(f"{site}/api/v3/books/").close()  # noqa: S310  # Our own server.
                 return site, server
