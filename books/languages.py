@@ -6,8 +6,6 @@ import re
 from functools import lru_cache
 
 from babel import Locale
-from langcodes import Language, standardize_tag
-from langcodes.tag_parser import LanguageTagError
 
 # Enough for every code of a catalogue; bounded, because the cells come from outside.
 _CODES_REMEMBERED = 1024
@@ -20,6 +18,10 @@ def language_of(text: str) -> str | None:
     Accepts ISO 639-1, both three-letter sets of ISO 639-2 (`fre` and `fra`), ISO 639-3 and whole
     language tags (`en-US`, `pt_BR`). `und`, undetermined, is the empty text, as is an empty cell.
     """
+    # Imported when books are added: its tables take 50 ms.
+    from langcodes import Language, standardize_tag
+    from langcodes.tag_parser import LanguageTagError
+
     text = text.strip()
     if text.casefold() in {"", "und"}:
         return ""

@@ -8,17 +8,20 @@ permissions, the path and the method.
 from __future__ import annotations
 
 import re
-from typing import Any
+from functools import cache
+from typing import Any, cast
 
 import django_filters as filters
 from csp.constants import SELF, UNSAFE_INLINE
 from csp.decorators import csp_update
+from django.http import HttpRequest
+from django.http.response import HttpResponseBase
 from django.urls import re_path
+from django.views.decorators.csrf import csrf_exempt
 from drf_yasg import openapi
 from drf_yasg.generators import OpenAPISchemaGenerator
 from drf_yasg.inspectors import FieldInspector, SwaggerAutoSchema
 from drf_yasg.utils import no_body
-from drf_yasg.views import get_schema_view
 from rest_framework.negotiation import DefaultContentNegotiation
 from rest_framework.permissions import AllowAny, IsAdminUser
 from rest_framework.serializers import Serializer
@@ -392,21 +395,45 @@ class DocumentGenerator(OpenAPISchemaGenerator):
         ]
 
 
-# JSON, YAML or a page, as the address and the browser say; the API itself answers JSON only.
-DocumentView = get_schema_view(INFO, public=True, permission_classes=[AllowAny], authentication_classes=[])
-DocumentView.content_negotiation_class = DefaultContentNegotiation
-DocumentView.versioning_class = None
+@cache
+def _document_view() -> Any:
+    """JSON, YAML or a page, as the address and the browser say; the API itself answers JSON only.
+
+    Imported with the first request: its YAML and its validator double the time that drf-yasg takes to load.
+    """
+    from drf_yasg.views import get_schema_view
+
+    view: Any = get_schema_view(INFO, public=True, permission_classes=[AllowAny], authentication_classes=[])
+    view.content_negotiation_class = DefaultContentNegotiation
+    view.versioning_class = None
+    return view
+
 
 # Swagger UI writes this one style element into its page, known by its hash.
 SWAGGER_CSP = {"style-src": [SELF, "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"]}
 # Redoc writes its style into the page and starts a worker out of it; nothing of anybody's is on that page.
 REDOC_CSP = {"style-src": [SELF, UNSAFE_INLINE], "worker-src": ["blob:"]}
 
-swagger = csp_update(SWAGGER_CSP)(DocumentView.with_ui("swagger"))
-redoc = csp_update(REDOC_CSP)(DocumentView.with_ui("redoc"))
+
+@csrf_exempt
+def document(request: HttpRequest, **kwargs: Any) -> HttpResponseBase:
+    return cast(HttpResponseBase, _document_view().without_ui()(request, **kwargs))
+
+
+@csrf_exempt
+@csp_update(SWAGGER_CSP)
+def swagger(request: HttpRequest) -> HttpResponseBase:
+    return cast(HttpResponseBase, _document_view().with_ui("swagger")(request))
+
+
+@csrf_exempt
+@csp_update(REDOC_CSP)
+def redoc(request: HttpRequest) -> HttpResponseBase:
+    return cast(HttpResponseBase, _document_view().with_ui("redoc")(request))
+
 
 urlpatterns = [
-    re_path(r"^swagger\.(?P<format>json|yaml)$", DocumentView.without_ui(), name="swagger-document"),
+    re_path(r"^swagger\.(?P<format>json|yaml)$", document, name="swagger-document"),
     re_path(r"^swagger/?$", swagger, name="swagger"),
     re_path(r"^redoc/?$", redoc, name="redoc"),
 ]

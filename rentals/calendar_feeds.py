@@ -13,16 +13,19 @@ import base64
 import hashlib
 import secrets
 from datetime import datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.urls import reverse
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
-from icalendar import Alarm, Calendar, Event
 
 from accounts.models import User
 from rentals.models import CalendarFeed, Hold, Rental
+
+if TYPE_CHECKING:
+    from icalendar import Event
 
 WARNING_TIME = timedelta(days=1)
 # How often a calendar program is asked to look again.
@@ -69,6 +72,9 @@ def due_dates(member: User) -> bytes:
 
     An event at the due date of each open rental, and at the pick-up deadline of each copy put aside.
     """
+    # Imported when a feed is asked for: it takes a tenth of a second.
+    from icalendar import Calendar
+
     calendar = Calendar()
     calendar.add("prodid", f"-//{settings.SITE_NAME}//{_site_host()}//EN")
     calendar.add("version", "2.0")
@@ -127,6 +133,8 @@ def _event(
     description: str,
     warning: str,
 ) -> Event:
+    from icalendar import Alarm, Event
+
     event = Event()
     event.add("uid", f"{uid}@{_site_host()}")
     event.add("dtstamp", changed_at)

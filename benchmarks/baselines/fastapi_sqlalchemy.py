@@ -287,6 +287,7 @@ async def _rate_in_force(opened: AsyncSession, book: Book, now: datetime) -> Rat
         return None
     rate: Rate | None = await opened.scalar(
         select(Rate)
+        .options(joinedload(Rate.price_list, innerjoin=True))
         .where(Rate.price_list_id == price_list.id, Rate.kind == book.book_type)
         .with_for_update(read=True, key_share=True, of=Rate)
     )

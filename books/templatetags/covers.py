@@ -8,8 +8,10 @@ from __future__ import annotations
 from typing import Any
 
 from django import template
+from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
+from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from books.drawn_covers import drawn_cover, svg
@@ -31,6 +33,23 @@ def cover(book: Book, *, lazy: bool = True) -> SafeString:
         '<img class="cover" src="{}" alt="" width="200" height="300"{} decoding="async">',
         book.cover.url,
         mark_safe(' loading="lazy"') if lazy else "",
+    )
+
+
+@register.simple_tag
+def result(book: Any, price: SafeString, *, lazy: bool = True) -> SafeString:
+    """One book of a list, with its counts."""
+    author = format_html('<p class="by">{}</p>', book.author) if book.author else ""
+    return format_html(
+        '<li>{}<div><h2><a href="{}">{}</a></h2>{}'
+        '<p class="facts-line">{}<span class="kind">{}</span></p><p class="cost">{}</p></div></li>',
+        cover(book, lazy=lazy),
+        reverse("book", args=[book.pk]),
+        book.name,
+        author,
+        availability(book),
+        capfirst(book.get_kind_display()),
+        price,
     )
 
 
