@@ -12,9 +12,8 @@ from django.db import IntegrityError, transaction
 from django.db.models import ProtectedError, QuerySet
 
 from books import errors
-from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
-from lori_assignment.work import leaves_the_database, unit_of_work
+from lori_assignment.work import leaves_the_database, lock, unit_of_work
 
 logger = logging.getLogger(__name__)
 
@@ -48,7 +47,7 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
 @unit_of_work
 def change_book(*, book: Book, **changes: Any) -> Book:
     """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
-    book = lock_book(book)
+    book = lock(book)
     old_cover = book.cover.name or "" if "cover" in changes else ""
     if changes.get("cover"):
         leaves_the_database()
@@ -102,7 +101,7 @@ def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
     Raises BarcodeTaken when another copy got the barcode just now.
     """
     # Locked, so that two who add copies at once don't take the same barcode.
-    lock_book(book)
+    lock(book)
     barcode = barcode or next(_free_barcodes(book))
     try:
         with transaction.atomic():
@@ -139,8 +138,8 @@ def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
 def change_copy(*, copy: Copy, **changes: Any) -> Copy:
     """Change the given fields of a copy and no other. Raises BarcodeTaken as `add_copy` does."""
     # The book's lock comes first: under it nobody is given this copy meanwhile.
-    lock_book(copy.book)
-    copy = lock_copy(copy)
+    lock(copy.book)
+    copy = lock(copy)
     for field, value in changes.items():
         setattr(copy, field, value)
     try:
@@ -155,7 +154,7 @@ def change_copy(*, copy: Copy, **changes: Any) -> Copy:
 @unit_of_work
 def delete_book(*, book: Book) -> None:
     """Delete a book that was never rented, with its copies. Raises BookHasRentals."""
-    book = lock_book(book)
+    book = lock(book)
     try:
         book.delete()
     except ProtectedError:
@@ -166,8 +165,8 @@ def delete_book(*, book: Book) -> None:
 @unit_of_work
 def delete_copy(*, copy: Copy) -> None:
     """Delete a copy that was never rented. Raises CopyHasRentals."""
-    lock_book(copy.book)
+    lock(copy.book)
     try:
-        lock_copy(copy).delete()
+        lock(copy).delete()
     except ProtectedError:
         raise errors.CopyHasRentals from None

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, connection, transaction
+from django.db.models import Model
 
 from lori_assignment.faults import can_be_done_again, state_of
 
@@ -21,6 +22,7 @@ logger = logging.getLogger(__name__)
 
 _Given = ParamSpec("_Given")
 _Result = TypeVar("_Result")
+_Model = TypeVar("_Model", bound=Model)
 
 
 class _Unit(threading.local):
@@ -62,3 +64,16 @@ def leaves_the_database() -> None:
     """Called before something is done that a rollback does not undo, as the storing of a file: this unit
     is not done again."""
     _unit.has_left_the_database = True
+
+
+def lock(row: _Model) -> _Model:
+    """`row`, read again: nobody else changes it until the transaction ends. Raises DoesNotExist.
+
+    A caller who locks several rows does it in one order: member, book, copy, rate. Under a member's lock
+    nothing else changes their rentals and ledger; under a book's lock no copy of it is given out, added or
+    changed. FOR NO KEY UPDATE, because a plain FOR UPDATE would stop every insert that refers to the row.
+    On SQLite a transaction is the only writer from its first statement (settings: IMMEDIATE).
+    """
+    # Not type(): `request.user` is a lazy object, which has the class of the account all the same.
+    model = row.__class__
+    return model._default_manager.select_for_update(no_key=True).get(pk=row.pk)  # noqa: SLF001

@@ -11,10 +11,9 @@ from accounts.closing import forget
 from accounts.models import User
 from lori_assignment.errors import Refusal, refuse
 from lori_assignment.money import shown
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import lock, unit_of_work
 from rentals import errors, ledger
 from rentals.calendar_feeds import revoke_feed
-from rentals.locks import lock_member
 from rentals.queue import leave_all_queues
 
 
@@ -24,7 +23,7 @@ def close_account(*, member: User, at: datetime) -> None:
 
     Raises every refusal that `against_closing` finds, in one.
     """
-    member = lock_member(member)
+    member = lock(member)
     refuse(against_closing(member, at=at))
     leave_all_queues(member=member, at=at)
     revoke_feed(member=member)

@@ -19,9 +19,8 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import shown
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import lock, unit_of_work
 from rentals import errors
-from rentals.locks import lock_member
 from rentals.models import ZERO, LedgerEntry, Rental
 
 CENT = Decimal("0.01")
@@ -137,7 +136,7 @@ def take_payment(
 
     The running cost of open rentals may be paid ahead. Raises Overpayment above what is owed.
     """
-    member = lock_member(member)
+    member = lock(member)
     refuse_more_than_owed(member, amount, at=at)
     return post(
         member=member,
@@ -153,7 +152,7 @@ def take_payment(
 @unit_of_work
 def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
     """Let the member off `amount`, above zero. Raises Overpayment above what is owed."""
-    member = lock_member(member)
+    member = lock(member)
     refuse_more_than_owed(member, amount, at=at)
     return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
 
@@ -176,7 +175,7 @@ def refund(
 
     The running cost of open rentals is kept back. Raises RefundAboveCredit above what is owed.
     """
-    member = lock_member(member)
+    member = lock(member)
     refuse_more_than_credit(member, amount, at=at)
     return post(
         member=member,
@@ -196,7 +195,7 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
     Raises AlreadyReversed, and NotReversible for a reversal and for a rent: a rental that stands has
     its charge, so a wrong one is undone by making the rental void.
     """
-    lock_member(entry.user)
+    lock(entry.user)
     if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
         raise errors.NotReversible
     if LedgerEntry.objects.filter(reverses=entry).exists():

@@ -6,13 +6,12 @@ from collections.abc import Sequence
 from datetime import datetime
 from typing import Any
 
-from django.db import IntegrityError, transaction
+from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet, Subquery
 
 from books.models import Book
 from lori_assignment.work import unit_of_work
 from rentals import errors
-from rentals.locks import hold_rate
 from rentals.models import PriceList, Rate
 
 
@@ -43,6 +42,19 @@ def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
         if hold_rate(rate) and rate_in_force(book, at=at) == rate:
             return rate
     return None
+
+
+def hold_rate(rate: Rate) -> bool:
+    """Nobody changes or deletes this rate until the transaction ends; False when it is gone already.
+
+    Any number of rentals may hold one rate at once. Without this a price list could change between
+    our look at it and our commit: Django's foreign keys are checked, and so lock, at commit only.
+    """
+    if connection.vendor != "postgresql":  # SQLite has one writer at a time.
+        return True
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT 1 FROM rentals_rate WHERE id = %s FOR KEY SHARE", [rate.pk])
+        return cursor.fetchone() is not None
 
 
 @unit_of_work

@@ -21,13 +21,11 @@ from django.utils.translation import ngettext
 
 from accounts.mail import mail_member
 from accounts.models import User
-from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import lock, unit_of_work
 from rentals import errors
 from rentals.availability import free_copies
-from rentals.locks import lock_member
 from rentals.models import Hold, Policy, Rental
 
 
@@ -38,8 +36,8 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     Raises every refusal that holds, in one: MemberInactive, AlreadyRented, AlreadyWaiting,
     BookAvailable, NoCopies, HoldLimit.
     """
-    member = lock_member(member)
-    book = lock_book(book)
+    member = lock(member)
+    book = lock(book)
     line = hand_out(book, at=at)
     policy = Policy.current()
     reasons: list[Refusal] = []
@@ -73,7 +71,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
 @unit_of_work
 def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
     """Give the place up; a copy that was put aside goes to the next. Raises HoldEnded."""
-    book = lock_book(hold.book)
+    book = lock(hold.book)
     hold = Hold.objects.select_related("user", "book").get(pk=hold.pk)
     if not hold.is_live:
         raise errors.HoldEnded
@@ -85,7 +83,7 @@ def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
 @unit_of_work
 def leave_all_queues(*, member: User, at: datetime) -> None:
     """Cancel every live hold of a member whose account is being closed."""
-    member = lock_member(member)
+    member = lock(member)
     # By book, so that two who hold several books' locks at once never wait for each other.
     for hold in Hold.objects.live().filter(user=member).select_related("book").order_by("book"):
         # It may run out while we wait for the book.
@@ -176,7 +174,7 @@ def expire_holds(*, at: datetime) -> Swept:
 
 @unit_of_work
 def _sweep(book: Book, at: datetime) -> Swept:
-    book = lock_book(book)
+    book = lock(book)
     ready_before = set(Hold.objects.ready().filter(book=book).values_list("pk", flat=True))
     expired = 0
     for hold in Hold.objects.lapsed(at).filter(book=book).select_related("user", "book"):

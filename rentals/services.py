@@ -10,12 +10,10 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import User
-from books.locks import lock_book, lock_copy
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import lock, unit_of_work
 from rentals import errors, ledger, queue
-from rentals.locks import lock_member
 from rentals.models import Policy, Rental
 from rentals.offers import Offer, choose_copy
 from rentals.outlook import with_others_waiting
@@ -33,13 +31,13 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     due date are those of `at`, and the limits on debt and number are not checked, because the book has
     left the shop. Raises every refusal that applies, in one.
     """
-    member = lock_member(member)
-    book = lock_book(book)
+    member = lock(member)
+    book = lock(book)
     holds = queue.hand_out(book, at=now)
     mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
     chosen = choose_copy(book, put_aside=mine.copy if mine else None, at=at, wanted=copy)
     # It is still free: a copy changes under its book's lock only.
-    chosen = lock_copy(chosen) if chosen else None
+    chosen = lock(chosen) if chosen else None
     rate = hold_rate_in_force(book, at=at)
 
     offer = Offer(
@@ -73,8 +71,8 @@ def lock_rental(rental: Rental) -> Rental:
 
     Its book's lock follows: a copy that comes back, and a due date that moves, concern those who wait.
     """
-    lock_member(rental.user)
-    lock_book(rental.book)
+    lock(rental.user)
+    lock(rental.book)
     return Rental.objects.with_terms().select_related("user").get(pk=rental.pk)
 
 

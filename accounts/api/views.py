@@ -14,7 +14,7 @@ from rest_framework.serializers import Serializer
 from accounts.api.serializers import v1, v2, v3
 from accounts.models import User
 from lori_assignment.api_views import ResourceViewSet
-from rentals.locks import lock_member
+from lori_assignment.work import lock
 
 SHAPES: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
@@ -52,7 +52,7 @@ class AccountViewSet(ResourceViewSet[User]):
         account = self.get_object()
         given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        self.as_it_was_read(account, lambda: account.change_profile(**given.validated_data), lock=lock_member)
+        self.as_it_was_read(account, lambda: account.change_profile(**given.validated_data), lock=lock)
         return self.answer_one(self.shown(account.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:

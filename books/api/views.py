@@ -19,10 +19,10 @@ from rest_framework.serializers import Serializer
 from books import stock
 from books.api.filters import BookFilter, CopyFilter
 from books.api.serializers import v1, v2, v3
-from books.locks import lock_book
 from books.models import Book, Copy
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
+from lori_assignment.work import lock
 from rentals.availability import count_copies, free_copies
 from rentals.errors import NoPriceInForce
 from rentals.offers import quote_for
@@ -73,7 +73,7 @@ class BookViewSet(ResourceViewSet[Book]):
         changes = given.validated_data
         # Copies come and go one by one once the book is there.
         changes.pop("copies", None)
-        self.as_it_was_read(book, lambda: stock.change_book(book=book, **changes), lock=lock_book)
+        self.as_it_was_read(book, lambda: stock.change_book(book=book, **changes), lock=lock)
         return self.answer_one(self.shown(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
@@ -83,7 +83,7 @@ class BookViewSet(ResourceViewSet[Book]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Delete a book that was never rented"""
         book = self.get_object()
-        self.as_it_was_read(book, lambda: stock.delete_book(book=book), lock=lock_book)
+        self.as_it_was_read(book, lambda: stock.delete_book(book=book), lock=lock)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @swagger_auto_schema(

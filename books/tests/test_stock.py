@@ -113,7 +113,7 @@ class AtOnceTest(RaceTestCase):
             line.wait(timeout=10)
             return free
 
-        unlocked = {"lock_book": lambda book: book, "_free_barcodes": look_together}
+        unlocked = {"lock": lambda book: book, "_free_barcodes": look_together}
         with mock.patch.multiple(stock, **unlocked):
             outcomes = Counter(type(outcome) for outcome in self.add(book, 3))
         self.assertEqual(outcomes, {Copy: 1, errors.BarcodeTaken: 2})

@@ -24,6 +24,7 @@ from lori_assignment import urls
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal, refuse
 from lori_assignment.outer_errors import answer_400, answer_403, answer_404, answer_500
+from lori_assignment.work import lock
 
 SECRET = "the innards of the shop"
 
@@ -189,8 +190,17 @@ class RealTest(CastTestCase):
             lambda: staff.patch(one, {"name": "Persuasion"}),
             lambda: staff.delete(one),
         ]
+
+        def book_is_gone(row: Any) -> Any:
+            if isinstance(row, Book):
+                raise Book.DoesNotExist
+            return lock(row)
+
         for call, otherwise in zip(calls, (201, 200, 409), strict=True):
-            with mock.patch("books.locks.Book", mock.Mock(objects=Book.objects.none())):
+            with (
+                mock.patch("rentals.services.lock", book_is_gone),
+                mock.patch("books.stock.lock", book_is_gone),
+            ):
                 answer = call()
             self.assertEqual((answer.status_code, answer.json()["code"]), (404, "not_found"))
             self.assertEqual(call().status_code, otherwise)

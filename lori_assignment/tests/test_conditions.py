@@ -235,7 +235,7 @@ class ConditionRaceTest(RaceTestCase):
             return change_book(**facts)
 
         seen = {"If-Match": self.tag}
-        unlocked = mock.patch.object(book_views, "lock_book", lambda book: Book.objects.get(pk=book.pk))
+        unlocked = mock.patch.object(book_views, "lock", lambda book: Book.objects.get(pk=book.pk))
         with unlocked, mock.patch.object(stock, "change_book", meet_and_change):
             statuses = self.all_at_once(*[self.change(seen, name=f"Emma {number}") for number in range(4)])
         self.assertEqual(statuses, [200] * 4)

@@ -20,16 +20,14 @@ from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts import tokens
 from books import stock
-from books.locks import lock_book
 from books.models import Book
 from books.stock import add_book, change_book
 from lori_assignment import faults
 from lori_assignment.cast import RaceTestCase
 from lori_assignment.models import KeptAnswer
 from lori_assignment.tests.test_import_rule import modules
-from lori_assignment.work import leaves_the_database, unit_of_work
+from lori_assignment.work import leaves_the_database, lock, unit_of_work
 from rentals import services
-from rentals.locks import lock_member
 from rentals.models import LedgerEntry
 from rentals.services import rent_book
 from rentals.tests.test_races import has_row_locks
@@ -169,7 +167,7 @@ class UnitTest(QuietTestCase):
     def met(self) -> Counter[str]:
         """What comes of two who lock the same two things in either order, and meet in between once."""
         book, line, met = add_book(name="Emma", kind=3), threading.Barrier(2), threading.local()
-        locks = [lambda: lock_book(book), lambda: lock_member(self.alice)]
+        locks = [lambda: lock(book), lambda: lock(self.alice)]
 
         def taking(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], str]:
             @unit_of_work

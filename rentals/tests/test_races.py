@@ -25,6 +25,7 @@ from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal, refuse
+from lori_assignment.work import lock
 from rentals import ledger, services, stock
 from rentals.models import LedgerEntry, Policy, PriceList, Rental
 from rentals.price_lists import change_price_list, delete_price_list
@@ -39,9 +40,18 @@ def outcome(result: Any) -> str:
     return "error" if isinstance(result, Exception) else "done"
 
 
+def lock_all_but(*models: type[Any]) -> Callable[[Any], Any]:
+    """`lock`, but rows of `models` are only read."""
+
+    def lock_or_read(row: Any) -> Any:
+        return type(row).objects.get(pk=row.pk) if isinstance(row, models) else lock(row)
+
+    return lock_or_read
+
+
 @contextmanager
-def without_lock(*names: str, after: str, meeting: int) -> Iterator[None]:
-    """Replace lock functions of the services by plain reads, and let `meeting` threads meet.
+def without_lock(*models: type[Any], after: str, meeting: int) -> Iterator[None]:
+    """Let the services read the rows of `models` without a lock, and let `meeting` threads meet.
 
     They meet when the check `after` has let them through: all have looked before any writes, so the
     race happens every time.
@@ -53,11 +63,7 @@ def without_lock(*names: str, after: str, meeting: int) -> Iterator[None]:
         check(subject)
         line.wait(timeout=10)
 
-    def reader(model: type[Any]) -> Callable[[Any], Any]:
-        return lambda row: model.objects.get(pk=row.pk)
-
-    models = {"lock_member": User, "lock_book": Book, "lock_copy": Copy}
-    patches = {name: reader(models[name]) for name in names} | {after: check_and_meet}
+    patches = {"lock": lock_all_but(*models), after: check_and_meet}
     with mock.patch.multiple(services, **patches):
         yield
 
@@ -92,7 +98,7 @@ class RaceTest(RaceTestCase):
     def test_without_the_books_lock_the_constraint_gives_the_others_an_error(self) -> None:
         book = add_book(name="Emma", kind=3)
         calls = [self.rent(member, book) for member in self.members(5)]
-        with without_lock("lock_book", "lock_copy", after="refuse", meeting=5):
+        with without_lock(Book, Copy, after="refuse", meeting=5):
             outcomes = self.all_at_once(*calls)
         self.assertEqual(Counter(map(outcome, outcomes)), {"done": 1, "error": 4})
         self.assertEqual(sum(isinstance(result, IntegrityError) for result in outcomes), 4)
@@ -116,7 +122,7 @@ class RaceTest(RaceTestCase):
     @has_row_locks
     def test_without_the_locks_one_member_asks_for_the_same_copy_and_gets_errors(self) -> None:
         book = add_book(name="Emma", kind=3, copies=3)
-        with without_lock("lock_member", "lock_book", "lock_copy", after="refuse", meeting=3):
+        with without_lock(User, Book, Copy, after="refuse", meeting=3):
             outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 3)))
         self.assertEqual(outcomes, {"done": 1, "error": 2})
 
@@ -131,7 +137,7 @@ class RaceTest(RaceTestCase):
         Policy.objects.update(max_open_rentals=2)
         books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
         calls = [self.rent(self.alice, book) for book in books]
-        with without_lock("lock_member", after="refuse", meeting=6):
+        with without_lock(User, after="refuse", meeting=6):
             outcomes = Counter(map(outcome, self.all_at_once(*calls)))
         self.assertEqual(outcomes, {"done": 6})
 
@@ -144,7 +150,7 @@ class RaceTest(RaceTestCase):
     @has_row_locks
     def test_without_the_locks_the_constraint_stops_the_second_charge_by_an_error(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
-        with without_lock("lock_member", "lock_book", after="refuse_unless_open", meeting=4):
+        with without_lock(User, Book, after="refuse_unless_open", meeting=4):
             outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 4)))
         self.assertEqual(outcomes, {"done": 1, "error": 3})
         self.assertEqual(LedgerEntry.objects.count(), 1)
@@ -161,7 +167,7 @@ class RaceTest(RaceTestCase):
     def test_without_the_locks_renewals_are_lost(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 4
-        with without_lock("lock_member", "lock_book", after="refuse_unless_open", meeting=4):
+        with without_lock(User, Book, after="refuse_unless_open", meeting=4):
             outcomes = Counter(map(outcome, self.all_at_once(*calls)))
         rental.refresh_from_db()
         self.assertEqual((outcomes, rental.renewals), ({"done": 4}, 1))
@@ -211,9 +217,6 @@ class RaceTest(RaceTestCase):
         self._owe(2)
         line = threading.Barrier(3)
 
-        def look(member: User) -> User:
-            return User.objects.get(pk=member.pk)
-
         create = LedgerEntry.objects.create
 
         def create_together(**facts: Any) -> LedgerEntry:
@@ -222,7 +225,7 @@ class RaceTest(RaceTestCase):
             return create(**facts)
 
         together = mock.patch.object(LedgerEntry.objects, "create", create_together)
-        with mock.patch.object(ledger, "lock_member", look), together:
+        with mock.patch.object(ledger, "lock", lock_all_but(User)), together:
             outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("9.00")] * 3)))
         self.assertEqual(outcomes["error"], 2)
         self.assertEqual(ledger.posted_balance(self.alice), 0)

@@ -26,7 +26,7 @@ from lori_assignment.errors import refuse
 from rentals import queue, services
 from rentals.models import Hold, Policy, Rental
 from rentals.queue import Swept, expire_holds
-from rentals.tests.test_races import has_row_locks, outcome
+from rentals.tests.test_races import has_row_locks, lock_all_but, outcome
 
 DAY = timedelta(days=1)
 
@@ -34,18 +34,11 @@ Status = Hold.Status
 
 
 @contextmanager
-def unlocked(*names: str) -> Iterator[None]:
-    """Replace lock functions of the queue and of circulation by plain reads."""
-    models: dict[str, type[Any]] = {"lock_member": User, "lock_book": Book, "lock_copy": Copy}
-
-    def reader(model: type[Any]) -> Callable[[Any], Any]:
-        return lambda row: model.objects.get(pk=row.pk)
-
+def unlocked(*models: type[Any]) -> Iterator[None]:
+    """Let the queue and circulation read the rows of `models` without a lock."""
     with ExitStack() as stack:
         for module in (queue, services):
-            for name in names:
-                if hasattr(module, name):
-                    stack.enter_context(mock.patch.object(module, name, reader(models[name])))
+            stack.enter_context(mock.patch.object(module, "lock", lock_all_but(*models)))
         yield
 
 
@@ -154,7 +147,7 @@ class QueueRaceTest(RaceTestCase):
     @has_row_locks
     def test_without_the_books_lock_it_is_and_the_pick_up_ends_in_an_error(self) -> None:
         hold = self.ready(self.alice)
-        with unlocked("lock_book", "lock_copy"):
+        with unlocked(Book, Copy):
             found = self.pick_up_while(lambda: self.give_up_and_let_rent(hold), patience=10)
         self.assertIsInstance(found[0], IntegrityError)
         self.assertEqual(Rental.objects.open().get().user, self.bob)
@@ -172,7 +165,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_the_books_lock_it_does_and_the_copy_is_put_aside_while_it_is_out(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
-        with unlocked("lock_book"):
+        with unlocked(Book):
             found = self.pick_up_while(lambda: expire_holds(at=late), patience=10)
         self.assertEqual((outcome(found[0]), found[1]), ("done", Swept(expired=1, ready=1)))
         self.assertEqual(self.states()["erin"], Status.READY)
@@ -201,7 +194,7 @@ class QueueRaceTest(RaceTestCase):
     @has_row_locks
     def test_without_the_locks_the_constraint_gives_the_others_an_error(self) -> None:
         self.rent(self.bob)
-        with unlocked("lock_member", "lock_book"), meeting(queue, "refuse", number=3):
+        with unlocked(User, Book), meeting(queue, "refuse", number=3):
             found = self.all_at_once(*[lambda: self.place(self.alice)] * 3)
         self.assertEqual(sum(isinstance(result, IntegrityError) for result in found), 2)
         self.assertEqual(Hold.objects.count(), 1)
@@ -221,7 +214,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_the_members_lock_the_limit_does_not_hold(self) -> None:
         Policy.objects.update(max_holds=2)
         calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
-        with unlocked("lock_member"), meeting(queue, "refuse", number=5):
+        with unlocked(User), meeting(queue, "refuse", number=5):
             self.assertEqual(self.outcomes(*calls), {"done": 5})
 
     # A return against a place taken.
@@ -255,7 +248,7 @@ class QueueRaceTest(RaceTestCase):
     @has_row_locks
     def test_without_the_books_lock_the_member_waits_for_a_copy_on_the_shelf(self) -> None:
         rental = self.rent(self.bob)
-        with unlocked("lock_book"):
+        with unlocked(Book):
             found = self.place_while(lambda: self.give_back(rental), patience=10)
         self.assertEqual([outcome(result) for result in found], ["done", "done"])
         self.assertEqual(self.states(), {"alice": Status.WAITING})
@@ -288,7 +281,7 @@ class QueueRaceTest(RaceTestCase):
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         # Both have found it lapsed by then.
-        with unlocked("lock_book"), meeting(queue, "_end", number=2):
+        with unlocked(Book), meeting(queue, "_end", number=2):
             found = self.all_at_once(*[lambda: expire_holds(at=late)] * 2)
         self.assertEqual(sum(result.expired for result in found), 2)
         self.assertEqual(Counter(message.to[0] for message in mail.outbox)["alice@example.org"], 2)
@@ -315,7 +308,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_the_books_lock_both_serve_the_first(self) -> None:
         first, second = self.two_out()
         # Each has seen the other's copy still out by then.
-        with unlocked("lock_book"), meeting(queue.Policy, "current", number=2):
+        with unlocked(Book), meeting(queue.Policy, "current", number=2):
             found = self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second))
         self.assertEqual(found, {"done": 2})
         self.assertEqual(self.states(), {"alice": Status.READY, "erin": Status.WAITING})
