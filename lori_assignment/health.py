@@ -4,13 +4,13 @@
 reached, takes what is written, and is migrated as far as this code knows; if not, which of the two fails,
 and no more than that.
 
-They know a pod by its address and speak plain http to it. So this middleware stands first: before it
-were asked for a Host that is ours, and for https, every check would fail. ALLOWED_HOSTS stays strict
-for everything else.
+Load balancer and cluster address a pod by its IP over plain http, so `MonitoringMiddleware` answers before
+the Host is checked. ALLOWED_HOSTS stays strict for everything else.
 """
 
 from __future__ import annotations
 
+import functools
 import logging
 import threading
 import time
@@ -20,7 +20,6 @@ from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
-from django.http.response import HttpResponseBase
 
 logger = logging.getLogger(__name__)
 
@@ -39,8 +38,6 @@ OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
 )
 # What any database answers, and whether this one can be written to.
 ASKED = {"postgresql": "SHOW transaction_read_only"}
-
-Answer = Callable[[HttpRequest], HttpResponseBase]
 
 
 class Question:
@@ -145,21 +142,13 @@ def is_ready(checks: dict[str, str]) -> bool:
 readiness = Readiness(lambda: connections["default"].copy())
 
 
-class HealthMiddleware:
-    """Has to be the first of all."""
-
-    def __init__(self, get_response: Answer) -> None:
-        self.get_response = get_response
-        self.answers: dict[str, Callable[[], HttpResponse]] = {"/healthz": alive, "/readyz": ready}
-
-    def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        answer = self.answers.get(request.path_info.removesuffix("/"))
-        if answer is None:
-            return self.get_response(request)
-        if request.method not in ("GET", "HEAD"):
-            response = HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+def _probe(check: Callable[[], HttpResponse]) -> Callable[[HttpRequest], HttpResponse]:
+    @functools.wraps(check)
+    def respond(request: HttpRequest) -> HttpResponse:
+        if request.method in ("GET", "HEAD"):
+            response = check()
         else:
-            response = answer()
+            response = HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
         response["Cache-Control"] = "no-store"
         response["X-Content-Type-Options"] = "nosniff"
         response["Content-Length"] = str(len(response.content))
@@ -167,11 +156,15 @@ class HealthMiddleware:
             response.content = b""
         return response
 
+    return respond
 
+
+@_probe
 def alive() -> HttpResponse:
     return JsonResponse({"status": "alive"})
 
 
+@_probe
 def ready() -> HttpResponse:
     checks = readiness.checks()
     good = is_ready(checks)

@@ -22,6 +22,8 @@ from prometheus_client import (
 )
 from prometheus_client.multiprocess import MultiProcessCollector
 
+from lori_assignment.health import alive, ready
+
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 PATH = "/metrics"
@@ -40,19 +42,21 @@ SECONDS = Histogram(
 _shape = lru_cache(maxsize=1024)(simplify_regex)
 
 
-class MetricsMiddleware:
-    """Counts by the route's pattern, never by the address itself, which could be anything and be secret.
+class MonitoringMiddleware:
+    """Answers health checks and /metrics for any Host, since they are asked for by the pod's address, and
+    counts all other requests.
 
-    Stands before all others but health, so that their refusals are counted. It too answers to any Host,
-    because it is asked for by the pod's address.
+    They are counted by the route's pattern, never by the address itself, which may be a secret. It stands
+    before everything that refuses a request, so that refusals are counted.
     """
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
+        self.probes: dict[str, Answer] = {"/healthz": alive, "/readyz": ready, PATH: tell}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
-        if request.path_info.removesuffix("/") == PATH:
-            return tell(request)
+        if probe := self.probes.get(request.path_info.removesuffix("/")):
+            return probe(request)
         begun = time.perf_counter()
         response = self.get_response(request)
         took = time.perf_counter() - begun

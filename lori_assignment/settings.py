@@ -176,10 +176,9 @@ MIDDLEWARE = [
     "django_guid.middleware.guid_middleware",
     # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
     "lori_assignment.safety.SafetyHeadersMiddleware",
-    # Answers health checks before the Host is checked: they name the pod's address.
-    "lori_assignment.health.HealthMiddleware",
-    # Counts every response by its route, and answers /metrics, which is asked for like health checks.
-    "lori_assignment.metrics.MetricsMiddleware",
+    # Answers health checks and /metrics before the Host is checked, since they name the pod's address, and
+    # counts all other responses by their route.
+    "lori_assignment.metrics.MonitoringMiddleware",
     # Saves anonymous readers of the catalogue everything below.
     "lori_assignment.caching.response_cache.ResponseCacheMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",

@@ -146,7 +146,7 @@ def table() -> list[Line]:
 
 def routes() -> set[str]:
     """Every path that the shop answers, whatever stands in place of its parameters."""
-    before = [*health.HealthMiddleware(HttpResponse).answers, metrics.PATH]
+    before = metrics.MonitoringMiddleware(HttpResponse).probes
     return {nameless(path) for path in (*_walk(get_resolver()), *before)}
 
 

@@ -18,7 +18,7 @@ from django.test import Client, SimpleTestCase, TransactionTestCase, override_se
 from lori_assignment import health
 from lori_assignment.health import Readiness
 
-HEALTH = "lori_assignment.health.HealthMiddleware"
+HEALTH = "lori_assignment.metrics.MonitoringMiddleware"
 # What the load balancer sends: plain http, and the pod's address where a host's name belongs.
 BY_ADDRESS = {"headers": {"host": "10.0.47.11:8000"}, "secure": False}
 

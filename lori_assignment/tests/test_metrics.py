@@ -115,7 +115,7 @@ class WhatIsCountedTest(DatabaseTestCase):
     def test_it_stands_before_whatever_refuses(self) -> None:
         order = settings.MIDDLEWARE.index
         refusing = "django.middleware.common.CommonMiddleware"
-        self.assertLess(order("lori_assignment.metrics.MetricsMiddleware"), order(refusing))
+        self.assertLess(order("lori_assignment.metrics.MonitoringMiddleware"), order(refusing))
 
 
 @tag("any_database")
