@@ -18,6 +18,7 @@ from django.db.models.functions import Coalesce, Greatest
 from django.db.models.lookups import GreaterThan, LessThanOrEqual
 
 from books.models import Book, Copy
+from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds
 from rentals.models import Hold, Rental
 
 # Where so many books are unavailable, counting goes by all books.
@@ -29,7 +30,7 @@ def free_copies() -> QuerySet[Copy]:
     return _free_copies().all()
 
 
-# Two querysets are built once: for Django that is more work than to compile and send them.
+# Built once: for Django that is more work than to compile and send it.
 @cache
 def _free_copies() -> QuerySet[Copy]:
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
@@ -49,17 +50,18 @@ def count_copies(books: Collection[Any]) -> None:
     """Put the two counts on each of `books`, in one query for all of them."""
     if not books:
         return
-    rows = _counts().filter(pk__in=[book.pk for book in books])
-    counted = {pk: counts for pk, *counts in rows}
+    counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
     for book in books:
         # One that is deleted at this moment has none.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))
 
 
-@cache
-def _counts() -> Any:
-    books: Any = with_availability(Book.objects.all())
+def _counts_of_books() -> QuerySet[Any, Any]:
+    books: Any = with_availability(Book.objects.filter(InIds("pk", IdList("books"))))
     return books.order_by().values_list("pk", "copies_in_service", "available")
+
+
+_counts: CompiledQuery[Any] = CompiledQuery(_counts_of_books)
 
 
 def _left() -> CombinedExpression:
