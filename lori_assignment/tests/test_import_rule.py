@@ -30,6 +30,7 @@ WIRING = {
 # Leaves, which every app may import, with what of ours they import themselves.
 LEAVES = {
     "clock": set(),
+    "db.compiled_queries": set(),
     "errors": set(),
     "faults": set(),
     "work": {"faults"},
