@@ -13,8 +13,8 @@ from lori_assignment.safety import HEADERS
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# No middleware comes to add them.
-_HEADERS = {
+# No middleware adds them, neither here nor to the errors of deploy/nginx.conf.
+ERROR_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
     ),
@@ -42,7 +42,7 @@ def only_utf8(application: Application) -> Application:
         told, kind = shaped(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
         body = json.dumps(told).encode()
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
-        start_response("400 Bad Request", [*headers, *_HEADERS.items()])
+        start_response("400 Bad Request", [*headers, *ERROR_HEADERS.items()])
         return [body]
 
     return guarded

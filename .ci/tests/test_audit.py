@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import subprocess
@@ -149,6 +150,7 @@ class AuditTest(TestCase):
         self.commit()
         self.plant("tracked.yml", f"url: postgres://lori:{NOISE}@host/lori\n")
         self.plant("new.txt", "-----BEGIN " + "RSA PRIVATE KEY-----\n")
+        self.plant("image.yml", f"image: nginx@sha256:{hashlib.sha256(NOISE.encode()).hexdigest()}\n")
         said = self.assert_red(
             "secrets",
             ":old.py: AWS Access Key",
@@ -157,6 +159,7 @@ class AuditTest(TestCase):
         )
         for secret in (AWS_KEY, NOISE):
             self.assertNotIn(secret, said)
+        self.assertNotIn("image.yml", said)
 
     def test_secrets_of_half_a_history(self) -> None:
         self.bring(".ci/secrets_check.py")

@@ -13,7 +13,7 @@ from typing import ClassVar
 from commands import CommandTest
 
 PAGE = '<html><title>Lori Books</title><link rel="stylesheet" href="/static/shop.0123.css"></html>'
-POLICY = {"Content-Security-Policy": "default-src 'self'; object-src 'none'"}
+POLICY = {"Content-Security-Policy": "default-src 'none'; script-src 'self'"}
 Answer = tuple[int, str, bytes, dict[str, str]]
 
 

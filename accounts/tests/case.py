@@ -37,6 +37,14 @@ class SignInCase(CastTestCase):
         client.credentials(HTTP_AUTHORIZATION=f"JWT {access}")
         return client
 
+    def assert_headers_equal(self, responses):
+        """All but the request id, which is random."""
+        headers = [dict(response.headers) for response in responses]
+        for each in headers:
+            self.assertRegex(each.pop("X-Request-ID"), "^[0-9a-f]{32}$")
+        for each in headers[1:]:
+            self.assertEqual(each, headers[0])
+
 
 def give_totp(user: User) -> str:
     secret = totp.generate_totp_secret()

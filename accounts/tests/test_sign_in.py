@@ -261,11 +261,11 @@ class LockTest(SignInCase):
 
     def test_the_lock_ends_by_itself(self):
         now = timezone.now()
-        with mock.patch("accounts.backends.timezone") as clock:
+        with mock.patch("lori_assignment.clock.now") as clock:
             for seconds, expected in ((0, 401), (100, 401), (100, 401), (200, 401), (290, 401), (589, 429)):
-                clock.now.return_value = now + timedelta(seconds=seconds)
+                clock.return_value = now + timedelta(seconds=seconds)
                 self.assertEqual(self.sign_in(password=WRONG).status_code, expected, seconds)
-            clock.now.return_value = now + timedelta(seconds=591)
+            clock.return_value = now + timedelta(seconds=591)
             self.assertEqual(self.sign_in().status_code, 200)
 
     def test_an_attempt_takes_one_statement_and_a_right_one_two(self):

@@ -8,7 +8,6 @@ from unittest import mock
 
 from django.core.management import call_command
 
-from rentals.management.commands import expire_holds
 from rentals.models import Hold
 from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
 
@@ -16,7 +15,7 @@ from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
 class ExpireHoldsTest(QueueTestCase):
     def run_at(self, at: datetime) -> str:
         printed = StringIO()
-        with mock.patch.object(expire_holds.timezone, "now", return_value=at):
+        with mock.patch("lori_assignment.clock.now", return_value=at):
             call_command("expire_holds", stdout=printed)
         return printed.getvalue()
 

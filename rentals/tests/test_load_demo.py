@@ -37,7 +37,7 @@ DAY = timedelta(days=1)
 def load(**options: Any) -> str:
     """Run the command at NOW; what it printed."""
     printed = StringIO()
-    with mock.patch.object(load_demo.timezone, "now", return_value=NOW):
+    with mock.patch("lori_assignment.clock.now", return_value=NOW):
         call_command("load_demo", stdout=printed, **options)
     return printed.getvalue()
 
