@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import ParamSpec, TypeVar
 
 from django.db import DatabaseError, connection, transaction
-from django.db.models import Model
+from django.db.models import Model, QuerySet
 
 from lori_assignment.faults import can_be_done_again, state_of
 
@@ -77,3 +77,11 @@ def lock(row: _Model) -> _Model:
     # Not type(): `request.user` is a lazy object, which has the class of the account all the same.
     model = row.__class__
     return model._default_manager.select_for_update(no_key=True).get(pk=row.pk)  # noqa: SLF001
+
+
+def lock_first(rows: QuerySet[_Model]) -> _Model | None:
+    """The first of `rows`, chosen and locked in one statement; None when there is none. See `lock`.
+
+    For rows that do not change while the caller waits, because of a lock that the caller holds already.
+    """
+    return rows.select_for_update(no_key=True).first()

@@ -70,7 +70,7 @@ class Policy(models.Model):
 
     @classmethod
     def current(cls) -> Policy:
-        return cls.objects.get(pk=1)
+        return cls.objects.get()
 
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):

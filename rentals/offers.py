@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, Subquery
+from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -81,7 +81,7 @@ class Offer:
         reasons: list[Refusal] = []
         if not self.member.is_active:
             reasons.append(errors.MemberInactive())
-        if any(rental.book == self.book for rental in self.standing.open_rentals):
+        if any(rental.copy.book_id == self.book.pk for rental in self.standing.open_rentals):
             reasons.append(errors.AlreadyRented())
         if not past:
             reasons += self._over_limits()
@@ -118,7 +118,7 @@ def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
         at=at,
         policy=Policy.current(),
         rate=rate_in_force(book, at=at),
-        copy=_copy_to_rent(member=member, book=book, at=at),
+        copy=_copy_to_rent(member=member, book=book),
         standing=ledger.balance(member, at=at),
     )
 
@@ -136,29 +136,34 @@ def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
         return None
     in_service = Copy.objects.in_service().filter(book=book).order_by()
     caps = set(in_service.values_list("replacement_price", flat=True).distinct())
-    if len(caps) > 1 and (copy := _copy_to_rent(member=member, book=book, at=at)):
+    if len(caps) > 1 and (copy := _copy_to_rent(member=member, book=book)):
         caps = {copy.replacement_price}
     cap = None if None in caps else max(filter(None, caps), default=None)
     return Quote(rate=rate, rental_days=rate.rental_days, cap=cap)
 
 
-def choose_copy(
-    book: Book, *, put_aside: Copy | None, at: datetime, wanted: Copy | None = None
-) -> Copy | None:
-    """The copy that is put aside for the member; else a free one, preferably one that by the records was not
-    out at `at` either. None where there is no such copy, or where it is not `wanted`.
+def copies_to_rent(
+    book: Book, *, put_aside: Copy | None, wanted: Copy | None = None, since: datetime | None = None
+) -> QuerySet[Copy]:
+    """The copies that a member may get, the best one first: the one that is put aside for the member, else
+    the free ones. With `wanted`, that copy at most.
 
-    The records may say that all were out: a return is written down when the desk gets to it.
+    `since` is when a rental began that is recorded later. Then those come first that by the records were not
+    out at that time. The records may say that all were: a return is recorded when the desk gets to it.
     """
     if put_aside and wanted in (None, put_aside):
-        return put_aside
-    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=at)
-    free = free_copies().filter(book=book).annotate(out_then=Exists(out_then)).order_by("out_then", "pk")
-    return (free.filter(pk=wanted.pk) if wanted else free).first()
+        return Copy.objects.filter(pk=put_aside.pk)
+    free = free_copies().filter(book=book)
+    if wanted:
+        free = free.filter(pk=wanted.pk)
+    if since is None:
+        return free.order_by("pk")
+    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=since)
+    return free.annotate(out_then=Exists(out_then)).order_by("out_then", "pk")
 
 
-def _copy_to_rent(*, member: User | None, book: Book, at: datetime) -> Copy | None:
+def _copy_to_rent(*, member: User | None, book: Book) -> Copy | None:
     """The copy that `member`, or anybody, would get. Two queries at most."""
     ready = Hold.objects.ready().filter(user=member, book=book).select_related("copy") if member else []
     put_aside = next((hold.copy for hold in ready), None)
-    return choose_copy(book, put_aside=put_aside, at=at)
+    return put_aside or copies_to_rent(book, put_aside=None).first()

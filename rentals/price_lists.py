@@ -37,24 +37,33 @@ def rates_in_force(*, at: datetime) -> dict[int, Rate]:
 
 def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
-    while rate := rate_in_force(book, at=at):
-        # The transaction that we waited for may have put another list in force.
-        if hold_rate(rate) and rate_in_force(book, at=at) == rate:
+    while True:
+        rate = hold_rate(book, at=at)
+        # Read after the lock: the transaction that we waited for may have put another list in force.
+        price_list = next(iter(PriceList.objects.in_force(at)), None)
+        if rate and price_list and rate.price_list_id == price_list.pk:
+            rate.price_list = price_list
             return rate
-    return None
+        if rate_in_force(book, at=at) is None:
+            return None
 
 
-def hold_rate(rate: Rate) -> bool:
-    """Nobody changes or deletes this rate until the transaction ends; False when it is gone already.
+def hold_rate(book: Book, *, at: datetime) -> Rate | None:
+    """As `rate_in_force`, locked: nobody changes or deletes this rate until the transaction ends.
 
-    Any number of rentals may hold one rate at once. Without this a price list could change between
-    our look at it and our commit: Django's foreign keys are checked, and so lock, at commit only.
+    Any number of rentals may hold one rate at once: QuerySets do not offer this lock, FOR KEY SHARE.
+    Without it a price list could change between our look at it and our commit: Django's foreign keys
+    are checked, and so lock, at commit only. None also when the rate was deleted while we waited.
     """
     if connection.vendor != "postgresql":  # SQLite has one writer at a time.
-        return True
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT 1 FROM rentals_rate WHERE id = %s FOR KEY SHARE", [rate.pk])
-        return cursor.fetchone() is not None
+        return rate_in_force(book, at=at)
+    rates = Rate.objects.raw(
+        "SELECT * FROM rentals_rate WHERE kind = %s AND price_list_id = ("
+        "  SELECT id FROM rentals_pricelist WHERE in_force_from <= %s ORDER BY in_force_from DESC LIMIT 1"
+        ") FOR KEY SHARE",
+        [book.kind, at],
+    )
+    return next(iter(rates), None)
 
 
 @unit_of_work

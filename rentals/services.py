@@ -12,10 +12,10 @@ from typing import Any
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import lock, unit_of_work
+from lori_assignment.work import lock, lock_first, unit_of_work
 from rentals import errors, ledger, queue
 from rentals.models import Policy, Rental
-from rentals.offers import Offer, choose_copy
+from rentals.offers import Offer, copies_to_rent
 from rentals.outlook import with_others_waiting
 from rentals.price_lists import hold_rate_in_force
 
@@ -35,9 +35,15 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     book = lock(book)
     holds = queue.hand_out(book, at=now)
     mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
-    chosen = choose_copy(book, put_aside=mine.copy if mine else None, at=at, wanted=copy)
-    # It is still free: a copy changes under its book's lock only.
-    chosen = lock(chosen) if chosen else None
+    # What is free stays free: a copy changes under its book's lock only.
+    chosen = lock_first(
+        copies_to_rent(
+            book,
+            put_aside=mine.copy if mine else None,
+            wanted=copy,
+            since=at if at < now else None,
+        )
+    )
     rate = hold_rate_in_force(book, at=at)
 
     offer = Offer(
@@ -47,7 +53,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         policy=Policy.current(),
         rate=rate,
         copy=chosen,
-        standing=ledger.balance(member, at=now),
+        standing=ledger.balance_for_renting(member, at=now),
     )
     refuse(offer.refusals(past=at < now, wanted=copy))
     assert chosen is not None  # noqa: S101  # for the type checker: it was refused above

@@ -16,9 +16,9 @@ from lori_assignment.cast import CastTestCase
 from rentals import figures
 from rentals.services import rent_book, return_rental
 
-# Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT; on PostgreSQL renting
-# also locks its rate.
-RENT, RETURN = (16, 12) if connection.vendor == "postgresql" else (15, 12)
+# Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT. Renting takes two more
+# for a member who has rentals open already, however many: their copies and their rates.
+RENT, MORE_WHILE_OPEN, RETURN = 14, 2, 12
 # A search asks PostgreSQL first how many books it expects.
 ESTIMATE = int(connection.vendor == "postgresql")
 
@@ -110,10 +110,13 @@ class QueryCountTest(CastTestCase):
 
     def test_a_rental_and_its_return_take_as_many_whatever_there_is(self) -> None:
         caller, desk = self.by_token(self.bob), self.by_token(self.carol)
-        for book in self.books[4:6]:
+        refs = []
+        for number, book in enumerate(self.books[4:7]):
             with self.subTest(book=book.name):
-                with self.assertNumQueries(RENT):
+                with self.assertNumQueries(RENT + (MORE_WHILE_OPEN if number else 0)):
                     made = caller.post("/api/v3/book_rentals/", {"book": book.pk})
                 self.assertEqual(made.status_code, 201)
-                with self.assertNumQueries(RETURN):
-                    desk.post(f"/api/v3/book_rentals/{made.json()['ref']}/return")
+            refs.append(made.json()["ref"])
+        for ref in refs:
+            with self.subTest(ref=ref), self.assertNumQueries(RETURN):
+                desk.post(f"/api/v3/book_rentals/{ref}/return")

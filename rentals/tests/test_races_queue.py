@@ -26,7 +26,7 @@ from lori_assignment.errors import refuse
 from rentals import queue, services
 from rentals.models import Hold, Policy, Rental
 from rentals.queue import Swept, expire_holds
-from rentals.tests.test_races import has_row_locks, lock_all_but, outcome
+from rentals.tests.test_races import first_without_lock, has_row_locks, lock_all_but, outcome
 
 DAY = timedelta(days=1)
 
@@ -39,6 +39,8 @@ def unlocked(*models: type[Any]) -> Iterator[None]:
     with ExitStack() as stack:
         for module in (queue, services):
             stack.enter_context(mock.patch.object(module, "lock", lock_all_but(*models)))
+        if Copy in models:
+            stack.enter_context(mock.patch.object(services, "lock_first", first_without_lock))
         yield
 
 
