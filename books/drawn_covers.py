@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
+from html import escape
+from typing import NamedTuple
 from unicodedata import east_asian_width
 
-from django.utils.html import escape
 from django.utils.safestring import SafeString, mark_safe
 
 from books.models import Book, Kind
@@ -69,8 +70,7 @@ ORNAMENTS = {
 FONTS = "Iowan Old Style, Palatino Linotype, Palatino, Georgia, serif"
 
 
-@dataclass(frozen=True, slots=True)
-class Line:
+class Line(NamedTuple):
     """One line of writing; `y` is its base line."""
 
     text: str

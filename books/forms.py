@@ -52,10 +52,7 @@ class CatalogueForm(forms.Form):
     """Every field may be missing. One that cannot be read says so, and the others still count."""
 
     search = forms.CharField(
-        label=gettext_lazy("Title, author or ISBN"),
-        required=False,
-        max_length=LONGEST_TEXT,
-        widget=forms.TextInput(attrs={"type": "search", "autocomplete": "off", "enterkeyhint": "search"}),
+        label=gettext_lazy("Title, author or ISBN"), required=False, max_length=LONGEST_TEXT
     )
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False, widget=OptionsSelect)
     language = forms.ChoiceField(label=gettext_lazy("Language"), required=False, widget=OptionsSelect)
@@ -67,16 +64,11 @@ class CatalogueForm(forms.Form):
         widget=OptionsSelect,
     )
     ordering = forms.ChoiceField(label=gettext_lazy("Order"), required=False, widget=OptionsSelect)
-    available = forms.BooleanField(
-        label=gettext_lazy("Available now"),
-        required=False,
-        widget=forms.CheckboxInput(attrs={"value": "true"}),
-    )
+    available = forms.BooleanField(label=gettext_lazy("Available now"), required=False)
 
     def __init__(self, *args: Any, facets: Facets, **options: Any) -> None:
         super().__init__(*args, **options)
         self.facets = facets
-        self.fields["search"].widget.attrs["placeholder"] = self.fields["search"].label
         here = get_language() or "en"
         languages = sorted((capfirst(name_of(code, in_language=here)), code) for code in facets.languages)
         choices: dict[str, list[tuple[Any, Any]]] = {

@@ -10,7 +10,6 @@ from django.conf import settings
 from django.db.models import QuerySet
 from django.http import HttpRequest, HttpResponse, QueryDict
 from django.shortcuts import get_object_or_404, redirect, render
-from django.template.loader import render_to_string
 from django.urls import reverse
 from django.utils.cache import patch_vary_headers
 from django.utils.safestring import SafeString, mark_safe
@@ -26,15 +25,13 @@ from lori_assignment import clock
 from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import page_before
 from rentals.availability import available_books, count_copies
-from rentals.models import Hold, Rate, Rental
+from rentals.models import Hold, Rental
 from rentals.offers import quote_for
 from rentals.outlook import book_outlook, outlooks
 from rentals.price_lists import rates_in_force
-from rentals.pricing import Price, price_of_days
+from rentals.pricing import Price
 
 PAGE = 24
-# Covers on the first screen; the others are loaded when they come near it.
-SEEN_AT_ONCE = 4
 EXAMPLES = (1, 3, 7, 14)
 
 
@@ -68,17 +65,11 @@ def home(request: HttpRequest) -> HttpResponse:
     except UnknownCursor:
         return redirect(address)
     count_copies(page.rows)
-    prices = {
-        kind: render_to_string("books/price_a_day.html", {"price": _price(rate)})
-        for kind, rate in rates_in_force(at=clock.now()).items()
-    }
     facts = {
         "form": form,
         "found": found,
-        "results": [
-            {"book": book, "price": prices.get(book.kind, ""), "lazy": number >= SEEN_AT_ONCE}
-            for number, book in enumerate(page.rows)
-        ],
+        "books": page.rows,
+        "rates": rates_in_force(at=clock.now()),
         "chips": _chips(form, kept),
         "canonical": f"{settings.SITE_URL}{address}",
         "next": page.next and _address(kept, cursor=page.next),
@@ -135,12 +126,6 @@ def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
         del without[name]
         chips.append(Chip(str(label), _address(without)))
     return chips
-
-
-def _price(rate: Rate) -> dict[str, Any]:
-    """What a day costs, and the least that a rental costs where that is more."""
-    least = price_of_days(rate, 1).total
-    return {"daily": rate.daily_rate, "least": least if least > rate.daily_rate else None}
 
 
 @require_safe

@@ -5,20 +5,27 @@ Tags in Python and not included templates, which take ten times as long for each
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from django import template
 from django.urls import reverse
-from django.utils.html import format_html
+from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.text import capfirst
 from django.utils.translation import gettext as _
 
 from books.drawn_covers import drawn_cover, svg
-from books.models import Book
+from books.models import Book, Kind
+from lori_assignment.money import shown
 from lori_assignment.templatetags.shop import icon
+from rentals.models import Rate
+from rentals.pricing import price_of_days
 
 register = template.Library()
+
+# Covers on the first screen; the others are loaded when they come near it.
+COVERS_AT_ONCE = 4
 
 
 @register.simple_tag
@@ -37,20 +44,38 @@ def cover(book: Book, *, lazy: bool = True) -> SafeString:
 
 
 @register.simple_tag
-def result(book: Any, price: SafeString, *, lazy: bool = True) -> SafeString:
-    """One book of a list, with its counts."""
-    author = format_html('<p class="by">{}</p>', book.author) if book.author else ""
-    return format_html(
+def results(books: Sequence[Any], rates: dict[int, Rate]) -> SafeString:
+    """The books of a list, with their counts and, where `rates` has their kind, its price."""
+    kinds = {kind.value: capfirst(str(kind.label)) for kind in Kind}
+    prices = {kind: _price_a_day(rate) for kind, rate in rates.items()}
+    return format_html_join(
+        "",
         '<li>{}<div><h2><a href="{}">{}</a></h2>{}'
         '<p class="facts-line">{}<span class="kind">{}</span></p><p class="cost">{}</p></div></li>',
-        cover(book, lazy=lazy),
-        reverse("book", args=[book.pk]),
-        book.name,
-        author,
-        availability(book),
-        capfirst(book.get_kind_display()),
-        price,
+        (
+            (
+                cover(book, lazy=number >= COVERS_AT_ONCE),
+                reverse("book", args=[book.pk]),
+                book.name,
+                format_html('<p class="by">{}</p>', book.author) if book.author else "",
+                availability(book),
+                kinds[book.kind],
+                prices.get(book.kind, ""),
+            )
+            for number, book in enumerate(books)
+        ),
     )
+
+
+def _price_a_day(rate: Rate) -> SafeString:
+    """What a day costs, and the least that a rental costs where that is more."""
+    daily = _("%(daily)s a day") % {"daily": shown(rate.daily_rate)}
+    price = format_html('<span class="price">{}</span>', daily)
+    least = price_of_days(rate, 1).total
+    if least <= rate.daily_rate:
+        return price
+    at_least = _("at least %(least)s") % {"least": shown(least)}
+    return format_html('{} <span class="faint small">{}</span>', price, at_least)
 
 
 @register.simple_tag

@@ -58,7 +58,7 @@ class CatalogueTest(PagesTestCase):
     def names(self, query: str = "") -> list[str]:
         page = self.get(f"/home?{query}")
         self.assertEqual(page.status_code, 200, query)
-        return [result["book"].name for result in page.context["results"]]
+        return [book.name for book in page.context["books"]]
 
     def test_it_shows_the_last_that_came_in_first(self) -> None:
         self.assertEqual(self.names(), ["Undated", "Cosmos", "Emma"])
@@ -107,7 +107,7 @@ class CatalogueTest(PagesTestCase):
             with self.subTest(query=query[:30]):
                 page = self.get(f"/home?available=true&{query}")
                 self.assertEqual(list(page.context["form"].errors), [field])
-                self.assertEqual(len(page.context["results"]), 2)
+                self.assertEqual(len(page.context["books"]), 2)
                 self.assertContains(page, 'class="errorlist"')
                 self.assertTrue(page.context["canonical"].endswith("/home?available=true"))
 
@@ -128,16 +128,16 @@ class CatalogueTest(PagesTestCase):
     def test_it_leads_on_and_back_through_all_books(self) -> None:
         Book.objects.bulk_create(Book(name=f"Volume {n:02}") for n in range(50))
         page = self.get("/home?ordering=name&search=volume")
-        seen = [[result["book"].name for result in page.context["results"]]]
+        seen = [[book.name for book in page.context["books"]]]
         while page.context["next"]:
             self.assertIn("ordering=name", page.context["next"])
             page = self.get(page.context["next"])
-            seen.append([result["book"].name for result in page.context["results"]])
+            seen.append([book.name for book in page.context["books"]])
         self.assertEqual([len(names) for names in seen], [24, 24, 2])
         everything = [name for names in seen for name in names]
         self.assertEqual(everything, [f"Volume {n:02}" for n in range(50)])
         back = self.get(page.context["previous"])
-        self.assertEqual([result["book"].name for result in back.context["results"]], seen[1])
+        self.assertEqual([book.name for book in back.context["books"]], seen[1])
 
     def test_a_cursor_that_is_not_ours_leads_to_the_first_page(self) -> None:
         self.assertRedirects(self.get("/home?search=em&cursor=x"), "/home?search=em")
