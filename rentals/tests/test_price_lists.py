@@ -13,9 +13,15 @@ from django.utils import timezone
 from books.models import Kind
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase, RaceTestCase
-from rentals import errors
+from rentals import errors, price_lists
 from rentals.models import PriceList, Rate
-from rentals.price_lists import change_price_list, delete_price_list, make_price_list, rate_in_force
+from rentals.price_lists import (
+    change_price_list,
+    delete_price_list,
+    hold_rate_in_force,
+    make_price_list,
+    rate_in_force,
+)
 from rentals.services import rent_book
 
 WINTER = datetime(2026, 12, 1, tzinfo=UTC)
@@ -74,6 +80,16 @@ class UsedTest(CastTestCase):
         PriceList.objects.all().delete()
         answer = self.client.get(f"/api/v3/books/{book.pk}/quote?days=3")
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "no_price_in_force"))
+        self.assertIsNone(hold_rate_in_force(book, at=WINTER))
+
+    def test_the_rate_is_read_again_when_it_changed_while_its_lock_was_awaited(self) -> None:
+        book = add_book(name="Emma", kind=3)
+        in_force = rate_in_force(book, at=WINTER)
+        of_another_list = Rate.objects.get(price_list__name="Flat", kind=3)
+        # Deleted, and of a list that is no longer the one in force.
+        with mock.patch.object(price_lists, "hold_rate", side_effect=[None, of_another_list, in_force]):
+            held = hold_rate_in_force(book, at=WINTER)
+        self.assertEqual((held, held and str(held)), (in_force, "Tiered: novel"))
 
 
 class AtOnceTest(RaceTestCase):
