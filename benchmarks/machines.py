@@ -23,7 +23,7 @@ from typing import NamedTuple
 from benchmarks.measure import Database, Failed, Round, drive, line
 from benchmarks.nginx import balance
 from benchmarks.processes import Server, free_port
-from benchmarks.renting import RENT, forget
+from benchmarks.renting import forget
 from benchmarks.report import table
 from benchmarks.run import shop_environment
 from benchmarks.shops import ROOT, Shop
@@ -133,7 +133,12 @@ class Bench:
         renters = self.shop.renters
         tokens = self.shop.tokens(f"{renters[0].member}-{renters[-1].member}")
         return [
-            line(RENT, method="POST", token=tokens[renter.member], body=json.dumps({"book": renter.book}))
+            line(
+                "/api/v3/book_rentals/",
+                method="POST",
+                token=tokens[renter.member],
+                body=json.dumps({"book": renter.book}),
+            )
             for renter in renters
         ]
 
