@@ -16,6 +16,9 @@ from lori_assignment.cast import CastTestCase
 from rentals import figures
 from rentals.services import rent_book, return_rental
 
+# PostgreSQL estimates how many books a search finds.
+ESTIMATE = int(connection.vendor == "postgresql")
+
 # Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT; on PostgreSQL renting
 # also locks its rate.
 RENT, RETURN = (16, 12) if connection.vendor == "postgresql" else (15, 12)
@@ -45,7 +48,7 @@ class QueryCountTest(CastTestCase):
             "books/?page_size=2": 3,
             "books/?ordering=name": 3,
             "books/?available=true": 3,
-            "books/?search=book": 4,
+            "books/?search=book": 4 + ESTIMATE,
             f"books/{book}": 3,
             f"books/{book}/quote?days=3": 4,
             "book_rentals/": 2,
@@ -85,7 +88,7 @@ class QueryCountTest(CastTestCase):
             "": 6,
             "rentals/rental/": 6,
             "rentals/rental/?state=overdue": 6,
-            "rentals/rental/?q=book": 12,
+            "rentals/rental/?q=book": 12 + ESTIMATE,
             "rentals/ledgerentry/": 6,
             "rentals/hold/": 6,
             "books/copy/": 6,
