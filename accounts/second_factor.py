@@ -7,6 +7,7 @@ from collections.abc import Callable
 from allauth.mfa.models import Authenticator
 from django.conf import settings
 from django.contrib import messages
+from django.core.exceptions import MiddlewareNotUsed
 from django.db.models import Exists, OuterRef, Q
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, HttpResponseRedirect
 from django.urls import reverse
@@ -51,6 +52,8 @@ class StaffSecondFactorMiddleware:
     """Leads staff who have none from every page to where they set one up."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
+        if not settings.STAFF_SECOND_FACTOR:
+            raise MiddlewareNotUsed
         self.get_response = get_response
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -58,7 +61,7 @@ class StaffSecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
         # The API asks by itself, and of the session knows nothing.
-        if not settings.STAFF_SECOND_FACTOR or request.path.startswith("/api") or _is_open(request):
+        if request.path.startswith("/api") or _is_open(request):
             return None
         if not isinstance(request.user, User) or not is_missing(request.user):
             return None

@@ -29,6 +29,7 @@ from benchmarks.run import shop_environment
 from benchmarks.shops import ROOT, Shop
 from benchmarks.size import FEW, Size
 
+RENT = "/api/v3/book_rentals/"
 CONNECTIONS = 32
 SIZE = Size(10_000, 10_000, renters=4_000)
 

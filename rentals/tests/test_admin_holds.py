@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.db import connection
 from django.urls import reverse
 from django.utils import timezone
 
@@ -56,7 +57,8 @@ class HoldAdminTest(ShopAdminTestCase):
 
     def test_a_list_costs_as_many_queries_with_one_hold_as_with_many(self) -> None:
         for found in ([self.mine], [self.other, self.mine]):
-            with self.assertNumQueries(11):
+            # On PostgreSQL one more, which estimates how many books the search finds.
+            with self.assertNumQueries(11 + (connection.vendor == "postgresql")):
                 # All are of this book.
                 self.assertEqual(self.listed(q="emma", id__lte=found[0].pk), found)
 
