@@ -10,10 +10,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime
 from decimal import ROUND_HALF_UP, Decimal
-from functools import cache
 from typing import Any
 
-from django.db.models import OuterRef, QuerySet, Subquery
+from django.db.models import QuerySet
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -40,47 +39,35 @@ class Balance:
         return self.posted + self.running
 
 
-def _last_balance(member: User | OuterRef) -> QuerySet[LedgerEntry, Decimal]:
-    entries = LedgerEntry.objects.filter(user=member).order_by("-number")
-    return entries.values_list("balance", flat=True)[:1]
-
-
-# Built once: for Django that is more work than to compile and send it.
-@cache
-def _open_rentals() -> Any:
-    return (
-        # As `with_terms`, without the rent entry, which an open rental does not have.
-        Rental.objects.open()
-        .select_related("copy__book", "rate__price_list")
-        .defer("copy__book__description")
-        # Saves a query where a rental is open.
-        .annotate(posted=Subquery(_last_balance(OuterRef("user"))))
-        .order_by("due_at", "ref")
-    )
-
-
 def posted_balance(member: User) -> Decimal:
-    """The sum of the member's ledger entries."""
-    return next(iter(_last_balance(member)), ZERO)
+    """The sum of the member's ledger entries, as the last of them carries it."""
+    balances = LedgerEntry.objects.filter(user=member).order_by("-number").values_list("balance", flat=True)
+    return balances.first() or ZERO
 
 
 def balance(member: User, *, at: datetime) -> Balance:
     """What the member owes at `at`, with what the open rentals would cost if they came back then."""
-    out = tuple(_open_rentals().filter(user=member))
-    posted = (out[0].posted or ZERO).quantize(CENT) if out else posted_balance(member)
-    return _balance(posted, out, at)
+    # With the rates and no more: the books of those who have had thousands of them mislead PostgreSQL's
+    # planner, which expects as many to be out.
+    return _balance(member, Rental.objects.open().select_related("rate").order_by(), at=at)
+
+
+def balance_with_books(member: User, *, at: datetime) -> Balance:
+    """As `balance`, for what lists the open rentals: with their books and price lists, first due first."""
+    rentals = Rental.objects.open().select_related("copy__book", "rate__price_list")
+    return _balance(member, rentals.defer("copy__book__description").order_by("due_at", "ref"), at=at)
 
 
 def balance_for_renting(member: User, *, at: datetime) -> Balance:
-    """As `balance`, with the copies and rates only: it costs half of that where no rental is open."""
-    # Prefetched, not joined: without an open rental these are not asked for.
-    out = Rental.objects.open().filter(user=member).order_by().prefetch_related("copy", "rate")
-    return _balance(posted_balance(member), tuple(out), at)
+    """As `balance`, with the copies of the open rentals: one query more where there are any."""
+    rentals = Rental.objects.open().select_related("rate").prefetch_related("copy")
+    return _balance(member, rentals.order_by(), at=at)
 
 
-def _balance(posted: Decimal, out: tuple[Rental, ...], at: datetime) -> Balance:
+def _balance(member: User, rentals: QuerySet[Rental], *, at: datetime) -> Balance:
+    out = tuple(rentals.filter(user=member))
     running = sum((rental.running_price(at).total for rental in out), ZERO)
-    return Balance(posted=posted, running=running, open_rentals=out)
+    return Balance(posted=posted_balance(member), running=running, open_rentals=out)
 
 
 def post(

@@ -111,7 +111,7 @@ class Offer:
 
 
 def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
-    """What renting `book` now, at `at`, would be, without doing it. Six queries at most."""
+    """What renting `book` now, at `at`, would be, without doing it. Seven queries at most."""
     return Offer(
         member=member,
         book=book,
@@ -119,7 +119,7 @@ def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
         policy=Policy.current(),
         rate=rate_in_force(book, at=at),
         copy=_copy_to_rent(member=member, book=book),
-        standing=ledger.balance(member, at=at),
+        standing=ledger.balance_for_renting(member, at=at),
     )
 
 

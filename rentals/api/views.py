@@ -191,7 +191,7 @@ class MemberViewSet(ResourceViewSet[Any]):
     def statement(self, request: Request, **kwargs: Any) -> Response:
         """See what a member owes and why, entry by entry"""
         member = self.get_member()
-        balance = ledger.balance(member, at=self.now)
+        balance = ledger.balance_with_books(member, at=self.now)
         entries = LedgerEntry.objects.filter(user=member).select_related("reverses").order_by("number")
         page = self.paginate_queryset(entries)
         context = self.get_serializer_context()

@@ -55,7 +55,7 @@ class BalancePageTest(AccountTestCase):
         self.assertNotContains(page, "Emma")
 
     def test_it_takes_as_many_queries_for_many_entries_and_leads_through_them(self) -> None:
-        with self.assertNumQueries(5):
+        with self.assertNumQueries(6):
             self.client.get("/balance")
         for number in range(30):
             ledger.post(
@@ -66,7 +66,7 @@ class BalancePageTest(AccountTestCase):
                 at=NOW,
                 note=f"Book {number}",
             )
-        with self.assertNumQueries(5):
+        with self.assertNumQueries(6):
             first = self.client.get("/balance")
         second = self.client.get("/balance", {"cursor": first.context["next"]})
         seen = [line.entry.number for page in (first, second) for line in page.context["entries"]]

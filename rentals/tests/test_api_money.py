@@ -103,8 +103,8 @@ class StatementTest(MoneyTestCase):
         client = self.api(self.alice)
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
         for _ in range(2):
-            # The open rentals with what is posted, and the entries.
-            with self.assertNumQueries(2):
+            # The open rentals, the last balance, and the entries.
+            with self.assertNumQueries(3):
                 client.get(path)
             self.pay()
 

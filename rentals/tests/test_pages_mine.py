@@ -191,8 +191,8 @@ class BalancePageTest(MinePagesTestCase):
                 self.give_back(self.rent())
                 self.pay()
             self.rent(book=add_book(name=f"At home {count}", kind=1))
-            # Session, user, entries, open rentals with what is posted, first entry.
-            self.assert_costs(5, "/balance")
+            # Session, user, entries, open rentals, last balance, first entry.
+            self.assert_costs(6, "/balance")
 
     def test_earlier_entries_are_a_page_away(self) -> None:
         for _ in range(26):

@@ -59,7 +59,7 @@ def balance(request: MemberRequest) -> HttpResponse:
         page = page_of(entries, size=PAGE, cursor=request.GET.get("cursor"))
     except UnknownCursor:
         return redirect("balance")
-    owed = ledger.balance(request.user, at=now)
+    owed = ledger.balance_with_books(request.user, at=now)
     months = months_of(request.user, at=now)
     facts = {
         "owed": owed,
