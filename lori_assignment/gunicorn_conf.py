@@ -5,13 +5,23 @@ import os
 import resource
 import signal
 import stat
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+
+def read_number(name: str, default: int) -> int:
+    """The whole number from 1 in an environment variable. Anything else ends the program with a sentence."""
+    given = os.environ.get(name, str(default))
+    if not (given.isascii() and given.isdecimal() and int(given) > 0):
+        sys.exit(f"Lori Books cannot start: {name} must be a whole number from 1, not {given!r}.")
+    return int(given)
+
+
 # In a container the outside is the only way in; `make run` binds 127.0.0.1.
-bind = f"{os.environ.get('BIND', '0.0.0.0')}:{os.environ.get('PORT', '8000')}"  # noqa: S104  # nosec B104  # as said
-workers = int(os.environ.get("WEB_CONCURRENCY", "2"))
+bind = f"{os.environ.get('BIND', '0.0.0.0')}:{read_number('PORT', 8000)}"  # noqa: S104  # nosec B104  # as said
+workers = read_number("WEB_CONCURRENCY", 2)
 # A request that waits for the database holds one thread and not a whole worker. A slow client holds one too:
 # nginx stands in front for that (deploy/nginx.conf).
 worker_class = "gthread"

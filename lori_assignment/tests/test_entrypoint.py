@@ -6,9 +6,27 @@ import os
 import subprocess
 import tempfile
 from pathlib import Path
-from unittest import TestCase
+from unittest import TestCase, mock
 
 from django.conf import settings
+from django.test import SimpleTestCase
+
+from lori_assignment.gunicorn_conf import read_number
+
+
+class ServerNumbersTest(SimpleTestCase):
+    def test_bad_number_ends_the_start_with_one_sentence(self) -> None:
+        for given in ("x", "0", "-1", "1.5", "", "²"):
+            with self.subTest(given=given), mock.patch.dict(os.environ, WEB_CONCURRENCY=given):
+                with self.assertRaises(SystemExit) as ended:
+                    read_number("WEB_CONCURRENCY", 2)
+                self.assertEqual(
+                    ended.exception.code,
+                    f"Lori Books cannot start: WEB_CONCURRENCY must be a whole number from 1, not {given!r}.",
+                )
+
+    def test_default_is_used_where_nothing_is_given(self) -> None:
+        self.assertEqual(read_number("NO_SUCH_NUMBER", 2), 2)
 
 
 class EntrypointTest(TestCase):
