@@ -166,6 +166,9 @@ def _wrapped(text: str, size: int, *, most: int) -> list[str]:
             continue
         if lines[-1]:
             lines.append("")
+        if _width(word) <= room:
+            lines[-1] = word
+            continue
         # A word wider than the cover goes on in the next line.
         for sign in word:
             if _width(lines[-1] + sign) > room:

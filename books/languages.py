@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from functools import lru_cache
 
 from babel import Locale
@@ -36,5 +37,10 @@ def language_of(text: str) -> str | None:
 
 def name_of(code: str, *, in_language: str) -> str:
     """What the language of this code is called in the language `in_language`: `French`, `Französisch`."""
-    names = Locale.parse(in_language, sep="-").languages
-    return str(names.get(code, code))
+    return language_names(in_language).get(code, code)
+
+
+def language_names(in_language: str) -> Mapping[str, str]:
+    """The names of languages by their code, in the language `in_language`."""
+    names: Mapping[str, str] = Locale.parse(in_language, sep="-").languages
+    return names

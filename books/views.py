@@ -136,7 +136,8 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
     count_copies([this])
     rental = hold = None
     if request.user.is_authenticated:
-        rental = Rental.objects.open().filter(user=request.user, copy__book=this).first()
+        open_rentals = Rental.objects.open().filter(user=request.user, copy__book=this)
+        rental = open_rentals.only("due_at").first()
         hold = Hold.objects.live().filter(user=request.user, book=this).first()
     state = _state(this, rental, hold)
     quote = quote_for(request.user if request.user.is_authenticated else None, book=this, at=now)

@@ -159,7 +159,7 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.filter(voided_at=None)
 
     def open(self) -> Self:
-        return self.standing().filter(returned_at=None)
+        return self.filter(voided_at=None, returned_at=None)
 
     def returned(self) -> Self:
         return self.standing().filter(returned_at__isnull=False)

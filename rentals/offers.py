@@ -131,7 +131,7 @@ def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
     so that nobody is charged more than was shown. Two queries, and up to two more where the caps differ.
     """
     period = Subquery(Policy.objects.values("rental_days")[:1])
-    rate: Any = rate_of(book, at=at).annotate(rental_days=period).first()
+    rate: Any = next(iter(rate_of(book, at=at).annotate(rental_days=period)), None)
     if rate is None:
         return None
     in_service = Copy.objects.in_service().filter(book=book).order_by()
