@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from html import escape
 from typing import Any
 
@@ -75,7 +76,7 @@ class CatalogueForm(forms.Form):
             "language": [("", _("Any")), *((code, name) for name, code in languages)],
             "decade": [
                 ("", _("Any time")),
-                *((year, decade_name(year)) for year in reversed(facets.decades)),
+                *decade_choices(reversed(facets.decades)),
             ],
             "ordering": [
                 *ORDER_NAMES.items(),
@@ -93,10 +94,14 @@ class CatalogueForm(forms.Form):
         return [self[name] for name in ("kind", "language", "decade", "ordering")]
 
 
-def decade_name(decade: int) -> str:
-    if decade >= 0:
-        return _("%(decade)ds") % {"decade": decade}
-    return _("%(from)d–%(to)d BC") % {"from": -decade, "to": -decade - YEARS_A_DECADE + 1}
+def decade_choices(decades: Iterable[int]) -> list[tuple[int, str]]:
+    name, name_before_christ = _("%(decade)ds"), _("%(from)d–%(to)d BC")
+    return [
+        (decade, name % {"decade": decade})
+        if decade >= 0
+        else (decade, name_before_christ % {"from": -decade, "to": -decade - YEARS_A_DECADE + 1})
+        for decade in decades
+    ]
 
 
 def year_name(year: int) -> str:

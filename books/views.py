@@ -137,8 +137,9 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
     rental = hold = None
     if request.user.is_authenticated:
         open_rentals = Rental.objects.open().filter(user=request.user, copy__book=this)
-        rental = open_rentals.only("due_at").first()
-        hold = Hold.objects.live().filter(user=request.user, book=this).first()
+        rental = next(iter(open_rentals.only("due_at").order_by()), None)
+        if rental is None:
+            hold = next(iter(Hold.objects.live().filter(user=request.user, book=this).order_by()), None)
     state = _state(this, rental, hold)
     quote = quote_for(request.user if request.user.is_authenticated else None, book=this, at=now)
     facts: dict[str, Any] = {
