@@ -143,7 +143,7 @@ def _title_lines(title: str) -> tuple[int, list[str]]:
     """The largest size at which the whole title has room, and its lines; a very long one is cut."""
     for size, most in ((28, 4), (24, 5), (20, 6), (17, 7)):
         lines = _wrapped(title, size, most=most)
-        if not lines[-1].endswith(ELLIPSIS) and max(map(_width, lines)) * size <= WIDTH - 2 * MARGIN:
+        if not lines[-1].endswith(ELLIPSIS):
             return size, lines
     return 17, _wrapped(title, 17, most=7)
 
@@ -160,7 +160,7 @@ def _wrapped(text: str, size: int, *, most: int) -> list[str]:
     room = (WIDTH - 2 * MARGIN) / size
     lines = [""]
     for word in text.split():
-        longer = f"{lines[-1]} {word}".strip()
+        longer = f"{lines[-1]} {word}" if lines[-1] else word
         if _width(longer) <= room:
             lines[-1] = longer
             continue
