@@ -33,6 +33,9 @@ ORDER_NAMES = {
 }
 
 
+NO_SUCH_CHOICE = gettext_lazy("This is none of the choices, so it was left out.")
+
+
 class OptionsSelect(forms.Select):
     """A select without groups, written in Python: Django renders two templates for each of fifty options."""
 
@@ -46,6 +49,13 @@ class OptionsSelect(forms.Select):
             options.append(f'<option value="{escape(str(key))}"{selected}>{escape(str(label))}</option>')
         all_attrs = flatatt({**self.attrs, **(attrs or {}), "name": name})
         return mark_safe(f"<select{all_attrs}>{''.join(options)}</select>")  # noqa: S308  # nosec B308 B703  # Every text is escaped above.
+
+
+class OrderField(forms.ChoiceField):
+    """Offers the orders that have a name, and accepts the API's others too."""
+
+    def valid_value(self, value: str) -> bool:
+        return value in ORDER_NAMES or value in ORDERS
 
 
 class CatalogueForm(forms.Form):
@@ -63,7 +73,13 @@ class CatalogueForm(forms.Form):
         empty_value=None,
         widget=OptionsSelect,
     )
-    ordering = forms.ChoiceField(label=gettext_lazy("Order"), required=False, widget=OptionsSelect)
+    ordering = OrderField(
+        label=gettext_lazy("Order"),
+        required=False,
+        choices=[*ORDER_NAMES.items()],
+        error_messages={"invalid_choice": NO_SUCH_CHOICE},
+        widget=OptionsSelect,
+    )
     available = forms.BooleanField(label=gettext_lazy("Available now"), required=False)
 
     def __init__(self, *args: Any, facets: Facets, **options: Any) -> None:
@@ -78,17 +94,12 @@ class CatalogueForm(forms.Form):
                 ("", _("Any time")),
                 *decade_choices(reversed(facets.decades)),
             ],
-            "ordering": [
-                *ORDER_NAMES.items(),
-                # The API's other orders are understood, and offered to nobody.
-                *((order, order) for order in ORDERS if order not in ORDER_NAMES),
-            ],
         }
         for name, those in choices.items():
             field = self.fields[name]
             assert isinstance(field, forms.ChoiceField)  # noqa: S101  # for the type checker
             field.choices = those
-            field.error_messages["invalid_choice"] = _("This is none of the choices, so it was left out.")
+            field.error_messages["invalid_choice"] = NO_SUCH_CHOICE
 
     def selects(self) -> list[forms.BoundField]:
         return [self[name] for name in ("kind", "language", "decade", "ordering")]

@@ -94,6 +94,12 @@ class CatalogueTest(PagesTestCase):
         self.assertEqual([name for _, name in form.fields["language"].choices], ["Any", "English", "French"])
         self.assertEqual([name for _, name in form.fields["decade"].choices], ["Any time", "1980s", "1810s"])
 
+    def test_orders_without_a_name_are_not_offered(self) -> None:
+        for query in ("", "?ordering=-id"):
+            with self.subTest(query=query):
+                offered = re.findall(r'<option value="-?id"', self.get(f"/home{query}").content.decode())
+                self.assertEqual(offered, [])
+
     def test_what_cannot_be_read_says_so_and_the_rest_still_counts(self) -> None:
         for query, field in (
             ("kind=x", "kind"),
