@@ -508,47 +508,39 @@ class WithoutScriptsTest(AccountTestCase):
 class EverybodyTest(AccountTestCase):
     """On a phone and on a desk, in a light and in a dark room, with a finger and with a screen reader."""
 
-    def look_at(self, page: Page, path: str) -> None:
-        page.goto(path)
-        self.assertEqual(page.url, self.live_server_url + path)
-        self.assert_not_scrolling_sideways(page)
-        self.assert_accessible(page)
-        self.assertEqual(page.evaluate(TOO_SMALL), [], path)
-        self.assertRegex(page.title(), r"^[A-Z].+ · Lori Books$")
-
-    def rooms(self) -> Iterator[Page]:
-        for width in (320, 1280):
-            for scheme in ("light", "dark"):
-                with self.subTest(width=width, scheme=scheme):
-                    yield self.new_page(width=width, scheme=scheme)
+    def look_at(self, path: str) -> None:
+        self.page.goto(path)
+        self.assertEqual(self.page.url, self.live_server_url + path)
+        self.assertRegex(self.page.title(), r"^[A-Z].+ · Lori Books$")
+        for _ in self.in_each_layout(self.page):
+            self.assert_not_scrolling_sideways(self.page)
+            self.assert_accessible(self.page)
+            self.assertEqual(self.page.evaluate(TOO_SMALL), [], path)
 
     def test_can_use_the_pages_for_strangers(self):
-        for page in self.rooms():
-            for path in FOR_ANYONE:
-                self.look_at(page, path)
+        for path in FOR_ANYONE:
+            self.look_at(path)
 
     def test_can_use_the_pages_for_members(self):
         self.verified(self.alice)
-        for page in self.rooms():
-            self.sign_in(self.alice, page)
-            for path in FOR_MEMBERS:
-                self.look_at(page, path)
-            self.confirm(page)
-            for path in BEHIND_THE_PASSWORD:
-                self.look_at(page, path)
+        self.sign_in(self.alice)
+        for path in FOR_MEMBERS:
+            self.look_at(path)
+        self.confirm()
+        for path in BEHIND_THE_PASSWORD:
+            self.look_at(path)
 
     def test_can_use_the_pages_of_a_second_factor(self):
         self.verified(self.alice)
         give_totp(self.alice)
         RecoveryCodes.activate(self.alice)
-        for page in self.rooms():
-            self.sign_in(self.alice, page)
-            self.confirm(page)
-            for path in WITH_A_SECOND_FACTOR:
-                self.look_at(page, path)
+        self.sign_in(self.alice)
+        self.confirm()
+        for path in WITH_A_SECOND_FACTOR:
+            self.look_at(path)
 
-    def confirm(self, page: Page) -> None:
-        page.goto("/user/reauthenticate/?next=/user/2fa/")
-        page.locator("[name=password]").fill(PASSWORD)
-        page.get_by_role("button", name="Go on").click()
-        page.wait_for_url("**/user/2fa/")
+    def confirm(self) -> None:
+        self.page.goto("/user/reauthenticate/?next=/user/2fa/")
+        self.page.locator("[name=password]").fill(PASSWORD)
+        self.page.get_by_role("button", name="Go on").click()
+        self.page.wait_for_url("**/user/2fa/")
