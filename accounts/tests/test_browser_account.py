@@ -512,10 +512,11 @@ class EverybodyTest(AccountTestCase):
         self.page.goto(path)
         self.assertEqual(self.page.url, self.live_server_url + path)
         self.assertRegex(self.page.title(), r"^[A-Z].+ · Lori Books$")
-        for _ in self.in_each_layout(self.page):
-            self.assert_not_scrolling_sideways(self.page)
-            self.assert_accessible(self.page)
-            self.assertEqual(self.page.evaluate(TOO_SMALL), [], path)
+        for layout in self.in_each_layout(self.page):
+            with self.subTest(layout):
+                self.assert_not_scrolling_sideways(self.page)
+                self.assert_accessible(self.page)
+                self.assertEqual(self.page.evaluate(TOO_SMALL), [], path)
 
     def test_can_use_the_pages_for_strangers(self):
         for path in FOR_ANYONE:

@@ -210,10 +210,11 @@ class EverybodyTest(CatalogueTestCase):
 
     def look_at(self, page: Page, path: str) -> None:
         page.goto(path)
-        for _ in self.in_each_layout(page):
-            self.assert_not_scrolling_sideways(page)
-            self.assertEqual(page.evaluate(SMALL_TARGETS), [], path)
-            self.assert_accessible(page)
+        for layout in self.in_each_layout(page):
+            with self.subTest(layout):
+                self.assert_not_scrolling_sideways(page)
+                self.assertEqual(page.evaluate(SMALL_TARGETS), [], path)
+                self.assert_accessible(page)
 
     def test_can_use_the_pages(self) -> None:
         for_anyone = [

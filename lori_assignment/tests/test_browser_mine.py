@@ -187,10 +187,11 @@ class EverybodyTest(MineTestCase):
             self.page.goto(path)
             for line in self.page.locator("details > summary").all():
                 line.click()
-            for _ in self.in_each_layout(self.page):
-                self.assert_accessible(self.page)
-                self.assert_not_scrolling_sideways(self.page)
-                self.assertEqual(self.page.evaluate(SMALL_TARGETS), [])
+            for layout in self.in_each_layout(self.page):
+                with self.subTest(layout):
+                    self.assert_accessible(self.page)
+                    self.assert_not_scrolling_sideways(self.page)
+                    self.assertEqual(self.page.evaluate(SMALL_TARGETS), [])
 
     def test_empty_pages_are_so_too_and_lead_on(self) -> None:
         page = self.new_page(width=320)

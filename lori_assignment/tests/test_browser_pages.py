@@ -102,14 +102,15 @@ class FiguresTest(PagesTestCase):
         self.sign_in(self.carol)
         self.page.goto("/admin/")
         expect(self.page.get_by_role("heading", name="At a glance")).to_be_visible()
-        for _ in self.in_each_layout(self.page, widths=(320, 768, 1280)):
-            self.assert_not_scrolling_sideways(self.page)
-            self.assert_accessible(self.page)
-            figures = self.page.locator("#figures li > a")
-            self.assertEqual(figures.count(), 5)
-            for figure in figures.all():
-                box = figure.bounding_box()
-                self.assertGreaterEqual(min(box["width"], box["height"]), 44)
+        for layout in self.in_each_layout(self.page, widths=(320, 768, 1280)):
+            with self.subTest(layout):
+                self.assert_not_scrolling_sideways(self.page)
+                self.assert_accessible(self.page)
+                figures = self.page.locator("#figures li > a")
+                self.assertEqual(figures.count(), 5)
+                for figure in figures.all():
+                    box = figure.bounding_box()
+                    self.assertGreaterEqual(min(box["width"], box["height"]), 44)
 
     def test_a_figure_leads_to_its_list(self):
         self.sign_in(self.carol)
