@@ -1,4 +1,4 @@
-"""The test case for what a person sees: Debian's chromium on a live server of the shop.
+"""The test case for what a person sees: Debian's Chromium on a live server of the shop.
 
 Any error in the browser's console, any script error, any request that fails or leaves the live
 server fails the test. Where there is no chromium these tests are skipped, which is said loudly;
@@ -59,7 +59,7 @@ WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 NOTE = """
  ************************************************************************
  *  THE BROWSER HALF OF THE TESTS DID NOT RUN: there is no chromium on  *
- *  this machine. Install Debian's package chromium.                    *
+ *  this machine. Install Debian's package chromium-headless-shell.     *
  ************************************************************************
 """
 
