@@ -24,14 +24,14 @@ def sound() -> list[Subnet]:
     return [kind(zone) for kind in (public, private) for zone in ZONES]
 
 
-class LoadBalancerSubnets(unittest.TestCase):
+class LoadBalancerSubnetsTest(unittest.TestCase):
     def faults(self, subnets: list[Subnet]) -> list[str]:
         return faults(subnets=subnets, cluster="shop")
 
-    def test_finds_nothing_wrong_with_disjoint_tags(self) -> None:
+    def test_disjoint_tags_pass(self) -> None:
         self.assertEqual(self.faults(sound()), [])
 
-    def test_finds_the_first_deployments_tagging_wrong(self) -> None:
+    def test_mixed_tags_are_found(self) -> None:
         subnets = [kind(zone, **{EXTERNAL: "1"}) for kind in (public, private) for zone in ZONES]
         found = self.faults(subnets)
         for zone in ZONES:
@@ -43,49 +43,49 @@ class LoadBalancerSubnets(unittest.TestCase):
             )
         self.assertEqual(len(found), 9)
 
-    def test_finds_a_public_subnet_with_both_tags(self) -> None:
+    def test_public_subnet_with_both_tags_is_found(self) -> None:
         subnets = [public(ZONES[0], **{EXTERNAL: "1", INTERNAL: "1"}), *sound()[1:]]
         self.assertEqual(self.faults(subnets), [f"public-{ZONES[0]} is public and carries {INTERNAL}"])
 
-    def test_finds_a_tag_that_says_no(self) -> None:
+    def test_disabled_tag_is_found(self) -> None:
         subnets = [public(ZONES[0], **{EXTERNAL: "0"}), *sound()[1:]]
         self.assertEqual(self.faults(subnets), [f"public-{ZONES[0]} is public and lacks {EXTERNAL}"])
 
-    def test_finds_pods_in_a_zone_without_load_balancer(self) -> None:
+    def test_pods_in_zone_without_balancer_are_found(self) -> None:
         found = self.faults([subnet for subnet in sound() if subnet.name != f"public-{ZONES[2]}"])
         self.assertEqual(
             found,
             [f"{ZONES[2]} has private subnets only: their pods are out of reach"],
         )
 
-    def test_finds_a_load_balancer_in_a_zone_without_pods(self) -> None:
+    def test_balancer_in_zone_without_pods_is_found(self) -> None:
         found = self.faults([subnet for subnet in sound() if subnet.name != f"private-{ZONES[2]}"])
         self.assertEqual(
             found,
             [f"{ZONES[2]} has public subnets only: there are no pods to reach"],
         )
 
-    def test_finds_a_single_zone(self) -> None:
+    def test_single_zone_is_found(self) -> None:
         found = self.faults([public(ZONES[0]), private(ZONES[0])])
         self.assertEqual(
             found, [f"a load balancer needs public subnets in two zones; they lie in {ZONES[0]}"]
         )
 
-    def test_finds_another_clusters_subnets(self) -> None:
+    def test_subnets_of_another_cluster_are_found(self) -> None:
         found = faults(subnets=sound(), cluster="other")
         self.assertEqual(len(found), 6)
 
-    def test_finds_a_subnet_without_way_out(self) -> None:
+    def test_subnet_without_outbound_route_is_found(self) -> None:
         subnets = [*sound()[:5], replace(private(ZONES[2]), to_nat=False)]
         self.assertEqual(
             self.faults(subnets), [f"private-{ZONES[2]} leads neither to the internet nor to a NAT gateway"]
         )
 
-    def test_finds_a_full_subnet(self) -> None:
+    def test_full_subnet_is_found(self) -> None:
         subnets = [replace(public(ZONES[0]), free_addresses=7), *sound()[1:]]
         self.assertEqual(self.faults(subnets), [f"public-{ZONES[0]} has 7 free addresses, fewer than 8"])
 
-    def test_takes_a_subnets_own_routes_before_the_main_ones(self) -> None:
+    def test_own_routes_override_the_main_table(self) -> None:
         own, others = [{"NatGatewayId": "nat-1"}], [{"GatewayId": "igw-1"}]
         tables = [
             {"Associations": [{"Main": True}], "Routes": others},

@@ -133,12 +133,12 @@ class FaultTest(TestCase):
             with self.subTest(name):
                 self.assertIn(title, found[name])
 
-    def test_without_them_it_is_content(self) -> None:
+    def test_sound_shop_passes(self) -> None:
         status, said = driven(SOUND)
         self.assertEqual((status, said.count("all is well")), (0, 1), said)
 
 
-class BlindnessTest(TestCase):
+class CallCoverageTest(TestCase):
     def complaints(self, *answers: dict[str, dict[str, int]], others: int = 0) -> list[str]:
         runs = [
             Run(role=f"role {number}", answers=given, passed=True, log="", seconds=1)
@@ -149,30 +149,30 @@ class BlindnessTest(TestCase):
             done.answers.update({name: {"200": 1} for name in more})
         return list(blindness(["GET /a/", "POST /b/", *more], runs))
 
-    def test_all_called_and_once_answered_with_success_is_enough(self) -> None:
+    def test_operations_called_and_succeeding_pass(self) -> None:
         first = {"GET /a/": {"200": 1}, "POST /b/": {"401": 9}}
         second = {"GET /a/": {"404": 1}, "POST /b/": {"201": 1}}
         self.assertEqual(self.complaints(first, second), [])
 
-    def test_an_operation_that_one_role_did_not_call_is_named(self) -> None:
+    def test_operation_not_called_by_a_role_is_named(self) -> None:
         told = self.complaints({"GET /a/": {"200": 1}, "POST /b/": {"201": 1}}, {"GET /a/": {"200": 1}})
         self.assertEqual(told, ["not called by role 1: POST /b/"])
 
-    def test_one_that_never_succeeds_is_named_with_its_answers(self) -> None:
+    def test_operation_that_never_succeeds_is_named(self) -> None:
         told = self.complaints({"GET /a/": {"200": 1}, "POST /b/": {"400": 3, "403": 2}})
         self.assertEqual(told, ["never answered with success: POST /b/ (3 times 400, 2 times 403)"])
 
-    def test_one_of_twenty_may_be_missed_by_chance_and_two_may_not(self) -> None:
+    def test_one_in_twenty_may_be_missed(self) -> None:
         one = {"GET /a/": {"200": 1}, "POST /b/": {"400": 3}}
         self.assertEqual(self.complaints(one, others=18), [])
         self.assertEqual(len(self.complaints(one, others=17)), 1)
         self.assertEqual(len(self.complaints({**one, "GET /a/": {"404": 1}}, others=18)), 2)
 
-    def test_an_answer_by_the_limits_is_one_too_many(self) -> None:
+    def test_throttled_answer_is_reported(self) -> None:
         told = self.complaints({"GET /a/": {"200": 1}, "POST /b/": {"201": 1, "429": 1}})
         self.assertEqual(told, ["answered 429, so the shop runs with its limits: POST /b/"])
 
-    def test_a_document_without_operations_is_no_success(self) -> None:
+    def test_document_without_operations_fails(self) -> None:
         self.assertEqual(list(blindness([], [])), ["the document has no operations"])
 
 
@@ -188,12 +188,12 @@ class CrashTest(TestCase):
 127.0.0.1 "GET /b/ HTTP/1.1" 404
 """
 
-    def test_one_that_nobody_was_told_of_is_named_by_its_end(self) -> None:
+    def test_crash_in_the_log_is_named(self) -> None:
         told = list(crashes(self.LOG))
         self.assertEqual(told, ["UnicodeEncodeError: 'latin-1' codec can't encode character"])
         self.assertEqual(list(crashes(self.LOG.replace("Traceback", "No trace"))), [])
 
-    def test_it_ends_the_run_though_all_answers_were_good(self) -> None:
+    def test_crash_in_the_log_fails_the_run(self) -> None:
         with NamedTemporaryFile("w") as log:
             log.write(self.LOG)
             log.flush()

@@ -95,13 +95,13 @@ class AuditTest(TestCase):
         done = self.audit(part, **environment)
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
-    def test_a_part_that_there_is_not(self) -> None:
+    def test_unknown_part_is_refused(self) -> None:
         self.bring()
         done = self.audit("colours")
         self.assertEqual(done.returncode, 2)
         self.assertIn("there is no part colours", done.stderr)
 
-    def test_code(self) -> None:
+    def test_insecure_code_is_found(self) -> None:
         self.bring("pyproject.toml")
         self.plant("books/good.py", "print(1)\n")
         self.commit()
@@ -116,7 +116,7 @@ class AuditTest(TestCase):
                 self.assert_red("code", name)
                 self.git("rm", "--quiet", name)
 
-    def test_start(self) -> None:
+    def test_insecure_settings_are_found(self) -> None:
         self.bring(
             "accounts/", "books/", "lori_assignment/", "rentals/", "templates/", "static/", "manage.py"
         )
@@ -125,7 +125,7 @@ class AuditTest(TestCase):
             settings.write("SECURE_CONTENT_TYPE_NOSNIFF = False\n")
         self.assert_red("start", "security.W006")
 
-    def test_licences(self) -> None:
+    def test_disallowed_licences_are_found(self) -> None:
         self.bring("pyproject.toml")
         self.assert_green("licences")
         for licence, said in (("AGPL-3.0-only", "AGPL-3.0-only"), ("", "UNKNOWN")):
@@ -137,7 +137,7 @@ class AuditTest(TestCase):
                 )
                 self.assert_red("licences", "bad:1.0", said, PYTHONPATH=str(self.copy / "packages"))
 
-    def test_secrets(self) -> None:
+    def test_committed_secrets_are_found(self) -> None:
         self.bring(".ci/secrets_check.py")
         # What is accepted and not there is told too, and there is nothing here.
         self.assertIn("is accepted, but nowhere", self.assert_red("secrets"))
@@ -161,7 +161,7 @@ class AuditTest(TestCase):
             self.assertNotIn(secret, said)
         self.assertNotIn("image.yml", said)
 
-    def test_secrets_of_half_a_history(self) -> None:
+    def test_shallow_history_is_refused(self) -> None:
         self.bring(".ci/secrets_check.py")
         self.plant("more.txt", "more\n")
         self.commit()
@@ -172,7 +172,7 @@ class AuditTest(TestCase):
         )
         self.assert_red("secrets", "the history is not here")
 
-    def test_migrations(self) -> None:
+    def test_unsafe_migrations_are_found(self) -> None:
         self.bring(*APPS, "pyproject.toml", ".ci/")
         folder = self.copy / "books" / "migrations"
         before = max(path.stem for path in folder.glob("0*.py"))

@@ -21,7 +21,7 @@ class FindImageTest(CommandTest):
     command = "find-image"
     stand_ins = ("aws",)
 
-    def test_it_prints_the_digest(self) -> None:
+    def test_command_prints_the_digest(self) -> None:
         self.answer("aws ecr describe-images", words=f"{DIGEST}\n")
         done = self.run_command(STAGING, TAG)
         self.assert_good(done)
@@ -29,13 +29,13 @@ class FindImageTest(CommandTest):
         where = "--registry-id 111111111111 --region eu-central-1 --repository-name lori-books-staging"
         self.assertIn(f"{where} --image-ids imageTag={TAG}", self.calls()[0])
 
-    def test_no_image_is_an_answer(self) -> None:
+    def test_missing_image_prints_nothing(self) -> None:
         self.answer("aws ecr describe-images", status=254, words=NO_IMAGE)
         done = self.run_command(STAGING, TAG)
         self.assert_good(done)
         self.assertEqual(done.stdout, "")
 
-    def test_every_other_failure_is_one(self) -> None:
+    def test_other_failures_are_errors(self) -> None:
         # Else "not allowed to look" would be taken for "not there", and the image built a second time.
         for error in ("AccessDeniedException", "RepositoryNotFoundException", "could not connect"):
             with self.subTest(error):
@@ -43,11 +43,11 @@ class FindImageTest(CommandTest):
                 self.answer("aws ecr describe-images", status=254, words=error)
                 self.assert_refused(self.run_command(STAGING, TAG), "ECR does not say")
 
-    def test_an_answer_that_is_no_digest_is_refused(self) -> None:
+    def test_answer_without_a_digest_is_refused(self) -> None:
         self.answer("aws ecr describe-images", words="None\n")
         self.assert_refused(self.run_command(STAGING, TAG), "None, which is no digest")
 
-    def test_wrong_words_are_refused(self) -> None:
+    def test_invalid_arguments_are_refused(self) -> None:
         self.assert_refused(self.run_command("docker.io/lori", TAG), "is no repository of ECR")
         self.assert_refused(self.run_command(STAGING, "a b"), "is no tag")
         self.assertEqual(self.calls(), [])
@@ -70,7 +70,7 @@ class PromoteImageTest(CommandTest):
     def copies(self) -> list[str]:
         return [call for call in self.calls() if call.startswith("skopeo copy")]
 
-    def test_it_copies_by_digest_and_looks_again(self) -> None:
+    def test_image_is_copied_by_digest_and_verified(self) -> None:
         self.there("", DIGEST)
         self.assert_good(self.promote())
         [copy] = self.copies()
@@ -78,7 +78,7 @@ class PromoteImageTest(CommandTest):
         self.assertTrue(copy.endswith(f" docker://{STAGING}@{DIGEST} docker://{PROD}:{TAG}"))
         self.assertTrue(self.calls()[-1].startswith("aws ecr describe-images --registry-id 222222222222"))
 
-    def test_it_signs_in_to_both_for_this_copy_alone(self) -> None:
+    def test_credentials_last_for_one_copy(self) -> None:
         self.there("", DIGEST)
         self.assert_good(self.promote())
         logins = [record for record in self.records() if record["call"][:2] == ["skopeo", "login"]]
@@ -88,24 +88,24 @@ class PromoteImageTest(CommandTest):
         self.assertIn(f"--authfile {keys} ", self.copies()[0])
         self.assertFalse(Path(keys).exists())
 
-    def test_what_is_there_is_not_copied_again(self) -> None:
+    def test_existing_image_is_not_copied(self) -> None:
         self.there(DIGEST)
         self.assert_good(self.promote())
         self.assertEqual(self.copies(), [])
 
-    def test_another_image_under_the_tag_is_refused(self) -> None:
+    def test_other_image_under_the_tag_is_refused(self) -> None:
         self.there(OTHER)
         self.assert_refused(self.promote(), f"is {OTHER} and not {DIGEST}")
         self.assertEqual(self.copies(), [])
 
-    def test_a_copy_that_came_out_as_another_or_not_at_all_is_refused(self) -> None:
+    def test_wrong_or_missing_copy_is_refused(self) -> None:
         for outcome in (OTHER, ""):
             with self.subTest(outcome):
                 self.reset()
                 self.there("", outcome)
                 self.assert_refused(self.promote(), f"and not {DIGEST}")
 
-    def test_what_fails_ends_it(self) -> None:
+    def test_failed_step_ends_the_run(self) -> None:
         for failing in ("aws ecr get-login-password", "skopeo login", "skopeo copy"):
             with self.subTest(failing):
                 self.reset()

@@ -13,7 +13,7 @@ class InstallControllerTest(CommandTest):
     command = "install-controller"
     stand_ins = ("helm",)
 
-    def test_it_is_told_cluster_region_and_vpc(self) -> None:
+    def test_helm_gets_cluster_region_and_vpc(self) -> None:
         self.assert_good(self.run_command("prod", str(OUTPUTS)))
         [record] = self.records()
         [values] = record["files"].values()
@@ -26,16 +26,16 @@ class InstallControllerTest(CommandTest):
         ):
             self.assertIn(line, values)
 
-    def test_its_version_is_fixed_and_an_installation_that_fails_is_taken_back(self) -> None:
+    def test_version_is_pinned_and_install_is_atomic(self) -> None:
         self.assert_good(self.run_command("prod", str(OUTPUTS)))
         self.assertRegex(self.calls()[0], r" --version [0-9]+\.[0-9]+\.[0-9]+ ")
         for word in ("--atomic", "--wait", "--namespace kube-system"):
             self.assertIn(word, self.calls()[0])
 
-    def test_outputs_of_another_environment_install_nothing(self) -> None:
+    def test_outputs_of_other_environment_are_refused(self) -> None:
         self.assert_refused(self.run_command("staging", str(OUTPUTS)), "render:")
         self.assertEqual(self.calls(), [])
 
-    def test_what_helm_refuses_ends_it(self) -> None:
+    def test_helm_failure_ends_the_run(self) -> None:
         self.answer("helm", status=1, words="timed out waiting for the condition")
         self.assert_refused(self.run_command("prod", str(OUTPUTS)), "timed out")

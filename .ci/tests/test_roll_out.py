@@ -69,14 +69,14 @@ class RollOutTest(CommandTest):
             if file.endswith(f"{part}.yaml")
         )
 
-    def test_it_goes_step_by_step_and_ends_with_the_commands(self) -> None:
+    def test_steps_run_in_order(self) -> None:
         self.standing()
         done = self.roll_out()
         self.assert_good(done)
         self.assertEqual(self.steps(), list(self.FORWARD))
         self.assertIn(f"{DIGEST} serves in prod.", done.stdout)
 
-    def test_it_applies_the_image_by_its_digest(self) -> None:
+    def test_image_is_applied_by_digest(self) -> None:
         self.standing()
         self.assert_good(self.roll_out(real_render=True))
         self.assertEqual(self.steps(), list(self.FORWARD))
@@ -88,26 +88,26 @@ class RollOutTest(CommandTest):
             self.assertEqual({image.split("@")[1] for image in shops}, {DIGEST})
         self.assertNotIn("image:", self.applied("entrance"))
 
-    def test_it_looks_at_the_shop_through_its_load_balancer(self) -> None:
+    def test_smoke_test_goes_through_load_balancer(self) -> None:
         self.standing()
         self.assert_good(self.roll_out())
         look = f"smoke-test https://{self.host} --through {BALANCER} --within 300"
         self.assertIn(look, self.calls())
 
-    def test_it_waits_for_the_load_balancer(self) -> None:
+    def test_load_balancer_is_awaited(self) -> None:
         self.answer(INGRESS, words="", times=3)
         self.standing()
         self.assert_good(self.roll_out())
         self.assertEqual(sum(call.startswith(INGRESS) for call in self.calls()), 4)
 
-    def test_a_load_balancer_that_never_comes_is_not_waited_for_for_ever(self) -> None:
+    def test_missing_load_balancer_times_out(self) -> None:
         self.answer(INGRESS, words="", times=4)
         self.standing()
         done = self.roll_out()
         self.assert_refused(done, "there is no load balancer")
         self.assertEqual(self.steps(), [*self.FORWARD[:4], *self.BACK])
 
-    def test_what_fails_before_the_shop_changes_nothing_of_it(self) -> None:
+    def test_early_failure_changes_nothing(self) -> None:
         for failing in ("platform", "entrance"):
             with self.subTest(failing=failing):
                 self.reset()
@@ -119,7 +119,7 @@ class RollOutTest(CommandTest):
                 self.assert_refused(done, "the shop was not changed")
                 self.assertEqual(self.steps()[-1], f"apply {failing}")
 
-    def test_a_cluster_that_does_not_say_what_serves_is_left_alone(self) -> None:
+    def test_unknown_revision_changes_nothing(self) -> None:
         self.answer(REVISION, status=1, words="connection refused")
         done = self.roll_out()
         self.assert_refused(done, "the shop was not changed")
@@ -139,7 +139,7 @@ class RollOutTest(CommandTest):
                 self.answer("kubectl apply", status=1, words="refused", times=1)
         self.standing()
 
-    def test_from_every_step_that_fails_it_goes_back_to_what_served(self) -> None:
+    def test_every_failed_step_rolls_back(self) -> None:
         for number, step in enumerate(self.FORWARD[2:], start=3):
             with self.subTest(step=step):
                 self.reset()
@@ -150,13 +150,13 @@ class RollOutTest(CommandTest):
                 self.assertIn("what served before serves again", done.stderr)
                 self.assertNotIn("serves in prod", done.stdout)
 
-    def test_it_says_what_the_cluster_said_before_it_goes_back(self) -> None:
+    def test_diagnostics_are_printed_before_rollback(self) -> None:
         self.failing_at("status")
         self.answer(f"{SHOP} logs", words="migrate: no such table\n")
         done = self.roll_out()
         self.assertLess(done.stderr.index("no such table"), done.stderr.index("going back"))
 
-    def test_a_cluster_that_explains_nothing_does_not_keep_it_from_going_back(self) -> None:
+    def test_failed_diagnostics_do_not_stop_rollback(self) -> None:
         self.failing_at("status")
         for question in ("get pods", "get events", "logs"):
             self.answer(f"{SHOP} {question}", status=1, words="no")
@@ -164,7 +164,7 @@ class RollOutTest(CommandTest):
         self.assertEqual(done.returncode, 1)
         self.assertIn("undo to 7", self.steps())
 
-    def test_where_nothing_new_was_rolled_out_nothing_older_is_dug_out(self) -> None:
+    def test_unchanged_revision_is_not_rolled_back(self) -> None:
         # The same image and the same settings once more: the Deployment stays at its number.
         self.answer("smoke-test", status=1, words="is not well")
         self.standing(before="7", after="7")
@@ -172,14 +172,14 @@ class RollOutTest(CommandTest):
         self.assert_refused(done, "roll-out 7 goes on serving")
         self.assertEqual(self.steps(), list(self.FORWARD[:5]))
 
-    def test_a_first_roll_out_has_nothing_to_go_back_to(self) -> None:
+    def test_first_rollout_has_no_rollback(self) -> None:
         self.answer("smoke-test", status=1, words="is not well")
         self.standing(before="", after="1")
         done = self.roll_out()
         self.assert_refused(done, "had no roll-out before")
         self.assertEqual(self.steps(), list(self.FORWARD[:5]))
 
-    def test_a_way_back_that_fails_calls_for_a_person(self) -> None:
+    def test_failed_rollback_asks_for_help(self) -> None:
         for call in (UNDO, STATUS, "smoke-test"):
             with self.subTest(failing=call):
                 self.reset()
@@ -192,7 +192,7 @@ class RollOutTest(CommandTest):
                 self.assertEqual(done.returncode, 2, done.stderr)
                 self.assertIn("THE WAY BACK FAILED: prod needs a person now.", done.stderr)
 
-    def test_what_cannot_be_rendered_changes_nothing(self) -> None:
+    def test_render_failure_changes_nothing(self) -> None:
         wrong = {"an image by tag": ("prod", "lori-books:latest"), "another environment": ("staging", DIGEST)}
         for name, (environment, image) in wrong.items():
             with self.subTest(name):

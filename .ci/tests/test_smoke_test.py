@@ -78,14 +78,14 @@ class SmokeTest(CommandTest):
         self.assert_refused(done, words)
         self.assertIn("is not well", done.stderr)
 
-    def test_a_good_shop_passes(self) -> None:
+    def test_healthy_shop_passes(self) -> None:
         done = self.look()
         self.assert_good(done)
         for path in ("/healthz", "/readyz", "/", "/swagger.json", "/api/v3/books/", "/metrics"):
             self.assertIn(f"smoke-test: {path} is good", done.stdout)
         self.assertIn("is well.", done.stdout)
 
-    def test_without_words_it_looks_at_the_shop_that_is_served(self) -> None:
+    def test_default_address_is_the_local_shop(self) -> None:
         self.serve()
         self.assert_good(self.run_command(SHOP=f"http://127.0.0.1:{self.port}"))
 
@@ -94,36 +94,36 @@ class SmokeTest(CommandTest):
         Handler.answers["/api/v3/books/"] = (200, "application/json", json.dumps(empty).encode(), {})
         self.assert_good(self.look())
 
-    def test_a_shop_that_is_not_alive_is_refused(self) -> None:
+    def test_failed_liveness_is_refused(self) -> None:
         self.refused("/healthz", (400, "text/html", b"Bad Request", {}), "/healthz answered 400")
 
-    def test_a_redirect_of_the_health_path_is_refused(self) -> None:
+    def test_redirected_health_path_is_refused(self) -> None:
         elsewhere = {"Location": "https://shop.example/healthz"}
         self.refused("/healthz", (301, "text/html", b"", elsewhere), "301 to https://shop.example/healthz")
 
-    def test_a_shop_that_is_not_ready_is_refused_with_what_fails(self) -> None:
+    def test_failed_readiness_is_reported(self) -> None:
         body = b'{"database": "ok", "migrations": "unapplied"}'
         self.refused("/readyz", (503, "application/json", body, {}), '"migrations": "unapplied"')
 
-    def test_a_page_that_is_not_ours_is_refused(self) -> None:
+    def test_foreign_page_is_refused(self) -> None:
         self.refused(
             "/", (200, "text/html", b"<h1>Welcome to nginx!</h1>", POLICY), "does not say Lori Books"
         )
 
-    def test_a_page_without_its_policy_is_refused(self) -> None:
+    def test_page_without_csp_is_refused(self) -> None:
         self.refused("/", (200, "text/html", PAGE.encode(), {}), "/ has no Content-Security-Policy")
 
-    def test_a_page_without_its_style_sheet_is_refused(self) -> None:
+    def test_missing_style_sheet_is_refused(self) -> None:
         self.refused(
             "/static/shop.0123.css",
             (404, "text/html", b"", {}),
             "/ its style sheet /static/shop.0123.css answered 404",
         )
 
-    def test_a_document_that_is_none_is_refused(self) -> None:
+    def test_invalid_swagger_document_is_refused(self) -> None:
         self.refused("/swagger.json", (200, "application/json", b"{}", {}), "is no Swagger 2.0 document")
 
-    def test_a_catalogue_of_another_shape_is_refused(self) -> None:
+    def test_catalogue_of_other_shape_is_refused(self) -> None:
         self.refused("/api/v3/books/", (200, "application/json", b"[]", {}), "is no page of v3")
 
     def test_html_from_the_api_is_refused(self) -> None:
@@ -136,7 +136,7 @@ class SmokeTest(CommandTest):
             "/metrics", (200, "text/plain", b"requests 1", {}), "/metrics answered 200 instead of 404"
         )
 
-    def test_it_asks_again_until_the_shop_is_ready(self) -> None:
+    def test_check_retries_until_ready(self) -> None:
         ready = Handler.answers["/readyz"]
         Handler.answers["/readyz"] = (503, "application/json", b"{}", {})
 
@@ -152,14 +152,14 @@ class SmokeTest(CommandTest):
         self.assert_good(done)
         self.assertRegex(done.stdout, r"/readyz is good \(.* try [4-9]\)")
 
-    def test_it_does_not_ask_for_ever(self) -> None:
+    def test_check_gives_up_in_time(self) -> None:
         self.server.server_close()
         begun = time.monotonic()
         done = self.run_command(f"http://127.0.0.1:{self.port}", "--within", "1", "--pause", "0.2")
         self.assert_refused(done, "no answer from 127.0.0.1")
         self.assertLess(time.monotonic() - begun, 10)
 
-    def test_it_comes_through_another_host_and_asks_for_the_shop(self) -> None:
+    def test_through_connects_to_another_host(self) -> None:
         self.serve()
         self.assert_good(
             self.run_command("http://shop.invalid", "--through", f"127.0.0.1:{self.port}", "--within", "5")
@@ -180,7 +180,7 @@ class SmokeTest(CommandTest):
         self.server.socket = context.wrap_socket(self.server.socket, server_side=True)
         return str(self.place / "certificate.pem")
 
-    def test_the_certificate_has_to_be_that_of_the_shop(self) -> None:
+    def test_certificate_must_match_the_shop(self) -> None:
         trusted = self.certify("shop.invalid")
         self.serve()
         through = ("--through", f"127.0.0.1:{self.port}", "--within", "2", "--pause", "0.5")
@@ -190,7 +190,7 @@ class SmokeTest(CommandTest):
         unknown = self.run_command("https://shop.invalid", *through)
         self.assert_refused(unknown, "certificate verify failed")
 
-    def test_wrong_words_are_refused(self) -> None:
+    def test_invalid_arguments_are_refused(self) -> None:
         self.assert_refused(self.run_command(SHOP=""), "is no address")
         self.assert_refused(self.run_command("shop.example"), "is no address")
         self.assert_refused(self.run_command("https://shop.example/home"), "is no address")

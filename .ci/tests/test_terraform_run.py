@@ -30,14 +30,14 @@ class TerraformRunTest(CommandTest):
         """The calls without where they run."""
         return [call.removeprefix(f"terraform -chdir={self.here} ") for call in self.calls()]
 
-    def test_a_plan_looks_and_takes_no_lock(self) -> None:
+    def test_plan_takes_no_lock(self) -> None:
         self.answer(f"terraform -chdir={self.here} show", words="Plan: 1 to add")
         self.assert_good(self.terraform("plan"))
         self.assertEqual([word.split()[0] for word in self.words()], ["init", "plan", "show"])
         self.assertIn("-lock=false", self.words()[1])
         self.assertEqual((self.out / "plan.txt").read_text(), "Plan: 1 to add")
 
-    def test_a_deployment_carries_out_its_own_plan_under_the_lock(self) -> None:
+    def test_apply_runs_its_own_plan_under_the_lock(self) -> None:
         self.answer(f"terraform -chdir={self.here} output", words='{"region": {"value": "eu-central-1"}}')
         self.assert_good(self.terraform("apply"))
         self.assertEqual([word.split()[0] for word in self.words()], ["init", "plan", "apply", "output"])
@@ -46,13 +46,13 @@ class TerraformRunTest(CommandTest):
         self.assertEqual(self.words()[2], f"apply -no-color -lock-timeout=10m {plan}")
         self.assertIn("eu-central-1", (self.out / "outputs.json").read_text())
 
-    def test_outputs_are_asked_for_and_nothing_is_changed(self) -> None:
+    def test_outputs_change_nothing(self) -> None:
         self.answer(f"terraform -chdir={self.here} output", words="{}")
         self.assert_good(self.terraform("outputs"))
         self.assertEqual([word.split()[0] for word in self.words()], ["init", "output"])
         self.assertEqual((self.out / "outputs.json").read_text(), "{}")
 
-    def test_the_state_and_the_providers_are_the_given_ones(self) -> None:
+    def test_state_and_provider_options_are_passed(self) -> None:
         self.assert_good(self.terraform("plan"))
         init = self.words()[0]
         for word in (
@@ -62,7 +62,7 @@ class TerraformRunTest(CommandTest):
         ):
             self.assertIn(word, init)
 
-    def test_whatever_fails_ends_it(self) -> None:
+    def test_failed_step_ends_the_run(self) -> None:
         for what, calls in {
             "plan": ("init", "plan", "show"),
             "apply": ("init", "plan", "apply", "output"),
@@ -74,7 +74,7 @@ class TerraformRunTest(CommandTest):
                     self.assert_refused(self.terraform(what), "Error: no")
                     self.assertEqual(len(self.calls()), number)
 
-    def test_the_file_of_a_plan_is_not_left_behind(self) -> None:
+    def test_plan_file_is_removed(self) -> None:
         for what in ("plan", "apply"):
             with self.subTest(what):
                 self.out.mkdir(exist_ok=True)
@@ -82,7 +82,7 @@ class TerraformRunTest(CommandTest):
                 self.assert_good(self.terraform(what))
                 self.assertFalse((self.out / "plan").exists())
 
-    def test_wrong_words_and_missing_settings_are_refused(self) -> None:
+    def test_invalid_arguments_are_refused(self) -> None:
         self.assert_refused(self.terraform("destroy"), "neither plan nor apply nor outputs")
         self.assert_refused(self.terraform("plan", "test"), "neither staging nor prod")
         self.assert_refused(self.terraform("plan", STATE_BUCKET=""), "STATE_BUCKET is not set")

@@ -23,7 +23,7 @@ def scripts() -> dict[str, str]:
 
 
 class TreeTest(TestCase):
-    def test_shellcheck_gets_every_shell_script(self) -> None:
+    def test_shellcheck_covers_every_shell_script(self) -> None:
         listed = subprocess.run(
             [CI / "workflows-check", "--list"], capture_output=True, text=True, check=True
         )
@@ -32,7 +32,7 @@ class TreeTest(TestCase):
         self.assertIn("entrypoint.sh", shell)
         self.assertLessEqual(shell, set(listed.stdout.splitlines()))
 
-    def test_ruff_gets_every_python_script(self) -> None:
+    def test_ruff_covers_every_python_script(self) -> None:
         ruff = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["ruff"]
         python = {name for name, first in scripts().items() if re.search(r"\bpython", first)}
         self.assertIn(".ci/smoke-test", python)
@@ -40,7 +40,7 @@ class TreeTest(TestCase):
             {name for name in python if Path(name).suffix != ".py"} - set(ruff["extend-include"]), set()
         )
 
-    def test_every_script_says_who_runs_it_in_a_way_that_we_know(self) -> None:
+    def test_every_script_has_a_known_shebang(self) -> None:
         for name, first in scripts().items():
             with self.subTest(name):
                 self.assertRegex(first, r"^#!(/bin/sh|/usr/bin/env (bash|python3?))$")

@@ -74,25 +74,25 @@ DEPLOYING = {name: job for name, job in JOBS.items() if any(role.endswith("-depl
 LOOKING = {name: job for name, job in JOBS.items() if any(role.endswith("-plan") for role in roles(job))}
 
 
-class RightsTest(TestCase):
-    def test_a_workflow_may_do_nothing_and_a_job_what_the_list_says(self) -> None:
+class PermissionsTest(TestCase):
+    def test_permissions_match_the_list(self) -> None:
         for name, workflow in WORKFLOWS.items():
             with self.subTest(name):
                 self.assertEqual(workflow["permissions"], {})
         self.assertEqual({name: job.get("permissions") for name, job in JOBS.items()}, PERMISSIONS)
 
-    def test_nobody_from_outside_starts_one_that_may_do_something(self) -> None:
+    def test_workflow_triggers_are_limited(self) -> None:
         started = {word for workflow in WORKFLOWS.values() for word in workflow["on"]}
         self.assertEqual(started, {"pull_request", "push", "schedule", "workflow_call", "workflow_dispatch"})
         self.assertEqual(WORKFLOWS["main.yml"]["on"], {"push": {"branches": ["main"]}})
 
-    def test_there_is_no_key_that_lives_long(self) -> None:
+    def test_no_long_lived_secret_is_used(self) -> None:
         for name, text in TEXTS.items():
             with self.subTest(name):
                 self.assertNotIn("secrets.", text)
                 self.assertIsNone(re.search(r"AKIA|access-key|ACCESS_KEY|secrets: *inherit", text))
 
-    def test_only_a_job_that_takes_a_role_gets_the_token_for_it(self) -> None:
+    def test_only_role_assuming_jobs_get_an_id_token(self) -> None:
         called = {name: job for name, job in JOBS.items() if "uses" in job}
         for name, job in JOBS.items():
             with self.subTest(name):
@@ -101,27 +101,27 @@ class RightsTest(TestCase):
                 if roles(job):
                     self.assertIn("id-token", job["permissions"])
 
-    def test_a_plan_is_for_those_who_may_write_and_takes_the_role_that_looks(self) -> None:
+    def test_plan_runs_only_for_this_repository(self) -> None:
         self.assertEqual(list(LOOKING), ["pull-request plan"])
         for job in LOOKING.values():
             self.assertIn("github.event.pull_request.head.repo.full_name == github.repository", job["if"])
             # With an environment its subject would be another than the one that the role asks for.
             self.assertNotIn("environment", job)
 
-    def test_whoever_writes_to_github_has_no_key_to_aws(self) -> None:
+    def test_jobs_writing_to_github_have_no_aws_role(self) -> None:
         for name, job in JOBS.items():
             if {what for what, how in job["permissions"].items() if how == "write"} - {"id-token"}:
                 with self.subTest(name):
                     self.assertNotIn("id-token", job["permissions"])
 
-    def test_what_is_checked_out_keeps_no_key(self) -> None:
+    def test_checkout_does_not_persist_credentials(self) -> None:
         for name, job in JOBS.items():
             for step in steps(job):
                 if step.get("uses", "").startswith("actions/checkout@"):
                     with self.subTest(name):
                         self.assertEqual(step["with"]["persist-credentials"], "false")
 
-    def test_the_roles_are_those_that_terraform_makes(self) -> None:
+    def test_roles_match_terraform(self) -> None:
         made = (ROOT / "terraform" / "modules" / "github_oidc" / "main.tf").read_text()
         for what in ("plan", "deploy"):
             self.assertRegex(made, rf'name +[ =]+"\$\{{var\.name\}}-{what}"')
@@ -135,7 +135,7 @@ class RightsTest(TestCase):
 
 
 class ActionsTest(TestCase):
-    def test_every_action_is_pinned_to_a_commit_with_its_version_beside(self) -> None:
+    def test_actions_are_pinned_with_their_version(self) -> None:
         pinned: dict[str, set[str]] = {}
         for name, text in TEXTS.items():
             for line in text.splitlines():
@@ -153,12 +153,12 @@ class ActionsTest(TestCase):
             with self.subTest(action):
                 self.assertEqual(len(pins), 1, "one action in two versions")
 
-    def test_none_is_hidden_from_that_test(self) -> None:
+    def test_no_action_escapes_the_pin_check(self) -> None:
         listed = sum(len(re.findall(r"^\s*(?:- )?uses: ", text, re.MULTILINE)) for text in TEXTS.values())
         used = [use for job in JOBS.values() for use in [job, *steps(job)] if "uses" in use]
         self.assertEqual(listed, len(used))
 
-    def test_terraform_has_one_version_that_the_code_takes(self) -> None:
+    def test_terraform_version_is_pinned_and_allowed(self) -> None:
         versions = {
             step["with"]["terraform_version"]
             for job in JOBS.values()
@@ -168,7 +168,7 @@ class ActionsTest(TestCase):
         self.assertEqual(len(versions), 1)
         self.assertRegex(versions.pop(), r"^1\.(1[1-9]|[2-9][0-9])\.[0-9]+$")
 
-    def test_the_image_is_built_once_for_those_who_run_it(self) -> None:
+    def test_image_is_built_once(self) -> None:
         pushing = [
             name
             for name, job in JOBS.items()
@@ -179,12 +179,12 @@ class ActionsTest(TestCase):
 
 
 class ScriptsTest(TestCase):
-    def test_no_text_of_somebody_else_becomes_part_of_a_script(self) -> None:
+    def test_scripts_contain_no_expressions(self) -> None:
         for name, script in runs():
             with self.subTest(name):
                 self.assertNotIn("${{", script)
 
-    def test_every_script_that_is_named_is_there_and_can_be_run(self) -> None:
+    def test_referenced_scripts_exist_and_can_run(self) -> None:
         named = {
             (name, path)
             for name, script in runs()
@@ -196,14 +196,14 @@ class ScriptsTest(TestCase):
                 self.assertTrue((ROOT / path).is_file())
                 self.assertTrue(os.access(ROOT / path, os.X_OK))
 
-    def test_every_target_of_make_that_is_named_is_there(self) -> None:
+    def test_referenced_make_targets_exist(self) -> None:
         targets = (ROOT / "Makefile").read_text().replace("$(VENV)", ".venv")
         for name, script in runs():
             for target in re.findall(r"\bmake ([\w./-]+)$", script, re.MULTILINE):
                 with self.subTest(job=name, target=target):
                     self.assertRegex(targets, rf"(?m)^{re.escape(target)}:")
 
-    def test_shellcheck_is_content_with_every_script(self) -> None:
+    def test_shellcheck_accepts_every_script(self) -> None:
         shellcheck = Path(sys.executable).parent / "shellcheck"
         for name, script in runs():
             with self.subTest(name):
@@ -216,7 +216,7 @@ class ScriptsTest(TestCase):
                 )
                 self.assertEqual(done.returncode, 0, done.stdout)
 
-    def test_a_failure_inside_a_pipe_is_one(self) -> None:
+    def test_pipe_failures_fail_the_step(self) -> None:
         for name, workflow in WORKFLOWS.items():
             with self.subTest(name):
                 self.assertEqual(workflow.get("defaults"), {"run": {"shell": "bash"}})
@@ -224,7 +224,7 @@ class ScriptsTest(TestCase):
             with self.subTest(name):
                 self.assertNotIn("continue-on-error", str(job))
 
-    def test_all_that_a_contributor_runs_is_run_here_too(self) -> None:
+    def test_ci_runs_every_local_check(self) -> None:
         theirs = re.findall(r"^\s*((?:make|\.ci/)\S*.*)$", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
         self.assertGreater(len(theirs), 5)
         ours = "\n".join(script for name, script in runs() if name.startswith("checks "))
@@ -234,7 +234,7 @@ class ScriptsTest(TestCase):
 
 
 class OrderTest(TestCase):
-    def test_a_deployment_has_an_environment_and_waits_for_the_one_before(self) -> None:
+    def test_deployments_have_environment_and_queue(self) -> None:
         self.assertEqual(list(DEPLOYING), ["deploy deploy", "main image", "roll-back roll-back"])
         for name, job in DEPLOYING.items():
             with self.subTest(name):
@@ -244,7 +244,7 @@ class OrderTest(TestCase):
         for changing in ("deploy deploy", "roll-back roll-back"):
             self.assertEqual(JOBS[changing]["concurrency"]["group"], "deploy-${{ inputs.environment }}")
 
-    def test_only_what_changes_nothing_is_broken_off_by_a_newer_one(self) -> None:
+    def test_only_read_only_runs_are_cancelled(self) -> None:
         broken_off = {
             name
             for name, body in {**JOBS, **WORKFLOWS}.items()
@@ -252,7 +252,7 @@ class OrderTest(TestCase):
         }
         self.assertEqual(broken_off, {"pull-request.yml"})
 
-    def test_no_job_runs_for_ever_nor_on_a_machine_that_changes(self) -> None:
+    def test_jobs_have_a_timeout_and_fixed_runner(self) -> None:
         for name, job in JOBS.items():
             if "uses" not in job:
                 with self.subTest(name):
@@ -260,7 +260,7 @@ class OrderTest(TestCase):
                     self.assertLess(int(job["timeout-minutes"]), 120)
                     self.assertEqual(job["runs-on"], "ubuntu-24.04")
 
-    def test_staging_comes_after_the_checks_and_prod_after_staging(self) -> None:
+    def test_staging_follows_checks_and_precedes_prod(self) -> None:
         jobs = WORKFLOWS["main.yml"]["jobs"]
 
         def before(name: str) -> set[str]:
@@ -275,7 +275,7 @@ class OrderTest(TestCase):
         for environment in ("staging", "prod"):
             self.assertEqual(jobs[environment]["with"], {"environment": environment, "digest": digest})
 
-    def test_a_deployment_goes_in_its_order(self) -> None:
+    def test_deployment_steps_are_in_order(self) -> None:
         scripts = "\n".join(step.get("run", "") for step in steps(JOBS["deploy deploy"]))
         order = [
             "terraform-run apply",
@@ -303,7 +303,7 @@ class DependabotTest(TestCase):
         """Folders of the tree that hold such a file, as Dependabot writes them."""
         return {f"/{'/'.join(path.parent.parts)}" for path in tree() if path.match(pattern)}
 
-    def test_every_kind_of_dependency_is_looked_after_where_it_is(self) -> None:
+    def test_every_ecosystem_and_folder_is_covered(self) -> None:
         patterns = {
             "pip": "requirements*.txt",
             "docker": "Dockerfile",
@@ -318,7 +318,7 @@ class DependabotTest(TestCase):
                 self.assertEqual(self.folders(ecosystem), self.holding(pattern) | more.get(ecosystem, set()))
         self.assertEqual(self.folders("github-actions"), {"/"})
 
-    def test_each_comes_together_and_after_its_first_days(self) -> None:
+    def test_updates_are_grouped_and_delayed(self) -> None:
         for update in self.updates:
             with self.subTest(update["package-ecosystem"]):
                 self.assertEqual([group["patterns"] for group in update["groups"].values()], [["*"]])

@@ -14,15 +14,15 @@ def accounts(version="v3", account=None, tail="/"):
     return f"/api/{version}/accounts" + (f"/{account.pk}" if account else "") + tail
 
 
-class SeeTest(CastTestCase):
-    def test_each_version_has_its_shape(self):
+class AccountReadTest(CastTestCase):
+    def test_each_version_has_its_fields(self):
         for version in VERSIONS:
             one = self.api(self.alice).get(accounts(version, self.alice)).json()
             more = {"is_staff", "is_active", "date_joined"} if version == "v3" else set()
             self.assertEqual(set(one), FIRST_SHAPE | more)
             self.assertEqual((one["id"], one["name"]), (self.alice.pk, "Alice Moss"))
 
-    def test_staff_list_everybody_in_order(self):
+    def test_staff_list_all_accounts_in_order(self):
         for version in VERSIONS:
             listed = self.api(self.carol).get(accounts(version)).json()
             rows = listed["results"] if version == "v3" else listed
@@ -30,13 +30,13 @@ class SeeTest(CastTestCase):
                 [row["id"] for row in rows], list(User.objects.order_by("pk").values_list("pk", flat=True))
             )
 
-    def test_a_page_of_the_list_leads_to_the_next(self):
+    def test_list_links_to_the_next_page(self):
         first = self.api(self.carol).get(accounts() + "?page_size=3").json()
         second = self.api(self.carol).get(first["next"]).json()
         ids = [row["id"] for row in first["results"] + second["results"]]
         self.assertEqual((len(first["results"]), len(ids), ids), (3, 4, sorted(ids)))
 
-    def test_the_list_takes_one_query_however_long(self):
+    def test_list_query_count_is_constant(self):
         staff = self.api(self.carol)
         with self.assertNumQueries(1):
             staff.get(accounts())
@@ -44,7 +44,7 @@ class SeeTest(CastTestCase):
         with self.assertNumQueries(1):
             staff.get(accounts())
 
-    def test_who_may_see_what(self):
+    def test_visibility_depends_on_the_role(self):
         table = [
             # who, list, Alice, Bob, nobody
             (None, 401, 401, 401, 401),
@@ -59,25 +59,25 @@ class SeeTest(CastTestCase):
                 got = [self.api(who).get(accounts(version, account)).status_code for account in asked]
                 self.assertEqual(got, expected, (version, who))
 
-    def test_a_strangers_account_answers_as_one_that_is_not_there(self):
+    def test_account_of_other_member_is_404(self):
         alice = self.api(self.alice)
         self.assertEqual(
             alice.get(accounts(account=self.bob)).content,
             alice.get(accounts(account=User(pk=999_999))).content,
         )
 
-    def test_ids_in_other_than_plain_digits_are_nobodys(self):
+    def test_malformed_ids_are_404(self):
         for written in ("1_0", "0x1", "-1", "٣", "1e3", "9" * 18, "9" * 400, "me"):
             with self.subTest(written=written[:20]):
                 self.assertEqual(self.api(self.dan).get(f"/api/v3/accounts/{written}/").status_code, 404)
 
-    def test_both_spellings_of_a_path_answer(self):
+    def test_trailing_slash_is_optional(self):
         for tail in ("", "/"):
             self.assertEqual(self.api(self.carol).get(accounts(tail=tail)).status_code, 200)
             self.assertEqual(self.api(self.carol).get(accounts(account=self.bob, tail=tail)).status_code, 200)
 
 
-class ChangeTest(CastTestCase):
+class AccountUpdateTest(CastTestCase):
     def test_members_change_their_profile(self):
         for version in VERSIONS:
             for method in ("put", "patch"):
@@ -89,12 +89,12 @@ class ChangeTest(CastTestCase):
                     self.assertEqual((answer.status_code, answer.json()["name"]), (200, name))
                     self.assertEqual("is_staff" in answer.json(), version == "v3")
 
-    def test_what_is_not_given_stays(self):
+    def test_missing_fields_are_kept(self):
         self.api(self.alice).patch(accounts(account=self.alice), {"phone": "555"})
         self.alice.refresh_from_db()
         self.assertEqual((self.alice.name, self.alice.phone), ("Alice Moss", "555"))
 
-    def test_nothing_but_the_profile_is_ever_set(self):
+    def test_only_profile_fields_are_writable(self):
         before = User.objects.values().get(pk=self.alice.pk)
         body = {
             "id": 1,
@@ -112,14 +112,14 @@ class ChangeTest(CastTestCase):
             self.assertEqual(self.api(self.alice).put(accounts(version, self.alice), body).status_code, 200)
         self.assertEqual(User.objects.values().get(pk=self.alice.pk), before | {"phone": "555"})
 
-    def test_who_may_change_whom(self):
+    def test_members_and_staff_may_change_a_profile(self):
         for who, expected in ((None, 401), (self.bob, 404), (self.alice, 200), (self.carol, 200)):
             answer = self.api(who).patch(accounts(account=self.alice), {"name": f"by {who}"})
             self.assertEqual(answer.status_code, expected)
             self.alice.refresh_from_db()
             self.assertEqual(self.alice.name == f"by {who}", expected == 200)
 
-    def test_malformed_fields_are_named_and_change_nothing(self):
+    def test_malformed_fields_are_errors(self):
         for field, values in {
             "name": ([], {}, None, True, "x" * 201, "\0"),
             "phone": ("x" * 51, []),
@@ -136,7 +136,7 @@ class ChangeTest(CastTestCase):
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.name, "Alice Moss")
 
-    def test_other_methods_are_405_for_everybody(self):
+    def test_other_methods_are_405(self):
         for who in (None, self.alice, self.dan):
             self.assertEqual(self.api(who).post(accounts(), {}).status_code, 405)
             self.assertEqual(self.api(who).delete(accounts(account=self.alice)).status_code, 405)
@@ -144,12 +144,12 @@ class ChangeTest(CastTestCase):
 
 
 class OwnAccountTest(SignInCase):
-    def test_it_is_seen(self):
+    def test_own_account_is_returned(self):
         mine = self.api(self.carol).get(USER).json()
         self.assertEqual(set(mine), FIRST_SHAPE | {"is_staff"})
         self.assertEqual((mine["username"], mine["is_staff"]), ("carol", True))
 
-    def test_the_profile_is_changed_and_nothing_else(self):
+    def test_only_profile_fields_are_writable(self):
         before = User.objects.values().get(pk=self.alice.pk)
         body = {"username": "x", "email": "x@example.org", "is_staff": True, "phone": "555"}
         for method in ("put", "patch"):
@@ -157,10 +157,10 @@ class OwnAccountTest(SignInCase):
             self.assertEqual((answer.status_code, answer.json()["phone"]), (200, "555"))
         self.assertEqual(User.objects.values().get(pk=self.alice.pk), before | {"phone": "555"})
 
-    def test_a_field_too_long_is_named(self):
+    def test_too_long_field_is_an_error(self):
         answer = self.api(self.alice).patch(USER, {"phone": "5" * 51})
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["phone"]))
 
-    def test_who_is_not_signed_in_has_none(self):
+    def test_anonymous_user_gets_401(self):
         self.assertEqual(APIClient().get(USER).status_code, 401)
         self.assertEqual(self.api(self.alice).delete(USER).status_code, 405)

@@ -46,7 +46,7 @@ class AddressTest(CastTestCase):
         account = User.objects.get(pk=(user or self.alice).pk)
         self.assertEqual(account.email, expected)
 
-    def test_a_confirmed_one_stays_until_the_new_one_is_confirmed(self):
+    def test_confirmed_address_stays_until_replaced(self):
         self.confirmed()
         self.assertEqual(self.ask_for("Moss@example.org").status_code, 302)
         self.assert_address(MINE)
@@ -55,7 +55,7 @@ class AddressTest(CastTestCase):
         self.assert_address(OTHER)
         self.assertEqual(self.addresses(), [(OTHER, True, True)])
 
-    def test_one_that_was_never_confirmed_is_replaced_at_once(self):
+    def test_unconfirmed_address_is_replaced_at_once(self):
         self.ask_for(OTHER)
         self.assert_address(OTHER)
         self.assertEqual(self.addresses(), [(OTHER, False, True)])
@@ -63,7 +63,7 @@ class AddressTest(CastTestCase):
         self.follow_the_mailed_link()
         self.assertEqual(self.addresses(), [(OTHER, True, True)])
 
-    def test_another_accounts_is_refused(self):
+    def test_taken_address_is_refused(self):
         for confirmed in (False, True):
             if confirmed:
                 self.confirmed()
@@ -72,7 +72,7 @@ class AddressTest(CastTestCase):
         self.assertContains(self.ask_for(MINE.upper()), "This is your address already.")
         self.assert_address(MINE)
 
-    def test_the_password_is_asked_for_before(self):
+    def test_change_requires_the_password(self):
         client = Client()
         client.force_login(self.alice)
         answer = self.ask_for(OTHER, client)
@@ -82,14 +82,14 @@ class AddressTest(CastTestCase):
         client.post(f"/user/reauthenticate/?next={PAGE}", {"password": PASSWORD})
         self.assert_address(OTHER)
 
-    def test_a_second_factor_is_no_hindrance(self):
+    def test_change_works_with_a_second_factor(self):
         self.confirmed()
         give_totp(self.alice)
         self.ask_for(OTHER)
         self.follow_the_mailed_link()
         self.assert_address(OTHER)
 
-    def test_one_that_an_account_was_opened_with_meanwhile_is_not_confirmed(self):
+    def test_address_taken_meanwhile_is_not_confirmed(self):
         self.confirmed()
         self.ask_for(OTHER)
         eve = open_account(username="eve", email=OTHER, password=PASSWORD)
@@ -98,14 +98,14 @@ class AddressTest(CastTestCase):
         self.assert_address(OTHER, eve)
         self.assertIn((MINE, True, True), self.addresses())
 
-    def test_one_that_somebody_took_in_the_last_moment_is_named(self):
+    def test_concurrently_taken_address_is_an_error(self):
         # After the look, and before the write.
         with mock.patch("accounts.sign_up.record_address", side_effect=IntegrityError):
             answer = self.ask_for(OTHER)
         self.assertContains(answer, "An account with this e-mail address exists already.")
         self.assert_address(MINE)
 
-    def test_a_change_that_is_refused_changes_nothing(self):
+    def test_refused_change_changes_nothing(self):
         with self.assertRaisesMessage(Exception, "An account with this e-mail address exists already."):
             change_address(User.objects.get(pk=self.alice.pk), "Bob@example.org")
         self.assert_address(MINE)

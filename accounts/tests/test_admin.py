@@ -48,7 +48,7 @@ class AdminCase(CastTestCase):
 
 
 class AccountAdminTest(AdminCase):
-    def test_accounts_are_found_by_each_of_their_names(self):
+    def test_search_finds_accounts(self):
         User.objects.filter(pk=self.bob.pk).update(phone="555-0142")
         for words, found in (
             ("alice", self.alice),
@@ -69,13 +69,13 @@ class AccountAdminTest(AdminCase):
         )
         self.assertEqual(EmailAddress.objects.get(user=eve).email, "eve@example.org")
 
-    def test_a_name_or_address_in_another_case_is_refused(self):
+    def test_names_and_addresses_ignore_case(self):
         body = {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}
         for taken in ({"username": "ALICE"}, {"username": "eve", "email": "ALICE@example.org"}):
             self.assertEqual(self.desk.post(ADD, body | taken).status_code, 200)
         self.assertEqual(User.objects.count(), 4)
 
-    def test_a_profile_is_changed_and_the_address_stays_confirmed(self):
+    def test_profile_change_keeps_address_confirmed(self):
         EmailAddress.objects.create(user=self.alice, email=self.alice.email, primary=True, verified=True)
         self.assertEqual(
             self.desk.post(page(self.alice), self.form(self.alice, phone="555")).status_code, 302
@@ -84,7 +84,7 @@ class AccountAdminTest(AdminCase):
         self.assertEqual(self.alice.phone, "555")
         self.assertTrue(EmailAddress.objects.get(user=self.alice).verified)
 
-    def test_a_changed_address_replaces_the_former(self):
+    def test_new_address_replaces_the_old_one(self):
         EmailAddress.objects.create(user=self.alice, email=self.alice.email, primary=True, verified=True)
         self.desk.post(page(self.alice), self.form(self.alice, email="moss@example.org"))
         address = EmailAddress.objects.get(user=self.alice)
@@ -94,7 +94,7 @@ class AccountAdminTest(AdminCase):
         self.desk.post(page(self.alice), self.form(self.alice, email=""))
         self.assertFalse(EmailAddress.objects.filter(user=self.alice).exists())
 
-    def test_who_has_rented_is_not_deleted(self):
+    def test_account_with_rentals_cannot_be_deleted(self):
         book = add_book(name="Emma", author="Jane Austen", copies=1)
         now = datetime(2026, 5, 1, tzinfo=UTC)
         rent_book(member=self.alice, book=Book.objects.get(pk=book.pk), at=now, now=now)
@@ -104,13 +104,13 @@ class AccountAdminTest(AdminCase):
             self.assertEqual(User.objects.filter(pk=account.pk).exists(), stays)
 
 
-class StaffRightsTest(AdminCase):
+class StaffPermissionsTest(AdminCase):
     def setUp(self):
         super().setUp()
         self.carol.user_permissions.set(Permission.objects.filter(content_type__app_label="accounts"))
         self.counter = self.signed_in(self.carol)
 
-    def test_staff_change_members_but_hand_out_no_rights(self):
+    def test_staff_cannot_grant_permissions(self):
         rights = {"is_staff": "on", "is_superuser": "on", "phone": "555"}
         answer = self.counter.post(page(self.alice), self.form(self.alice, **rights))
         self.assertEqual(answer.status_code, 302)
@@ -119,7 +119,7 @@ class StaffRightsTest(AdminCase):
             (self.alice.phone, self.alice.is_staff, self.alice.is_superuser), ("555", False, False)
         )
 
-    def test_staff_neither_change_nor_delete_each_other_nor_a_superuser(self):
+    def test_staff_cannot_change_staff_or_superusers(self):
         body = {"usable_password": "true", "password1": NEW, "password2": NEW}
         other = User.objects.create_user("erin", "erin@example.org", PASSWORD, is_staff=True)
         for account in (self.dan, other, self.carol):
@@ -131,11 +131,11 @@ class StaffRightsTest(AdminCase):
         password = reverse("admin:auth_user_password_change", args=[other.pk])
         self.assertEqual(self.desk.post(password, body).status_code, 302)
 
-    def test_without_the_look_at_the_account_they_would(self):
+    def test_without_the_account_check_staff_could(self):
         with mock.patch("accounts.admin._may_touch", return_value=True):
             self.assertEqual(self.counter.post(page(self.dan), self.form(self.dan)).status_code, 302)
 
-    def test_no_right_opens_anothers_account_by_its_address_or_second_factor(self):
+    def test_permissions_do_not_open_credentials(self):
         self.carol.user_permissions.set(Permission.objects.all())
         secret = Authenticator.objects.create(user=self.dan, type="totp", data={"secret": "SESAME"})
         for path in ("account/emailaddress", "usersessions/usersession", "socialaccount/socialaccount"):
@@ -150,7 +150,7 @@ class StaffRightsTest(AdminCase):
         self.assertEqual(self.desk.post(gone, {"post": "yes"}).status_code, 302)
         self.assertFalse(Authenticator.objects.exists())
 
-    def test_chosen_accounts_are_signed_out_of_browsers_and_programs(self):
+    def test_sign_out_action_ends_sessions_and_tokens(self):
         clients = {one: self.browser_of(one) for one in (self.alice, self.bob, self.dan)}
         for one in clients:
             tokens.give_tokens(one)
@@ -161,28 +161,28 @@ class StaffRightsTest(AdminCase):
         )
         self.assertEqual({one.user for one in TokenFamily.objects.all()}, {self.bob, self.dan})
 
-    def test_who_may_not_change_accounts_signs_nobody_out(self):
+    def test_sign_out_action_needs_change_permission(self):
         self.carol.user_permissions.clear()
         tokens.give_tokens(self.alice)
         self.counter.post(LIST, {"action": "sign_out", "_selected_action": [self.alice.pk]})
         self.assertTrue(TokenFamily.objects.exists())
 
-    def test_superusers_hand_out_rights_to_who_then_signs_in_anew(self):
+    def test_promotion_by_superuser_ends_sessions(self):
         hers = self.browser_of(self.alice)
         self.desk.post(page(self.alice), self.form(self.alice, is_staff="on"))
         self.alice.refresh_from_db()
         self.assertTrue(self.alice.is_staff)
         self.assertEqual(hers.get("/user/profile/").status_code, 302)
 
-    def test_the_way_in_is_the_shops_own(self):
+    def test_admin_login_redirects_to_shop_sign_in(self):
         answer = Client().get(reverse("admin:login"))
         self.assertEqual((answer.status_code, answer.url.partition("?")[0]), (302, reverse("account_login")))
         self.assertEqual(self.desk.get(reverse("admin:index")).status_code, 200)
         self.assertEqual(self.signed_in(self.alice).get(reverse("admin:login")).status_code, 403)
 
 
-class StaffTest(AdminCase):
-    def test_staff_look_accounts_up_and_change_none(self):
+class ReadOnlyStaffTest(AdminCase):
+    def test_staff_may_view_but_not_change_accounts(self):
         desk = self.signed_in(self.carol)
         self.assertContains(desk.get(LIST), "alice@example.org")
         shown = desk.get(page(self.alice))
@@ -194,5 +194,5 @@ class StaffTest(AdminCase):
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.name, "Alice Moss")
 
-    def test_members_come_nowhere_near(self):
+    def test_members_are_redirected(self):
         self.assertEqual(self.signed_in(self.alice).get(LIST).status_code, 302)

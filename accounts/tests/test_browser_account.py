@@ -107,15 +107,15 @@ class AccountTestCase(PagesTestCase):
 
 
 class SignInTest(AccountTestCase):
-    def test_by_username(self):
+    def test_username_signs_in(self):
         self.sign_in_by_the_form("alice")
         self.assert_signed_in_as("Alice Moss")
 
-    def test_by_e_mail_address(self):
+    def test_email_address_signs_in(self):
         self.sign_in_by_the_form("Alice@example.org")
         self.assert_signed_in_as("Alice Moss")
 
-    def test_with_a_wrong_password_says_so_and_can_be_corrected(self):
+    def test_wrong_password_shows_an_error(self):
         self.sign_in_by_the_form("alice", WRONG)
         expect(self.page.locator(".errorlist")).to_have_text("No active account has this name and password.")
         self.assert_accessible(self.page)
@@ -123,7 +123,7 @@ class SignInTest(AccountTestCase):
         self.press("Sign in")
         self.assert_signed_in_as("Alice Moss")
 
-    def test_by_the_keyboard_alone(self):
+    def test_keyboard_alone_signs_in(self):
         self.go_to("/user/login/")
         self.tab_to("login")
         self.page.keyboard.type("alice")
@@ -132,7 +132,7 @@ class SignInTest(AccountTestCase):
         self.page.keyboard.press("Enter")
         self.assert_signed_in_as("Alice Moss")
 
-    def test_signing_out_takes_a_press_of_the_button(self):
+    def test_signing_out_takes_a_button_press(self):
         self.sign_in(self.alice)
         self.go_to("/")
         self.follow("Sign out")
@@ -143,7 +143,7 @@ class SignInTest(AccountTestCase):
 
 
 class SignUpTest(AccountTestCase):
-    def test_makes_a_member_and_signs_in_and_the_mailed_link_confirms_the_address(self):
+    def test_sign_up_sends_a_confirmation_link(self):
         self.sign_up()
         self.assert_signed_in_as("eve")
         eve = User.objects.get(username="eve")
@@ -160,7 +160,7 @@ class SignUpTest(AccountTestCase):
         self.go_to("/user/email/")
         expect(self.page.get_by_text("Confirmed", exact=True)).to_be_visible()
 
-    def test_with_a_common_password_says_why_not_and_keeps_what_was_typed(self):
+    def test_common_password_is_explained(self):
         self.sign_up("password1")
         expect(self.page.locator(".errorlist")).to_contain_text("too common")
         expect(self.page.get_by_label("E-mail address")).to_have_value("eve@example.org")
@@ -188,7 +188,7 @@ class PasswordResetTest(AccountTestCase):
 
 
 class ProfileTest(AccountTestCase):
-    def test_is_changed_by_the_keyboard_alone(self):
+    def test_profile_is_changed_by_keyboard_alone(self):
         self.sign_in(self.alice)
         self.go_to("/")
         self.tab_to("Alice Moss")
@@ -204,7 +204,7 @@ class ProfileTest(AccountTestCase):
         self.alice.refresh_from_db()
         self.assertEqual((self.alice.phone, self.alice.address), ("+39 06 5550142", "Via Appia 7"))
 
-    def test_nothing_typed_is_lost_when_the_session_has_ended(self):
+    def test_expired_session_loses_no_input(self):
         self.sign_in(self.alice)
         self.go_to("/user/profile/")
         self.fill(phone="+39 06 5550142")
@@ -223,7 +223,7 @@ class SecondFactorTest(AccountTestCase):
         super().setUp()
         self.verified(self.alice)
 
-    def test_an_authenticator_app_is_set_up_and_asked_for(self):
+    def test_authenticator_app_is_set_up_and_required(self):
         self.sign_in_by_the_form("alice")
         self.follow("Alice Moss")
         self.follow("Two-factor")
@@ -257,7 +257,7 @@ class SecondFactorTest(AccountTestCase):
         self.press("Sign in")
         self.assert_signed_in_as("Alice Moss")
 
-    def test_a_passkey_signs_in_alone_and_is_the_second_factor_too(self):
+    def test_passkey_signs_in_and_is_second_factor(self):
         self.plug_in_a_key()
         self.sign_in_by_the_form("alice")
         self.go_to("/user/2fa/webauthn/add/")
@@ -313,7 +313,7 @@ class SecondFactorTest(AccountTestCase):
         }
         session.send("WebAuthn.addVirtualAuthenticator", {"options": facts})
 
-    def test_a_passkey_that_is_not_there_is_said_beside_the_button(self):
+    def test_missing_passkey_is_explained(self):
         self.plug_in_a_key()
         self.go_to("/user/login/")
         self.press("Sign in with a passkey")
@@ -363,7 +363,7 @@ class TokensTest(AccountTestCase):
         cookie = {"name": "lori-access", "value": "stale", "domain": "localhost", "path": "/api/"}
         self.page.context.add_cookies([cookie])
 
-    def test_swagger_rents_a_book_without_a_typed_token(self):
+    def test_swagger_rents_without_a_typed_token(self):
         self.sign_in_by_the_form("alice")
         self.on_swagger()
         block = self.page.locator(".opblock-post").filter(
@@ -376,7 +376,7 @@ class TokensTest(AccountTestCase):
         expect(block.locator(".live-responses-table .response .response-col_status")).to_have_text("201")
         self.assertEqual(Rental.objects.get().user, self.alice)
 
-    def test_after_a_401_one_renewal_helps_all_that_wait(self):
+    def test_one_renewal_serves_all_waiting_calls(self):
         self.sign_in_by_the_form("alice")
         self.on_swagger()
         self.spoil_the_access_token()
@@ -397,27 +397,27 @@ class TokensTest(AccountTestCase):
             for page in (self.page, other):
                 self.assertEqual(page.evaluate("window.answer"), 200)
 
-    def test_a_token_about_to_run_out_is_renewed_before_the_call(self):
+    def test_expiring_token_is_renewed_in_advance(self):
         self.sign_in_by_the_form("alice")
         self.on_swagger()
         self.page.evaluate("document.cookie = `lori-until=${Date.now() + 1000}; path=/`")
         with self.renewals(1):
             self.assertEqual(self.call(times=3), [200] * 3)
 
-    def test_a_session_older_than_its_first_token_gets_one(self):
+    def test_session_without_a_token_gets_one(self):
         self.sign_in(self.alice)
         self.on_swagger()
         with self.renewals(1), self.complaining_of("401"):
             self.assertEqual(self.call(times=3), [200] * 3)
 
-    def test_a_stranger_asks_once(self):
+    def test_anonymous_page_tries_to_renew_once(self):
         self.on_swagger()
         with self.renewals(1), self.complaining_of("401"):
             self.assertEqual(self.call(times=3), [401] * 3)
             self.assertEqual(self.call(times=3), [401] * 3)
         self.assertEqual(self.call(path="/api/v3/books/"), [200])
 
-    def test_a_session_that_has_ended_is_asked_once_and_no_more(self):
+    def test_ended_session_tries_to_renew_once(self):
         self.sign_in_by_the_form("alice")
         self.on_swagger()
         self.spoil_the_access_token()
@@ -426,7 +426,7 @@ class TokensTest(AccountTestCase):
             self.assertEqual(self.call(times=3), [401] * 3)
         self.assertNotIn("lori-until", self.page.evaluate("document.cookie"))
 
-    def test_signing_out_ends_it(self):
+    def test_signing_out_ends_the_tokens(self):
         self.sign_in_by_the_form("alice")
         self.sign_out()
         names = {cookie["name"] for cookie in self.page.context.cookies()}
@@ -435,7 +435,7 @@ class TokensTest(AccountTestCase):
 
 
 class SessionsTest(AccountTestCase):
-    def test_another_browser_is_signed_out(self):
+    def test_other_browser_is_signed_out(self):
         other = self.new_page(width=320)
         other.goto("/user/login/")
         other.locator("[name=login]").fill("alice")
@@ -454,8 +454,8 @@ class SessionsTest(AccountTestCase):
         expect(other.get_by_role("heading", level=1)).to_have_text("Sign in")
 
 
-class LeavingTest(AccountTestCase):
-    def test_the_data_is_downloaded_and_the_account_closed(self):
+class AccountClosingTest(AccountTestCase):
+    def test_data_is_downloaded_and_account_closed(self):
         self.sign_in_by_the_form("alice")
         self.go_to("/user/data/")
         with self.page.expect_download() as download:
@@ -473,7 +473,7 @@ class LeavingTest(AccountTestCase):
         expect(self.page.locator(".errorlist")).to_be_visible()
 
 
-class WithoutScriptsTest(AccountTestCase):
+class NoScriptTest(AccountTestCase):
     def setUp(self):
         super().setUp()
         self.page = self.without_scripts()
@@ -505,7 +505,7 @@ class WithoutScriptsTest(AccountTestCase):
         expect(self.page.get_by_text("Passkeys need JavaScript")).to_be_visible()
 
 
-class EverybodyTest(AccountTestCase):
+class AccessibilityTest(AccountTestCase):
     """On a phone and on a desk, in a light and in a dark room, with a finger and with a screen reader."""
 
     def look_at(self, path: str) -> None:
@@ -518,11 +518,11 @@ class EverybodyTest(AccountTestCase):
                 self.assert_accessible(self.page)
                 self.assertEqual(self.page.evaluate(TOO_SMALL), [], path)
 
-    def test_can_use_the_pages_for_strangers(self):
+    def test_public_pages_are_accessible(self):
         for path in FOR_ANYONE:
             self.look_at(path)
 
-    def test_can_use_the_pages_for_members(self):
+    def test_member_pages_are_accessible(self):
         self.verified(self.alice)
         self.sign_in(self.alice)
         for path in FOR_MEMBERS:
@@ -531,7 +531,7 @@ class EverybodyTest(AccountTestCase):
         for path in BEHIND_THE_PASSWORD:
             self.look_at(path)
 
-    def test_can_use_the_pages_of_a_second_factor(self):
+    def test_second_factor_pages_are_accessible(self):
         self.verified(self.alice)
         give_totp(self.alice)
         RecoveryCodes.activate(self.alice)

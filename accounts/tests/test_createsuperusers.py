@@ -64,25 +64,25 @@ class FileTest(CommandCase):
             file.write_bytes(text.encode(encoding))
             self.run_command("--file", str(file))
 
-    def test_a_file_without_column_names(self):
+    def test_file_without_a_header_is_read(self):
         self.read(EVE + "\n" + GUS)
         self.assert_made(eve=PASSWORD, gus=NEW)
         self.assertEqual(self.out.getvalue(), "Made superuser eve.\nMade superuser gus.\n")
 
-    def test_a_file_with_column_names_in_any_order_as_excel_writes_it(self):
+    def test_excel_file_with_a_header_is_read(self):
         self.read(f"Password,Username,Email\r\n{PASSWORD},eve,eve@example.org\r\n", "utf-8-sig")
         self.assert_made(eve=PASSWORD)
 
-    def test_a_password_keeps_its_commas_and_blanks(self):
+    def test_password_keeps_commas_and_spaces(self):
         self.read('eve , eve@example.org,"  long, and ""odd"" "\n')
         self.assert_made(eve='  long, and "odd" ')
 
-    def test_standard_input(self):
+    def test_standard_input_is_read(self):
         with mock.patch("sys.stdin", StringIO(HEADER + EVE)):
             self.run_command("--file", "-")
         self.assert_made(eve=PASSWORD)
 
-    def test_one_bad_line_stops_them_all_and_is_named(self):
+    def test_bad_line_is_named_and_stops_all(self):
         bad = {
             "alice,a@example.org": ("Line 3:", "username"),
             "ALICE,a@example.org": ("Line 3:", "exists"),
@@ -100,14 +100,14 @@ class FileTest(CommandCase):
                 self.read(HEADER + EVE + f"{line},{PASSWORD}\n")
         self.read(HEADER + EVE)
 
-    def test_a_poor_password_is_refused_and_not_shown(self):
+    def test_weak_password_is_refused_and_not_printed(self):
         with self.assertRaises(CommandError) as raised:
             self.read("eve,eve@example.org,qwerty\n")
         self.assertIn("Line 1:", str(raised.exception))
         self.assertNotIn("qwerty", str(raised.exception))
         self.assertEqual(User.objects.count(), 4)
 
-    def test_files_that_cannot_be_read_are_named(self):
+    def test_unreadable_file_is_named(self):
         with self.assert_refused("/nowhere/at-all.csv", "No such file"):
             self.run_command("--file", "/nowhere/at-all.csv")
         with self.assert_refused("UTF-8"):
@@ -119,7 +119,7 @@ class FileTest(CommandCase):
                 self.read(empty)
 
 
-class AskTest(CommandCase):
+class PromptTest(CommandCase):
     def ask(self, *accounts, typed=(), terminal=True):
         with (
             mock.patch(f"{MODULE}.getpass", side_effect=typed) as self.getpass,
@@ -127,7 +127,7 @@ class AskTest(CommandCase):
         ):
             self.run_command(*accounts)
 
-    def test_each_password_is_asked_for_twice(self):
+    def test_password_is_entered_twice(self):
         self.ask("eve:eve@example.org", "gus:gus@example.org", typed=[PASSWORD, PASSWORD, NEW, NEW])
         self.assert_made(eve=PASSWORD, gus=NEW)
         prompts = [call.args[0] for call in self.getpass.call_args_list]
@@ -135,26 +135,26 @@ class AskTest(CommandCase):
             [("eve" in p, "gus" in p) for p in prompts], [(True, False)] * 2 + [(False, True)] * 2
         )
 
-    def test_a_slip_is_asked_for_again(self):
+    def test_mistyped_password_is_entered_again(self):
         self.ask("eve:eve@example.org", typed=[PASSWORD, WRONG, PASSWORD, PASSWORD])
         self.assert_made(eve=PASSWORD)
         self.assertIn("not the same", self.err.getvalue())
 
-    def test_all_or_none(self):
+    def test_invalid_account_creates_none(self):
         with self.assert_refused("alice:a@example.org", "username"):
             self.ask("eve:eve@example.org", "alice:a@example.org", typed=[PASSWORD] * 4)
 
-    def test_a_name_without_an_address_is_refused(self):
+    def test_account_needs_username_and_email(self):
         for account in ("eve", "eve:", ":eve@example.org"):
             with self.assert_refused("username:email"):
                 self.ask(account, typed=[PASSWORD] * 2)
 
-    def test_without_a_terminal_nothing_is_asked(self):
+    def test_prompt_requires_a_terminal(self):
         with self.assert_refused("--file"):
             self.ask("eve:eve@example.org", typed=[PASSWORD] * 2, terminal=False)
         self.getpass.assert_not_called()
 
-    def test_accounts_and_a_file_or_neither_are_refused(self):
+    def test_arguments_and_file_are_exclusive(self):
         for arguments in ([], ["eve:eve@example.org", "--file", "x.csv"]):
             with self.assert_refused("--file"):
                 self.run_command(*arguments)

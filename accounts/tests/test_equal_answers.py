@@ -31,13 +31,13 @@ HASHERS = ["accounts.hashers.OwaspArgon2", "django.contrib.auth.hashers.PBKDF2Pa
 
 
 class HashTest(SignInCase):
-    def test_new_passwords_are_kept_as_owasp_says(self):
+    def test_passwords_are_hashed_as_owasp_recommends(self):
         self.assertEqual(written.PASSWORD_HASHERS[0], HASHERS[0])
         with override_settings(PASSWORD_HASHERS=HASHERS):
             self.assertTrue(make_password("x").startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$"))
 
     @override_settings(PASSWORD_HASHERS=HASHERS)
-    def test_an_old_hash_is_made_anew_at_the_next_sign_in(self):
+    def test_old_hash_is_upgraded_at_sign_in(self):
         costly = type("Costly", (OwaspArgon2,), {"memory_cost": 102400, "parallelism": 8})()
         for old in (
             costly.encode(PASSWORD, "0123456789abcdefghijkl"),
@@ -78,7 +78,7 @@ class PasswordWorkTest(SignInCase):
         statements = sum("SAVEPOINT" not in query["sql"] for query in taken)
         return answer, computed.call_count, statements
 
-    def test_take_one_hash_and_the_same_statements_and_answer_alike(self):
+    def test_failures_take_equal_work_and_answers(self):
         logins = ("alice", "bob", "carol", "nobody")
         for door in (TOKEN, LOGIN):
             for names in (logins, [f"{name}@example.org" for name in logins]):
@@ -89,7 +89,7 @@ class PasswordWorkTest(SignInCase):
                 self.assertEqual(len({answer.content for answer, *_ in done}), 1)
                 self.assert_headers_equal(answer for answer, *_ in done)
 
-    def test_on_the_web_too(self):
+    def test_sign_in_page_takes_equal_work(self):
         def sign_in(name):
             return Client().post("/user/login/", {"login": name, "password": WRONG})
 
@@ -98,7 +98,7 @@ class PasswordWorkTest(SignInCase):
         self.assertEqual({(hashes, statements) for _, hashes, statements in done}, {(1, done[0][2])})
         self.assertEqual(len({answer.context["form"].non_field_errors()[0] for answer, *_ in done}), 1)
 
-    def test_without_the_hash_for_an_unknown_name_its_absence_tells(self):
+    def test_without_the_dummy_hash_work_differs(self):
         """The twin."""
         with mock.patch("accounts.backends.make_password"):
             done = [self.work(partial(self.sign_in, name, WRONG))[1] for name in ("alice", "nobody")]
@@ -118,7 +118,7 @@ class PasswordTimeTest(SignInCase):
                 took[name].append(time.process_time() - began)
         return [min(took[name]) for name in names]
 
-    def test_an_unknown_name_takes_as_long_as_a_wrong_password(self):
+    def test_unknown_name_takes_equal_time(self):
         self.alice.set_password(PASSWORD)
         self.alice.save()
         _, wrong, unknown = self.seconds("somebody", "alice", "nobody")
@@ -143,7 +143,7 @@ class MailWorkTest(SignInCase):
                 path_or_none = () if path == "web" else (path,)
                 yield path, partial(post, *path_or_none, {"email": address})
 
-    def test_the_answer_takes_the_same_statements_and_waits_for_no_mail(self):
+    def test_mail_requests_take_equal_statements(self):
         with override_settings(MAIL_AFTERWARDS=True), mock.patch.object(shops_mail, "_postmen") as postmen:
             done = {}
             for path, ask in self.asked():
@@ -157,7 +157,7 @@ class MailWorkTest(SignInCase):
             self.assertEqual(known[3], 0, path)
         self.assertEqual(postmen.submit.call_count, 6)
 
-    def test_the_mails_go_out_all_the_same(self):
+    def test_mails_are_sent(self):
         for _path, ask in self.asked():
             ask()
         # But that nobody waits for a confirmation of a stranger's address.
@@ -173,7 +173,7 @@ class SlowBackend(EmailBackend):
 
 
 @override_settings(MAIL_AFTERWARDS=True)
-class SlowMailTest(RaceTestCase):
+class BackgroundMailTest(RaceTestCase):
     """Really in a thread, with a mail server that takes its time."""
 
     @contextmanager
@@ -182,7 +182,7 @@ class SlowMailTest(RaceTestCase):
         with ThreadPoolExecutor(max_workers=2) as pool, mock.patch.object(shops_mail, "_postmen", pool):
             yield
 
-    def test_nobody_waits_for_it(self):
+    def test_answer_does_not_wait_for_mail(self):
         cache.clear()
         self.addCleanup(cache.clear)
         slow = f"{SlowBackend.__module__}.SlowBackend"
@@ -195,7 +195,7 @@ class SlowMailTest(RaceTestCase):
             sorted("/user/password/reset/key/" in message.body for message in mail.outbox), [False, True]
         )
 
-    def test_one_that_fails_stops_none_of_those_after_it(self):
+    def test_failed_mail_does_not_stop_later_ones(self):
         with self.assertLogs("accounts.mail", "ERROR"), self.postmen():
             shops_mail.afterwards(lambda: 1 / 0)
             shops_mail.afterwards(lambda: mail.send_mail("x", "x", None, ["alice@example.org"]))
@@ -203,7 +203,7 @@ class SlowMailTest(RaceTestCase):
 
 
 class HasherParametersTest(SimpleTestCase):
-    def test_are_owasps(self):
+    def test_parameters_are_as_owasp_recommends(self):
         self.assertEqual(
             (OwaspArgon2.memory_cost, OwaspArgon2.time_cost, OwaspArgon2.parallelism), (19456, 2, 1)
         )

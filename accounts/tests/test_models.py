@@ -15,7 +15,7 @@ from lori_assignment.cast import CastTestCase
 
 
 class UserTest(CastTestCase):
-    def test_a_change_of_the_profile_writes_nothing_else(self):
+    def test_profile_change_saves_only_its_fields(self):
         stale = User.objects.get(pk=self.alice.pk)
         User.objects.filter(pk=self.alice.pk).update(is_active=False, phone="555")
         stale.change_profile(name="Alice Hill")
@@ -24,7 +24,7 @@ class UserTest(CastTestCase):
             (self.alice.name, self.alice.phone, self.alice.is_active), ("Alice Hill", "555", False)
         )
 
-    def test_each_sees_their_own_account_and_staff_all(self):
+    def test_for_user_limits_members_to_their_account(self):
         for who, seen in (
             (AnonymousUser(), []),
             (self.alice, [self.alice]),
@@ -32,28 +32,28 @@ class UserTest(CastTestCase):
         ):
             self.assertEqual(list(User.objects.for_user(who).order_by("pk")), seen)
 
-    def test_an_address_is_kept_in_lower_case(self):
+    def test_address_is_stored_in_lower_case(self):
         self.assertEqual(User.objects.create_user("eve", "Eve@Example.ORG").email, "eve@example.org")
         self.assertEqual(User.objects.create_user("gus", None).email, "")
 
-    def test_people_are_called_by_their_name_or_else_their_username(self):
+    def test_full_name_falls_back_to_the_username(self):
         self.assertEqual(
             (self.alice.get_full_name(), self.alice.get_short_name()), ("Alice Moss", "Alice Moss")
         )
         self.assertEqual((self.carol.get_full_name(), self.carol.get_short_name()), ("", "carol"))
 
-    def test_what_is_no_address_is_sent_nothing(self):
+    def test_invalid_address_gets_no_mail(self):
         send_reset_mail(RequestFactory().post("/"), email="nowhere")
         self.assertEqual(mail.outbox, [])
 
 
 class SuperuserTest(CastTestCase):
-    def test_a_superuser_is_staff_too(self):
+    def test_superuser_must_be_staff(self):
         with self.assertRaises(IntegrityError), transaction.atomic():
             User.objects.filter(pk=self.alice.pk).update(is_superuser=True)
         User.objects.filter(pk=self.alice.pk).update(is_superuser=True, is_staff=True)
 
-    def test_createsuperuser_names_what_is_wrong_with_an_address_that_is_taken(self):
+    def test_createsuperuser_reports_a_taken_address(self):
         def create(email):
             call_command("createsuperuser", interactive=False, username="eve", email=email, stdout=StringIO())
 
@@ -64,7 +64,7 @@ class SuperuserTest(CastTestCase):
 
 
 class LanguageTest(CastTestCase):
-    def test_is_the_shops_own_until_one_is_chosen(self):
+    def test_language_is_empty_until_chosen(self):
         self.assertEqual(self.alice.language, "")
         self.alice.choose_language("en")
         self.alice.refresh_from_db()
@@ -72,13 +72,13 @@ class LanguageTest(CastTestCase):
         self.alice.choose_language("")
         self.assertEqual(User.objects.get(pk=self.alice.pk).language, "")
 
-    def test_one_that_the_shop_does_not_speak_is_refused(self):
+    def test_unsupported_language_is_refused(self):
         for language in ("tlh", "en'--", "x" * 50):
             with self.assertRaises(ValidationError):
                 self.alice.choose_language(language)
         self.assertEqual(User.objects.get(pk=self.alice.pk).language, "")
 
-    def test_the_code_before_the_column_can_still_open_accounts(self):
+    def test_earlier_release_can_still_insert_users(self):
         with connection.cursor() as cursor:
             cursor.execute(
                 "INSERT INTO accounts_user (username, email, password, name, phone, address, is_active,"

@@ -74,13 +74,13 @@ class PagesCase(CastTestCase):
         return [str(message) for message in answer.context["messages"]]
 
 
-class QueriesTest(PagesCase):
-    def test_of_the_pages_for_anyone(self):
+class QueryCountTest(PagesCase):
+    def test_public_pages_have_fixed_query_counts(self):
         for path, queries in FOR_ANYONE.items():
             with self.subTest(path=path), self.assertNumQueries(queries):
                 self.assertEqual(Client().get(path).status_code, 200)
 
-    def test_of_the_pages_for_members_however_much_there_is(self):
+    def test_member_pages_have_fixed_query_counts(self):
         give_totp(self.alice)
         RecoveryCodes.activate(self.alice)
         self.confirm_it_is_me()
@@ -95,12 +95,12 @@ class QueriesTest(PagesCase):
                 with self.subTest(path=path, more=more), self.assertNumQueries(queries):
                     self.assertEqual(self.client.get(path).status_code, 200)
 
-    def test_none_takes_more_than_eight(self):
+    def test_no_page_takes_more_than_eight_queries(self):
         self.assertLessEqual(max([*FOR_ANYONE.values(), *FOR_MEMBERS.values()]), 8)
 
 
-class SignInFirstTest(CastTestCase):
-    def test_the_pages_of_an_account_are_its_own(self):
+class LoginRequiredTest(CastTestCase):
+    def test_account_pages_redirect_to_sign_in(self):
         for path in FOR_MEMBERS:
             if path != "/user/logout/":
                 with self.subTest(path=path):
@@ -110,13 +110,13 @@ class SignInFirstTest(CastTestCase):
 
 
 class SignInPageTest(CastTestCase):
-    def test_says_what_the_api_says_whatever_is_wrong(self):
+    def test_page_shows_the_same_error_as_the_api(self):
         refusal = Client().post("/api-token-auth/", {"username": "alice", "password": WRONG})
         for login in ("alice", "alice@example.org", "nobody", "nobody@example.org"):
             answer = self.client.post("/user/login/", {"login": login, "password": WRONG})
             self.assertEqual(answer.context["form"].non_field_errors(), [refusal.json()["detail"]])
 
-    def test_is_slowed_down_by_our_page(self):
+    def test_page_is_throttled(self):
         for _ in range(30):
             answer = self.client.post("/user/login/", {"login": "", "password": ""})
         self.assertEqual(answer.status_code, 200)
@@ -127,7 +127,7 @@ class SignInPageTest(CastTestCase):
     def setUp(self):
         cache.clear()
 
-    def test_what_is_typed_as_a_password_is_hidden_and_may_be_pasted(self):
+    def test_passwords_are_hidden_and_may_be_pasted(self):
         mine = Client()
         mine.force_login(self.alice)
         for client, path, fields in (
@@ -144,7 +144,7 @@ class SignInPageTest(CastTestCase):
                 self.assertIn('autocomplete="', tag)
                 self.assertNotRegex(tag, "onpaste|readonly|maxlength")
 
-    def test_password_managers_know_the_fields(self):
+    def test_fields_have_autocomplete_attributes(self):
         for path, fields in {
             "/user/login/": {"login": "username", "password": "current-password"},
             "/user/signup/": {
@@ -162,7 +162,7 @@ class SignInPageTest(CastTestCase):
 
 
 class ProfileTest(PagesCase):
-    def test_is_changed(self):
+    def test_profile_is_saved(self):
         answer = self.client.post(
             PROFILE, {"name": "Alice Hill", "phone": "555", "address": "Via Appia 7\nRoma"}, follow=True
         )
@@ -173,7 +173,7 @@ class ProfileTest(PagesCase):
             ("Alice Hill", "555", "Via Appia 7\nRoma"),
         )
 
-    def test_nothing_typed_is_lost_by_an_error_and_nothing_is_changed(self):
+    def test_invalid_form_keeps_the_input(self):
         answer = self.client.post(PROFILE, {"name": "Alice Hill", "phone": "5" * 51})
         self.assertContains(answer, "5" * 51)
         self.assertContains(answer, 'value="Alice Hill"')
@@ -182,12 +182,12 @@ class ProfileTest(PagesCase):
         self.alice.refresh_from_db()
         self.assertEqual((self.alice.name, self.alice.phone), ("Alice Moss", ""))
 
-    def test_nothing_else_of_the_account_is_changed(self):
+    def test_only_profile_fields_are_writable(self):
         before = User.objects.values().get(pk=self.alice.pk)
         self.client.post(PROFILE, {"name": "A", "is_staff": "on", "username": "x", "email": "x@example.org"})
         self.assertEqual(User.objects.values().get(pk=self.alice.pk), before | {"name": "A"})
 
-    def test_what_was_typed_after_the_session_had_ended_comes_back(self):
+    def test_input_returns_after_signing_in_again(self):
         stranger = Client()
         answer = stranger.post(PROFILE, {"name": "Alice Hill", "phone": "555"})
         self.assertEqual(answer.status_code, 302)
@@ -205,17 +205,17 @@ class LanguageTest(PagesCase):
     def chosen(self):
         return User.objects.get(pk=self.alice.pk).language
 
-    def test_of_a_member_is_remembered(self):
+    def test_choice_of_a_member_is_saved(self):
         answer = self.choose("de")
         self.assertEqual((answer.status_code, answer["Location"], self.chosen()), (302, PROFILE, "de"))
         self.assertEqual(answer.cookies[settings.LANGUAGE_COOKIE_NAME].value, "de")
 
-    def test_of_a_stranger_is_the_browsers(self):
+    def test_anonymous_choice_is_kept_in_a_cookie(self):
         answer = self.choose("de", Client())
         self.assertEqual(answer.cookies[settings.LANGUAGE_COOKIE_NAME].value, "de")
         self.assertEqual(self.chosen(), "")
 
-    def test_is_found_again_in_another_browser(self):
+    def test_saved_language_applies_in_new_browsers(self):
         User.objects.filter(pk=self.alice.pk).update(language="de")
         body = {"login": "alice", "password": PASSWORD}
         fresh, decided = Client(), Client()
@@ -223,7 +223,7 @@ class LanguageTest(PagesCase):
         decided.cookies["django_language"] = "en"
         self.assertNotIn("django_language", decided.post("/user/login/", body).cookies)
 
-    def test_one_that_there_is_not_changes_nothing(self):
+    def test_unknown_language_changes_nothing(self):
         for language in ("tlh", "", "x" * 100):
             self.assertNotIn(settings.LANGUAGE_COOKIE_NAME, self.choose(language).cookies)
         self.assertEqual(self.chosen(), "")
@@ -265,7 +265,7 @@ class SessionsPageTest(WebCase):
         mine.post("/user/reauthenticate/", form | {"password": PASSWORD})
         return mine, form
 
-    def test_lists_each_browser_by_its_name(self):
+    def test_page_lists_each_browser_by_its_name(self):
         mine = self.browser()
         for agent in (
             "Mozilla/5.0 (iPhone; CPU iPhone OS 18_1 like Mac OS X) Version/18.1 Mobile Safari/604.1",
@@ -278,7 +278,7 @@ class SessionsPageTest(WebCase):
         for name in ("Safari on iPhone", "Edge on Windows", "A browser that gives no name", "This browser"):
             self.assertContains(page, name)
 
-    def test_signs_one_out(self):
+    def test_button_signs_one_browser_out(self):
         (mine, form), other = self.confirmed(), self.browser()
         [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
         answer = mine.post(f"{SESSIONS}{pk}/end/", form, follow=True)
@@ -287,13 +287,13 @@ class SessionsPageTest(WebCase):
         # Pressed twice, or gone since.
         self.assertEqual(mine.post(f"{SESSIONS}{pk}/end/", form).status_code, 404)
 
-    def test_signs_all_others_out(self):
+    def test_button_signs_all_other_browsers_out(self):
         (mine, form), *others = self.confirmed(), self.browser(), self.browser()
         mine.post(f"{SESSIONS}end/", form)
         self.assertEqual([one.get(PROFILE).status_code for one in (mine, *others)], [200, 302, 302])
         self.assertEqual((mine.say(RENEW).status_code, TokenFamily.objects.count()), (204, 1))
 
-    def test_lists_programs_and_signs_them_out_with_the_others(self):
+    def test_api_clients_are_listed_and_signed_out(self):
         mine, form = self.confirmed()
         self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
         program = tokens.give_tokens(self.alice)
@@ -305,7 +305,7 @@ class SessionsPageTest(WebCase):
             tokens.renew(program.refresh)
         self.assertEqual(TokenFamily.objects.filter(user=self.bob).count(), 1)
 
-    def test_ends_none_before_the_password_is_given_once_more(self):
+    def test_ending_a_session_requires_the_password(self):
         mine, other = self.browser(), self.browser()
         form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
         [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
@@ -315,7 +315,7 @@ class SessionsPageTest(WebCase):
         answer = mine.post("/user/reauthenticate/", form | {"password": PASSWORD, "next": path})
         self.assertEqual((answer.status_code, other.get(PROFILE).status_code), (302, 302))
 
-    def test_giving_the_password_or_a_code_once_more_takes_another_key(self):
+    def test_reauthentication_rotates_the_session_key(self):
         mine, form = self.confirmed()
         stolen = Client()
         for given in ({"password": PASSWORD}, {"password": WRONG}):
@@ -330,21 +330,21 @@ class SessionsPageTest(WebCase):
         [listed] = mine.get(SESSIONS).context["sessions"]
         self.assertTrue(listed.is_this)
 
-    def test_anothers_is_not_there(self):
+    def test_session_of_other_member_is_404(self):
         mine, form = self.confirmed()
         self.browser("bob")
         theirs = UserSession.objects.get(user=self.bob)
         self.assertEqual(mine.post(f"{SESSIONS}{theirs.pk}/end/", form).status_code, 404)
         self.assertTrue(UserSession.objects.filter(pk=theirs.pk).exists())
 
-    def test_takes_a_post(self):
+    def test_get_is_not_allowed(self):
         mine = self.browser()
         for path in (f"{SESSIONS}1/end/", f"{SESSIONS}end/"):
             self.assertEqual(mine.get(path).status_code, 405)
 
 
 class DownloadTest(PagesCase):
-    def test_is_one_file_of_everything(self):
+    def test_download_is_one_json_file(self):
         answer = self.client.get(DOWNLOAD)
         self.assertEqual(answer["Content-Type"], "application/json")
         self.assertRegex(answer["Content-Disposition"], r'attachment; filename="lori-books-[\d-]+\.json"')
@@ -355,7 +355,7 @@ class DownloadTest(PagesCase):
 
 
 class ClosePageTest(PagesCase):
-    def test_says_what_stands_against_it_and_offers_no_button(self):
+    def test_blockers_are_listed_without_a_button(self):
         now = timezone.now()
         rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now - timedelta(hours=1), now=now)
         answer = self.client.get(CLOSE)
@@ -367,7 +367,7 @@ class ClosePageTest(PagesCase):
         self.assertIn("One book is still out. Bring it back first.", self.told(refused))
         self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
 
-    def test_asks_for_the_password_and_then_forgets(self):
+    def test_closing_requires_the_password(self):
         self.assertContains(self.client.get(CLOSE), "Close my account for good")
         answer = self.client.post(CLOSE)
         self.assertRedirects(answer, f"/user/reauthenticate/?next={CLOSE}", fetch_redirect_response=False)
@@ -386,12 +386,12 @@ class ClosePageTest(PagesCase):
         )
         self.assertNotContains(front, "Signed in as")
 
-    def test_the_second_factor_will_do_instead(self):
+    def test_second_factor_replaces_the_password(self):
         give_totp(self.alice)
         answer = self.client.get("/user/reauthenticate/")
         self.assertContains(answer, "/user/2fa/reauthenticate/")
 
-    def test_says_that_staff_notes_stay(self):
+    def test_page_says_that_staff_notes_stay(self):
         self.assertContains(self.client.get(CLOSE), "stays as it was written")
 
 
@@ -404,7 +404,7 @@ class MailTest(PagesCase):
         self.assertIn("Lori Books", letter.body)
         return letter
 
-    def test_tells_of_a_changed_password(self):
+    def test_changed_password_is_mailed(self):
         self.client.post(
             "/user/password/change/", {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
         )
@@ -412,7 +412,7 @@ class MailTest(PagesCase):
         self.assertEqual(letter.subject, "[Lori Books] Your password was changed")
         self.assertIn("from the address 127.0.0.1", letter.body)
 
-    def test_tells_both_addresses_of_a_change(self):
+    def test_changed_address_is_mailed_to_both(self):
         self.confirm_it_is_me()
         self.client.post("/user/email/", {"action_add": "", "email": "moss@example.org"})
         self.assertEqual(self.sent().to, ["moss@example.org"])
@@ -420,7 +420,7 @@ class MailTest(PagesCase):
         self.client.post(link)
         self.assertEqual([self.sent().to, self.sent().subject], [["alice@example.org"], letter_of_change()])
 
-    def test_resets_a_password_and_says_nothing_of_who_is_there(self):
+    def test_reset_does_not_reveal_accounts(self):
         answers = []
         for address in ("alice@example.org", "nobody@example.org"):
             answer = Client().post("/user/password/reset/", {"email": address}, follow=True)

@@ -20,7 +20,7 @@ from lori_assignment.cast import PASSWORD
 LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-([0-9a-z-]+)/)")
 
 
-class ChangeTest(SignInCase):
+class PasswordChangeTest(SignInCase):
     def setUp(self):
         self.pair = tokens.give_tokens(self.alice)
         self.mine = self.bearing(self.pair.access)
@@ -33,13 +33,13 @@ class ChangeTest(SignInCase):
         self.assertEqual((answer.status_code, list(answer.json())), (400, [field]))
         self.assertEqual(self.sign_in().status_code, 200)
 
-    def test_the_new_password_opens_the_account(self):
+    def test_new_password_signs_in(self):
         answer = self.change()
         self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
         self.assertEqual(self.sign_in(password=PASSWORD).status_code, 401)
 
-    def test_the_account_is_told_by_mail(self):
+    def test_change_is_mailed(self):
         self.change(old_password=WRONG)
         self.assertEqual(mail.outbox, [])
         self.change()
@@ -48,23 +48,23 @@ class ChangeTest(SignInCase):
             (letter.to, letter.subject), (["alice@example.org"], "[Lori Books] Your password was changed")
         )
 
-    def test_tokens_given_out_before_end(self):
+    def test_earlier_tokens_end(self):
         self.assertEqual(self.mine.get(USER).status_code, 200)
         self.change()
         self.assertEqual(self.mine.get(USER).status_code, 401)
         self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 401)
 
-    def test_the_old_password_must_be_right(self):
+    def test_wrong_old_password_is_refused(self):
         self.assert_refused(self.change(old_password=WRONG), "old_password")
 
-    def test_the_two_new_ones_must_be_the_same(self):
+    def test_different_new_passwords_are_refused(self):
         self.assert_refused(self.change(new_password2=WRONG), "new_password2")
 
-    def test_a_poor_one_is_refused(self):
+    def test_weak_password_is_refused(self):
         for poor in ("short1x", "password123", "alice@example"):
             self.assert_refused(self.change(new_password1=poor, new_password2=poor), "new_password1")
 
-    def test_guessing_the_old_one_locks_as_signing_in_does(self):
+    def test_guessing_the_old_password_locks(self):
         for _ in range(5):
             self.assertEqual(self.change(old_password=WRONG).status_code, 400)
         answer = self.change()
@@ -72,7 +72,7 @@ class ChangeTest(SignInCase):
         self.assertIn(int(answer["Retry-After"]), range(280, 301))
         self.assertEqual(self.sign_in().status_code, 429)
 
-    def test_a_profile_changed_meanwhile_is_kept(self):
+    def test_concurrent_profile_change_is_kept(self):
         with mock.patch("accounts.api.serializers.auth.check_password") as check:
             check.side_effect = lambda *a, **k: (
                 type(self.alice).objects.filter(pk=self.alice.pk).update(phone="555"),
@@ -82,15 +82,15 @@ class ChangeTest(SignInCase):
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.phone, "555")
 
-    def test_who_is_not_signed_in_may_not(self):
+    def test_anonymous_user_gets_401(self):
         self.assertEqual(self.client.post(CHANGE, {}).status_code, 401)
         self.assertEqual(self.mine.post(CHANGE, {}).status_code, 400)
 
 
-class RulesTest(SignInCase):
+class PasswordValidationTest(SignInCase):
     """docs/security.md: what a password may be, and what it may not."""
 
-    def test_any_signs_will_do_and_any_number_from_8_to_128(self):
+    def test_any_characters_and_8_to_128_are_accepted(self):
         for password in (
             "28374650",
             "qzvkwmyx",
@@ -102,14 +102,14 @@ class RulesTest(SignInCase):
             with self.subTest(password=password):
                 validate_password(password, self.alice)
 
-    def test_thousands_of_common_ones_of_a_good_length_are_refused(self):
+    def test_common_passwords_are_refused(self):
         common = {one for one in CommonPasswordValidator().passwords if len(one) >= 8}
         self.assertGreater(len(common), 3000)
         for password in sorted(common)[::500]:
             with self.subTest(password=password), self.assertRaises(ValidationError):
                 validate_password(password, self.alice)
 
-    def test_the_shops_own_words_are_no_password(self):
+    def test_shop_vocabulary_is_refused(self):
         with override_settings(SITE_URL="https://books.example"):
             for password in ("loribooks", "Lori-Books-2026", "BOOKSbooks1!", "staffstaff", "example2026"):
                 with self.subTest(password=password), self.assertRaises(ValidationError) as refused:
@@ -117,18 +117,18 @@ class RulesTest(SignInCase):
                 self.assertIn("password_of_the_shop", [one.code for one in refused.exception.error_list])
             validate_password("a book of eight letters", self.alice)
 
-    def test_without_the_rule_they_are(self):
+    def test_without_the_validator_it_is_accepted(self):
         others = [one for one in settings.AUTH_PASSWORD_VALIDATORS if "NotTheShopsWords" not in one["NAME"]]
         with override_settings(AUTH_PASSWORD_VALIDATORS=others):
             validate_password("Lori-Books-2026", self.alice)
 
-    def test_the_words_are_documented(self):
+    def test_vocabulary_is_documented(self):
         said = (settings.BASE_DIR / "docs" / "security.md").read_text()
         for word in WORDS:
             with self.subTest(word=word):
                 self.assertIn(f"`{word}`", said)
 
-    def test_a_long_one_counts_to_its_last_sign(self):
+    def test_long_password_is_not_truncated(self):
         long = "x" * 63 + "the last sign"
         for last, status in ((long, 200), (long[:-1], 401), (long.upper(), 401)):
             self.alice.set_password(long)
@@ -137,7 +137,7 @@ class RulesTest(SignInCase):
 
 
 @override_settings(SITE_URL="https://shop.example")
-class ResetTest(SignInCase):
+class PasswordResetTest(SignInCase):
     def ask(self, email="alice@example.org", **more):
         return self.client.post(RESET, {"email": email}, **more)
 
@@ -149,7 +149,7 @@ class ResetTest(SignInCase):
         body = {"uid": link[2], "token": link[3], "new_password1": NEW, "new_password2": NEW}
         return self.client.post(CONFIRM, body | changes)
 
-    def test_a_known_and_an_unknown_address_answer_alike(self):
+    def test_known_and_unknown_address_look_alike(self):
         """Hole 4: the reset of a known address was a 500."""
         self.bob.is_active = False
         self.bob.save()
@@ -161,7 +161,7 @@ class ResetTest(SignInCase):
         self.assertEqual(len(mail.outbox), 3)
         self.assertEqual([bool(LINK.search(message.body)) for message in mail.outbox], [True, False, False])
 
-    def test_the_link_leads_to_the_site_whatever_host_was_asked(self):
+    def test_link_uses_the_configured_host(self):
         with override_settings(ALLOWED_HOSTS=["evil.example"]):
             self.ask(headers={"host": "evil.example"})
             self.ask("nobody@example.org", headers={"host": "evil.example"})
@@ -178,7 +178,7 @@ class ResetTest(SignInCase):
         web.post(page.redirect_chain[-1][0], {"password1": NEW, "password2": NEW})
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
 
-    def test_the_halves_of_the_key_set_a_password_once(self):
+    def test_key_sets_a_password_once(self):
         pair = tokens.give_tokens(self.alice)
         link = self.link()
         self.assertEqual(self.confirm(link).status_code, 200)
@@ -187,7 +187,7 @@ class ResetTest(SignInCase):
         self.assertEqual(self.client.post(REFRESH, {"refresh": pair.refresh}).status_code, 401)
         self.assertEqual(self.confirm(link).status_code, 400)
 
-    def test_an_address_in_any_case_gets_the_mail(self):
+    def test_address_ignores_case(self):
         self.ask("ALICE@Example.org")
         self.assertTrue(LINK.search(mail.outbox[0].body))
 
@@ -196,12 +196,12 @@ class ResetTest(SignInCase):
         self.ask("moss@example.org")
         self.assertTrue(LINK.search(mail.outbox[0].body))
 
-    def test_the_account_is_told_by_mail(self):
+    def test_reset_is_mailed(self):
         self.confirm(self.link())
         self.assertEqual(mail.outbox[-1].to, ["alice@example.org"])
         self.assertNotIn("/user/password/reset/key/", mail.outbox[-1].body)
 
-    def test_the_link_is_good_for_an_hour(self):
+    def test_link_is_valid_for_an_hour(self):
         made = datetime.now()  # noqa: DTZ005  # As Django's own.
         for minutes, status in ((59, 200), (61, 400)):
             link = self.link()
@@ -212,7 +212,7 @@ class ResetTest(SignInCase):
             ):
                 self.assertEqual(self.confirm(link).status_code, status)
 
-    def test_a_new_password_does_not_stand_in_for_the_second_factor(self):
+    def test_reset_does_not_replace_the_second_factor(self):
         give_totp(self.alice)
         link = self.link()
         answer = self.confirm(link)
@@ -220,7 +220,7 @@ class ResetTest(SignInCase):
         answer = self.sign_in(password=NEW)
         self.assertEqual((answer.status_code, answer.json()["code"]), (401, "otp_required"))
 
-    def test_a_reset_opens_the_lock(self):
+    def test_reset_lifts_the_lock(self):
         for _ in range(5):
             self.sign_in(password=WRONG)
         link = self.link()
@@ -228,7 +228,7 @@ class ResetTest(SignInCase):
         self.confirm(link)
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
 
-    def test_a_link_that_is_not_good_is_refused(self):
+    def test_invalid_link_is_refused(self):
         link = self.link()
         of_bob = tokens.User.objects.get(username="bob").pk
         for changes in ({"uid": "zzzzzzzzzzzzz"}, {"uid": "!"}, {"uid": str(of_bob)}, {"token": "x-y"}):
@@ -237,12 +237,12 @@ class ResetTest(SignInCase):
                 self.assertEqual((answer.status_code, list(answer.json())), (400, ["token"]))
         self.assertEqual(self.confirm(link).status_code, 200)
 
-    def test_the_link_of_a_deactivated_account_is_not_good(self):
+    def test_link_of_inactive_account_is_refused(self):
         link = self.link()
         type(self.alice).objects.filter(pk=self.alice.pk).update(is_active=False)
         self.assertEqual(self.confirm(link).status_code, 400)
 
-    def test_a_poor_or_mistyped_password_is_named_and_the_link_stays_good(self):
+    def test_invalid_password_keeps_the_link_valid(self):
         link = self.link()
         answer = self.confirm(link, new_password1="alice@example", new_password2="alice@example")
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["new_password1"]))
@@ -250,19 +250,19 @@ class ResetTest(SignInCase):
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["new_password2"]))
         self.assertEqual(self.confirm(link).status_code, 200)
 
-    def test_five_mails_a_minute_go_to_one_address(self):
+    def test_five_mails_a_minute_go_to_an_address(self):
         for address in ("alice@example.org", "nobody@example.org"):
             mail.outbox.clear()
             answers = [self.ask(address).status_code for _ in range(6)]
             self.assertEqual(answers, [200] * 5 + [429])
             self.assertEqual(len(mail.outbox), 5)
 
-    def test_malformed_addresses_are_named(self):
+    def test_malformed_address_is_an_error(self):
         for value in ("", None, "x", [], "a@b", "\0@example.org"):
             answer = self.ask(value)
             self.assertEqual((answer.status_code, list(answer.json())), (400, ["email"]))
 
-    def test_a_mail_server_that_is_down_does_not_tell_known_from_unknown(self):
+    def test_mail_failure_does_not_reveal_accounts(self):
         with (
             mock.patch("django.core.mail.EmailMessage.send", side_effect=TimeoutError),
             self.assertLogs("accounts.adapter", "ERROR"),

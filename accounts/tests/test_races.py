@@ -38,7 +38,7 @@ class RacesTest(RaceTestCase):
         refresh = tokens.give_tokens(self.alice).refresh
         return self.all_at_once(*[partial(tokens.renew, refresh)] * THREADS)
 
-    def test_of_one_refresh_token_used_at_once_one_wins_at_most_and_nothing_is_left(self):
+    def test_refresh_token_is_renewed_at_most_once(self):
         answers = self.renew_at_once()
         self.assertEqual(Counter(map(type, answers)), {tokens.Pair: 1, tokens.TokenError: THREADS - 1})
         [won] = [answer for answer in answers if isinstance(answer, tokens.Pair)]
@@ -48,7 +48,7 @@ class RacesTest(RaceTestCase):
         self.assertFalse(TokenFamily.objects.exists())
 
     @has_row_locks
-    def test_without_the_familys_lock_several_win(self):
+    def test_without_family_lock_several_succeed(self):
         line = Barrier(THREADS)
 
         def look(user_id, family):
@@ -61,7 +61,7 @@ class RacesTest(RaceTestCase):
             answers = self.renew_at_once()
         self.assertEqual(Counter(map(type, answers)), {tokens.Pair: THREADS})
 
-    def test_what_a_renewal_gave_while_its_session_was_ended_is_ended_too(self):
+    def test_tokens_renewed_during_sign_out_end(self):
         for number in range(4):
             browser = BrowserClient()
             browser.sign_in()
@@ -88,10 +88,10 @@ class RacesTest(RaceTestCase):
             answers = Counter(self.all_at_once(*[guess] * THREADS))
         return answers, computed.call_count
 
-    def test_of_eight_guesses_at_once_five_are_heard(self):
+    def test_five_of_eight_concurrent_guesses_count(self):
         self.assertEqual(self.guess_at_once(), ({401: 5, 429: 3}, 5))
 
-    def test_counted_by_a_look_and_a_write_all_are_heard(self):
+    def test_read_then_write_misses_guesses(self):
         """The twin, on both databases: neither holds a row between two statements."""
         APIClient().post(TOKEN, {"username": "alice", "password": WRONG}, format="json")
         line = Barrier(THREADS)
@@ -109,7 +109,7 @@ class RacesTest(RaceTestCase):
         with mock.patch.object(attempts, "_count", look_and_write):
             self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
 
-    def test_of_one_address_registered_at_once_one_gets_it(self):
+    def test_concurrent_registrations_are_unique(self):
         """Hole 6, with the look before the write missing every one of the others."""
         look, missed = sign_up._taken, Barrier(THREADS)
         looks = Counter()

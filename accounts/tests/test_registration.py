@@ -29,7 +29,7 @@ class RegistrationTest(SignInCase):
         self.assertEqual(User.objects.count(), 4)
         self.assertEqual((EmailAddress.objects.count(), mail.outbox), (0, []))
 
-    def test_a_member_account_is_opened_and_signed_in(self):
+    def test_member_account_is_created_and_signed_in(self):
         """Hole 1: this needs allauth.socialaccount installed."""
         answer = self.register(name="Eve Hill", phone="+39 06 555 0143", address="Via Appia 8")
         self.assertEqual((answer.status_code, set(answer.json())), (201, {"access", "refresh", "user"}))
@@ -40,18 +40,18 @@ class RegistrationTest(SignInCase):
         self.assertEqual(mine.json(), answer.json()["user"])
         self.assertEqual(self.sign_in("eve@example.org").status_code, 200)
 
-    def test_no_session_begins(self):
+    def test_no_session_is_created(self):
         self.assertEqual(self.register().cookies, {})
 
-    def test_nothing_but_the_profile_can_be_given(self):
+    def test_only_profile_fields_are_writable(self):
         self.register(is_staff=True, is_superuser=True, id=99, is_active=False)
         eve = User.objects.get(username="eve")
         self.assertEqual((eve.is_staff, eve.is_superuser, eve.is_active), (False, False, True))
 
-    def test_the_address_is_kept_in_lower_case(self):
+    def test_address_is_stored_in_lower_case(self):
         self.assertEqual(self.register(email="Eve@Example.ORG").json()["user"]["email"], "eve@example.org")
 
-    def test_an_address_in_another_case_is_taken(self):
+    def test_taken_address_ignores_case(self):
         """Hole 6: two registrations with one unverified address both went through."""
         self.assert_refused(self.register(email="Alice@EXAMPLE.org"), "email")
         self.assertEqual(self.register().status_code, 201)
@@ -63,16 +63,16 @@ class RegistrationTest(SignInCase):
         address.delete()
         self.assertEqual(self.register().status_code, 201)
 
-    def test_a_username_in_another_case_is_taken(self):
+    def test_taken_username_ignores_case(self):
         self.assert_refused(self.register(username="ALICE"), "username")
 
     def test_a_username_with_an_at_sign_is_refused(self):
         self.assert_refused(self.register(username="bob@example.org"), "username")
 
-    def test_two_passwords_that_differ_are_named(self):
+    def test_different_passwords_are_an_error(self):
         self.assert_refused(self.register(password2=PASSWORD + "s"), "password2")
 
-    def test_poor_passwords_are_refused(self):
+    def test_weak_passwords_are_refused(self):
         cases = {
             "short1x": {},
             "password123": {},
@@ -88,18 +88,18 @@ class RegistrationTest(SignInCase):
                     self.register(password1=password, password2=password, **more), "password1"
                 )
 
-    def test_every_fault_is_named_at_once(self):
+    def test_all_errors_are_returned_at_once(self):
         answer = self.register(username="a b", email="alice@example.org", password1="1", password2="1")
         self.assert_refused(answer, "username", "email", "password1")
 
-    def test_malformed_fields_are_named(self):
+    def test_malformed_fields_are_errors(self):
         self.assert_refused(self.client.post(REGISTER, {}), "username", "email", "password1", "password2")
         for value in (None, "", [], {}, True, "\0", "x" * 300):
             with self.subTest(value=value):
                 self.assert_refused(self.register(username=value), "username")
                 self.assert_refused(self.register(email=value), "email")
 
-    def test_a_bug_in_the_write_is_no_field_error(self):
+    def test_other_integrity_error_is_raised(self):
         eve = {"username": "eve", "email": "eve@example.org", "password": PASSWORD}
         with (
             mock.patch("accounts.sign_up.record_address", side_effect=IntegrityError),
@@ -118,7 +118,7 @@ class ConfirmationTest(SignInCase):
         self.link = re.search(r"https?://\S+", mail.outbox[0].body).group()
         self.key = self.link.rstrip("/").rpartition("/")[2]
 
-    def test_the_mail_speaks_for_the_shop(self):
+    def test_mail_names_the_shop(self):
         message = mail.outbox[0]
         self.assertEqual(message.to, ["eve@example.org"])
         self.assertTrue(message.subject.startswith("[Lori Books] "))
@@ -131,22 +131,22 @@ class ConfirmationTest(SignInCase):
         page = self.client.get(self.link.removeprefix("https://shop.example"))
         self.assertEqual(page.status_code, 200)
 
-    def test_the_key_confirms_once_and_leaves_no_cookie(self):
+    def test_key_confirms_once_without_a_cookie(self):
         answer = self.client.post(VERIFY_EMAIL, {"key": self.key})
         self.assertEqual((answer.status_code, answer.cookies), (200, {}))
         self.assertTrue(EmailAddress.objects.get(email="eve@example.org").verified)
         again = self.client.post(VERIFY_EMAIL, {"key": self.key})
         self.assertEqual((again.status_code, again.json()["code"]), (404, "not_found"))
 
-    def test_an_address_that_another_has_confirmed_since_is_not_confirmed(self):
+    def test_address_confirmed_by_another_is_refused(self):
         EmailAddress.objects.create(user=self.bob, email="eve@example.org", verified=True)
         self.assertEqual(self.client.post(VERIFY_EMAIL, {"key": self.key}).status_code, 404)
 
-    def test_garbage_is_no_key(self):
+    def test_invalid_key_is_404(self):
         self.assertEqual(self.client.post(VERIFY_EMAIL, {"key": "x"}).status_code, 404)
         self.assertEqual(self.client.post(VERIFY_EMAIL, {}).status_code, 400)
 
-    def test_asking_again_sends_one_mail_in_three_minutes_to_who_waits(self):
+    def test_resend_needs_an_unconfirmed_address(self):
         self.client.post(RESEND, {"email": "eve@example.org"})
         self.assertEqual(len(mail.outbox), 1)  # The one of the registration.
         cache.clear()
@@ -157,7 +157,7 @@ class ConfirmationTest(SignInCase):
         self.assertEqual([answer.status_code for answer in answers], [200] * 3)
         self.assertEqual(len({answer.content for answer in answers}), 1)
 
-    def test_a_mail_server_that_is_down_does_not_stop_a_registration(self):
+    def test_mail_failure_does_not_stop_registration(self):
         body = {"username": "gus", "email": "gus@example.org", "password1": PASSWORD, "password2": PASSWORD}
         with (
             mock.patch("django.core.mail.EmailMessage.send", side_effect=ConnectionRefusedError),

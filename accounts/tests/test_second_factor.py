@@ -21,13 +21,13 @@ PAGES = ("/", "/home", "/rentals/", "/balance", "/user/profile/", "/admin/", "/a
 
 
 @override_settings(STAFF_SECOND_FACTOR=True)
-class StaffTest(SignInCase):
+class StaffSecondFactorTest(SignInCase):
     def browser(self, login="carol"):
         browser = Client()
         browser.post("/user/login/", {"login": login, "password": PASSWORD})
         return browser
 
-    def test_without_one_the_api_gives_no_tokens_and_says_where_to_get_one(self):
+    def test_api_refuses_tokens_without_a_factor(self):
         for login in ("carol", "dan"):
             for door in (TOKEN, LOGIN):
                 answer = self.sign_in(login, door=door)
@@ -36,20 +36,20 @@ class StaffTest(SignInCase):
                 )
         self.assertEqual(self.sign_in("alice").status_code, 200)
 
-    def test_with_one_the_api_gives_them_for_a_code(self):
+    def test_code_gives_tokens(self):
         secret = give_totp(self.carol)
         self.assertEqual(self.sign_in("carol").json()["code"], "otp_required")
         with at_the_second(NOW):
             answer = self.sign_in("carol", otp=code_of(secret, NOW))
         self.assertEqual(self.bearing(answer.json()["token"]).get(USER).status_code, 200)
 
-    def test_recovery_codes_alone_are_none(self):
+    def test_recovery_codes_alone_do_not_count(self):
         RecoveryCodes.activate(self.carol)
         self.assertEqual(self.browser().get("/admin/").status_code, 302)
         code = Authenticator.objects.get().wrap().get_unused_codes()[0]
         self.assertEqual(self.sign_in("carol", otp=code).status_code, 401)
 
-    def test_every_page_leads_to_where_one_is_set_up(self):
+    def test_every_page_redirects_to_setup(self):
         for login in ("carol", "dan"):
             browser = self.browser(login)
             for path in PAGES:
@@ -61,7 +61,7 @@ class StaffTest(SignInCase):
             self.assertEqual(answer.headers["HX-Redirect"], SETUP)
             self.assertContains(browser.get(SETUP), "Staff sign in with a second factor")
 
-    def test_where_it_is_set_up_and_the_way_out_are_open(self):
+    def test_setup_and_sign_out_are_open(self):
         record_address(self.carol)
         EmailAddress.objects.update(verified=True)
         browser = self.browser()
@@ -71,7 +71,7 @@ class StaffTest(SignInCase):
         self.assertEqual(browser.post("/user/logout/").status_code, 302)
         self.assertNotIn("_auth_user_id", browser.session)
 
-    def test_the_browser_gets_its_tokens_when_it_is_set_up(self):
+    def test_browser_gets_tokens_after_setup(self):
         browser = self.browser()
         self.assertNotIn(ACCESS_COOKIE, browser.cookies)
         self.assertEqual(browser.post(RENEW).status_code, 401)
@@ -79,30 +79,30 @@ class StaffTest(SignInCase):
         self.assertEqual(browser.post(RENEW).status_code, 204)
         self.assertEqual((browser.get("/admin/").status_code, browser.get(USER).status_code), (200, 200))
 
-    def test_tokens_from_before_are_no_good(self):
+    def test_earlier_tokens_are_invalid(self):
         with override_settings(STAFF_SECOND_FACTOR=False):
             pair = tokens.give_tokens(self.carol)
             self.assertEqual(self.bearing(pair.access).get(USER).status_code, 200)
         self.assertEqual(self.bearing(pair.access).get(USER).status_code, 401)
         self.assertEqual(self.client.post(REFRESH, {"refresh": pair.refresh}).status_code, 401)
 
-    def test_who_becomes_staff_needs_one_from_then_on(self):
+    def test_new_staff_need_a_factor_at_once(self):
         browser, mine = self.browser("alice"), self.bearing(tokens.give_tokens(self.alice).access)
         self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (200, 200))
         User.objects.filter(pk=self.alice.pk).update(is_staff=True)
         self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (302, 401))
 
-    def test_a_call_takes_no_query_for_it(self):
+    def test_check_takes_no_query(self):
         give_totp(self.carol)
         mine = self.bearing(tokens.give_tokens(self.carol).access)
         with self.assertNumQueries(1):
             self.assertEqual(mine.get(USER).status_code, 200)
 
-    def test_members_and_strangers_are_let_be(self):
+    def test_members_and_visitors_are_not_affected(self):
         for client in (self.browser("alice"), Client()):
             self.assertEqual(client.get("/home").status_code, 200)
 
     @override_settings(STAFF_SECOND_FACTOR=False)
-    def test_where_the_shop_does_not_want_one_staff_need_none(self):
+    def test_disabled_setting_requires_no_factor(self):
         self.assertEqual(self.sign_in("carol").status_code, 200)
         self.assertEqual(self.browser().get("/admin/").status_code, 200)

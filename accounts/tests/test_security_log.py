@@ -35,7 +35,7 @@ class SecurityLogTest(SignInCase):
     def setUp(self):
         self.browser = Client()
 
-    def test_signing_in_and_out(self):
+    def test_signing_in_and_out_is_logged(self):
         sign_in = self.page("/user/login/", login="alice", password=PASSWORD)
         self.assertEqual(self.told(sign_in), [("signed_in", self.alice.pk)])
         self.assertRegex(
@@ -48,7 +48,7 @@ class SecurityLogTest(SignInCase):
         out = self.told(lambda: self.client.post(LOGOUT, {"refresh": pair.refresh}))
         self.assertEqual(out, [("signed_out", self.alice.pk)])
 
-    def test_wrong_passwords_and_the_lock(self):
+    def test_wrong_passwords_and_locks_are_logged(self):
         wrong = self.page("/user/login/", login="alice", password=WRONG)
         self.assertEqual(self.told(wrong), [("password_wrong", self.alice.pk)])
         self.assertEqual(self.told(lambda: self.sign_in("nobody")), [("password_wrong", None)])
@@ -56,7 +56,7 @@ class SecurityLogTest(SignInCase):
             self.sign_in(password=WRONG)
         self.assertEqual(self.told(self.sign_in), [("sign_in_locked", self.alice.pk), ("throttled", None)])
 
-    def test_second_factors(self):
+    def test_second_factor_events_are_logged(self):
         give_totp(self.alice)
         refused = self.told(lambda: self.sign_in(otp="000000"))
         self.assertEqual(refused, [("code_wrong", self.alice.pk)])
@@ -66,7 +66,7 @@ class SecurityLogTest(SignInCase):
             self.told(self.page("/user/2fa/totp/deactivate/")), [("factor_removed", self.alice.pk)]
         )
 
-    def test_passwords_and_addresses(self):
+    def test_password_and_address_changes_are_logged(self):
         mine = self.bearing(tokens.give_tokens(self.alice).access)
         body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
         changed = ("password_changed", self.alice.pk)
@@ -84,13 +84,13 @@ class SecurityLogTest(SignInCase):
         moved = self.page("/user/email/", action_add="", email="moss@example.org")
         self.assertEqual(self.told(moved), [("address_changed", self.alice.pk)])
 
-    def test_a_token_that_is_used_twice(self):
+    def test_reused_token_is_logged(self):
         pair = tokens.give_tokens(self.alice)
         tokens.renew(pair.refresh)
         used = self.told(lambda: self.client.post(REFRESH, {"refresh": pair.refresh}))
         self.assertEqual(used, [("token_reused", self.alice.pk)])
 
-    def test_what_is_refused(self):
+    def test_refusals_are_logged(self):
         mine = self.bearing(tokens.give_tokens(self.alice).access)
         asked = self.told(lambda: mine.get("/api/v3/accounts/"))
         self.assertEqual(asked, [("refused", self.alice.pk)])
@@ -99,14 +99,14 @@ class SecurityLogTest(SignInCase):
         strict = Client(enforce_csrf_checks=True)
         self.assertEqual(self.told(lambda: strict.post("/user/login/", {})), [("csrf_refused", None)])
 
-    def test_what_the_administration_does(self):
+    def test_admin_changes_are_logged(self):
         self.browser.force_login(self.dan)
         path = f"/admin/accounts/user/{self.alice.pk}/password/"
         change = self.page(path, usable_password="true", password1=NEW, password2=NEW)
         self.assertEqual(self.told(change), [("account_administered", self.alice.pk)])
         self.assertIn(f"actor={self.dan.pk}", self.lines[0])
 
-    def test_accounts_and_sessions(self):
+    def test_accounts_and_sessions_are_logged(self):
         eve = {}
         opened = self.told(
             lambda: eve.update(user=open_account(username="eve", email="eve@example.org", password=PASSWORD))
@@ -120,7 +120,7 @@ class SecurityLogTest(SignInCase):
         closed = self.told(lambda: close_account(member=eve["user"], at=now))
         self.assertEqual(closed, [("account_closed", eve["user"].pk)])
 
-    def test_no_line_names_anybody_or_holds_a_secret(self):
+    def test_log_contains_no_personal_data_or_secret(self):
         with self.assertLogs("security") as log:
             self.sign_in()
             self.sign_in("alice@example.org", password=WRONG)
@@ -132,7 +132,7 @@ class SecurityLogTest(SignInCase):
             self.assertNotIn(kept, told)
         self.assertEqual(len({re.search("client=([0-9a-f]+)", line)[1] for line in told.splitlines()}), 1)
 
-    def test_in_json_each_fact_has_its_field(self):
+    def test_json_log_has_a_field_for_each_fact(self):
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
         handler.setFormatter(Json())
@@ -144,14 +144,14 @@ class SecurityLogTest(SignInCase):
         facts = {"event": "signed_in", "account": 4, "door": "web", "how": "password", "logger": "security"}
         self.assertEqual({name: entry.get(name) for name in facts}, facts)
 
-    def test_every_event_is_documented_and_no_other(self):
+    def test_every_event_is_documented(self):
         with self.assertRaises(ValueError):
             note("something_else")
         said = (settings.BASE_DIR / "docs" / "security.md").read_text()
         section = said.partition("## What is logged")[2].partition("\n## ")[0]
         self.assertEqual(set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)), EVENTS)
 
-    def test_without_the_listener_the_pages_would_tell_nothing(self):
+    def test_pages_log_only_by_signal_handlers(self):
         with mock.patch("accounts.security_log.logger") as logger:
             self.page("/user/login/", login="alice", password=PASSWORD)()
             self.assertEqual(logger.log.call_count, 1)

@@ -15,7 +15,7 @@ from lori_assignment.cast import PASSWORD, CastTestCase
 PROFILE = "/user/profile/"
 
 
-class SessionEndsTest(CastTestCase):
+class SessionExpiryTest(CastTestCase):
     def setUp(self):
         self.start = timezone.now()
 
@@ -28,14 +28,14 @@ class SessionEndsTest(CastTestCase):
         with mock.patch("django.utils.timezone.now", return_value=self.start + after):
             return client.get(PROFILE).status_code == 200
 
-    def test_who_does_nothing_for_long_is_out(self):
+    def test_unused_session_expires(self):
         second = timedelta(seconds=30)
         for who, limits in (("alice", OF_MEMBERS), ("carol", OF_STAFF)):
             with self.subTest(who=who):
                 self.assertTrue(self.is_in(self.sign_in(who), limits.unused - second))
                 self.assertFalse(self.is_in(self.sign_in(who), limits.unused + second))
 
-    def test_who_goes_on_is_in_until_the_second_end_and_no_longer(self):
+    def test_used_session_expires_after_its_maximum(self):
         for who, limits in (("alice", OF_MEMBERS), ("carol", OF_STAFF)):
             with self.subTest(who=who):
                 client, step, after = self.sign_in(who), limits.unused * 0.9, timedelta(0)
@@ -45,11 +45,11 @@ class SessionEndsTest(CastTestCase):
                 self.assertGreater(after, limits.unused)
                 self.assertFalse(self.is_in(client, limits.in_all + timedelta(seconds=30)))
 
-    def test_by_djangos_own_store_staff_would_stay(self):
+    def test_stock_session_store_never_expires_staff(self):
         with override_settings(SESSION_ENGINE="django.contrib.sessions.backends.db"):
             self.assertTrue(self.is_in(self.sign_in("carol"), OF_STAFF.in_all + timedelta(hours=1)))
 
-    def test_a_change_of_what_is_in_it_is_no_way_around_the_second_end(self):
+    def test_saving_does_not_extend_the_maximum(self):
         client = self.sign_in("carol")
         with mock.patch("django.utils.timezone.now", return_value=self.start + timedelta(minutes=50)):
             client.post("/user/reauthenticate/", {"password": PASSWORD})
@@ -57,19 +57,19 @@ class SessionEndsTest(CastTestCase):
         self.assertLess(row.expire_date, self.start + timedelta(minutes=111))
         self.assertFalse(self.is_in(client, OF_STAFF.in_all + timedelta(seconds=30)))
 
-    def test_a_use_is_written_down_now_and_then_only(self):
+    def test_last_use_is_saved_at_intervals(self):
         client = self.sign_in("carol")
         for minutes, queries in ((1, 2), (5, 2), (7, 3), (8, 2), (14, 3)):
             with self.subTest(minutes=minutes), self.assertNumQueries(queries):
                 self.is_in(client, timedelta(minutes=minutes))
 
-    def test_the_cookie_outlives_the_browser_only_when_it_is_asked_for_and_never_the_second_end(self):
+    def test_cookie_max_age_follows_remember_me(self):
         self.assertEqual(self.sign_in("carol").cookies["sessionid"]["max-age"], "")
         for who, limits in (("alice", OF_MEMBERS), ("carol", OF_STAFF)):
             kept = self.sign_in(who, remember="on").cookies["sessionid"]["max-age"]
             self.assertAlmostEqual(kept, limits.in_all.total_seconds(), delta=30)
 
-    def test_who_has_not_signed_in_has_the_ends_of_the_cookie(self):
+    def test_anonymous_session_lasts_thirty_days(self):
         client = Client()
         client.post(PROFILE, {"name": "Alice"})
         [row] = Session.objects.all()

@@ -23,7 +23,7 @@ class SessionsTest(WebCase):
         this = browser.session.session_key if browser else None
         return sessions_of(self.alice, at=timezone.now(), this=this)
 
-    def test_each_browser_is_listed_the_latest_first(self):
+    def test_sessions_are_listed_latest_first(self):
         first = BrowserClient(headers={"user-agent": "Firefox on a desk"})
         first.sign_in()
         second = BrowserClient(headers={"user-agent": "Safari on a phone"})
@@ -34,7 +34,7 @@ class SessionsTest(WebCase):
             [("Safari on a phone", "127.0.0.1", False), ("Firefox on a desk", "127.0.0.1", True)],
         )
 
-    def test_what_would_not_be_let_in_is_not_listed(self):
+    def test_invalid_sessions_are_not_listed(self):
         signed_out, run_out, good = self.browser(), self.browser(), self.browser()
         form = {"csrfmiddlewaretoken": signed_out.cookies["csrftoken"].value}
         signed_out.post("/user/logout/", form)
@@ -45,14 +45,14 @@ class SessionsTest(WebCase):
         self.alice.save()
         self.assertEqual(self.listed(good), [])
 
-    def test_the_list_takes_two_queries_however_long(self):
+    def test_list_takes_two_queries(self):
         for browsers in (1, 4):
             for _ in range(browsers):
                 self.browser()
             with self.assertNumQueries(2):
                 self.listed()
 
-    def test_signing_in_takes_as_many_queries_however_long_the_list_is(self):
+    def test_sign_in_query_count_is_constant(self):
         def queries():
             client = Client()
             with CaptureQueriesContext(connection) as taken:
@@ -65,7 +65,7 @@ class SessionsTest(WebCase):
             self.browser()
         self.assertEqual(queries(), few)
 
-    def test_ending_all_others_takes_as_many_too(self):
+    def test_ending_others_takes_constant_queries(self):
         mine = self.browser()
         for others in (2, 5):
             for _ in range(others):
@@ -74,13 +74,13 @@ class SessionsTest(WebCase):
                 end_other_sessions(self.alice, this=mine.session.session_key)
             self.assertEqual(len(self.listed(mine)), 1)
 
-    def test_what_has_run_out_leaves_the_list_with_the_next_sign_in(self):
+    def test_sign_in_removes_expired_sessions(self):
         key = self.browser().session.session_key
         Session.objects.filter(session_key=key).update(expire_date=timezone.now() - timedelta(seconds=1))
         self.browser()
         self.assertFalse(UserSession.objects.filter(session_key=key).exists())
 
-    def test_one_is_ended_with_its_tokens(self):
+    def test_session_ends_with_its_tokens(self):
         mine, other = self.browser(), self.browser()
         [pk] = [one.pk for one in self.listed(mine) if not one.is_this]
         refresh = self.refresh_of(other)
@@ -93,7 +93,7 @@ class SessionsTest(WebCase):
     def refresh_of(self, browser):
         return {"refresh": browser.cookies["lori-refresh"].value}
 
-    def test_all_others_are_ended(self):
+    def test_all_other_sessions_end(self):
         mine, *others = (self.browser() for _ in range(3))
         refreshed = [self.refresh_of(one) for one in others]
         bobs = self.browser("bob")
@@ -104,14 +104,14 @@ class SessionsTest(WebCase):
         for one in (mine, bobs):
             self.assertEqual((one.say(RENEW).status_code, one.get(USER).status_code), (204, 200))
 
-    def test_anothers_is_not_there(self):
+    def test_session_of_other_member_is_not_found(self):
         self.browser("bob")
         theirs = UserSession.objects.get(user=self.bob)
         with self.assertRaises(UserSession.DoesNotExist):
             end_session(self.alice, theirs.pk)
         self.assertTrue(UserSession.objects.filter(pk=theirs.pk).exists())
 
-    def test_a_session_without_tokens_is_ended_too(self):
+    def test_session_without_tokens_ends(self):
         client = Client()
         client.force_login(self.alice)
         UserSession.objects.create(user=self.alice, session_key=client.session.session_key, ip="127.0.0.1")

@@ -23,7 +23,7 @@ class SignUpPageTest(CastTestCase):
     def setUp(self):
         cache.clear()
 
-    def test_opens_a_member_account_by_the_rule_of_every_door(self):
+    def test_form_creates_a_member_account(self):
         answer = self.client.post(PAGE, EVE | {"name": "Eve Hill"})
         self.assertEqual(answer.status_code, 302)
         eve = User.objects.get(username="eve")
@@ -34,10 +34,10 @@ class SignUpPageTest(CastTestCase):
         )
         self.assertEqual([letter.to for letter in mail.outbox], [["eve@example.org"]])
 
-    def test_the_name_may_be_left_out(self):
+    def test_name_is_optional(self):
         self.assertEqual(self.client.post(PAGE, EVE).status_code, 302)
 
-    def test_what_is_wrong_is_said_at_its_field(self):
+    def test_invalid_value_is_a_field_error(self):
         for wrong, field, sentence in (
             ({"username": "Alice"}, "username", USERNAME_TAKEN),
             ({"email": "ALICE@example.org"}, "email", EMAIL_TAKEN),
@@ -63,7 +63,7 @@ class SignUpPageTest(CastTestCase):
                 self.assertEqual(answer.context["form"]["email"].value(), (EVE | wrong)["email"])
         self.assertEqual(User.objects.count(), 4)
 
-    def test_a_name_or_address_that_somebody_took_in_the_last_moment_is_named(self):
+    def test_concurrently_taken_name_is_an_error(self):
         look = sign_up._taken
 
         def look_and_be_late(user):
@@ -79,7 +79,7 @@ class SignUpPageTest(CastTestCase):
 
 
 class SignUpRaceTest(RaceTestCase):
-    def test_one_of_five_gets_the_address_and_the_others_hear_why_not(self):
+    def test_one_of_five_concurrent_sign_ups_succeeds(self):
         def sign_up_as(number):
             def call():
                 answer = Client().post(PAGE, EVE | {"username": f"eve{number}"})

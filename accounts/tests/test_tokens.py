@@ -45,13 +45,13 @@ class TokensTest(SignInCase):
         with self.assertRaises(TokenError):
             tokens.renew(refresh or self.pair.refresh)
 
-    def test_a_new_pair_works_and_the_old_refresh_token_does_not(self):
+    def test_renewal_replaces_the_refresh_token(self):
         renewed = tokens.renew(self.pair.refresh)
         tokens.check(renewed.access)
         tokens.check(renewed.refresh)
         self.refused(self.pair.refresh)
 
-    def test_garbage_is_refused(self):
+    def test_malformed_token_is_refused(self):
         for text in GARBAGE:
             with self.subTest(text=text[:20]):
                 self.refused(text)
@@ -65,26 +65,26 @@ class TokensTest(SignInCase):
         with self.assertRaises(TokenError):
             tokens.renew(self.pair.access)
 
-    def test_a_deleted_account_has_no_tokens(self):
+    def test_token_of_deleted_account_is_refused(self):
         self.alice.delete()
         self.refused()
 
-    def test_a_deactivated_account_has_no_tokens(self):
+    def test_token_of_inactive_account_is_refused(self):
         type(self.alice).objects.filter(pk=self.alice.pk).update(is_active=False)
         self.refused()
 
-    def test_a_changed_password_ends_the_tokens(self):
+    def test_password_change_ends_the_tokens(self):
         self.alice.set_password(NEW)
         self.alice.save()
         self.refused()
 
-    def test_an_ended_token_is_refused_and_ends_once(self):
+    def test_ended_token_is_refused(self):
         tokens.end(self.pair.refresh)
         self.refused()
         with self.assertRaises(TokenError):
             tokens.end(self.pair.refresh)
 
-    def test_of_a_used_token_nothing_is_left(self):
+    def test_reuse_revokes_the_whole_family(self):
         """It was held by two: nobody can tell the thief, so the whole family ends."""
         renewed = tokens.renew(self.pair.refresh)
         elsewhere = tokens.give_tokens(self.alice)
@@ -95,19 +95,19 @@ class TokensTest(SignInCase):
         tokens.check(elsewhere.access)
         tokens.renew(elsewhere.refresh)
 
-    def test_looking_at_a_used_token_ends_nothing(self):
+    def test_checking_a_used_token_revokes_nothing(self):
         renewed = tokens.renew(self.pair.refresh)
         with self.assertRaises(TokenError):
             tokens.check(self.pair.refresh)
         tokens.renew(renewed.refresh)
 
-    def test_signing_out_by_a_used_token_ends_the_family_too(self):
+    def test_logout_with_a_used_token_ends_family(self):
         renewed = tokens.renew(self.pair.refresh)
         with self.assertRaises(TokenError):
             tokens.end(self.pair.refresh)
         self.refused(renewed.refresh)
 
-    def test_every_token_has_a_number_of_its_own(self):
+    def test_every_token_has_its_own_id(self):
         renewed = tokens.renew(self.pair.refresh)
         claims = [jwt.decode(text, options={"verify_signature": False}) for text in (*self.pair, *renewed)]
         self.assertEqual(len({one["jti"] for one in claims}), 4)
@@ -117,12 +117,12 @@ class TokensTest(SignInCase):
         claims = jwt.decode(self.pair.access, options={"verify_signature": False})
         self.assertEqual(claims["exp"] - claims["iat"], 300)
 
-    def test_a_family_is_one_row_however_often_it_is_renewed(self):
+    def test_renewal_adds_no_row(self):
         for _ in range(3):
             self.pair = tokens.renew(self.pair.refresh)
         self.assertEqual(TokenFamily.objects.count(), 1)
 
-    def test_a_family_ends_thirty_days_after_its_sign_in_however_often_it_is_renewed(self):
+    def test_family_expires_after_thirty_days(self):
         now = int(timezone.now().timestamp())
         for days, left in ((22, 7), (26, 4)):
             TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=days))
@@ -132,12 +132,12 @@ class TokensTest(SignInCase):
         TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=30, seconds=1))
         self.refused(tokens.renew(self.pair.refresh).refresh)
 
-    def test_without_that_end_it_would_go_on(self):
+    def test_without_the_maximum_it_would_not_expire(self):
         with mock.patch.object(tokens, "LONGEST", timedelta(days=9999)):
             TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=31))
             tokens.check(tokens.renew(self.pair.refresh).refresh)
 
-    def test_flushing_forgets_what_has_run_out_only(self):
+    def test_flush_removes_only_expired_families(self):
         """Hole 10: every refresh added a row; the daily command takes them away."""
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
             tokens.give_tokens(self.alice)
@@ -158,14 +158,14 @@ class ForgedTokenTest(SignInCase):
         with self.assertRaises(TokenError):
             tokens.check(text)
 
-    def test_the_key_is_the_tokens_own(self):
+    def test_signing_key_is_separate(self):
         self.assertNotEqual(settings.TOKEN_SIGNING_KEY, settings.SECRET_KEY)
         ours = jwt.encode(self.claims, settings.TOKEN_SIGNING_KEY, algorithm="HS256")
         self.assertEqual(self.bearing(ours).get(USER).status_code, 200)
         for key in (settings.SECRET_KEY, "x" * 64, settings.TOKEN_SIGNING_KEY + "x"):
             self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256"))
 
-    def test_no_other_algorithm_is_heard_be_the_key_right_or_not(self):
+    def test_other_algorithms_are_refused(self):
         for algorithm in ("HS384", "HS512"):
             self.assert_refused(jwt.encode(self.claims, settings.TOKEN_SIGNING_KEY, algorithm=algorithm))
         self.assert_refused(jwt.encode(self.claims, None, algorithm="none"))
@@ -175,13 +175,13 @@ class ForgedTokenTest(SignInCase):
             for end in (seal, ""):
                 self.assert_refused(f"{other}.{body}.{end}")
 
-    def test_no_claim_is_changed(self):
+    def test_changed_claims_are_refused(self):
         head, _body, seal = self.access.split(".")
         for claim, value in (("user_id", str(self.dan.pk)), ("exp", self.claims["exp"] + 999), ("jti", "x")):
             body = _segment(json.dumps(self.claims | {claim: value}))
             self.assert_refused(f"{head}.{body}.{seal}")
 
-    def test_a_key_that_the_token_brings_along_is_not_used(self):
+    def test_key_in_the_header_is_ignored(self):
         key = "k" * 64
         extra = {
             "jwk": {"kty": "oct", "k": _segment(key)},
@@ -190,7 +190,7 @@ class ForgedTokenTest(SignInCase):
         }
         self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256", headers=extra))
 
-    def test_a_token_for_another_shop_or_for_none_is_refused(self):
+    def test_wrong_or_missing_audience_is_refused(self):
         key = settings.TOKEN_SIGNING_KEY
         self.assertEqual(self.claims["aud"], settings.SITE_URL)
         self.assert_refused(
@@ -199,7 +199,7 @@ class ForgedTokenTest(SignInCase):
         without = {name: value for name, value in self.claims.items() if name != "aud"}
         self.assert_refused(jwt.encode(without, key, algorithm="HS256"))
 
-    def test_a_token_of_another_password_is_refused_and_tells_of_none(self):
+    def test_token_of_an_old_password_is_refused(self):
         key, mark = settings.TOKEN_SIGNING_KEY, self.claims["password_mark"]
         for changes in ({"password_mark": mark[::-1]}, {"password_mark": None}, {"password_mark": ["x"]}):
             self.assert_refused(jwt.encode(self.claims | changes, key, algorithm="HS256"))
@@ -207,7 +207,7 @@ class ForgedTokenTest(SignInCase):
             self.assertNotEqual(_mark_of(self.alice), mark)
         self.assertFalse(any("hash" in name for name in self.claims))
 
-    def test_a_token_of_another_account_or_none_in_a_family_is_refused(self):
+    def test_wrong_account_or_family_is_refused(self):
         for changes in ({"user_id": str(self.bob.pk)}, {"family": ""}, {"family": None}, {"family": "x"}):
             forged = self.claims | changes
             self.assert_refused(jwt.encode(forged, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
@@ -215,7 +215,7 @@ class ForgedTokenTest(SignInCase):
         self.assert_refused(jwt.encode(without, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
 
 
-class EndAtOnceTest(SignInCase):
+class RevocationTest(SignInCase):
     """An access token does not outlive what ended it, for which no request takes a query more."""
 
     def setUp(self):
@@ -230,18 +230,18 @@ class EndAtOnceTest(SignInCase):
         answer = self.client.post(REFRESH, {"refresh": (pair or self.pair).refresh})
         self.assertEqual(answer.status_code, 401)
 
-    def test_by_signing_out(self):
+    def test_signing_out_ends_access(self):
         self.client.post(LOGOUT, {"refresh": self.pair.refresh})
         self.assert_ended()
         self.assertEqual(self.elsewhere.get(USER).status_code, 200)
 
-    def test_by_a_changed_password(self):
+    def test_password_change_ends_access(self):
         body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
         self.assertEqual(self.mine.post(CHANGE, body).status_code, 200)
         self.assert_ended()
         self.assert_ended(self.elsewhere)
 
-    def test_by_a_deactivation_and_for_good(self):
+    def test_deactivation_ends_access_for_good(self):
         desk = self.client_class()
         desk.force_login(self.dan)
         page = f"/admin/accounts/user/{self.alice.pk}/change/"
@@ -253,16 +253,16 @@ class EndAtOnceTest(SignInCase):
             self.assert_ended()
             self.assert_ended(self.elsewhere)
 
-    def test_by_a_theft_that_was_found_out(self):
+    def test_detected_reuse_ends_access(self):
         tokens.renew(self.pair.refresh)
         self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assert_ended()
 
-    def test_a_call_by_token_takes_the_one_query_that_finds_its_account(self):
+    def test_authentication_takes_one_query(self):
         with self.assertNumQueries(1):
             self.mine.get(USER)
 
-    def test_without_the_look_at_the_family_it_would_live_on(self):
+    def test_without_the_family_check_access_remains(self):
         """The twin: simplejwt's own look, which knows the account only."""
         stock = super(type(HeaderOrCookie()), HeaderOrCookie()).get_user
         self.client.post(LOGOUT, {"refresh": self.pair.refresh})
@@ -271,11 +271,11 @@ class EndAtOnceTest(SignInCase):
         self.assert_ended()
 
 
-class TokenCallsTest(SignInCase):
+class TokenApiTest(SignInCase):
     def setUp(self):
         self.pair = tokens.give_tokens(self.alice)
 
-    def test_refresh_answers_a_pair_that_works_once(self):
+    def test_refresh_returns_a_pair_once(self):
         answer = self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assertEqual((answer.status_code, set(answer.json())), (200, {"token", "refresh"}))
         self.assertEqual(self.bearing(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200)
@@ -283,11 +283,11 @@ class TokenCallsTest(SignInCase):
         again = self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
 
-    def test_refresh_under_rest_auth_has_its_names(self):
+    def test_rest_auth_refresh_has_its_field_names(self):
         answer = self.client.post("/api/rest-auth/token/refresh/", {"refresh": self.pair.refresh})
         self.assertEqual((answer.status_code, set(answer.json())), (200, {"access", "refresh"}))
 
-    def test_verify_tells_a_good_token_from_a_bad_one(self):
+    def test_verify_distinguishes_valid_from_invalid(self):
         for path in (VERIFY, "/api/rest-auth/token/verify/"):
             for text in (self.pair.access, self.pair.refresh):
                 answer = self.client.post(path, {"token": text})
@@ -296,7 +296,7 @@ class TokenCallsTest(SignInCase):
             self.assertEqual((answer.status_code, answer.json()["code"]), (401, "token_not_valid"))
             self.assertEqual(set(answer.json()), {"detail", "code"})
 
-    def test_garbage_is_a_4xx(self):
+    def test_malformed_token_is_a_client_error(self):
         for path, field in ((REFRESH, "refresh"), (VERIFY, "token"), (LOGOUT, "refresh")):
             for value in [*GARBAGE, None, "", 1, True, [], {}, "\0"]:
                 with self.subTest(path=path, value=str(value)[:20].encode("unicode_escape")):
@@ -306,28 +306,28 @@ class TokenCallsTest(SignInCase):
                     self.assertIn(answer.status_code, (400, 401))
             self.assertEqual(list(self.client.post(path, {}).json()), [field])
 
-    def test_garbage_in_the_header_is_a_401(self):
+    def test_malformed_header_is_401(self):
         self.assertEqual(self.bearing(self.pair.access).get("/api/rest-auth/user/").status_code, 200)
         for text in GARBAGE[:2] + GARBAGE[4:]:
             self.assertEqual(self.bearing(text).get("/api/rest-auth/user/").status_code, 401)
 
-    def test_a_stale_header_does_not_stand_in_the_way_of_a_new_token(self):
+    def test_expired_header_does_not_block_a_refresh(self):
         with mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1)):
             stale = self.bearing(tokens.give_tokens(self.alice).access)
         self.assertEqual(stale.get("/api/rest-auth/user/").status_code, 401)
         self.assertEqual(stale.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 200)
 
-    def test_both_words_and_both_spellings_work(self):
+    def test_both_header_keywords_work(self):
         for word in ("JWT", "Bearer"):
             for path in ("/api/rest-auth/user/", "/api/rest-auth/user"):
                 answer = self.client.get(path, headers={"authorization": f"{word} {self.pair.access}"})
                 self.assertEqual(answer.status_code, 200)
 
-    def test_only_post_is_answered(self):
+    def test_only_post_is_allowed(self):
         for path in (TOKEN, REFRESH, VERIFY, LOGOUT):
             self.assertEqual(self.client.get(path).status_code, 405)
 
-    def test_refresh_after_the_account_is_deleted_is_a_401(self):
+    def test_refresh_of_deleted_account_is_401(self):
         """Hole 5: a deleted user's token was a 500."""
         of_bob = tokens.give_tokens(self.bob)
         self.bob.delete()
@@ -336,13 +336,13 @@ class TokenCallsTest(SignInCase):
             self.assertEqual((answer.status_code, answer.json()["code"]), (401, "token_not_valid"))
         self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 200)
 
-    def test_log_out_ends_the_refresh_token(self):
+    def test_logout_ends_the_refresh_token(self):
         answer = self.bearing(self.pair.access).post(LOGOUT, {"refresh": self.pair.refresh})
         self.assertEqual(answer.status_code, 200)
         self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 401)
         again = self.client.post(LOGOUT, {"refresh": self.pair.refresh})
         self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
 
-    def test_log_out_without_the_token_names_the_field(self):
+    def test_logout_requires_the_token(self):
         answer = self.bearing(self.pair.access).post(LOGOUT)
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["refresh"]))

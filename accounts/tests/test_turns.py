@@ -30,7 +30,7 @@ def in_thread(call: Callable[[], Any]) -> threading.Thread:
     return thread
 
 
-class TurnsTest(SimpleTestCase):
+class HashingQueueTest(SimpleTestCase):
     def setUp(self) -> None:
         self.turns = Turns(at_once=1, waiting=1)
         self.begun, self.go_on = threading.Semaphore(0), threading.Event()
@@ -48,7 +48,7 @@ class TurnsTest(SimpleTestCase):
         self.go_on.wait(timeout=10)
         self.at_work -= 1
 
-    def test_one_hashes_one_waits_and_the_next_is_told_to_come_again(self) -> None:
+    def test_full_queue_raises_too_many(self) -> None:
         threads = [in_thread(self.work) for _ in range(2)]
         for _ in threads:
             self.assertTrue(self.begun.acquire(timeout=10))
@@ -63,19 +63,19 @@ class TurnsTest(SimpleTestCase):
         self.assertEqual(self.most, 1)
         self.assertEqual(self.turns.hash(lambda: 7), 7)
 
-    def test_whoever_has_a_place_needs_no_second(self) -> None:
+    def test_slot_is_reentrant(self) -> None:
         narrow = Turns(at_once=1, waiting=0)
         for _ in range(3):
             with narrow.place(), narrow.place():
                 self.assertEqual(narrow.hash(lambda: 7), 7)
 
-    def test_a_place_is_given_back_whatever_happens(self) -> None:
+    def test_slot_is_released_after_an_error(self) -> None:
         for _ in range(5):
             with self.assertRaises(ZeroDivisionError):
                 self.turns.hash(lambda: 1 // 0)
 
     @skipUnless(sys.platform == "linux", "threads have a priority of their own on Linux")
-    def test_what_computes_steps_back_and_nothing_else_does(self) -> None:
+    def test_hashing_runs_at_a_lower_priority(self) -> None:
         def nice() -> int:
             return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
@@ -83,10 +83,10 @@ class TurnsTest(SimpleTestCase):
         self.assertEqual(self.turns.hash(nice), max(before, turns.STEP_BACK))
         self.assertEqual(nice(), before)
 
-    def test_a_worker_has_threads_beside_them(self) -> None:
+    def test_worker_has_spare_threads(self) -> None:
         self.assertGreaterEqual(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 2)
 
-    def test_the_hash_of_the_shop_takes_its_turn(self) -> None:
+    def test_password_hasher_uses_the_queue(self) -> None:
         full = Turns(at_once=0, waiting=0)
         with mock.patch("accounts.hashers.turns", full):
             with self.assertRaises(TooMany):
@@ -95,13 +95,13 @@ class TurnsTest(SimpleTestCase):
                 OwaspArgon2().verify("x" * 8, Argon2PasswordHasher().encode("x" * 8, "s" * 16))
 
 
-class SignInTest(CastTestCase):
+class FullQueueTest(CastTestCase):
     def setUp(self) -> None:
         patch = mock.patch("accounts.backends.turns", Turns(at_once=0, waiting=0))
         patch.start()
         self.addCleanup(patch.stop)
 
-    def test_over_the_api_it_is_429_for_a_second_and_nobody_is_looked_up(self) -> None:
+    def test_api_answers_429_without_a_lookup(self) -> None:
         with CaptureQueriesContext(connection) as asked:
             answer = self.client.post(TOKEN, {"username": "alice", "password": PASSWORD})
         self.assertEqual((answer.status_code, answer.headers["Retry-After"]), (429, "1"))
@@ -109,10 +109,10 @@ class SignInTest(CastTestCase):
         self.assertNotIn("account", " ".join(query["sql"] for query in asked))
 
     @override_settings(RATE_LIMITS="on")
-    def test_it_counts_for_no_attempt(self) -> None:
+    def test_refusal_is_not_a_failed_attempt(self) -> None:
         self.client.post(TOKEN, {"username": "alice", "password": PASSWORD})
         self.assertFalse(PasswordAttempts.objects.exists())
 
-    def test_on_the_web_it_is_said_on_the_page(self) -> None:
+    def test_page_answers_429(self) -> None:
         answer = self.client.post("/user/login/", {"login": "alice", "password": PASSWORD})
         self.assertEqual((answer.status_code, answer.headers["Retry-After"]), (429, "1"))

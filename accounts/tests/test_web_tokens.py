@@ -57,20 +57,20 @@ class WebCase(CastTestCase):
         return browser
 
 
-class SignInGivesTokensTest(WebCase):
+class SignInCookiesTest(WebCase):
     def assert_has_tokens(self, browser):
         self.assertTrue(all(browser.has(name) for name in COOKIES))
         self.assertEqual(browser.get(USER).json()["username"], "alice")
 
-    def test_by_password(self):
+    def test_password_gives_tokens(self):
         self.assert_has_tokens(self.browser())
 
-    def test_not_by_a_wrong_password(self):
+    def test_wrong_password_gives_none(self):
         browser = BrowserClient()
         self.assertEqual(browser.sign_in(password=WRONG).status_code, 200)
         self.assertFalse(any(browser.has(name) for name in COOKIES))
 
-    def test_by_the_second_factor_and_not_before_it(self):
+    def test_second_factor_gives_tokens(self):
         secret = give_totp(self.alice)
         browser = self.browser()
         self.assertFalse(any(browser.has(name) for name in COOKIES))
@@ -80,7 +80,7 @@ class SignInGivesTokensTest(WebCase):
             self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
         self.assert_has_tokens(browser)
 
-    def test_by_a_recovery_code(self):
+    def test_recovery_code_gives_tokens(self):
         code = RecoveryCodes.activate(self.alice).get_unused_codes()[0]
         give_totp(self.alice)
         browser = self.browser()
@@ -88,14 +88,14 @@ class SignInGivesTokensTest(WebCase):
         self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
         self.assert_has_tokens(browser)
 
-    def test_by_signing_up(self):
+    def test_sign_up_gives_tokens(self):
         browser = BrowserClient()
         form = {"username": "eve", "email": "eve@example.org", "password1": NEW, "password2": NEW}
         form["csrfmiddlewaretoken"] = browser.token_of_the_form("/user/signup/")
         self.assertEqual(browser.post("/user/signup/", form).status_code, 302)
         self.assertEqual(browser.get(USER).json()["username"], "eve")
 
-    def test_the_cookies_are_out_of_reach(self):
+    def test_cookies_are_protected(self):
         cookies = self.browser().cookies
         for name in COOKIES:
             self.assertEqual((cookies[name]["samesite"], cookies[name]["secure"]), ("Lax", ""))
@@ -105,16 +105,16 @@ class SignInGivesTokensTest(WebCase):
         self.assertTrue(RENEW.startswith(cookies[REFRESH_COOKIE]["path"]))
 
     @override_settings(SESSION_COOKIE_SECURE=True)
-    def test_they_are_secure_where_the_shop_is(self):
+    def test_cookies_are_secure_over_https(self):
         cookies = self.browser().cookies
         self.assertEqual([cookies[name]["secure"] for name in COOKIES], [True] * 3)
 
-    def test_they_stay_as_long_as_the_session_does(self):
+    def test_cookies_last_as_long_as_the_session(self):
         for remember, lasts in (({}, ""), ({"remember": "on"}, 7 * 24 * 3600)):
             cookies = self.browser(**remember).cookies
             self.assertEqual([cookies[name]["max-age"] for name in COOKIES], [lasts] * 3)
 
-    def test_a_page_costs_no_query_more_for_them(self):
+    def test_cookies_add_no_query(self):
         with_tokens, without = self.browser(), Client()
         without.force_login(self.alice)
         for client in (with_tokens, without, Client()):
@@ -125,19 +125,19 @@ class SignInGivesTokensTest(WebCase):
             with_tokens.get("/user/password/change/")
 
 
-class CookieCallTest(WebCase):
+class CookieAuthenticationTest(WebCase):
     """The API, called with the access cookie."""
 
     def setUp(self):
         self.book = add_book(name="Emma", kind=3)
 
-    def test_a_browser_rents_as_the_person_signed_in(self):
+    def test_browser_rents_as_the_signed_in_member(self):
         browser = self.browser()
         answer = browser.say(RENTALS, {"book": self.book.pk})
         self.assertEqual(answer.status_code, 201)
         self.assertEqual(Rental.objects.get().user, self.alice)
 
-    def test_without_the_csrf_header_nothing_changes(self):
+    def test_csrf_header_is_required(self):
         browser = self.browser()
         for headers in ({}, {"X-CSRFToken": "x" * 32}):
             answer = browser.post(
@@ -147,7 +147,7 @@ class CookieCallTest(WebCase):
         self.assertEqual(browser.get(RENTALS).status_code, 200)
         self.assertFalse(Rental.objects.exists())
 
-    def test_staff_calls_need_it_too(self):
+    def test_staff_calls_require_the_csrf_header(self):
         desk = self.browser("carol")
         for method in ("post", "put", "patch", "delete"):
             path = BOOKS if method == "post" else f"{BOOKS}{self.book.pk}/"
@@ -156,7 +156,7 @@ class CookieCallTest(WebCase):
         answer = desk.say(f"{BOOKS}{self.book.pk}/", {"name": "Emma again"}, method="patch")
         self.assertEqual(answer.status_code, 200)
 
-    def test_a_call_takes_the_query_that_one_by_header_takes(self):
+    def test_cookie_takes_no_extra_query(self):
         browser = self.browser()
         with self.assertNumQueries(1):
             browser.get(USER)
@@ -165,7 +165,7 @@ class CookieCallTest(WebCase):
         with self.assertNumQueries(1):
             by_header.get(USER)
 
-    def test_a_header_wins_over_the_cookie(self):
+    def test_header_takes_precedence(self):
         browser = self.browser()
         bobs = {"Authorization": f"JWT {tokens.give_tokens(self.bob).access}"}
         self.assertEqual(browser.get(USER, headers=bobs).json()["username"], "bob")
@@ -174,12 +174,12 @@ class CookieCallTest(WebCase):
         self.assertEqual((answer.status_code, answer.json()["username"]), (200, "bob"))
         self.assertEqual(browser.get(USER, headers={"Authorization": "JWT x.y.z"}).status_code, 401)
 
-    def test_a_header_that_is_not_about_us_does_not(self):
+    def test_other_authorization_header_is_ignored(self):
         browser = self.browser()
         answer = browser.get(USER, headers={"Authorization": "Basic YTpi"})
         self.assertEqual(answer.json()["username"], "alice")
 
-    def test_a_bad_cookie_is_as_good_as_none(self):
+    def test_invalid_cookie_is_ignored(self):
         with mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1)):
             stale = tokens.give_tokens(self.alice).access
         refresh = tokens.give_tokens(self.alice).refresh
@@ -194,13 +194,13 @@ class CookieCallTest(WebCase):
                 signed_in = client.post("/api-token-auth/", {"username": "alice", "password": PASSWORD})
                 self.assertEqual(signed_in.status_code, 200)
 
-    def test_a_deactivated_account_is_nobody(self):
+    def test_inactive_account_is_anonymous(self):
         browser = self.browser()
         User.objects.filter(pk=self.alice.pk).update(is_active=False)
         self.assertEqual(browser.get(USER).status_code, 401)
         self.assertEqual(browser.get(BOOKS).status_code, 200)
 
-    def test_a_changed_password_ends_them(self):
+    def test_password_change_ends_them(self):
         browser, other = self.browser(), self.browser()
         form = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
         form["csrfmiddlewaretoken"] = browser.cookies["csrftoken"].value
@@ -211,7 +211,7 @@ class CookieCallTest(WebCase):
 
 
 class RenewalTest(WebCase):
-    def test_the_next_pair_works_and_the_last_one_does_not(self):
+    def test_renewal_replaces_the_pair(self):
         browser = self.browser()
         before = {name: browser.cookies[name].value for name in COOKIES}
         self.assertEqual(browser.say(RENEW).status_code, 204)
@@ -220,12 +220,12 @@ class RenewalTest(WebCase):
         with self.assertRaises(TokenError):
             tokens.renew(before[REFRESH_COOKIE])
 
-    def test_it_takes_a_post_with_the_csrf_header(self):
+    def test_renewal_requires_post_and_csrf_header(self):
         browser = self.browser()
         self.assertEqual(browser.get(RENEW).status_code, 405)
         self.assertEqual(browser.post(RENEW).status_code, 403)
 
-    def test_a_good_session_gets_a_pair_however_bad_its_last(self):
+    def test_session_replaces_an_invalid_pair(self):
         browser = self.browser()
         expired = mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1))
         with expired:
@@ -237,14 +237,14 @@ class RenewalTest(WebCase):
             self.assertEqual(browser.say(RENEW).status_code, 204)
             self.assertEqual(browser.get(USER).json()["username"], "alice")
 
-    def test_a_session_from_before_there_were_tokens_gets_one(self):
+    def test_session_without_tokens_gets_a_pair(self):
         client = Client()
         client.force_login(self.alice)
         self.assertFalse(client.cookies.get(ACCESS_COOKIE))
         self.assertEqual(client.post(RENEW).status_code, 204)
         self.assertEqual(client.get(USER).json()["username"], "alice")
 
-    def test_a_used_one_of_its_own_does_not_sign_a_browser_out(self):
+    def test_reuse_by_the_same_browser_is_allowed(self):
         """As when two tabs ask at once, or an answer was lost on its way."""
         browser = self.browser()
         first = browser.cookies[REFRESH_COOKIE].value
@@ -255,7 +255,7 @@ class RenewalTest(WebCase):
         tokens.check(access)
         self.assertEqual(browser.get(USER).status_code, 200)
 
-    def test_a_stolen_one_that_was_used_elsewhere_is_of_no_use_once_the_browser_renews(self):
+    def test_renewal_revokes_a_stolen_pair(self):
         browser = self.browser()
         stolen = tokens.renew(browser.cookies[REFRESH_COOKIE].value)
         self.assertEqual(browser.say(RENEW).status_code, 204)
@@ -264,7 +264,7 @@ class RenewalTest(WebCase):
                 tokens.check(text)
         self.assertEqual((browser.get(USER).status_code, browser.say(RENEW).status_code), (200, 204))
 
-    def test_a_used_one_used_elsewhere_costs_the_browser_one_renewal(self):
+    def test_reuse_elsewhere_costs_one_renewal(self):
         browser = self.browser()
         stolen = browser.cookies[REFRESH_COOKIE].value
         browser.say(RENEW)
@@ -273,7 +273,7 @@ class RenewalTest(WebCase):
         self.assertEqual(browser.get(USER).status_code, 401)
         self.assertEqual((browser.say(RENEW).status_code, browser.get(USER).status_code), (204, 200))
 
-    def test_signing_in_again_in_one_browser_leaves_no_tokens_behind(self):
+    def test_second_sign_in_leaves_no_old_tokens(self):
         client = Client()
         client.force_login(self.alice)
         client.post(RENEW)
@@ -281,26 +281,26 @@ class RenewalTest(WebCase):
         client.post(RENEW)
         self.assertEqual(TokenFamily.objects.count(), 1)
 
-    def test_a_session_that_was_ended_while_the_renewal_was_on_its_way_gets_none(self):
+    def test_session_ended_meanwhile_gets_401(self):
         browser = self.browser()
         with mock.patch.object(web_tokens, "Session") as stored:
             stored.objects.select_for_update().filter().first.return_value = None
             answer = browser.say(RENEW)
         self.assertEqual((answer.status_code, answer.json()["code"]), (401, "signed_out"))
 
-    def test_without_a_session_there_is_none_and_the_cookies_go(self):
+    def test_missing_session_clears_the_cookies(self):
         browser = self.browser()
         browser.session.flush()
         answer = browser.say(RENEW)
         self.assertEqual((answer.status_code, answer.json()["code"]), (401, "signed_out"))
         self.assertFalse(any(browser.has(name) for name in COOKIES))
 
-    def test_a_deactivated_account_gets_none(self):
+    def test_inactive_account_gets_401(self):
         browser = self.browser()
         User.objects.filter(pk=self.alice.pk).update(is_active=False)
         self.assertEqual(browser.say(RENEW).status_code, 401)
 
-    def test_the_answer_is_never_kept(self):
+    def test_answer_is_not_cached(self):
         self.assertIn("no-store", self.browser().say(RENEW)["Cache-Control"])
 
 
@@ -309,7 +309,7 @@ class SignOutTest(WebCase):
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
         self.assertEqual(browser.post("/user/logout/", form).status_code, 302)
 
-    def test_ends_the_refresh_token_and_takes_the_cookies(self):
+    def test_refresh_token_ends_and_cookies_go(self):
         browser = self.browser()
         refresh = browser.cookies[REFRESH_COOKIE].value
         self.sign_out(browser)
@@ -317,13 +317,13 @@ class SignOutTest(WebCase):
         answer = Client().post(REFRESH, {"refresh": refresh}, content_type="application/json")
         self.assertEqual(answer.status_code, 401)
 
-    def test_takes_along_what_pages_have_put_aside(self):
+    def test_client_storage_is_cleared(self):
         browser = self.browser()
         self.assertNotIn("Clear-Site-Data", browser.get("/"))
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
         self.assertEqual(browser.post("/user/logout/", form)["Clear-Site-Data"], '"storage"')
 
-    def test_ends_the_access_token_at_once(self):
+    def test_access_token_ends_at_once(self):
         browser = self.browser()
         thief = Client()
         thief.cookies[ACCESS_COOKIE] = browser.cookies[ACCESS_COOKIE].value
@@ -331,7 +331,7 @@ class SignOutTest(WebCase):
         self.sign_out(browser)
         self.assertEqual(thief.get(USER).status_code, 401)
 
-    def test_ends_all_that_the_session_was_given_and_nothing_else(self):
+    def test_only_tokens_of_the_session_end(self):
         browser, other = self.browser(), self.browser()
         program = tokens.give_tokens(self.alice)
         for _ in range(3):
@@ -343,14 +343,14 @@ class SignOutTest(WebCase):
         for good in (program.refresh, other.cookies[REFRESH_COOKIE].value):
             tokens.check(good)
 
-    def test_by_the_administration_too(self):
+    def test_admin_logout_ends_tokens(self):
         desk = self.browser("dan")
         desk.get("/admin/")
         desk.post("/admin/logout/", {"csrfmiddlewaretoken": desk.cookies["csrftoken"].value})
         self.assertFalse(any(desk.has(name) for name in COOKIES))
         self.assertFalse(TokenFamily.objects.exists())
 
-    def test_cookies_that_outlived_their_session_go_with_the_next_page(self):
+    def test_orphaned_cookies_are_cleared(self):
         browser = self.browser()
         browser.session.flush()
         browser.get("/user/login/")
@@ -358,7 +358,7 @@ class SignOutTest(WebCase):
 
 
 class RenewalRaceTest(RaceTestCase):
-    def test_five_renewals_at_once_leave_the_person_signed_in(self):
+    def test_five_concurrent_renewals_stay_signed_in(self):
         browser = BrowserClient()
         browser.sign_in()
 

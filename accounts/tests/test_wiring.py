@@ -17,7 +17,7 @@ sys.exit("dj_rest_auth.views" in sys.modules)
 
 
 class WiringTest(SimpleTestCase):
-    def test_the_serializers_named_in_settings_import_no_view(self):
+    def test_serializers_import_no_views(self):
         """Hole 2: dj_rest_auth's views import them while they are imported themselves."""
         environment = {"DJANGO_SETTINGS_MODULE": "lori_assignment.settings", "DEBUG": "on"}
         run = subprocess.run(  # noqa: S603  # Our own interpreter on the text above.
@@ -25,7 +25,7 @@ class WiringTest(SimpleTestCase):
         )
         self.assertEqual(run.returncode, 0, run.stderr)
 
-    def test_every_door_says_what_it_reads_and_answers(self):
+    def test_every_view_declares_its_schema(self):
         for path, view in auth_views.PATHS:
             with self.subTest(path=path):
                 door = view()
@@ -36,12 +36,12 @@ class WiringTest(SimpleTestCase):
         for action in ("list", "retrieve", "update", "partial_update"):
             self.assertTrue(getattr(views.AccountViewSet, action).__doc__)
 
-    def test_every_door_of_signing_in_is_counted(self):
+    def test_every_auth_view_is_throttled(self):
         for path, view in auth_views.PATHS:
             if view is not auth_views.UserDetails:
                 self.assertEqual(view.throttle_scope, "dj_rest_auth", path)
 
-    def test_dj_rest_auths_dead_routes_are_not_there(self):
+    def test_unused_routes_of_dj_rest_auth_are_absent(self):
         """Hole 3: its bare `account_confirm_email` answered 500."""
         names = [name for name in get_resolver().reverse_dict if name == "account_confirm_email"]
         self.assertEqual(len(names), 1)
@@ -49,7 +49,7 @@ class WiringTest(SimpleTestCase):
 
 
 class LogoutTest(SignInCase):
-    def test_the_web_session_goes_on(self):
+    def test_web_session_continues(self):
         """Hole 11: a program's sign-out is not the browser's, whose pages use allauth's."""
         self.client.force_login(self.alice)
         refresh = self.sign_in().json()["refresh"]

@@ -71,7 +71,7 @@ def indexes() -> list[tuple[str, ...]]:
 
 
 @skipUnless(connection.vendor == "postgresql", "Only PostgreSQL is filled by the million.")
-class FilledTest(TestCase):
+class FilledShopTest(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
         cls.indexes = indexes()
@@ -82,7 +82,7 @@ class FilledTest(TestCase):
             cursor.execute(sql)
             return cursor.fetchone() is not None
 
-    def test_it_has_the_size_that_was_asked_for(self) -> None:
+    def test_shop_has_the_requested_size(self) -> None:
         self.assertEqual(Book.objects.count(), SIZE.books)
         ours = FEW_RENTALS + SIZE.many + 2 * OUT_NOW
         self.assertEqual(Rental.objects.count(), SIZE.rentals + ours)
@@ -90,19 +90,19 @@ class FilledTest(TestCase):
             rentals = Rental.objects.filter(user=member)
             self.assertEqual((rentals.returned().count(), rentals.open().count()), (closed, OUT_NOW))
 
-    def test_the_books_agree(self) -> None:
+    def test_books_are_consistent(self) -> None:
         self.assertEqual(list(disagreements()), [])
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL session_replication_role = replica")
             cursor.execute(f"UPDATE rentals_ledgerentry SET amount = 7 WHERE number = 2 AND user_id = {FEW}")
         self.assertGreater(len(list(disagreements())), 0)
 
-    def test_nothing_is_false(self) -> None:
+    def test_no_false_data_is_found(self) -> None:
         for name, (sql, _) in FALSE.items():
             with self.subTest(name):
                 self.assertFalse(self.finds(sql))
 
-    def test_what_is_false_would_be_found(self) -> None:
+    def test_false_data_would_be_found(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL session_replication_role = replica")
             for name, (sql, change) in FALSE.items():
@@ -112,7 +112,7 @@ class FilledTest(TestCase):
                     self.assertTrue(self.finds(sql))
                     cursor.execute("ROLLBACK TO before")
 
-    def test_every_key_leads_somewhere(self) -> None:
+    def test_every_foreign_key_has_a_target(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT conrelid::regclass, a.attname, confrelid::regclass, b.attname FROM pg_constraint"
@@ -131,7 +131,7 @@ class FilledTest(TestCase):
                     )
                 )
 
-    def test_every_charge_is_what_the_rental_costs(self) -> None:
+    def test_every_charge_equals_the_rental_price(self) -> None:
         returned = Rental.objects.returned().with_terms()
         self.assertGreater(len(returned), 3_000)
         for rental in returned:
@@ -142,7 +142,7 @@ class FilledTest(TestCase):
             self.assertEqual(datetime.fromisoformat(working["returned_at"]), rental.returned_at)
             self.assertEqual(rental.rate.kind, rental.book.kind)
 
-    def test_a_few_members_rent_most(self) -> None:
+    def test_few_members_make_most_rentals(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute(
                 "SELECT count(*) FROM rentals_rental WHERE user_id > %s GROUP BY user_id ORDER BY 1 DESC",
@@ -151,7 +151,7 @@ class FilledTest(TestCase):
             numbers = [number for [number] in cursor.fetchall()]
         self.assertGreater(sum(numbers[: SIZE.readers // 10]), sum(numbers) / 3)
 
-    def test_no_index_and_no_constraint_is_lost(self) -> None:
+    def test_indexes_and_constraints_are_kept(self) -> None:
         self.assertEqual(indexes(), self.indexes)
 
     def test_a_search_finds_its_books(self) -> None:
@@ -161,7 +161,7 @@ class FilledTest(TestCase):
         )
         self.assertTrue(find(Book.objects.all(), catalogue.MISSPELT).near)
 
-    def test_the_shop_goes_on(self) -> None:
+    def test_renting_works_in_the_filled_shop(self) -> None:
         member, staff = User.objects.get(pk=SIZE.first_renter), User.objects.get(username="staff")
         book = with_availability(Book.objects.all()).get(pk=SIZE.first_book_to_rent)
         self.assertEqual((book.copies_in_service, book.available), (1, 1))
@@ -174,14 +174,14 @@ class FilledTest(TestCase):
             cursor.execute("SHOW session_replication_role")
             self.assertEqual(cursor.fetchone(), ("origin",))
 
-    def test_a_shop_that_is_not_empty_is_left_alone(self) -> None:
+    def test_non_empty_shop_is_refused(self) -> None:
         with self.assertRaisesRegex(SystemExit, "accounts_user is not empty"):
             fill()
         self.assertEqual(Book.objects.count(), SIZE.books)
 
 
 class SourceTest(PlainTestCase):
-    def test_the_same_size_is_the_same_shop(self) -> None:
+    def test_same_size_gives_the_same_shop(self) -> None:
         source = catalogue.made_up(300)
         self.assertEqual(source, catalogue.made_up(300))
         self.assertEqual(list(catalogue.multiplied(source, 900)), list(catalogue.multiplied(source, 900)))
@@ -192,20 +192,20 @@ class SourceTest(PlainTestCase):
             list(islice(_History(SIZE, shelf).lines(), 2000)),
         )
 
-    def test_the_first_books_are_those_of_the_source(self) -> None:
+    def test_source_books_come_first(self) -> None:
         source = catalogue.made_up(50)
         self.assertEqual(list(catalogue.multiplied(source, 120))[:50], source)
 
-    def test_words_grow_rarer_as_the_catalogue_grows(self) -> None:
+    def test_vocabulary_grows_with_the_catalogue(self) -> None:
         source = catalogue.made_up(300)
         number = len({row.name for row in catalogue.multiplied(source, 3000)})
         self.assertGreater(number, 2000)
 
-    def test_an_isbn_is_one(self) -> None:
+    def test_generated_isbn_is_valid(self) -> None:
         for number in (0, 1, 999_999_999):
             validate_isbn(catalogue.isbn(number))
 
 
 class PolicyTest(TestCase):
-    def test_what_is_out_does_not_ask_for_more_than_the_policy(self) -> None:
+    def test_open_rentals_stay_within_the_policy(self) -> None:
         self.assertLessEqual(OUT_NOW, Policy.current().max_open_rentals)

@@ -26,27 +26,27 @@ def results(*, quick: bool = False, ours: float = 300) -> dict[str, Any]:
 
 
 class VerdictTest(TestCase):
-    def test_the_ratio_is_that_of_rounds_side_by_side(self) -> None:
+    def test_ratio_compares_paired_rounds(self) -> None:
         # The machine was three times slower in the second round, for both.
         cases = {"ours": case(300, 100, 290), "theirs": case(150, 50, 145)}
         self.assertEqual(ratio(cases, "ours", "theirs"), 2)
 
-    def test_at_least_is_met_from_there_on(self) -> None:
+    def test_at_least_is_inclusive(self) -> None:
         for rate, met in ((199, False), (200, True)):
             found = verdict(FASTER, {"ours": case(rate), "theirs": case(100)}, quick=False)
             self.assertEqual(found and found.met, met)
 
-    def test_at_most_is_about_time(self) -> None:
+    def test_at_most_compares_times(self) -> None:
         for rate, met in ((66, False), (67, True)):
             found = verdict(SLOWER, {"large": case(rate), "small": case(100)}, quick=False)
             self.assertEqual(found and found.met, met)
 
-    def test_quick_asks_for_the_floor(self) -> None:
+    def test_quick_run_checks_the_floor(self) -> None:
         for rate, met in ((49, False), (50, True)):
             found = verdict(FASTER, {"ours": case(rate), "theirs": case(100)}, quick=True)
             self.assertEqual(found and found.met, met)
 
-    def test_quick_misses_what_every_round_misses(self) -> None:
+    def test_quick_run_fails_if_every_round_misses(self) -> None:
         for rates, met in (((60, 10), True), ((40, 30), False)):
             cases = {"ours": case(*rates), "theirs": case(100, 100)}
             cases |= {"small": cases["theirs"], "large": case(*(rate * 2 / 3 for rate in rates))}
@@ -54,27 +54,27 @@ class VerdictTest(TestCase):
                 found = verdict(target, cases, quick=True)
                 self.assertEqual(found and found.met, met, target)
 
-    def test_quick_asks_for_no_absolute_figure(self) -> None:
+    def test_quick_run_ignores_absolute_limits(self) -> None:
         limit = Within("ours", "p99_ms", below=500)
         cases = {"ours": case(1, p99_ms=501)}
         self.assertIsNone(verdict(limit, cases, quick=True))
         found = verdict(limit, cases, quick=False)
         self.assertIs(found and found.met, False)
 
-    def test_what_was_not_measured_is_not_met(self) -> None:
+    def test_unmeasured_target_is_not_met(self) -> None:
         for target in (FASTER, SLOWER, Within("ours", "p99_ms", below=500)):
             found = verdict(target, {}, quick=False)
             self.assertIsNone(found and found.met)
             self.assertIsNotNone(found)
 
-    def test_what_failed_is_not_met_and_says_why(self) -> None:
+    def test_failed_case_is_not_met_and_explained(self) -> None:
         cases = {"ours": {"failed": "GET /home: of 9 answers 9 refuse.", "rounds": []}, "theirs": case(100)}
         found = verdict(FASTER, cases, quick=False)
         self.assertIsNone(found and found.met)
         self.assertIn("9 refuse", failures({"cases": cases}))
         self.assertIn("failed", measured_table({"cases": cases}))
 
-    def test_the_table_says_which_is_missed(self) -> None:
+    def test_table_marks_missed_targets(self) -> None:
         self.assertIn("NO", verdict_table(results(ours=1)))
         missed = [
             {one.what for one in verdicts(results(quick=quick, ours=100)) if not one.met}
@@ -85,7 +85,7 @@ class VerdictTest(TestCase):
 
 
 class TargetsTest(TestCase):
-    def test_no_floor_is_beyond_its_target(self) -> None:
+    def test_floors_do_not_exceed_targets(self) -> None:
         for target in TARGETS:
             with self.subTest(target):
                 if isinstance(target, Faster) and target.floor is not None:
@@ -93,7 +93,7 @@ class TargetsTest(TestCase):
                 if isinstance(target, Slower) and target.ceiling is not None:
                     self.assertGreaterEqual(target.ceiling, target.at_most)
 
-    def test_quick_guards_every_ratio(self) -> None:
+    def test_every_ratio_has_a_quick_floor(self) -> None:
         guarded = {
             (target.case, target.than)
             for target in TARGETS
@@ -104,8 +104,8 @@ class TargetsTest(TestCase):
         self.assertEqual(guarded, asked)
 
 
-class CompareTest(TestCase):
-    def test_both_are_shown_and_what_became_of_them(self) -> None:
+class ComparisonTest(TestCase):
+    def test_comparison_shows_both_and_their_ratio(self) -> None:
         told = comparison(results(ours=100), results(ours=300))
         row = next(
             row
@@ -114,7 +114,7 @@ class CompareTest(TestCase):
         )
         self.assertEqual([cell.strip() for cell in row.split("|")[2:5]], ["1.00", "3.00", "3.00"])
 
-    def test_two_machines_are_no_secret(self) -> None:
+    def test_different_machines_are_reported(self) -> None:
         one, other = results(), results()
         other["machine"] = {"cores": 4}
         self.assertNotIn("two machines", comparison(one, one))

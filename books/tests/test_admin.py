@@ -67,7 +67,7 @@ class BookAdminTest(StockAdminTestCase):
         fields = {"name": "Emma", "author": "Jane Austen", "isbn": ISBN, "kind": 3, "published": ""}
         return fields | changes
 
-    def test_the_list_tells_how_many_are_free(self) -> None:
+    def test_list_shows_free_copies(self) -> None:
         self.rent()
         page = self.counter.get(reverse("admin:books_book_changelist"), {"q": "austen"})
         self.assertContains(page, '<td class="field-in_service">2</td>', html=True)
@@ -81,7 +81,7 @@ class BookAdminTest(StockAdminTestCase):
         self.assertEqual(book.copies.first().barcode, f"{book.pk}-1")
         self.assertIn("Persuasion", self.told(answer)[0])
 
-    def test_it_has_one_copy_unless_it_is_said_otherwise(self) -> None:
+    def test_copies_may_be_zero_and_are_bounded(self) -> None:
         self.send("book_add", name="Persuasion", kind=1, copies=1)
         self.send("book_add", name="Sanditon", kind=1, copies=0)
         self.assertEqual(Book.objects.get(name="Persuasion").copies.count(), 1)
@@ -89,14 +89,14 @@ class BookAdminTest(StockAdminTestCase):
         errors = self.errors(self.send("book_add", name="Susan", kind=1, copies=1001))
         self.assertEqual(list(errors), ["copies"])
 
-    def test_an_isbn_is_taken_in_any_spelling_and_kept_as_digits(self) -> None:
+    def test_isbn_is_normalised(self) -> None:
         spellings = ("978-0-14-143966-2", "0-14-143966-1", " 978 0141439662 ", "0141439661")
         for number, spelling in enumerate(spellings):
             self.send("book_add", name=f"Copy {number}", kind=1, copies=0, isbn=spelling)
             self.assertEqual(Book.objects.get(name=f"Copy {number}").isbn, OTHER_ISBN)
             Book.objects.get(name=f"Copy {number}").delete()
 
-    def test_a_wrong_or_taken_isbn_is_an_error_of_its_field(self) -> None:
+    def test_invalid_or_taken_isbn_is_a_field_error(self) -> None:
         # The third begins with a valid one.
         wrong = {"9780141439580": "not a valid", "x": "not a valid", ISBN + "5": "not a valid"}
         for isbn, words in (wrong | {"978-0-14-143958-7": "Another book"}).items():
@@ -106,7 +106,7 @@ class BookAdminTest(StockAdminTestCase):
         self.assertEqual(Book.objects.count(), 1)
         self.assertEqual(self.send("book_change", self.emma, **self.form()).status_code, 302)
 
-    def test_an_isbn_that_is_taken_meanwhile_is_told(self) -> None:
+    def test_concurrently_taken_isbn_is_an_error(self) -> None:
         asked = mock.patch.object(BookForm, "clean_isbn", lambda form: form.cleaned_data["isbn"])
         unasked = mock.patch("django.db.models.Model.validate_constraints")
         with asked, unasked:
@@ -114,7 +114,7 @@ class BookAdminTest(StockAdminTestCase):
         self.assertEqual((answer.status_code, self.told(answer)), (302, ["Another book has this ISBN."]))
         self.assertEqual(Book.objects.count(), 1)
 
-    def test_only_what_was_changed_is_written(self) -> None:
+    def test_only_changed_fields_are_saved(self) -> None:
         def meanwhile(**given: Any) -> Book:
             Book.objects.update(description="Written by somebody else.")
             return change_book(**given)
@@ -126,7 +126,7 @@ class BookAdminTest(StockAdminTestCase):
             (self.emma.name, self.emma.description), ("Emma Woodhouse", "Written by somebody else.")
         )
 
-    def test_a_cover_is_uploaded_and_taken_away(self) -> None:
+    def test_cover_is_uploaded_and_cleared(self) -> None:
         self.send("book_change", self.emma, **self.form(cover=upload(picture("JPEG"), "emma.jpg")))
         self.emma.refresh_from_db()
         self.assertRegex(self.emma.cover.name, r"\Acovers/[0-9a-f]{32}\.webp\Z")
@@ -140,14 +140,14 @@ class BookAdminTest(StockAdminTestCase):
         self.send("book_add", name="Persuasion", kind=1, copies=1, cover=upload())
         self.assertTrue(Book.objects.get(name="Persuasion").cover.name.endswith(".webp"))
 
-    def test_what_is_no_cover_is_an_error_of_its_field(self) -> None:
+    def test_invalid_cover_is_a_field_error(self) -> None:
         for content, name in ((picture("GIF"), "a.gif"), (b"text", "a.png")):
             errors = self.errors(
                 self.send("book_change", self.emma, **self.form(cover=upload(content, name)))
             )
             self.assertEqual(list(errors), ["cover"])
 
-    def test_a_rented_book_is_not_deleted(self) -> None:
+    def test_rented_book_cannot_be_deleted(self) -> None:
         self.rent()
         page = self.send("book_delete", self.emma, post="yes")
         self.assertContains(page, "protected related objects")
@@ -157,11 +157,11 @@ class BookAdminTest(StockAdminTestCase):
         self.assertIn("has been rented", self.told(answer)[0])
         self.assertTrue(Book.objects.filter(pk=self.emma.pk).exists())
 
-    def test_a_book_that_was_never_rented_is_deleted_with_its_copies(self) -> None:
+    def test_unrented_book_is_deleted_with_its_copies(self) -> None:
         self.assertEqual(self.send("book_delete", self.emma, post="yes").status_code, 302)
         self.assertEqual((Book.objects.count(), Copy.objects.count()), (0, 0))
 
-    def test_all_chosen_books_are_deleted_or_none(self) -> None:
+    def test_delete_action_is_all_or_nothing(self) -> None:
         chosen = [self.emma.pk, add_book(name="Persuasion").pk]
         fields = {"action": "delete_selected", "_selected_action": chosen, "post": "yes"}
         self.rent()
@@ -174,7 +174,7 @@ class BookAdminTest(StockAdminTestCase):
 
 
 class CopyAdminTest(StockAdminTestCase):
-    def test_a_copy_gets_its_own_or_the_next_barcode(self) -> None:
+    def test_copy_gets_given_or_next_barcode(self) -> None:
         fields = {"book": self.emma.pk, "condition": "new", "status": "in_service"}
         self.send("copy_add", **fields, barcode="A-17", replacement_price="12.50")
         answer = self.send("copy_add", **fields, barcode="")
@@ -184,7 +184,7 @@ class CopyAdminTest(StockAdminTestCase):
         self.assertEqual(following.barcode, f"{self.emma.pk}-4")
         self.assertIn(following.barcode, self.told(answer)[-1])
 
-    def test_a_taken_barcode_is_an_error_of_its_field(self) -> None:
+    def test_taken_barcode_is_a_field_error(self) -> None:
         fields = {"book": self.emma.pk, "condition": "new", "status": "in_service"}
         taken = self.emma.copies.first().barcode
         self.assertEqual(
@@ -196,7 +196,7 @@ class CopyAdminTest(StockAdminTestCase):
         self.assertEqual((answer.status_code, self.told(answer)), (302, ["Another copy has this barcode."]))
         self.assertEqual(Copy.objects.count(), 2)
 
-    def test_a_copy_changes_and_stays_a_copy_of_its_book(self) -> None:
+    def test_change_keeps_the_book_of_the_copy(self) -> None:
         copy = self.emma.copies.first()
         other = add_book(name="Persuasion", copies=0)
         fields = {"book": other.pk, "barcode": copy.barcode, "condition": "worn", "status": "in_repair"}
@@ -207,7 +207,7 @@ class CopyAdminTest(StockAdminTestCase):
             list(self.errors(self.send("copy_change", copy, **fields | {"barcode": ""}))), ["barcode"]
         )
 
-    def test_a_rented_copy_is_not_deleted(self) -> None:
+    def test_rented_copy_cannot_be_deleted(self) -> None:
         self.rent()
         rented, free = self.emma.copies.order_by("rentals")
         rented, free = (rented, free) if rented.rentals.exists() else (free, rented)
@@ -217,8 +217,8 @@ class CopyAdminTest(StockAdminTestCase):
         self.assertEqual(list(Copy.objects.all()), [rented])
 
 
-class WhoMayTest(StockAdminTestCase):
-    def test_the_stock_is_the_staffs_to_change_and_nobody_elses(self) -> None:
+class PermissionTest(StockAdminTestCase):
+    def test_only_active_staff_may_change_the_stock(self) -> None:
         for user, status in ((self.alice, 302), (self.carol, 200), (self.dan, 200)):
             client = self.signed_in(user)
             for what in ("book_changelist", "book_add", "copy_changelist", "copy_add"):

@@ -19,7 +19,7 @@ class CopyTest(CastTestCase):
     emma: Book
     path = "/api/v3/copies/"
 
-    def test_only_staff_see_and_change_them(self) -> None:
+    def test_only_staff_read_and_change_copies(self) -> None:
         copy = self.emma.copies.all()[0]
         for user, status in ((None, 401), (self.alice, 403), (self.carol, 200)):
             self.assertEqual(self.api(user).get(self.path).status_code, status)
@@ -28,7 +28,7 @@ class CopyTest(CastTestCase):
             self.assertEqual(answer.status_code, status)
         self.assertEqual(self.api(self.carol).get("/api/v1/copies/").status_code, 404)
 
-    def test_a_copy_comes_in_with_its_own_or_the_next_barcode(self) -> None:
+    def test_copy_gets_given_or_next_barcode(self) -> None:
         client = self.api(self.carol)
         given = client.post(self.path, {"book": self.emma.pk, "barcode": f"{self.emma.pk}-4"})
         self.assertEqual(given.status_code, 201)
@@ -37,12 +37,12 @@ class CopyTest(CastTestCase):
         self.assertEqual(following["barcode"], f"{self.emma.pk}-5")
         self.assertEqual((following["replacement_price"], following["available"]), ("24.90", True))
 
-    def test_a_barcode_is_taken_once(self) -> None:
+    def test_barcode_is_unique(self) -> None:
         taken = self.emma.copies.all()[0].barcode
         answer = self.api(self.carol).post(self.path, {"book": self.emma.pk, "barcode": taken})
         self.assertEqual(answer.json(), {"barcode": ["Another copy has this barcode."]})
 
-    def test_a_copy_that_is_out_is_not_available_and_one_in_repair_neither(self) -> None:
+    def test_rented_or_repaired_copy_is_unavailable(self) -> None:
         now = timezone.now()
         rent_book(member=self.alice, book=self.emma, at=now, now=now)
         client = self.api(self.carol)
@@ -53,14 +53,14 @@ class CopyTest(CastTestCase):
         refused = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.emma.pk})
         self.assertEqual(refused.json()["code"], "book_unavailable")
 
-    def test_a_copy_stays_a_copy_of_its_book(self) -> None:
+    def test_update_keeps_the_book_of_the_copy(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         copy = self.emma.copies.all()[0]
         self.api(self.carol).put(f"{self.path}{copy.pk}", {"book": other.pk, "barcode": "B7"})
         copy.refresh_from_db()
         self.assertEqual((copy.book, copy.barcode), (self.emma, "B7"))
 
-    def test_it_is_deleted_unless_it_was_rented(self) -> None:
+    def test_only_an_unrented_copy_is_deleted(self) -> None:
         now = timezone.now()
         rented = rent_book(member=self.alice, book=self.emma, at=now, now=now).copy
         other = self.emma.copies.exclude(pk=rented.pk).get()
@@ -70,7 +70,7 @@ class CopyTest(CastTestCase):
         self.assertEqual(client.delete(f"{self.path}{other.pk}").status_code, 204)
         self.assertEqual(list(Copy.objects.all()), [rented])
 
-    def test_what_is_wrong_is_an_error_of_its_field(self) -> None:
+    def test_invalid_value_is_a_field_error(self) -> None:
         cases = {
             "book": ["1_0", 987654, None, True, ""],
             "barcode": ["", None, "x" * 41, "\x00"],

@@ -19,7 +19,7 @@ from rentals.availability import with_availability
 ON_POSTGRESQL = connection.vendor == "postgresql"
 
 
-class NarrowTest(TestCase):
+class FilterTest(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
         for name, year, language in (
@@ -33,7 +33,7 @@ class NarrowTest(TestCase):
         ):
             Book.objects.create(name=name, published=year, language=language)
 
-    def test_a_decade_is_the_ten_years_from_its_first_on(self) -> None:
+    def test_filter_selects_ten_years_of_a_decade(self) -> None:
         for decade, names in (
             (1810, ["Emma", "Frankenstein"]),
             (1820, []),
@@ -50,25 +50,25 @@ class NarrowTest(TestCase):
         for year, decade in ((1815, 1810), (1810, 1810), (3, 0), (-1, -10), (-10, -10), (-19, -20)):
             self.assertEqual(decade_of(year), decade)
 
-    def test_facets_are_what_there_is_in_one_query(self) -> None:
+    def test_facets_take_one_query(self) -> None:
         with self.assertNumQueries(1):
             found = facets()
         self.assertEqual(found, Facets(languages=["el", "en", "la"], decades=[-750, -20, 0, 1810, 1850]))
 
-    def test_without_books_there_are_no_facets(self) -> None:
+    def test_no_books_have_no_facets(self) -> None:
         Book.objects.all().delete()
         self.assertEqual(facets(), Facets(languages=[], decades=[]))
 
-    def test_books_are_counted_up_to_a_bound(self) -> None:
+    def test_count_is_capped(self) -> None:
         self.assertEqual(counted(Book.objects.all()), (7, False))
         Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(COUNTED))
         with self.assertNumQueries(1):
             self.assertEqual(counted(with_availability(Book.objects.order_by("name"))), (COUNTED, True))
 
-    def test_the_newest_is_the_one_that_came_in_last(self) -> None:
+    def test_newest_book_was_added_last(self) -> None:
         self.assertEqual(Book.objects.newest()[0].name, "Undated")
 
-    def test_authors_too_long_for_an_index_are_kept(self) -> None:
+    def test_author_too_long_for_an_index_is_stored(self) -> None:
         endless = "".join(chr(0x4E00 + n) for n in range(1000))
         Book.objects.create(name="Chorus", author=endless)
         self.assertEqual(in_order(Book.objects.all(), "-author")[0].name, "Chorus")
@@ -104,7 +104,7 @@ class PlanTest(TestCase):
             call()
         return self.plan_of(asked.captured_queries[-1]["sql"])
 
-    def test_every_order_follows_its_index_on_every_page(self) -> None:
+    def test_every_ordering_uses_its_index(self) -> None:
         indexes = {"name": "book_by_name", "author": "book_by_author", "published": "book_by_year"}
         for order in ORDERS:
             books = in_order(with_availability(Book.objects.all()), order)
@@ -115,7 +115,7 @@ class PlanTest(TestCase):
                     self.assertIn(indexes.get(order.removeprefix("-"), ""), plan)
                     self.assertNotRegex(plan, "Seq Scan on books_book|Sort Key|TEMP B-TREE")
 
-    def test_a_language_and_a_decade_go_by_their_indexes(self) -> None:
+    def test_language_and_decade_use_their_indexes(self) -> None:
         for books, index in (
             (Book.objects.filter(language="la").order_by("id"), "book_by_language"),
             (in_order(in_decade(Book.objects.all(), 1950), "published"), "book_by_year"),
@@ -124,14 +124,14 @@ class PlanTest(TestCase):
             with self.subTest(index=index):
                 self.assertIn(index, self.plan_of_query_of(partial(page_of, books, size=24)))
 
-    def test_facets_are_read_from_the_indexes(self) -> None:
+    def test_facets_use_the_indexes(self) -> None:
         plan = self.plan_of_query_of(facets)
         for index in ("book_by_language", "book_by_year"):
             self.assertIn(index, plan)
         self.assertNotRegex(plan, "Seq Scan on books_book|SCAN books_book$")
 
     @skipUnless(ON_POSTGRESQL, "On SQLite a search reads every book.")
-    def test_a_search_goes_by_its_index(self) -> None:
+    def test_search_uses_its_index(self) -> None:
         with connection.cursor() as cursor:
             # So few books are read as fast without.
             cursor.execute("SET LOCAL enable_seqscan = off")

@@ -49,7 +49,7 @@ class CleanCoverTest(TestCase):
             kept = cleaned(picture(kind))
             self.assertEqual((kept.format, kept.size), ("WEBP", (40, 60)))
 
-    def test_nothing_but_the_picture_is_kept(self) -> None:
+    def test_metadata_is_removed(self) -> None:
         exif = Image.Exif()
         exif.get_ifd(GPS)[2] = (52.0, 22.0, 12.0)
         exif[0x010E] = "at home"
@@ -60,17 +60,17 @@ class CleanCoverTest(TestCase):
         for secret in (b"at home", b"<script>", b"EXIF", b"ICCP"):
             self.assertNotIn(secret, kept)
 
-    def test_a_picture_taken_sideways_stands_upright(self) -> None:
+    def test_orientation_is_applied(self) -> None:
         exif = Image.Exif()
         exif[ORIENTATION] = 6
         self.assertEqual(cleaned(picture("JPEG", (60, 40), exif=exif)).size, (40, 60))
         self.assertEqual(cleaned(picture("JPEG", (60, 40))).size, (60, 40))
 
-    def test_a_large_picture_is_made_smaller_in_its_shape(self) -> None:
+    def test_large_picture_is_scaled_down(self) -> None:
         self.assertEqual(cleaned(picture("PNG", (2000, 3200))).size, (1000, 1600))
         self.assertEqual(cleaned(picture("PNG", (1600, 1600))).size, (1600, 1600))
 
-    def test_the_first_picture_of_an_animation_is_kept(self) -> None:
+    def test_first_frame_of_an_animation_is_used(self) -> None:
         frames = [Image.new("RGB", (20, 20), color) for color in (RED, BLUE)]
         for kind in ("WEBP", "PNG"):
             animation = BytesIO()
@@ -79,7 +79,7 @@ class CleanCoverTest(TestCase):
             red, _, blue = kept.convert("RGB").getpixel((10, 10))
             self.assertEqual((getattr(kept, "n_frames", 1), red > blue), (1, True))
 
-    def test_what_is_transparent_stays_transparent(self) -> None:
+    def test_transparency_is_kept(self) -> None:
         glass = BytesIO()
         Image.new("RGBA", (20, 20), (0, 0, 0, 0)).save(glass, "PNG")
         palette = BytesIO()
@@ -88,22 +88,22 @@ class CleanCoverTest(TestCase):
             self.assertEqual(cleaned(content).convert("RGBA").getpixel((5, 5))[3], 0)
         self.assertEqual(cleaned(picture("PNG")).mode, "RGB")
 
-    def test_pictures_of_other_colours_become_red_green_blue(self) -> None:
+    def test_other_colour_modes_become_rgb(self) -> None:
         for kind, mode in (("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "1"), ("PNG", "P"), ("PNG", "LA")):
             with self.subTest(mode=mode):
                 self.assertIn(cleaned(picture(kind, mode=mode)).mode, ("RGB", "RGBA"))
 
-    def test_the_bytes_have_a_limit(self) -> None:
+    def test_file_size_is_limited(self) -> None:
         content = picture()
         with mock.patch.object(covers, "MOST_BYTES", len(content)):
             self.assertIsNotNone(cleaned(content))
             self.assertEqual(sentence(content + b"\0"), "A cover may have at most 5 MB.")
 
-    def test_the_limits_are_those_that_the_shop_promises(self) -> None:
+    def test_limits_are_as_documented(self) -> None:
         promised = (("JPEG", "PNG", "WEBP"), 5 * 1024 * 1024, 20_000_000)
         self.assertEqual((covers.FORMATS, covers.MOST_BYTES, covers.MOST_PIXELS), promised)
 
-    def test_without_the_limit_so_many_pixels_would_be_decoded(self) -> None:
+    def test_without_the_limit_large_image_is_decoded(self) -> None:
         with (
             mock.patch.object(covers, "MOST_PIXELS", 10**9),
             mock.patch("PIL.ImageOps.exif_transpose", side_effect=EOFError) as decode,
@@ -111,21 +111,21 @@ class CleanCoverTest(TestCase):
             self.assertIn("this file is not", sentence(declared(5000, 5000)))
         decode.assert_called_once()
 
-    def test_too_many_pixels_are_refused_before_they_are_decoded(self) -> None:
+    def test_pixel_limit_applies_before_decoding(self) -> None:
         # 25 megapixels; and 400, where Pillow itself already says no.
         for size in ((5000, 5000), (20_000, 20_000)):
             with mock.patch("PIL.ImageOps.exif_transpose") as decode:
                 self.assertEqual(sentence(declared(*size)), "A cover may have at most 20 megapixels.")
             decode.assert_not_called()
 
-    def test_what_is_no_picture_is_refused(self) -> None:
+    def test_other_file_types_are_refused(self) -> None:
         svg = b'<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>'
         jpeg = picture("JPEG", (300, 300))
         for content in (picture("GIF"), picture("BMP"), picture("TIFF"), svg, b"text", jpeg[:600], b"\0"):
             with self.subTest(content=content[:8]):
                 self.assertIn("this file is not", sentence(content))
 
-    def test_a_damaged_file_is_refused_whatever_its_decoder_raises(self) -> None:
+    def test_damaged_file_is_refused(self) -> None:
         # TypeError and struct.error were met with damaged EXIF data.
         for error in (TypeError, struct.error, KeyError, EOFError):
             with mock.patch("PIL.ImageOps.exif_transpose", side_effect=error("damaged")):
@@ -155,26 +155,26 @@ class CoverCase(CastTestCase):
 
 
 class CoverApiTest(CoverCase):
-    def test_an_upload_is_kept_and_shown_in_every_version(self) -> None:
+    def test_upload_is_stored_in_every_version(self) -> None:
         for version in ("v1", "v2", "v3"):
             answer = self.send(picture("JPEG"), version, name="../../my holiday.php")
             self.assertEqual(answer.status_code, 200, answer.content)
             image = self.api().get(f"/api/{version}/books/{self.book.pk}/").json()["image"]
             self.assertRegex(image, r"\Ahttp://localhost:8000/media/covers/[0-9a-f]{32}\.webp\Z")
 
-    def test_a_new_book_comes_with_its_cover(self) -> None:
+    def test_new_book_is_created_with_its_cover(self) -> None:
         body = {"name": "Persuasion", "image": upload()}
         answer = self.api(self.carol).post("/api/v3/books/", body, format="multipart")
         self.assertEqual(answer.status_code, 201, answer.content)
         self.assertEqual(Path(answer.json()["image"]).name, self.files()[0])
 
-    def test_the_address_of_a_cover_answers_the_picture(self) -> None:
+    def test_cover_url_serves_the_picture(self) -> None:
         image = self.send(picture()).json()["image"].removeprefix("http://localhost:8000")
         answer = self.client.get(image)
         self.assertEqual((answer.status_code, answer["Content-Type"]), (200, "image/webp"))
         self.assertEqual(Image.open(BytesIO(b"".join(answer.streaming_content))).format, "WEBP")
 
-    def test_what_is_no_cover_is_an_error_of_image(self) -> None:
+    def test_invalid_cover_is_an_image_error(self) -> None:
         for content in (picture("GIF"), b"<svg/>", declared(5000, 5000), b""):
             answer = self.send(content)
             self.assertEqual((answer.status_code, list(answer.json())), (400, ["image"]))
@@ -186,7 +186,7 @@ class CoverApiTest(CoverCase):
 
 
 class CoverFileTest(CoverCase):
-    def test_a_replaced_cover_goes_once_the_change_is_committed(self) -> None:
+    def test_replaced_cover_is_deleted_on_commit(self) -> None:
         self.send(picture())
         [first] = self.files()
         with self.captureOnCommitCallbacks() as waiting:
@@ -197,7 +197,7 @@ class CoverFileTest(CoverCase):
         self.assertEqual(len(self.files()), 1)
         self.assertNotIn(first, self.files())
 
-    def test_a_file_that_cannot_be_deleted_undoes_nothing(self) -> None:
+    def test_failed_file_deletion_keeps_the_change(self) -> None:
         self.send(picture())
         storage = self.book.cover.storage
         with (
@@ -208,19 +208,19 @@ class CoverFileTest(CoverCase):
             answer = self.send(picture("JPEG"))
         self.assertEqual((answer.status_code, len(self.files())), (200, 2))
 
-    def test_null_takes_the_cover_away(self) -> None:
+    def test_null_removes_the_cover(self) -> None:
         self.send(picture())
         with self.captureOnCommitCallbacks(execute=True):
             answer = self.api(self.carol).patch(f"/api/v1/books/{self.book.pk}/", {"image": None})
         self.assertEqual((answer.status_code, answer.json()["image"], self.files()), (200, None, []))
 
-    def test_a_change_of_something_else_leaves_the_cover(self) -> None:
+    def test_other_changes_keep_the_cover(self) -> None:
         self.send(picture())
         with self.captureOnCommitCallbacks(execute=True):
             change_book(book=self.book, name="Emma Woodhouse")
         self.assertEqual(len(self.files()), 1)
 
-    def test_a_cover_goes_again_when_its_book_is_refused(self) -> None:
+    def test_refused_book_leaves_no_cover(self) -> None:
         add_book(name="Persuasion", isbn=ISBN)
         change_book(book=self.book, cover=clean_cover(upload()))
         [kept] = self.files()
@@ -240,13 +240,13 @@ class CoverFileTest(CoverCase):
             add_book(name="Susan", cover=clean_cover(upload()))
         self.assertEqual(self.files(), [kept])
 
-    def test_without_that_it_would_stay(self) -> None:
+    def test_without_cleanup_the_cover_would_stay(self) -> None:
         add_book(name="Persuasion", isbn=ISBN)
         with mock.patch.object(stock, "_cover_only_if_saved", nullcontext), self.assertRaises(IsbnTaken):
             add_book(name="Susan", isbn=ISBN, cover=clean_cover(upload()))
         self.assertEqual(len(self.files()), 1)
 
-    def test_one_that_cannot_be_deleted_changes_nothing_about_the_refusal(self) -> None:
+    def test_failed_cleanup_keeps_the_refusal(self) -> None:
         add_book(name="Persuasion", isbn=ISBN)
         with (
             mock.patch.object(self.book.cover.storage, "delete", side_effect=OSError("no bucket")),
@@ -255,7 +255,7 @@ class CoverFileTest(CoverCase):
         ):
             add_book(name="Susan", isbn=ISBN, cover=clean_cover(upload()))
 
-    def test_the_cover_goes_with_its_book(self) -> None:
+    def test_cover_is_deleted_with_its_book(self) -> None:
         self.send(picture())
         with self.captureOnCommitCallbacks(execute=True):
             self.api(self.carol).delete(f"/api/v3/books/{self.book.pk}/")
@@ -263,7 +263,7 @@ class CoverFileTest(CoverCase):
 
 
 class RaceTest(RaceTestCase):
-    def test_of_two_books_with_one_isbn_one_keeps_its_cover(self) -> None:
+    def test_losing_book_leaves_no_cover(self) -> None:
         """Both are asked whether the ISBN is free before either is written."""
         place = self.enterContext(tempfile.TemporaryDirectory())
         line = threading.Barrier(2)

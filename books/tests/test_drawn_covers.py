@@ -25,7 +25,7 @@ def book(name: str, author: str = "Jane Austen") -> Book:
 
 class DrawnCoverTest(TestCase):
     @given(st.text("abcXYZ ", min_size=1, max_size=300), st.text("abcXYZ ,", max_size=300))
-    def test_any_title_and_author_stay_on_the_paper(self, name: str, author: str) -> None:
+    def test_text_stays_on_the_cover(self, name: str, author: str) -> None:
         cover = drawn_cover(book(name, author))
         for line in cover.title:
             self.assertLessEqual(len(line.text) * LETTER * cover.title_size, WIDTH - 2 * MARGIN)
@@ -34,13 +34,13 @@ class DrawnCoverTest(TestCase):
         self.assertTrue(all(0 < line.y <= HEIGHT - MARGIN for line in cover.author))
 
     @given(books)
-    def test_the_drawing_is_well_formed_whatever_the_title(self, any_book: Book) -> None:
+    def test_svg_is_well_formed_for_any_title(self, any_book: Book) -> None:
         drawing = svg(drawn_cover(any_book))
         # Characters that XML cannot hold at all do not matter in HTML.
         speakable = "".join(sign for sign in drawing if sign >= " " or sign in "\n\t")
         ET.fromstring(speakable.replace("\ufffe", "").replace("\uffff", ""))  # noqa: S314  # Our own.
 
-    def test_the_same_book_looks_the_same_and_another_does_not(self) -> None:
+    def test_look_depends_on_the_book(self) -> None:
         self.assertEqual(drawn_cover(book("Emma")), drawn_cover(book("Emma")))
         looks = {
             (cover.colours, cover.ornament)
@@ -49,7 +49,7 @@ class DrawnCoverTest(TestCase):
         }
         self.assertGreater(len(looks), 15)
 
-    def test_a_long_title_is_cut_and_says_so(self) -> None:
+    def test_long_title_is_truncated(self) -> None:
         cover = drawn_cover(book("A very long title indeed that goes on and on " * 6))
         self.assertTrue(cover.title[-1].text.endswith("…"))
         self.assertLessEqual(len(cover.title), 7)
@@ -63,7 +63,7 @@ class DrawnCoverTest(TestCase):
             with self.subTest(name):
                 self.assertEqual(" ".join(line.text for line in drawn_cover(book(name)).title), shown)
 
-    def test_a_word_wider_than_the_cover_goes_on_in_the_next_line(self) -> None:
+    def test_long_word_is_broken(self) -> None:
         cover = drawn_cover(book("Donaudampfschifffahrtselektrizitätenhauptbetriebswerk"))
         self.assertEqual(
             "".join(line.text for line in cover.title),

@@ -22,10 +22,10 @@ there = st.lists(
 )
 
 
-class ImportedAgainTests(TestCase):
+class RepeatedImportTest(TestCase):
     @settings(deadline=None, max_examples=150)
     @given(there, rows, st.integers(1, 4), st.integers(1, 4))
-    def test_the_second_time_nothing_changes(self, there, rows, at_a_time, at_a_time_again):
+    def test_second_import_changes_nothing(self, there, rows, at_a_time, at_a_time_again):
         for name, author, isbn, year in there:
             try:
                 with transaction.atomic():

@@ -43,8 +43,8 @@ class CommandTestCase(TestCase):
         return out.getvalue()
 
 
-class OptionTests(CommandTestCase):
-    def test_the_columns_in_use_and_the_counts_are_printed(self):
+class OptionTest(CommandTestCase):
+    def test_columns_and_counts_are_printed(self):
         out = self.run_import("Title;Authors;X\nDune;Frank Herbert;\n;;1\n")
         self.assertIn("Columns: name = “Title”, author = “Authors”.", out)
         self.assertIn("2 rows read: 1 created, 0 updated, 0 unchanged, 1 refused, 0 warned; ", out)
@@ -68,17 +68,17 @@ class OptionTests(CommandTestCase):
         self.assertEqual(tuple(book.values()), ("Dune", "FH", DUNE, 1965, "de", "Sand.", Kind.NOVEL))
         self.assertEqual(Book.objects.get().copies.count(), 2)
 
-    def test_a_wrong_column_is_answered_with_those_that_are_there(self):
+    def test_unknown_column_lists_available_ones(self):
         with self.assertRaisesMessage(CommandError, "no column “code”. The columns are: name, nr."):
             self.run_import("name,nr\nDune,1\n", "--isbn-column=code")
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_kind_copies_and_delimiter_are_taken(self):
+    def test_kind_copies_and_delimiter_are_options(self):
         self.run_import("name\tyear\nDune\t1965\n", "--kind=Fiction", "--copies=3", "--delimiter=tab")
         book = Book.objects.get()
         self.assertEqual((book.kind, book.copies.count(), book.published), (Kind.FICTION, 3, 1965))
 
-    def test_options_that_make_no_sense_are_refused(self):
+    def test_invalid_options_are_refused(self):
         for option in (
             "--kind=poem",
             "--copies=-1",
@@ -91,7 +91,7 @@ class OptionTests(CommandTestCase):
                 self.run_import("name\nDune\n", option)
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_a_file_that_cannot_be_read_is_a_sentence(self):
+    def test_unreadable_file_is_a_command_error(self):
         for path in (self.folder, self.folder / "none.csv", self.file(b"", "empty.csv")):
             with (
                 self.subTest(path.name),
@@ -99,14 +99,14 @@ class OptionTests(CommandTestCase):
             ):
                 self.run_import(path)
 
-    def test_a_header_alone_counts_nothing(self):
+    def test_header_without_rows_counts_zero(self):
         self.assertIn("0 rows read: 0 created", self.run_import("name,isbn\n"))
 
-    def test_a_byte_order_mark_is_no_part_of_the_name(self):
+    def test_byte_order_mark_is_ignored(self):
         self.run_import(b"\xef\xbb\xbfname,year\nDune,1965\n")
         self.assertEqual(Book.objects.get().name, "Dune")
 
-    def test_a_minus_reads_standard_input(self):
+    def test_dash_reads_standard_input(self):
         with mock.patch("sys.stdin", io.TextIOWrapper(io.BytesIO("name\nDüne\n".encode()))):
             self.run_import(Path("-"))
         self.assertEqual(Book.objects.get().name, "Düne")
@@ -118,36 +118,36 @@ class OptionTests(CommandTestCase):
         self.assertEqual(Book.objects.count(), 0)
 
 
-class OutputTests(CommandTestCase):
+class OutputTest(CommandTestCase):
     warned = "name,year\n" + "".join(f"Book {at},soon\n" for at in range(25))
 
-    def test_twenty_warnings_are_listed_and_the_others_counted(self):
+    def test_twenty_warnings_are_listed(self):
         out = self.run_import(self.warned)
         self.assertIn("line 21: “soon” is not a year", out)
         self.assertNotIn("line 22:", out)
         self.assertIn("and 5 more", out)
 
-    def test_all_warnings_are_listed_on_request(self):
+    def test_verbosity_2_lists_all_warnings(self):
         out = self.run_import(self.warned, "--verbosity=2")
         self.assertIn("line 26:", out)
         self.assertNotIn("more\n", out)
 
-    def test_refused_rows_are_listed_with_line_and_reason(self):
+    def test_refused_rows_are_listed_with_reasons(self):
         self.assertIn("line 3: The book has no name.", self.run_import("name,year\nA,\n,1999\n"))
 
-    def test_verbosity_0_prints_the_summary_alone(self):
+    def test_verbosity_0_prints_only_the_summary(self):
         out = self.run_import(self.warned, "--verbosity=0", "--dry-run", stderr=Terminal())
         self.assertEqual(len(out.splitlines()), 2)
         self.assertEqual(self.stderr.getvalue(), "")
 
-    def test_a_terminal_shows_a_bar(self):
+    def test_terminal_shows_a_progress_bar(self):
         terminal = Terminal()
         with mock.patch("sys.stderr", terminal):
             self.run_import("".join(shelf_of(5)), stderr=terminal)
         self.assertIn("100%", terminal.getvalue())
         self.assertIn("5 rows", terminal.getvalue())
 
-    def test_a_terminal_shows_a_bar_without_end_for_a_pipe(self):
+    def test_terminal_shows_an_open_bar_for_a_pipe(self):
         pipe = io.BytesIO(b"name\nDune\n")
         pipe.seekable = lambda: False
         terminal = Terminal()
@@ -155,7 +155,7 @@ class OutputTests(CommandTestCase):
             self.run_import(Path("-"), stderr=terminal)
         self.assertEqual(Book.objects.count(), 1)
 
-    def test_elsewhere_there_are_lines_but_not_many(self):
+    def test_other_output_gets_occasional_lines(self):
         with mock.patch.object(command, "import_books", lambda **given: import_books(**given, at_a_time=2)):
             self.run_import("".join(shelf_of(6)))
             self.assertEqual(self.stderr.getvalue(), "")
@@ -164,7 +164,7 @@ class OutputTests(CommandTestCase):
         self.assertEqual(self.stderr.getvalue(), "… 2 rows\n… 4 rows\n… 6 rows\n")
 
 
-class InterruptTests(CommandTestCase):
+class InterruptTest(CommandTestCase):
     def interrupted(self, *options: str) -> tuple[str, CommandError]:
         """Ctrl-C in the third of five steps."""
 
@@ -181,24 +181,24 @@ class InterruptTests(CommandTestCase):
             call_command("import_books", str(path), *options, stdout=out, stderr=io.StringIO())
         return out.getvalue(), caught.exception
 
-    def test_it_says_what_was_done_and_exits_as_interrupted(self):
+    def test_interrupt_reports_progress_and_exits_130(self):
         out, error = self.interrupted()
         self.assertIn("4 rows read: 4 created", out)
         self.assertEqual((error.returncode, Book.objects.count()), (130, 4))
         self.assertIn("run it again to go on", str(error))
 
-    def test_run_again_it_goes_on(self):
+    def test_second_run_continues(self):
         self.interrupted()
         self.assertIn(
             "6 created, 0 updated, 4 unchanged, 1 refused", self.run_import(self.folder / "books.csv")
         )
 
-    def test_a_dry_run_leaves_nothing_behind(self):
+    def test_interrupted_dry_run_changes_nothing(self):
         _, error = self.interrupted("--dry-run")
         self.assertEqual((str(error), Book.objects.count()), ("Interrupted.", 0))
 
 
-class RejectsTests(CommandTestCase):
+class RejectsTest(CommandTestCase):
     bad = (
         b'name;year;kind\r\nDune;1965;\r\n"Em""ma";1815;poem\r\nIl\xe9ad;;\r\nShort;1\r\n'
         b'"Two\r\nlines";;poem\r\n"Open;;\r\nLast;;x'
@@ -208,7 +208,7 @@ class RejectsTests(CommandTestCase):
         super().setUp()
         self.rejects = self.folder / "rejects.csv"
 
-    def test_refused_rows_are_kept_byte_for_byte_behind_line_and_reason(self):
+    def test_refused_rows_are_kept_byte_for_byte(self):
         self.run_import(self.bad, "--rejects", self.rejects)
         lines = self.rejects.read_bytes().split(b"\n")
         self.assertEqual(lines[0], b"reject_line;reject_reason;name;year;kind\r")
@@ -217,7 +217,7 @@ class RejectsTests(CommandTestCase):
         self.assertIn(b'"Two\r\nlines";;poem\r\n', self.rejects.read_bytes())
         self.assertTrue(self.rejects.read_bytes().endswith(b";Last;;x\n"))
 
-    def test_mended_rows_are_imported_from_the_file_itself(self):
+    def test_corrected_rejects_file_is_imported(self):
         self.run_import(self.bad, "--rejects", self.rejects)
         mended = self.rejects.read_bytes().replace(b"poem", b"novel").replace(b";Short;1", b";Short;1;")
         self.rejects.write_bytes(mended.replace(b"\xe9", "é".encode()))
@@ -228,19 +228,19 @@ class RejectsTests(CommandTestCase):
         self.assertEqual(left.read_bytes().count(b"reject_line"), 1)
         self.assertRegex(left.read_bytes(), rb'(?m)^\d+;"?[^;]*"?;Last;;x\n\Z')
 
-    def test_a_byte_order_mark_stays(self):
+    def test_byte_order_mark_is_kept(self):
         self.run_import(b"\xef\xbb\xbfname,kind\nDune,poem\n", "--rejects", self.rejects)
         self.assertTrue(self.rejects.read_bytes().startswith(b"\xef\xbb\xbfreject_line,"))
         self.run_import(self.rejects, "--rejects", self.folder / "left.csv")
         self.assertTrue((self.folder / "left.csv").read_bytes().endswith(b",Dune,poem\n"))
 
-    def test_without_refused_rows_there_is_no_file_and_an_old_one_goes(self):
+    def test_stale_rejects_file_is_removed(self):
         self.run_import(self.bad, "--rejects", self.rejects)
         self.assertTrue(self.rejects.exists())
         self.run_import("name\nDune\n", "--rejects", self.rejects)
         self.assertEqual(sorted(path.name for path in self.folder.iterdir()), ["books.csv"])
 
-    def test_no_other_file_is_overwritten(self):
+    def test_other_file_is_not_overwritten(self):
         other = self.file("name\nMy only list\n", "other.csv")
         for path, word in (
             (other, "not a file of refused rows"),
@@ -250,17 +250,17 @@ class RejectsTests(CommandTestCase):
                 self.run_import("name,kind\nDune,poem\n", "--rejects", path)
         self.assertEqual(other.read_text(), "name\nMy only list\n")
 
-    def test_a_place_that_cannot_be_written_is_a_sentence_before_anything_is_imported(self):
+    def test_unwritable_path_fails_before_importing(self):
         for path in (self.folder, self.folder / "none" / "rejects.csv"):
             with self.subTest(path.name), self.assertRaisesMessage(CommandError, "cannot be written"):
                 self.run_import("name\nDune\n", "--rejects", path)
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_a_dry_run_shows_what_would_be_refused(self):
+    def test_dry_run_writes_the_rejects(self):
         self.run_import(self.bad, "--dry-run", "--rejects", self.rejects)
         self.assertIn(b";Last;;x", self.rejects.read_bytes())
 
-    def test_an_interrupted_import_keeps_what_it_refused(self):
+    def test_interrupted_import_keeps_its_rejects(self):
         def steps(**given):
             yield next(import_books(**given, at_a_time=2))
             raise KeyboardInterrupt

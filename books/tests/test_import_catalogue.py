@@ -25,7 +25,7 @@ def real_catalogue() -> Path | None:
     return path if path.is_file() else None
 
 
-class RealCatalogueTests(TestCase):
+class RealCatalogueTest(TestCase):
     @classmethod
     def setUpClass(cls):
         if real_catalogue() is None:
@@ -39,7 +39,7 @@ class RealCatalogueTests(TestCase):
         call_command("import_books", str(real_catalogue()), "-v2", stdout=out, stderr=io.StringIO())
         return out.getvalue()
 
-    def test_ten_thousand_real_books_come_in_and_the_second_time_nothing_changes(self):
+    def test_second_import_changes_nothing(self):
         out = self.run_import()
         self.assertIn("10,000 created, 0 updated, 0 unchanged, 0 refused, 23 warned", out)
         self.assertEqual(out.count("The check digit of the ISBN"), 23)
@@ -51,7 +51,7 @@ class RealCatalogueTests(TestCase):
         self.assertEqual(Copy.objects.count(), 10_000)
 
 
-class GeneratedCatalogueTests(TestCase):
+class GeneratedCatalogueTest(TestCase):
     rows = 3000
 
     def catalogue(self) -> str:
@@ -72,7 +72,7 @@ class GeneratedCatalogueTests(TestCase):
             lines.append(f'{at},{isbn},"{author}",{year},"Title {at % 2990}, Vol. {at % 7}",{language}')
         return "\n".join(lines) + "\n"
 
-    def test_an_untidy_catalogue_comes_in_and_the_second_time_nothing_changes(self):
+    def test_second_import_changes_nothing(self):
         text = self.catalogue()
         report = imported(text)
         wrong = len(range(1, self.rows, 431)) - len([at for at in range(1, self.rows, 431) if at % 14 == 0])
@@ -86,6 +86,6 @@ class GeneratedCatalogueTests(TestCase):
         self.assertEqual(counts(imported(text)), (0, 0, self.rows, 0))
         self.assertEqual(list(Book.objects.values()), after)
 
-    def test_the_numbers_made_for_tests_are_isbns(self):
+    def test_generated_isbns_are_valid(self):
         report = imported(f"name,isbn\nDune,{isbn_number(7)}\n")
         self.assertEqual((report.warnings.count, Book.objects.get().isbn), (0, isbn_number(7)))

@@ -13,19 +13,19 @@ CODES = {
 }  # fmt: skip
 
 
-class LanguageTests(SimpleTestCase):
-    def test_the_codes_of_a_real_catalogue_become_the_shortest_code_of_the_language(self):
+class LanguageTest(SimpleTestCase):
+    def test_catalogue_codes_map_to_shortest_codes(self):
         self.assertEqual({code: language_of(code) for code in CODES}, CODES)
 
-    def test_spelling_does_not_matter(self):
+    def test_case_and_region_do_not_matter(self):
         self.assertEqual(
             [language_of(code) for code in ("ENG", " fra ", "pt_BR", "zh-Hant-TW")], ["en", "fr", "pt", "zh"]
         )
 
-    def test_undetermined_is_empty_and_not_unknown(self):
+    def test_undetermined_language_is_empty(self):
         self.assertEqual([language_of(code) for code in ("", " ", "und")], ["", "", ""])
 
-    def test_what_is_no_code_is_unknown(self):
+    def test_invalid_code_is_unknown(self):
         for text in ("english", "xx", "12", "x-klingon", "français", "e", "\x00", "en;fr", "y" * 5000):
             with self.subTest(text[:20]):
                 self.assertIsNone(language_of(text))

@@ -7,7 +7,7 @@ from books.models import Book, Copy, Kind
 from books.tests.importing import DUNE, EMMA, ODYSSEY, counts, imported, sentences
 
 
-class RecogniseTests(TestCase):
+class MatchingTest(TestCase):
     @classmethod
     def setUpTestData(cls):
         cls.dune = Book.objects.create(
@@ -15,29 +15,29 @@ class RecogniseTests(TestCase):
         )
         cls.emma = Book.objects.create(name="Emma", author="Jane Austen", description="Matchmaking.")
 
-    def test_an_isbn_recognises_a_book_whatever_it_is_called(self):
+    def test_book_is_matched_by_isbn(self):
         report = imported(f"name,isbn,year\nDune (Dune #1),{DUNE},1966\n")
         self.dune.refresh_from_db()
         self.assertEqual(counts(report), (0, 1, 0, 0))
         self.assertEqual((self.dune.name, self.dune.published), ("Dune (Dune #1)", 1966))
 
-    def test_name_and_author_together_recognise_a_book_without_isbn(self):
+    def test_book_is_matched_by_name_and_author(self):
         rows = "Emma,Jane Austen,1815\nEmma,A. McCall Smith,2014\nemma,Jane Austen,1815\n"
         report = imported(f"name,author,year\n{rows}")
         self.emma.refresh_from_db()
         self.assertEqual(counts(report), (2, 1, 0, 0))
         self.assertEqual(self.emma.published, 1815)
 
-    def test_a_book_without_isbn_gets_that_of_its_row(self):
+    def test_matched_book_gets_its_isbn(self):
         report = imported(f"name,author,isbn\nEmma,Jane Austen,{EMMA}\n")
         self.emma.refresh_from_db()
         self.assertEqual((counts(report), self.emma.isbn), ((0, 1, 0, 0), EMMA))
 
-    def test_a_row_without_isbn_means_the_book_to_which_staff_gave_one(self):
+    def test_row_without_isbn_matches_by_name(self):
         report = imported("name,author,isbn\nDune,Frank Herbert,\n")
         self.assertEqual(counts(report), (0, 0, 1, 0))
 
-    def test_another_isbn_is_another_book_of_the_same_name(self):
+    def test_another_isbn_makes_another_book(self):
         report = imported(f"name,author,isbn\nDune,Frank Herbert,{ODYSSEY}\n")
         self.assertEqual((counts(report), Book.objects.filter(name="Dune").count()), ((1, 0, 0, 0), 2))
 
@@ -47,7 +47,7 @@ class RecogniseTests(TestCase):
         self.assertEqual(counts(report), (0, 0, 2, 0))
         self.assertEqual((self.dune.author, self.dune.published), ("Frank Herbert", 1965))
 
-    def test_only_a_column_changes_the_kind_of_a_book_that_is_there(self):
+    def test_only_a_kind_column_changes_the_kind(self):
         imported(f"name,isbn\nDune,{DUNE}\n")
         self.dune.refresh_from_db()
         self.assertEqual(self.dune.kind, Kind.NOVEL)
@@ -55,12 +55,12 @@ class RecogniseTests(TestCase):
         self.dune.refresh_from_db()
         self.assertEqual(self.dune.kind, Kind.FICTION)
 
-    def test_a_book_that_is_there_gets_no_copies(self):
+    def test_existing_book_gets_no_copies(self):
         imported(f"name,isbn,copies\nDune,{DUNE},5\nNew,{ODYSSEY},2\n")
         self.assertEqual(Copy.objects.filter(book=self.dune).count(), 0)
         self.assertEqual(Copy.objects.count(), 2)
 
-    def test_what_staff_added_by_hand_stays(self):
+    def test_other_fields_are_kept(self):
         Book.objects.filter(pk=self.dune.pk).update(cover="covers/dune.webp", description="Sand.")
         added_at = self.dune.added_at
         imported(f"name,isbn,year\nDune,{DUNE},1966\n")
@@ -71,7 +71,7 @@ class RecogniseTests(TestCase):
         )
 
 
-class RepeatedRowTests(TestCase):
+class RepeatedRowTest(TestCase):
     """What one file says twice; also when the two rows are written in different transactions."""
 
     def each_way(self, text: str):
@@ -81,7 +81,7 @@ class RepeatedRowTests(TestCase):
                 yield imported(text, at_a_time=at_a_time)
                 self.assertEqual(counts(imported(text, at_a_time=at_a_time))[:2], (0, 0))
 
-    def test_the_first_row_stays_and_the_contradiction_is_a_warning(self):
+    def test_first_row_wins_with_a_warning(self):
         for report in self.each_way(f"name,isbn,year\nDune,{DUNE},1965\nDUNE!,{DUNE},1984\n"):
             book = Book.objects.get()
             self.assertEqual((book.name, book.published), ("Dune", 1965))
@@ -91,11 +91,11 @@ class RepeatedRowTests(TestCase):
                 ["Line 2 is about the same book and says otherwise (name, published); that stays."],
             )
 
-    def test_a_later_row_fills_what_is_still_empty(self):
+    def test_later_row_fills_empty_fields(self):
         for report in self.each_way(f"name,isbn,year\nDune,{DUNE},\nDune,{DUNE},1965\n"):
             self.assertEqual((counts(report), Book.objects.get().published), ((1, 1, 0, 0), 1965))
 
-    def test_of_two_books_with_one_isbn_neither_is_lost(self):
+    def test_second_book_with_same_isbn_drops_it(self):
         for report in self.each_way(f"name,isbn\nDune,{DUNE}\nEmma,{DUNE}\n"):
             self.assertEqual(list(Book.objects.values_list("name", "isbn")), [("Dune", DUNE), ("Emma", "")])
             self.assertEqual(
@@ -103,15 +103,15 @@ class RepeatedRowTests(TestCase):
             )
             self.assertEqual(report.warnings.first[0].line, 3)
 
-    def test_two_editions_and_a_row_without_isbn_stay_apart(self):
+    def test_two_editions_and_bare_row_stay_apart(self):
         for report in self.each_way(f"name,isbn\nDune,{DUNE}\nDune,{ODYSSEY}\nDune,\n"):
             self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 1, 0), 2))
 
-    def test_a_book_that_an_earlier_row_found_without_isbn_keeps_none(self):
+    def test_book_from_an_earlier_row_gets_no_isbn(self):
         for report in self.each_way(f"name,isbn\nDune,\nDune,{DUNE}\n"):
             self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 0, 0), 2))
 
-    def test_a_book_is_not_renamed_to_what_an_earlier_row_calls_another(self):
+    def test_book_is_not_renamed_to_an_existing_one(self):
         for at_a_time in (1, 1000):
             with self.subTest(at_a_time=at_a_time):
                 Book.objects.all().delete()
@@ -122,13 +122,13 @@ class RepeatedRowTests(TestCase):
                 self.assertIn("“Old” keeps its own", sentences(report)[0])
                 self.assertEqual(counts(imported(text, at_a_time=at_a_time)), (0, 0, 2, 0))
 
-    def test_signs_alone_can_be_a_name(self):
+    def test_name_may_be_punctuation_only(self):
         for report in self.each_way(f"name,isbn\n!!!,{DUNE}\n???,{DUNE}\n"):
             self.assertEqual((counts(report), Book.objects.count()), ((2, 0, 0, 0), 2))
 
 
-class MemoryTests(TestCase):
-    def test_the_line_that_settled_a_book_is_known_again(self):
+class MemoryTest(TestCase):
+    def test_settled_line_is_remembered(self):
         memory = Memory()
         for pk in (1, 4095, 4096, 10**12):
             self.assertEqual(memory.line_of(pk), 0)

@@ -21,8 +21,8 @@ def records_of(content: str | bytes) -> list[Record]:
     return list(table_of(content).records())
 
 
-class HeaderTests(SimpleTestCase):
-    def test_the_delimiter_is_seen_in_the_header(self):
+class HeaderTest(SimpleTestCase):
+    def test_delimiter_is_detected_in_the_header(self):
         for delimiter in ",;\t|":
             with self.subTest(delimiter):
                 table = table_of(f'name{delimiter}"a, b; c"{delimiter}isbn\nDune{delimiter}x{delimiter}1\n')
@@ -32,18 +32,18 @@ class HeaderTests(SimpleTestCase):
     def test_a_given_delimiter_is_used(self):
         self.assertEqual(table_of("name:a,b\n", delimiter=":").header, ["name", "a,b"])
 
-    def test_a_byte_order_mark_is_not_part_of_the_first_name(self):
+    def test_byte_order_mark_is_stripped(self):
         table = table_of(b'\xef\xbb\xbf"name",isbn\nDune,1\n')
         self.assertEqual((table.header, table.has_byte_order_mark), (["name", "isbn"], True))
         self.assertFalse(table_of("name\n").has_byte_order_mark)
 
-    def test_blank_lines_above_the_header_are_counted_and_skipped(self):
+    def test_blank_lines_above_the_header_are_skipped(self):
         table = table_of("\n \n,,\nname,isbn,x\nDune,1,\n")
         self.assertEqual(
             (table.header, [record.line for record in table.records()]), (["name", "isbn", "x"], [5])
         )
 
-    def test_a_file_without_header_is_refused_in_a_sentence(self):
+    def test_file_without_a_header_is_refused(self):
         for content, word in (
             (b"", "empty"),
             (b"\xef\xbb\xbf", "empty"),
@@ -56,72 +56,72 @@ class HeaderTests(SimpleTestCase):
                 table_of(content)
 
 
-class RecordTests(SimpleTestCase):
-    def test_a_record_is_told_by_the_line_it_starts_in(self):
+class RecordTest(SimpleTestCase):
+    def test_record_has_its_first_line_number(self):
         found = records_of('name,text\r\nA,"one\r\ntwo\r\n"\r\n\r\nB,\rC,x')
         self.assertEqual([(record.line, record.cells) for record in found], [
             (2, ["A", "one\r\ntwo\r\n"]), (6, ["B", ""]), (7, ["C", "x"]),
         ])  # fmt: skip
 
-    def test_lines_without_any_text_are_no_records(self):
+    def test_blank_lines_are_not_records(self):
         self.assertEqual([record.line for record in records_of("name,isbn\n\n,\n , \nA,1\n")], [5])
 
-    def test_a_wrong_number_of_cells_names_the_column_or_the_cell(self):
+    def test_wrong_number_of_cells_is_a_problem(self):
         short, long, fine = records_of("name,isbn\nA\nB,1,more\nC,1\n")
         self.assertIn("“isbn”", short.problem)
         self.assertIn("“more”", long.problem)
         self.assertEqual(fine.problem, "")
 
-    def test_a_quotation_mark_that_is_not_closed_costs_only_its_own_row(self):
+    def test_unclosed_quote_affects_only_its_row(self):
         found = records_of('name,author\nA,x\n"B,x\nC,x\n"D, the",x\nE,x\n')
         self.assertEqual([(record.line, bool(record.problem)) for record in found], [
             (2, False), (3, True), (4, False), (5, False), (6, False),
         ])  # fmt: skip
         self.assertEqual(found[1].raw, '"B,x\n')
 
-    def test_a_quotation_mark_that_is_never_closed_costs_only_its_own_row(self):
+    def test_quote_open_at_the_end_affects_one_row(self):
         found = records_of('name,author\nA,"x\nB,x\nC,x\n')
         self.assertEqual(
             [(record.line, bool(record.problem)) for record in found], [(2, True), (3, False), (4, False)]
         )
 
-    def test_a_quotation_mark_that_is_not_doubled_is_a_problem_and_not_a_guess(self):
+    def test_undoubled_quote_is_a_problem(self):
         bad, good = records_of('name,author\n"The "Great" Book",x\n"The ""Great"" Book",x\n')
         self.assertIn("quotation mark", bad.problem)
         self.assertEqual(good.cells[0], 'The "Great" Book')
 
-    def test_lines_that_are_no_rows_of_their_own_go_with_the_broken_one(self):
+    def test_continuation_lines_belong_to_broken_row(self):
         found = records_of('name,author,text\n"A,x,one\ntwo\n"B" c,x,y\nD,x,z\n')
         self.assertEqual([(record.line, bool(record.problem)) for record in found], [(2, True), (5, False)])
         self.assertEqual(found[0].raw, '"A,x,one\ntwo\n"B" c,x,y\n')
 
-    def test_a_cell_may_be_as_long_as_a_row_and_the_limit_is_told(self):
+    def test_row_length_is_limited(self):
         fits, long = records_of(f"name\n{'y' * 131_071}\n{'y' * 131_072}\n")
         self.assertEqual((fits.problem, long.problem), ("", "The row is longer than 131,072 characters."))
 
-    def test_an_endless_row_is_refused_and_not_kept_in_memory(self):
+    def test_endless_row_is_not_kept_in_memory(self):
         with mock.patch("books.importing.table.MOST_CHARACTERS_OF_A_RECORD", 50):
             endless, good = records_of(f"name,author\n{'y' * 500},x\nA,x\n")
             self.assertIn("longer", endless.problem)
             self.assertLessEqual(len(endless.raw), 51)
             self.assertEqual((good.line, good.cells), (3, ["A", "x"]))
 
-    def test_a_quotation_mark_takes_in_no_more_than_the_longest_record(self):
+    def test_unclosed_quote_is_limited_by_row_length(self):
         with mock.patch("books.importing.table.MOST_CHARACTERS_OF_A_RECORD", 50):
             found = records_of('name,author\n"B,x\n' + "C,x\n" * 40)
         self.assertEqual([record.line for record in found if record.problem], [2])
         self.assertEqual(len(found), 41)
 
 
-class ShownTests(SimpleTestCase):
-    def test_what_is_shown_is_short_and_printable(self):
+class ShownTextTest(SimpleTestCase):
+    def test_shown_text_is_short_and_printable(self):
         self.assertEqual(shown(" Dune\n"), "Dune")
         self.assertEqual(shown("a\x1b[31m\udcff"), "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}")
         self.assertEqual(len(shown("y" * 100)), 60)
 
 
-class ColumnTests(SimpleTestCase):
-    def test_good_guesses_for_a_real_catalogue(self):
+class ColumnTest(SimpleTestCase):
+    def test_real_catalogue_columns_are_guessed(self):
         header = [
             "book_id",
             "isbn",
@@ -144,16 +144,16 @@ class ColumnTests(SimpleTestCase):
             columns_in(["a", "ISBN-13"], chosen={"name": "A", "isbn": "isbn 13"}), {"name": 0, "isbn": 1}
         )
 
-    def test_a_chosen_column_goes_before_the_guess_and_is_used_once(self):
+    def test_chosen_column_takes_precedence(self):
         self.assertEqual(columns_in(["title", "name"], chosen={"author": "name"}), {"author": 1, "name": 0})
 
-    def test_an_exact_name_goes_before_one_that_differs_in_case(self):
+    def test_exact_name_takes_precedence(self):
         self.assertEqual(columns_in(["Title", "title"], chosen={"name": "title"}), {"name": 1})
 
     def test_an_empty_choice_means_no_column(self):
         self.assertEqual(columns_in(["name", "isbn"], chosen={"isbn": ""}), {"name": 0})
 
-    def test_a_column_that_is_not_there_is_answered_with_those_that_are(self):
+    def test_unknown_column_lists_available_ones(self):
         for chosen in ({"isbn": "code"}, {}):
             with self.subTest(chosen), self.assertRaisesMessage(ImportFileError, "Bezeichnung, Preis"):
                 columns_in(["Bezeichnung", "Preis"], chosen=chosen)

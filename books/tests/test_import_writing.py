@@ -17,16 +17,16 @@ from books.tests.importing import DUNE, EMMA, CutOff, counts, imported, sentence
 from lori_assignment.cast import RaceTestCase
 
 
-class StepTests(TestCase):
-    def test_a_bad_row_stops_none_of_the_others(self):
+class BatchTest(TestCase):
+    def test_bad_row_does_not_stop_the_others(self):
         report = imported("name,kind\nA,\nB,poem\n,\nC\nD,,\nE,novel\n", at_a_time=2)
         self.assertEqual(sorted(Book.objects.values_list("name", flat=True)), ["A", "E"])
         self.assertEqual((report.read, counts(report)), (5, (2, 0, 0, 3)))
 
-    def test_a_file_of_a_header_alone_is_nothing(self):
+    def test_header_without_rows_imports_nothing(self):
         self.assertEqual((imported("name,isbn\n").read, Book.objects.count()), (0, 0))
 
-    def test_the_number_of_queries_does_not_grow_with_the_rows(self):
+    def test_query_count_is_constant(self):
         def queries(rows: int, year: int) -> int:
             with CaptureQueriesContext(connection) as captured:
                 lines = "".join(f"Book {at},{at},{year}\n" for at in range(rows))
@@ -37,7 +37,7 @@ class StepTests(TestCase):
             with self.subTest("new" if year == 1999 else "updated"):
                 self.assertEqual(queries(10, year), queries(80, year))
 
-    def test_a_dry_run_counts_all_and_changes_nothing(self):
+    def test_dry_run_counts_but_changes_nothing(self):
         add_book(name="Emma", isbn=EMMA, published=1815)
         before = list(Book.objects.values()), list(Copy.objects.values())
         text = f"name,isbn,year\nDune,{DUNE},\nDune,{DUNE},1965\nEmma,{EMMA},1816\n,,\nx\n"
@@ -46,13 +46,13 @@ class StepTests(TestCase):
         self.assertEqual((list(Book.objects.values()), list(Copy.objects.values())), before)
         self.assertEqual(counts(imported(text)), (1, 2, 0, 1))
 
-    def test_a_dry_run_that_is_cut_off_changes_nothing(self):
+    def test_interrupted_dry_run_changes_nothing(self):
         text = "".join(shelf_of(9))
         with self.assertRaises(KeyboardInterrupt):
             imported(CutOff(text, lines=7), dry_run=True, at_a_time=2)
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_cut_off_and_run_again_it_goes_on_without_doubling(self):
+    def test_interrupted_import_resumes(self):
         text = "".join(shelf_of(20, with_isbn=10))
         for lines in (8, 15):
             report = ImportReport(most_remarks=None)
@@ -65,7 +65,7 @@ class StepTests(TestCase):
         self.assertEqual((Book.objects.count(), Copy.objects.count()), (20, 20))
 
 
-class ClashTests(TestCase):
+class ConflictTest(TestCase):
     """What the database refuses to a step, though all of its rows are fine."""
 
     text = f"name,isbn\nDune,{DUNE}\nEmma,{EMMA}\n"
@@ -81,12 +81,12 @@ class ClashTests(TestCase):
 
         return mock.patch.object(writing, "_create", failing)
 
-    def test_a_step_that_clashed_is_tried_again_as_a_whole(self):
+    def test_conflicting_batch_is_retried(self):
         with self.clashing(times=1):
             report = imported(self.text)
         self.assertEqual((counts(report), Copy.objects.count()), ((2, 0, 0, 0), 2))
 
-    def test_when_it_clashes_again_only_the_row_that_does_is_refused(self):
+    def test_repeated_conflict_refuses_only_its_row(self):
         add_book(name="Old", isbn="9780140268867")
         with self.clashing(times=3):
             report = imported(self.text + "Old,9780140268867\nOld one,9780140268867\nWrong,1\n")
@@ -95,7 +95,7 @@ class ClashTests(TestCase):
         self.assertIn("Somebody else", sentences(report)[-1])
         self.assertEqual(report.warnings.count, 2)
 
-    def test_barcodes_that_the_shop_has_given_otherwise_are_passed_over(self):
+    def test_taken_barcodes_are_skipped(self):
         old = add_book(name="Old")
         Copy.objects.bulk_create(Copy(book=old, barcode=f"{old.pk + number}-1") for number in range(1, 20))
         report = imported(self.text, new=NewBooks(copies=2))
@@ -105,21 +105,21 @@ class ClashTests(TestCase):
         self.assertFalse(dune.copies.filter(barcode=f"{dune.pk}-1").exists())
 
 
-class RaceTests(RaceTestCase):
+class ImportRaceTest(RaceTestCase):
     def both(self, text: str) -> list[ImportReport]:
         def run() -> ImportReport:
             return imported(text, at_a_time=20)
 
         return self.all_at_once(run, run)
 
-    def test_two_imports_of_one_file_at_once_double_nothing(self):
+    def test_concurrent_imports_create_no_duplicates(self):
         one, other = self.both("".join(shelf_of(200, with_isbn=100)))
         self.assertEqual(one.created + other.created, 200)
         self.assertEqual(one.unchanged + other.unchanged, 200)
         self.assertEqual((Book.objects.count(), Copy.objects.count()), (200, 200))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_without_taking_turns_books_without_isbn_double(self):
+    def test_without_the_lock_duplicates_are_created(self):
         line = threading.Barrier(2)
         shelf = writing.Shelf
 
@@ -133,7 +133,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual(Book.objects.count(), 10)
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_an_isbn_that_staff_give_in_between_is_seen_at_the_second_attempt(self):
+    def test_concurrently_taken_isbn_is_seen_on_retry(self):
         shelf = writing.Shelf
         first = iter([True])
 
@@ -149,7 +149,7 @@ class RaceTests(RaceTestCase):
         self.assertEqual(Book.objects.get(isbn=DUNE).name, "Dune")
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_what_staff_change_or_delete_in_between_is_not_undone(self):
+    def test_concurrent_changes_are_not_undone(self):
         kept, gone = add_book(name="Dune", isbn=DUNE), add_book(name="Emma", isbn=EMMA)
         shelf = writing.Shelf
 
@@ -167,8 +167,8 @@ class RaceTests(RaceTestCase):
         self.assertEqual(list(Book.objects.values_list("published", "description")), [(1965, "By hand.")])
 
 
-class StreamTests(TestCase):
-    def test_rows_are_written_while_the_file_is_still_being_read(self):
+class StreamingTest(TestCase):
+    def test_rows_are_written_while_reading(self):
         seen = []
 
         class Slow(io.StringIO):

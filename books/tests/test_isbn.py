@@ -25,32 +25,32 @@ def is_isbn_13(text: str) -> bool:
     )
 
 
-class IsbnTests(SimpleTestCase):
-    def test_an_isbn_10_and_its_isbn_13_are_the_same_book(self):
+class IsbnTest(SimpleTestCase):
+    def test_isbn_10_and_isbn_13_are_equal(self):
         self.assertEqual(isbn_of("0-439-02348-3"), "9780439023481")
         self.assertEqual(isbn_of("978 0 439 02348 1"), "9780439023481")
 
-    def test_a_check_digit_x_counts_ten_in_either_case(self):
+    def test_check_digit_x_is_case_insensitive(self):
         self.assertEqual(isbn_of("080442957X"), isbn_of("080442957x"))
         self.assertEqual(isbn_of("080442957X"), "9780804429573")
 
-    def test_a_wrong_check_digit_is_no_isbn(self):
+    def test_wrong_check_digit_is_invalid(self):
         self.assertIsNone(isbn_of("0439023484"))
         self.assertIsNone(isbn_of("9780439023482"))
 
-    def test_printed_music_has_no_isbn(self):
+    def test_printed_music_is_not_an_isbn(self):
         self.assertIsNone(isbn_of("9790060115615"))
         self.assertEqual(isbn_of("9791090636071"), "9791090636071")
 
-    def test_only_thirteen_plain_digits_are_stored(self):
+    def test_only_13_plain_digits_are_stored(self):
         validate_isbn("9780439023481")
         for other in ("978-0439023481", "0439023483", "9780439023482", " 9780439023481"):
             with self.subTest(other), self.assertRaises(ValidationError):
                 validate_isbn(other)
 
 
-class RepairTests(SimpleTestCase):
-    def test_what_spreadsheets_and_catalogues_add_is_dropped(self):
+class IsbnRepairTest(SimpleTestCase):
+    def test_prefixes_and_formatting_are_removed(self):
         written = (
             "439023483.0",
             '="0439023483"',
@@ -62,17 +62,17 @@ class RepairTests(SimpleTestCase):
             with self.subTest(text):
                 self.assertEqual(repaired_isbn_of(text), "9780439023481")
 
-    def test_an_isbn_13_that_became_a_rounded_number_stays_unknown(self):
+    def test_rounded_number_is_unknown(self):
         self.assertIsNone(repaired_isbn_of("9.78043902348e+12"))
         self.assertFalse(has_shape_of_isbn("9.78043902348e+12"))
 
-    def test_a_wrong_check_digit_is_told_from_what_never_was_an_isbn(self):
+    def test_isbn_shape_is_recognised(self):
         self.assertTrue(has_shape_of_isbn("7203116"))
         self.assertTrue(has_shape_of_isbn("978-0-439-02348-2"))
         self.assertFalse(has_shape_of_isbn("see the shelf"))
 
     @given(nine_digits)
-    def test_lost_leading_zeros_come_back(self, nine: str):
+    def test_lost_leading_zeros_are_restored(self, nine: str):
         whole = isbn_10(nine)
         shortened = whole.lstrip("0")
         if len(shortened) >= 7:
@@ -87,6 +87,6 @@ class RepairTests(SimpleTestCase):
         self.assertEqual(repaired_isbn_of(spaced), isbn_of(whole))
 
     @given(st.text() | st.from_regex(r"\A[ =\"]?[0-9Xx.\- ]{5,16}\Z"))
-    def test_nothing_invalid_comes_out(self, text: str):
+    def test_result_is_always_valid(self, text: str):
         self.assertTrue(is_isbn_13(repaired_isbn_of(text) or "9780439023481"))
         self.assertTrue(is_isbn_13(isbn_of(text) or "9780439023481"))

@@ -60,10 +60,10 @@ class CatalogueTest(PagesTestCase):
         self.assertEqual(page.status_code, 200, query)
         return [book.name for book in page.context["books"]]
 
-    def test_it_shows_the_last_that_came_in_first(self) -> None:
+    def test_newest_books_come_first(self) -> None:
         self.assertEqual(self.names(), ["Undated", "Cosmos", "Emma"])
 
-    def test_every_result_says_whether_it_is_free_and_what_a_day_costs(self) -> None:
+    def test_result_shows_availability_and_price(self) -> None:
         self.rent(self.emma, self.bob)
         text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", self.get("/home").content.decode()))
         for said in (
@@ -73,7 +73,7 @@ class CatalogueTest(PagesTestCase):
         ):
             self.assertIn(said, text)
 
-    def test_it_is_narrowed_and_ordered_by_the_address(self) -> None:
+    def test_query_string_filters_and_orders(self) -> None:
         for query, names in (
             ("search=austen", ["Emma"]),
             ("kind=fiction", ["Undated"]),
@@ -89,7 +89,7 @@ class CatalogueTest(PagesTestCase):
             with self.subTest(query=query):
                 self.assertEqual(self.names(query), names)
 
-    def test_only_what_there_is_can_be_chosen(self) -> None:
+    def test_choices_come_from_the_catalogue(self) -> None:
         form = self.get("/home").context["form"]
         self.assertEqual([name for _, name in form.fields["language"].choices], ["Any", "English", "French"])
         self.assertEqual([name for _, name in form.fields["decade"].choices], ["Any time", "1980s", "1810s"])
@@ -100,7 +100,7 @@ class CatalogueTest(PagesTestCase):
                 offered = re.findall(r'<option value="-?id"', self.get(f"/home{query}").content.decode())
                 self.assertEqual(offered, [])
 
-    def test_what_cannot_be_read_says_so_and_the_rest_still_counts(self) -> None:
+    def test_invalid_parameter_is_shown_and_ignored(self) -> None:
         for query, field in (
             ("kind=x", "kind"),
             ("language=tlh", "language"),
@@ -117,7 +117,7 @@ class CatalogueTest(PagesTestCase):
                 self.assertContains(page, 'class="errorlist"')
                 self.assertTrue(page.context["canonical"].endswith("/home?available=true"))
 
-    def test_nothing_that_anybody_types_breaks_it(self) -> None:
+    def test_hostile_input_is_harmless(self) -> None:
         for text in HOSTILE:
             for name in ("search", "kind", "language", "decade", "ordering", "available", "cursor"):
                 with self.subTest(text=text[:10], name=name):
@@ -125,13 +125,13 @@ class CatalogueTest(PagesTestCase):
                     self.assertEqual(page.status_code, 200)
                     self.assertNotContains(page, "<script>")
 
-    def test_an_address_says_no_more_than_was_asked(self) -> None:
+    def test_url_contains_only_given_parameters(self) -> None:
         page = self.get("/home?search=em&kind=&language=&decade=&ordering=")
         self.assertRedirects(page, "/home?search=em")
         self.assertContains(self.get("/home?search=em&utm=x"), '<link rel="canonical" href="http')
         self.assertTrue(self.get("/home?search=em&utm=x").context["canonical"].endswith("/home?search=em"))
 
-    def test_it_leads_on_and_back_through_all_books(self) -> None:
+    def test_pages_lead_forward_and_back(self) -> None:
         Book.objects.bulk_create(Book(name=f"Volume {n:02}") for n in range(50))
         page = self.get("/home?ordering=name&search=volume")
         seen = [[book.name for book in page.context["books"]]]
@@ -145,17 +145,17 @@ class CatalogueTest(PagesTestCase):
         back = self.get(page.context["previous"])
         self.assertEqual([book.name for book in back.context["books"]], seen[1])
 
-    def test_a_cursor_that_is_not_ours_leads_to_the_first_page(self) -> None:
+    def test_invalid_cursor_redirects_to_first_page(self) -> None:
         self.assertRedirects(self.get("/home?search=em&cursor=x"), "/home?search=em")
 
-    def test_the_number_of_books_is_told_up_to_a_thousand(self) -> None:
+    def test_count_is_shown_up_to_a_thousand(self) -> None:
         self.assertContains(self.get("/home?search=emma"), "1 book")
         self.assertContains(self.get("/home?search=nowhere"), "No book found")
         Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(1001))
         self.assertContains(self.get("/home"), "More than 1,000 books")
         self.assertContains(self.get("/home?search=volume"), "More than 1,000 books")
 
-    def test_each_condition_can_be_left_out_again(self) -> None:
+    def test_each_filter_can_be_removed(self) -> None:
         chips = self.get("/home?search=em&kind=novel&available=true").context["chips"]
         self.assertEqual(
             [(chip.label, chip.without) for chip in chips],
@@ -166,7 +166,7 @@ class CatalogueTest(PagesTestCase):
             ],
         )
 
-    def test_a_script_gets_the_results_alone_and_the_address_to_show(self) -> None:
+    def test_htmx_request_gets_only_the_results(self) -> None:
         part = self.get("/home?search=em&kind=", **{"HX-Request": "true"})
         self.assertEqual(part.headers["HX-Push-Url"], "/home?search=em")
         self.assertNotContains(part, "<html")
@@ -175,12 +175,12 @@ class CatalogueTest(PagesTestCase):
         back = self.get("/home?search=em", **{"HX-Request": "true", "HX-History-Restore-Request": "true"})
         self.assertContains(back, "<html")
 
-    def test_without_a_price_list_the_books_are_shown_without_prices(self) -> None:
+    def test_books_are_shown_without_a_price_list(self) -> None:
         PriceList.objects.all().delete()
         self.assertEqual(len(self.names()), 3)
         self.assertEqual(self.get(f"/books/{self.emma.pk}/").status_code, 200)
 
-    def test_its_queries_are_few_and_as_many_for_many_books(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         self.client.force_login(self.alice)
         # Session, member, facets, number, books, copies, rates; a search finds and counts in one, which
         # PostgreSQL plans first.
@@ -205,7 +205,7 @@ class BookPageTest(PagesTestCase):
     def page(self, book: Book, user: User | None = None) -> Any:
         return self.get(f"/books/{book.pk}/", user)
 
-    def test_a_stranger_sees_what_it_costs_and_is_led_to_rent(self) -> None:
+    def test_anonymous_user_sees_prices_and_rent_link(self) -> None:
         page = self.page(self.emma)
         self.assertEqual(page.context["state"], "free")
         self.assertEqual(
@@ -215,7 +215,7 @@ class BookPageTest(PagesTestCase):
         self.assertContains(page, "<title>Emma, Jane Austen · Lori Books</title>")
         self.assertContains(page, 'content="A &lt;clever&gt; heiress &amp; matchmaker."')
 
-    def test_the_button_says_what_is_next(self) -> None:
+    def test_button_depends_on_the_state(self) -> None:
         self.assertEqual(self.page(self.undated, self.alice).context["state"], "withdrawn")
         self.assertEqual(self.page(self.emma, self.alice).context["state"], "free")
         rental = self.rent(self.emma, self.bob)
@@ -242,7 +242,7 @@ class BookPageTest(PagesTestCase):
         rent_book(member=self.bob, book=self.emma, at=now - timedelta(days=30), now=now)
         self.assertContains(self.page(self.emma, self.alice), "A copy should be back any day now.")
 
-    def test_search_engines_read_the_book_and_its_offer(self) -> None:
+    def test_page_has_structured_data(self) -> None:
         page = self.page(self.emma)
         [text] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.content.decode())
         data = json.loads(text)
@@ -251,14 +251,14 @@ class BookPageTest(PagesTestCase):
         self.assertEqual(data["offers"]["availability"], "https://schema.org/InStock")
         self.assertEqual((data["offers"]["price"], data["offers"]["priceCurrency"]), ("4.50", "USD"))
 
-    def test_no_text_of_a_book_ends_the_script_element(self) -> None:
+    def test_structured_data_escapes_script_tags(self) -> None:
         book = add_book(name="</script><script>alert(1)</script>", author="<!--")
         page = self.page(book)
         self.assertNotContains(page, "<script>alert")
         [text] = re.findall(r'<script type="application/ld\+json">(.*?)</script>', page.content.decode())
         self.assertEqual(json.loads(text)["name"], book.name)
 
-    def test_it_leads_back_to_the_search_that_led_here(self) -> None:
+    def test_back_link_returns_to_the_search(self) -> None:
         for referer, back in (
             ("http://testserver/home?search=em", "/home?search=em"),
             ("http://testserver/rentals/", "/home"),
@@ -269,11 +269,11 @@ class BookPageTest(PagesTestCase):
                 page = self.get(f"/books/{self.emma.pk}/", Referer=referer)
                 self.assertEqual(page.context["back"], back)
 
-    def test_a_book_that_is_not_there_is_404(self) -> None:
+    def test_missing_book_is_404(self) -> None:
         for key in (10**6, 10**30, 0):
             self.assertEqual(self.get(f"/books/{key}/").status_code, 404)
 
-    def test_its_queries_are_few_in_every_state(self) -> None:
+    def test_query_count_is_bounded_in_every_state(self) -> None:
         # Book, copies, session, member, rental, hold unless rented, rate, caps; three for the estimated wait.
         self.client.force_login(self.alice)
         counted = {"free": 8, "out": 11, "waiting": 11, "ready": 8, "rented": 7}
@@ -302,7 +302,7 @@ class BookPageTest(PagesTestCase):
         look()
         self.assertEqual(seen, {name: name for name in counted})
 
-    def test_a_copy_more_is_no_query_more(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         Copy.objects.bulk_create(Copy(book=self.emma, barcode=f"more-{n}") for n in range(20))
         with self.assertNumQueries(4):
             self.page(self.emma)

@@ -20,7 +20,7 @@ class PageTest(CastTestCase):
     def page(self, query: str = "", **headers: str) -> str:
         return self.client.get(f"/home?{query}", headers=headers).content.decode()
 
-    def test_a_new_price_a_new_name_and_a_copy_that_went_out_are_seen_at_once(self) -> None:
+    def test_changes_of_price_name_and_stock_show(self) -> None:
         self.assertIn("$1.50 a day", self.page())
         now = timezone.now()
         rates = [{"kind": kind, "daily_rate": Decimal(7)} for kind in (1, 2, 3)]
@@ -56,7 +56,7 @@ class PageTest(CastTestCase):
             self.client.force_login(user)
             self.assertEqual(self.page().count(escape(user.get_short_name())), 2)
 
-    def test_what_one_has_asked_for_stands_in_nobody_elses_form(self) -> None:
+    def test_search_text_is_not_shared(self) -> None:
         self.assertIn('value="my secret wish"', self.page("search=my+secret+wish"))
         self.assertNotIn("secret wish", self.page())
         self.assertNotIn("secret wish", self.page("search=emma"))

@@ -55,18 +55,18 @@ class SearchTestCase(TestCase):
         return [book.name for book in find(Book.objects.all(), text).books]
 
 
-class WordsTest(SearchTestCase):
-    def test_every_word_must_occur_in_title_or_authors(self) -> None:
+class MatchingTest(SearchTestCase):
+    def test_every_word_must_match_title_or_author(self) -> None:
         self.assertEqual(self.names("jane austen"), ["Emma"])
         self.assertEqual(self.names("stone rowling harry"), ["Harry Potter and the Philosopher's Stone"])
         self.assertEqual(self.names("emma eyre"), [])
 
-    def test_the_last_word_may_be_begun_and_the_others_not(self) -> None:
+    def test_last_word_matches_as_a_prefix(self) -> None:
         self.assertEqual(self.names("jane aus"), ["Emma"])
         self.assertEqual(self.names("philos"), ["Harry Potter and the Philosopher's Stone"])
         self.assertEqual(self.names("ja austen"), [])
 
-    def test_accents_case_and_punctuation_do_not_count(self) -> None:
+    def test_accents_case_and_punctuation_are_ignored(self) -> None:
         for text, name in (
             ("BRONTE", "Jane Eyre"),
             ("brontë", "Jane Eyre"),
@@ -82,11 +82,11 @@ class WordsTest(SearchTestCase):
             with self.subTest(text=text):
                 self.assertEqual(self.names(text), [name])
 
-    def test_a_writing_without_spaces_is_found_by_any_part(self) -> None:
+    def test_unspaced_scripts_match_any_part(self) -> None:
         for text in ("猫", "猫である", "漱石"):
             self.assertEqual(self.names(text), ["吾輩は猫である"])
 
-    def test_an_isbn_is_found_in_any_spelling_and_from_five_digits_on(self) -> None:
+    def test_isbn_matches_from_five_digits(self) -> None:
         for text in (
             "9780141439587",
             "978-0-14-143958-7",
@@ -102,16 +102,16 @@ class WordsTest(SearchTestCase):
         self.assertEqual(self.names("97801"), ["Emma", "Jane Eyre"])
         self.assertEqual(self.names("9780141439588"), [])
 
-    def test_a_changed_book_is_found_by_its_new_words_only(self) -> None:
+    def test_changed_book_matches_its_new_words_only(self) -> None:
         change_book(book=Book.objects.get(name="Jane Eyre"), name="Villette")
         self.assertEqual(self.names("villette"), ["Villette"])
         self.assertEqual(self.names("eyre"), [])
 
-    def test_nothing_to_look_for_finds_nothing(self) -> None:
+    def test_empty_search_finds_nothing(self) -> None:
         for text in ("", "!?", "\x00", "   "):
             self.assertEqual(self.names(text), [])
 
-    def test_nothing_that_anybody_types_is_an_error(self) -> None:
+    def test_hostile_input_is_harmless(self) -> None:
         for text in HOSTILE:
             with self.subTest(text=text[:20]):
                 self.names(text)
@@ -119,15 +119,15 @@ class WordsTest(SearchTestCase):
         self.assertEqual(Book.objects.count(), len(BOOKS))
 
 
-class OrderTest(SearchTestCase):
-    def test_best_comes_first(self) -> None:
+class RankingTest(SearchTestCase):
+    def test_best_match_comes_first(self) -> None:
         self.assertEqual(self.names("emma"), ["Emma", "Emma Brown", "The Story of Emma", "A Life"])
 
-    def test_what_is_left_by_other_filters_is_searched(self) -> None:
+    def test_filters_apply_before_ranking(self) -> None:
         some = Book.objects.exclude(name="Emma Brown")
         self.assertEqual([book.name for book in find(some, "emma").books][:2], ["Emma", "The Story of Emma"])
 
-    def test_more_than_can_be_ranked_come_in_the_order_of_the_catalogue(self) -> None:
+    def test_excess_matches_keep_catalogue_order(self) -> None:
         Book.objects.bulk_create(Book(name=f"Emma, volume {n}", kind=1) for n in range(search.MOST_RANKED))
         found = find(Book.objects.all(), "emma")
         self.assertEqual((found.number, found.more), (search.MOST_RANKED, True))
@@ -154,14 +154,14 @@ class OrderTest(SearchTestCase):
             ["Emma", "Emma Brown", "The Story of Emma", "A Life", *map("On {}".format, range(5))],
         )
 
-    def test_the_number_found_is_told(self) -> None:
+    def test_match_count_is_returned(self) -> None:
         found = find(Book.objects.all(), "emma")
         self.assertEqual((found.number, found.more, found.near), (4, False, False))
 
 
 class SpellingTest(SearchTestCase):
     @forgiving
-    def test_a_word_that_no_book_has_is_taken_for_the_nearest(self) -> None:
+    def test_misspelt_word_matches_the_nearest(self) -> None:
         for text, name in (
             ("Emam", "Emma"),
             ("hary potter", "Harry Potter and the Philosopher's Stone"),
@@ -177,12 +177,12 @@ class SpellingTest(SearchTestCase):
                 found = find(Book.objects.all(), text)
                 self.assertEqual((next(iter(found.books)).name, found.near), (name, True))
 
-    def test_a_word_that_some_book_has_is_what_is_meant(self) -> None:
+    def test_known_word_is_not_corrected(self) -> None:
         found = find(Book.objects.exclude(author="Jane Austen"), "austen")
         self.assertEqual((found.number, found.near), (0, False))
         self.assertEqual(self.names("emma eyre"), [])
 
-    def test_what_is_near_to_nothing_finds_nothing(self) -> None:
+    def test_word_unlike_any_finds_nothing(self) -> None:
         for text in ("xqzzt", "qq", "x y z", "emma xqzzt", "zzzz " * 7, "q" * 30):
             with self.subTest(text=text):
                 self.assertEqual(self.names(text), [])
@@ -195,20 +195,20 @@ class SpellingTest(SearchTestCase):
 
 
 @skipUnless(ON_POSTGRESQL, "The database makes words itself on PostgreSQL only.")
-class SameWordsTest(PropertyTestCase):
+class WordSplittingTest(PropertyTestCase):
     def in_database(self, text: str) -> Any:
         with connection.cursor() as cursor:
             cursor.execute("SELECT book_words(%s), book_tokens(%s)", [text, text])
             return cursor.fetchone()
 
-    def test_the_database_makes_the_same_words_as_the_search(self) -> None:
+    def test_database_and_python_split_words_alike(self) -> None:
         for text in [*HOSTILE, *(f"{name} {author}" for name, author, _ in BOOKS)]:
             text = text.replace("\x00", " ")
             with self.subTest(text=text[:20]):
                 self.assertEqual(self.in_database(text)[0], words_of(text))
 
     @given(st.text(st.characters(max_codepoint=0x24F, exclude_characters="\x00"), max_size=60))
-    def test_in_latin(self, text: str) -> None:
+    def test_latin_words_are_the_same(self, text: str) -> None:
         self.assertEqual(self.in_database(text)[0], words_of(text))
 
     @given(
@@ -217,5 +217,5 @@ class SameWordsTest(PropertyTestCase):
             max_size=30,
         )
     )
-    def test_in_other_letters(self, text: str) -> None:
+    def test_words_of_other_scripts_are_the_same(self, text: str) -> None:
         self.assertEqual(self.in_database(text)[0], words_of(text))

@@ -18,7 +18,7 @@ from lori_assignment.cast import CastTestCase, RaceTestCase
 ISBN = "9780141439587"
 
 
-class TakenTest(CastTestCase):
+class UniquenessTest(CastTestCase):
     """What the forms and serializers ask first, asked by nobody: as when two are at it at once."""
 
     emma: Book
@@ -28,7 +28,7 @@ class TakenTest(CastTestCase):
         super().setUpTestData()
         cls.emma = add_book(name="Emma", isbn=ISBN)
 
-    def test_an_isbn_is_one_books(self) -> None:
+    def test_isbn_is_unique(self) -> None:
         other = add_book(name="Persuasion")
         with self.assertRaises(errors.IsbnTaken):
             add_book(name="Susan", isbn=ISBN)
@@ -38,7 +38,7 @@ class TakenTest(CastTestCase):
         self.assertEqual((other.name, Book.objects.count()), ("Persuasion", 2))
         change_book(book=self.emma, isbn=ISBN, name="Emma Woodhouse")
 
-    def test_a_barcode_is_one_copys(self) -> None:
+    def test_barcode_is_unique(self) -> None:
         first = self.emma.copies.get()
         second = add_copy(book=self.emma, barcode="A-17")
         with self.assertRaises(errors.BarcodeTaken):
@@ -49,7 +49,7 @@ class TakenTest(CastTestCase):
         self.assertEqual((first.condition, Copy.objects.count()), ("good", 2))
         change_copy(copy=second, barcode="A-17", condition="worn")
 
-    def test_another_fault_is_not_called_a_taken_number(self) -> None:
+    def test_other_integrity_errors_are_raised(self) -> None:
         for call in (
             lambda: add_book(name=""),
             lambda: change_book(book=self.emma, name=""),
@@ -59,7 +59,7 @@ class TakenTest(CastTestCase):
             with self.assertRaises(IntegrityError):
                 call()
 
-    def test_the_api_answers_what_was_taken_meanwhile_with_409(self) -> None:
+    def test_concurrently_taken_number_is_409(self) -> None:
         add_copy(book=self.emma, barcode="A-17")
         book, copy = f"/api/v3/books/{add_book(name='Susan').pk}/", self.emma.copies.first()
         staff = self.api(self.carol)
@@ -77,7 +77,7 @@ class TakenTest(CastTestCase):
 
 
 class BarcodeTest(CastTestCase):
-    def test_barcodes_of_its_own_labels_do_not_stop_the_shop_from_adding_books(self) -> None:
+    def test_custom_barcodes_do_not_block_new_books(self) -> None:
         shelf = add_book(name="Emma", copies=0)
         for number in (1, 3):
             add_copy(book=shelf, barcode=f"{shelf.pk + 1}-{number}")
@@ -85,17 +85,17 @@ class BarcodeTest(CastTestCase):
         barcodes = list(book.copies.values_list("barcode", flat=True))
         self.assertEqual(barcodes, [f"{book.pk}-{number}" for number in (2, 4, 5)])
 
-    def test_a_copy_that_is_gone_leaves_no_number_to_be_given_twice(self) -> None:
+    def test_barcode_of_deleted_copy_is_not_reused(self) -> None:
         book = add_book(name="Emma", copies=3)
         stock.delete_copy(copy=book.copies.first())
         self.assertEqual(add_copy(book=book).barcode, f"{book.pk}-4")
 
 
-class AtOnceTest(RaceTestCase):
+class StockRaceTest(RaceTestCase):
     def add(self, book: Book, calls: int) -> list[Any]:
         return self.all_at_once(*[lambda: add_copy(book=book)] * calls)
 
-    def test_barcodes_follow_on(self) -> None:
+    def test_barcodes_are_consecutive(self) -> None:
         book = add_book(name="Emma")
         added = self.add(book, 4)
         self.assertEqual(
@@ -103,7 +103,7 @@ class AtOnceTest(RaceTestCase):
         )
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_without_the_books_lock_the_others_are_told_that_the_barcode_is_taken(self) -> None:
+    def test_without_book_lock_barcodes_collide(self) -> None:
         book = add_book(name="Emma")
         line = threading.Barrier(3)
         look = stock._free_barcodes
@@ -118,7 +118,7 @@ class AtOnceTest(RaceTestCase):
             outcomes = Counter(type(outcome) for outcome in self.add(book, 3))
         self.assertEqual(outcomes, {Copy: 1, errors.BarcodeTaken: 2})
 
-    def test_one_of_two_books_gets_the_isbn(self) -> None:
+    def test_concurrent_books_share_no_isbn(self) -> None:
         outcomes = self.all_at_once(*[lambda: add_book(name="Emma", isbn=ISBN)] * 3)
         self.assertEqual(Counter(type(outcome) for outcome in outcomes), {Book: 1, errors.IsbnTaken: 2})
         self.assertEqual(Copy.objects.count(), 1)

@@ -33,7 +33,7 @@ class ObjectsTest(unittest.TestCase):
                 with self.subTest(environment=environment, rule=rule.__name__):
                     self.assertEqual(list(rule(shop)), [])
 
-    def test_a_broken_rule_says_so(self) -> None:
+    def test_each_broken_rule_is_reported(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             whole = given.shop(environment)
             for rule, cases in BROKEN.items():
@@ -43,14 +43,14 @@ class ObjectsTest(unittest.TestCase):
                         break_it(shop)
                         self.assertIn(words, "\n".join(rule(shop)))
 
-    def test_every_rule_is_broken_once(self) -> None:
+    def test_every_rule_has_a_broken_case(self) -> None:
         self.assertEqual(list(BROKEN), checks.RULES)
 
 
 class HealthTest(unittest.TestCase):
     """The load balancer and the kubelet ask with the pod's address as Host, in plain http."""
 
-    def test_the_paths_that_are_asked_answer_a_pods_address(self) -> None:
+    def test_probed_paths_answer_a_pod_address(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             shop = given.shop(environment)
             probes = [
@@ -66,7 +66,7 @@ class HealthTest(unittest.TestCase):
                     with self.subTest(environment=environment, path=path, host=host):
                         self.assertEqual(said[host, path], (200, ""))
 
-    def test_no_other_path_does(self) -> None:
+    def test_other_paths_refuse_a_pod_address(self) -> None:
         """Else the first test would pass with ALLOWED_HOSTS thrown open too."""
         for environment in rendering.ENVIRONMENTS:
             for host, path, status, _ in given.answers(environment)["answers"]:
@@ -82,7 +82,7 @@ class SchemaTest(unittest.TestCase):
         version = given.of_terraform(environment, "kubernetes_version")
         kubernetes_validate.validate(one, version, strict=True)
 
-    def test_every_object_is_of_its_schema(self) -> None:
+    def test_every_object_fits_its_schema(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             for part in ("platform", "entrance", "app", "commands"):
                 found = list(yaml.safe_load_all(given.rendered(environment, part)))
@@ -93,13 +93,13 @@ class SchemaTest(unittest.TestCase):
                     with self.subTest(environment, kind=one["kind"], name=one["metadata"]["name"]):
                         self.validate(one, environment)
 
-    def test_a_field_that_is_not_there_is_refused(self) -> None:
+    def test_unknown_field_is_refused(self) -> None:
         shop = given.shop("prod")
         serve(shop)["readonlyRootFilesystem"] = True
         with self.assertRaises(kubernetes_validate.ValidationError):
             self.validate(shop.one("Deployment"))
 
-    def test_a_kind_that_is_not_there_is_refused(self) -> None:
+    def test_unknown_kind_is_refused(self) -> None:
         unknown = {"apiVersion": "apps/v1", "kind": "Deploiment", "metadata": {"name": "shop"}}
         with self.assertRaises(kubernetes_validate.SchemaNotFoundError):
             self.validate(unknown)

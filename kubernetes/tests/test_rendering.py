@@ -41,13 +41,13 @@ class OutputsTest(unittest.TestCase):
             rendering.read_outputs(text, "prod")
         self.assertIn(words, str(caught.exception))
 
-    def test_the_examples_are_read(self) -> None:
+    def test_example_outputs_are_valid(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             read = rendering.read_outputs(given.outputs_text(environment), environment)
             self.assertEqual(read["environment"], environment)
             self.assertEqual(read.keys(), json.loads(given.outputs_text(environment)).keys())
 
-    def test_each_that_is_missing_empty_or_no_text_is_named(self) -> None:
+    def test_invalid_outputs_are_named(self) -> None:
         for name in json.loads(given.outputs_text("prod")):
             with self.subTest(name=name):
                 self.refused(without_output(name), f"{name} is missing.")
@@ -56,7 +56,7 @@ class OutputsTest(unittest.TestCase):
                 self.refused(with_output(name, ["a"]), f"{name} is not text.")
                 self.refused(with_output(name, "x\ny: z"), f"The output {name} is ")
 
-    def test_what_belongs_elsewhere_is_named(self) -> None:
+    def test_output_of_other_environment_is_named(self) -> None:
         here = given.outputs("prod")
         for name, value in {
             "environment": "staging",
@@ -73,18 +73,18 @@ class OutputsTest(unittest.TestCase):
             with self.subTest(name=name):
                 self.refused(with_output(name, value), f"The output {name} is {value!r}")
 
-    def test_all_that_is_wrong_is_said_at_once(self) -> None:
+    def test_all_errors_are_reported_at_once(self) -> None:
         with self.assertRaises(rendering.Refusal) as caught:
             rendering.read_outputs(given.outputs_text("staging"), "prod")
         self.assertEqual(len(str(caught.exception).splitlines()), 3)
 
-    def test_another_form_is_refused(self) -> None:
+    def test_other_formats_are_refused(self) -> None:
         self.refused("No outputs found", "not JSON")
         self.refused("[]", "not of the form")
         self.refused('{"region": "eu-central-1"}', "not of the form")
         self.refused("{}", "The output region is missing.")
 
-    def test_terraform_has_each(self) -> None:
+    def test_terraform_declares_every_output(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             file = given.ROOT / "terraform" / "environments" / environment / "outputs.tf"
             made = set(re.findall(r'^output "(\w+)"', file.read_text(), re.MULTILINE))
@@ -92,12 +92,12 @@ class OutputsTest(unittest.TestCase):
 
 
 class ImageTest(unittest.TestCase):
-    def test_a_digest_alone_or_behind_the_repository(self) -> None:
+    def test_bare_or_qualified_digest_is_accepted(self) -> None:
         repository = given.outputs("prod")["ecr_repository_url"]
         for image in (given.DIGEST, IMAGE):
             self.assertEqual(rendering.read_image(image, repository), given.DIGEST)
 
-    def test_all_else_is_refused(self) -> None:
+    def test_other_image_names_are_refused(self) -> None:
         repository = given.outputs("prod")["ecr_repository_url"]
         for image in (
             "",
@@ -118,12 +118,12 @@ class PartsTest(unittest.TestCase):
     def kinds(self, part: str) -> set[str]:
         return {one["kind"] for one in yaml.safe_load_all(given.rendered("prod", part))}
 
-    def test_the_entrance_comes_first_and_the_commands_last(self) -> None:
+    def test_each_part_has_its_kinds(self) -> None:
         self.assertEqual(self.kinds("entrance"), {"Namespace", "Service", "Ingress"})
         self.assertEqual(self.kinds("commands"), {"CronJob"})
         self.assertEqual(self.kinds("platform"), {"Namespace", "ConfigMap", "IngressClass"})
 
-    def test_the_app_and_its_commands_are_all_there_is(self) -> None:
+    def test_app_and_commands_make_up_the_overlay(self) -> None:
         whole = rendering.kustomize("overlays/prod", {**given.outputs("prod"), "image_digest": given.DIGEST})
         self.assertEqual(
             sorted((one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(whole)),
@@ -132,14 +132,14 @@ class PartsTest(unittest.TestCase):
         # Whatever else lies in the namespace needs it.
         self.assertEqual(given.objects("prod")[0]["kind"], "Namespace")
 
-    def test_no_name_is_left_where_a_value_belongs(self) -> None:
+    def test_no_placeholder_remains(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             for part in rendering.PARTS:
                 # nginx's own are put in by its image.
                 text = re.sub(r"\$\{(…|[A-Z_]+)\}", "", given.rendered(environment, part))
                 self.assertNotIn("${", text)
 
-    def test_a_name_that_nobody_makes_is_refused(self) -> None:
+    def test_unknown_placeholder_is_refused(self) -> None:
         few = {"region": ".*", "ecr_repository_url": ".*"}
         with (
             mock.patch.object(rendering, "shapes", return_value=few),
@@ -148,7 +148,7 @@ class PartsTest(unittest.TestCase):
             rendering.render("prod", "app", given.outputs_text("prod"), given.DIGEST)
         self.assertIn("app_role_arn", str(caught.exception))
 
-    def test_pods_need_an_image(self) -> None:
+    def test_only_pods_need_an_image(self) -> None:
         for part in ("app", "commands"):
             with self.assertRaises(rendering.Refusal) as caught:
                 rendering.render("prod", part, given.outputs_text("prod"))
@@ -158,7 +158,7 @@ class PartsTest(unittest.TestCase):
                 rendering.render("prod", part, given.outputs_text("prod")), given.rendered("prod", part)
             )
 
-    def test_a_changed_value_is_a_new_name_of_the_configuration(self) -> None:
+    def test_changed_value_renames_the_config_map(self) -> None:
         """So that the pods are made anew with it."""
         names = [
             one["metadata"]["name"]
@@ -177,7 +177,7 @@ class PartsTest(unittest.TestCase):
         shipped = (given.ROOT / "deploy" / "nginx.conf").read_text()
         self.assertEqual(config, {"nginx.conf.template": shipped})
 
-    def test_the_log_goes_where_terraform_made_a_group(self) -> None:
+    def test_log_configuration_matches_terraform(self) -> None:
         outputs = given.outputs("prod")
         objects = list(yaml.safe_load_all(given.rendered("prod", "platform")))
         (namespace,) = (one for one in objects if one["kind"] == "Namespace")
@@ -205,7 +205,7 @@ class PartsTest(unittest.TestCase):
             lines,
         )
 
-    def test_the_controller_is_told_where_it_is(self) -> None:
+    def test_controller_gets_cluster_region_and_vpc(self) -> None:
         outputs = given.outputs("prod")
         values = yaml.safe_load(given.rendered("prod", "controller"))
         self.assertEqual(
@@ -239,7 +239,7 @@ class CommandLineTest(unittest.TestCase):
             **more,
         )
 
-    def test_it_prints_reads_and_writes(self) -> None:
+    def test_command_reads_and_writes_files_or_pipes(self) -> None:
         outputs = str(given.HERE / "outputs" / "prod.json")
         printed = self.run_it("prod", "entrance", "--outputs", outputs)
         self.assertEqual((printed.returncode, printed.stdout), (0, given.rendered("prod", "entrance")))
@@ -251,7 +251,7 @@ class CommandLineTest(unittest.TestCase):
             self.assertEqual((done.returncode, done.stdout), (0, ""))
             self.assertEqual(written.read_text(), given.rendered("prod", "app"))
 
-    def test_it_refuses_in_a_sentence_and_prints_nothing(self) -> None:
+    def test_errors_are_reported_without_output(self) -> None:
         outputs = str(given.HERE / "outputs" / "prod.json")
         for arguments, words in (
             (("prod", "app", "--outputs", outputs, "--image", "shop:latest"), "not given by digest"),
@@ -264,7 +264,7 @@ class CommandLineTest(unittest.TestCase):
                 self.assertIn(words, done.stderr)
                 self.assertTrue(all(line.startswith("render: ") for line in done.stderr.splitlines()))
 
-    def test_without_kubectl_it_says_so(self) -> None:
+    def test_missing_kubectl_is_reported(self) -> None:
         with tempfile.TemporaryDirectory() as empty, mock.patch.dict(os.environ, {"PATH": empty}):
             said = io.StringIO()
             with contextlib.redirect_stderr(said):
@@ -274,12 +274,12 @@ class CommandLineTest(unittest.TestCase):
         self.assertEqual(status, 1)
         self.assertIn("kubectl is not on this machine", said.getvalue())
 
-    def test_what_kubectl_refuses_is_told(self) -> None:
+    def test_kubectl_error_is_reported(self) -> None:
         with self.assertRaises(rendering.Refusal) as caught:
             rendering.kustomize("overlays/nowhere", {})
         self.assertIn("overlays/nowhere", str(caught.exception))
 
-    def test_nothing_generated_is_committed(self) -> None:
+    def test_no_generated_value_is_committed(self) -> None:
         for part in ("base", "overlays", "platform"):
             for file in (given.ROOT / "kubernetes" / part).rglob("*"):
                 if file.is_file():

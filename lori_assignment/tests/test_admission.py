@@ -47,7 +47,7 @@ class AdmissionCase(CastTestCase):
 
 
 class SizeTest(AdmissionCase):
-    def test_json_and_forms_have_a_mebibyte(self) -> None:
+    def test_json_and_forms_are_limited_to_1_mib(self) -> None:
         for body, kind in (
             (b'{"name": "%s"}', JSON),
             (b"name=%s", FORM),
@@ -59,7 +59,7 @@ class SizeTest(AdmissionCase):
                 self.assert_refused(self.send(over, kind), 413, "too_large")
                 self.assertIn(self.send(just, kind).status_code, (400, 415))
 
-    def test_an_upload_has_six_of_which_texts_may_have_one(self) -> None:
+    def test_upload_is_limited_to_6_mib(self) -> None:
         image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 6 * MIB, filename=b"a.png"))
         self.assert_refused(self.send(image, PARTS), 413, "too_large")
         text = whole(part(b"name", b"Emma"), part(b"description", b"x" * MIB))
@@ -68,13 +68,13 @@ class SizeTest(AdmissionCase):
         good = whole(part(b"name", b"Emma"), part(b"image", large, filename=b"a.png"))
         self.assertEqual(self.send(good, PARTS).status_code, 201)
 
-    def test_nothing_is_parsed_of_what_is_too_large(self) -> None:
+    def test_oversized_body_is_not_parsed(self) -> None:
         read = mock.patch("django.core.handlers.wsgi.WSGIRequest.read", side_effect=AssertionError)
         with read, mock.patch("django.http.request.HttpRequest.body", property(AssertionError)):
             for kind in (JSON, FORM, PARTS):
                 self.assert_refused(self.send(b"x" * (6 * MIB + 1), kind), 413)
 
-    def test_where_no_body_is_asked_for_too(self) -> None:
+    def test_limit_applies_without_an_expected_body(self) -> None:
         for path, method in (
             ("/api/v3/book_rentals/1/renew", "POST"),
             ("/api/v3/books/1", "DELETE"),
@@ -86,12 +86,12 @@ class SizeTest(AdmissionCase):
             with self.subTest(path=path):
                 self.assert_refused(self.send(b"x" * (MIB + 1), JSON, path, method), 413, "too_large")
 
-    def test_of_a_page_it_says_so_on_a_page(self) -> None:
+    def test_oversized_form_gets_an_error_page(self) -> None:
         self.client.force_login(self.alice)
         answer = self.client.generic("POST", "/user/profile/", b"name=" + b"x" * MIB, content_type=FORM)
         self.assertContains(answer, "That was too much at once", status_code=413)
 
-    def test_a_body_in_chunks_is_411_and_not_taken_for_none(self) -> None:
+    def test_chunked_body_is_411(self) -> None:
         now = timezone.now()
         rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
         path = f"/api/v3/book_rentals/{rental.ref}/return"
@@ -103,24 +103,24 @@ class SizeTest(AdmissionCase):
 
 @override_settings(SECURE_SSL_REDIRECT=True, SECURE_SSL_HOST="shop.example")
 class HttpsTest(TestCase):
-    def test_a_program_that_asks_by_http_is_refused_and_not_led_on(self):
+    def test_http_api_request_is_refused(self):
         for path in ("/api/v3/books/", "/api-token-auth/", "/api/nowhere"):
             answer = Client().post(path, {"password": "x"}, content_type="application/json")
             self.assertEqual((answer.status_code, answer.json()["code"]), (403, "https_required"))
             self.assertNotIn("Location", answer)
 
-    def test_by_https_it_is_answered_and_a_browser_is_led_there(self):
+    def test_https_is_answered_and_pages_redirected(self):
         self.assertEqual(Client().get("/api/v3/books/", secure=True).status_code, 200)
         answer = Client().get("/home")
         self.assertEqual((answer.status_code, answer["Location"]), (301, "https://shop.example/home"))
 
-    def test_without_the_exception_it_would_be_led_on_too(self):
+    def test_without_the_exemption_api_is_redirected(self):
         with override_settings(SECURE_REDIRECT_EXEMPT=[]):
             self.assertEqual(Client().get("/api/v3/books/").status_code, 301)
 
 
 class Utf8Test(AdmissionCase):
-    def test_a_form_in_other_than_utf8_is_400(self) -> None:
+    def test_form_in_another_charset_is_400(self) -> None:
         for body in (b"name=%FF%FE", b"name=\xff\xfe", b"name=a&%FF=1", b"name=%ED%A0%80", b"name=%C3&x=%A9"):
             with self.subTest(body=body):
                 self.assert_refused(self.send(body, FORM), 400, "parse_error")
@@ -133,12 +133,12 @@ class Utf8Test(AdmissionCase):
                 self.assert_refused(self.send(whole(*parts), PARTS), 400, "parse_error")
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_in_utf8_it_is_read_as_it_is(self) -> None:
+    def test_utf8_form_is_read(self) -> None:
         for name in ("Émile ou De l’éducation", "百年孤独", "🦉 & = + %"):
             self.assertEqual(self.send(f"name={quote(name)}".encode(), FORM).json()["name"], name)
             self.assertEqual(self.send(whole(part(b"name", name.encode())), PARTS).json()["name"], name)
 
-    def test_the_form_of_a_page_too(self) -> None:
+    def test_page_form_must_be_utf8(self) -> None:
         self.client.force_login(self.alice)
         page, good = "/user/profile/", b"name=Moss&phone=&address=&language="
         for body in (good + b"%FF", good.replace(b"Moss", b"M\xf6ss")):
@@ -150,15 +150,15 @@ class Utf8Test(AdmissionCase):
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.name, "Möss")
 
-    def test_a_form_that_breaks_off_is_no_crash(self) -> None:
+    def test_truncated_form_is_400(self) -> None:
         gone = property(mock.Mock(side_effect=UnreadablePostError))
         with mock.patch.object(HttpRequest, "body", gone):
             answer = self.client.generic("POST", "/user/login/", b"login=a", content_type=FORM)
         self.assertEqual(answer.status_code, 400)
 
 
-class AmbiguousTest(AdmissionCase):
-    def test_a_field_twice_is_400(self) -> None:
+class AmbiguousBodyTest(AdmissionCase):
+    def test_duplicate_field_is_400(self) -> None:
         self.assert_refused(self.send(b"name=Emma&name=Persuasion", FORM), 400, "parse_error")
         twice = whole(part(b"name", b"Emma"), part(b"name", b"Persuasion"))
         self.assert_refused(self.send(twice, PARTS), 400, "parse_error")
@@ -167,7 +167,7 @@ class AmbiguousTest(AdmissionCase):
         self.assert_refused(self.send(files, PARTS), 400, "parse_error")
         self.assertEqual(Book.objects.count(), 0)
 
-    def test_more_values_than_any_call_needs_are_400(self) -> None:
+    def test_too_many_values_are_400(self) -> None:
         keys = {f"key{number}": 1 for number in range(20_000)}
         before = PriceList.objects.count()
         for path, body in (
@@ -184,7 +184,7 @@ class AmbiguousTest(AdmissionCase):
         some = {"name": "Emma", **dict(list(keys.items())[:900])}
         self.assertEqual(self.send(json.dumps(some).encode()).status_code, 201)
 
-    def test_a_body_that_nobody_asked_for_is_read_as_strictly(self) -> None:
+    def test_unexpected_body_is_validated(self) -> None:
         now = timezone.now()
         rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
         path = f"/api/v3/book_rentals/{rental.ref}/renew"
@@ -195,7 +195,7 @@ class AmbiguousTest(AdmissionCase):
 
 
 class MethodTest(AdmissionCase):
-    def test_a_method_that_is_none_is_405_everywhere(self) -> None:
+    def test_unknown_method_is_405(self) -> None:
         client = Client()
         client.force_login(self.alice)
         pages = ("/", "/home", "/user/login/", "/admin/", "/static/site.css", "/rentals/")
@@ -206,7 +206,7 @@ class MethodTest(AdmissionCase):
                     self.assertEqual(answer.status_code, 405)
                     self.assertIn("Allow", answer.headers)
 
-    def test_a_page_takes_what_a_link_and_a_form_send_and_nothing_else(self) -> None:
+    def test_pages_allow_only_get_head_and_post(self) -> None:
         client = Client()
         client.force_login(self.dan)
         for path in ("/", "/home", "/user/profile/", "/user/login/", "/rentals/", "/admin/", "/nothing"):
@@ -215,7 +215,7 @@ class MethodTest(AdmissionCase):
                     answer = client.generic(method, path)
                     self.assertEqual((answer.status_code, answer.headers["Allow"]), (405, "GET, HEAD, POST"))
 
-    def test_an_unknown_parameter_never_reaches_across_relations(self) -> None:
+    def test_unknown_parameters_are_ignored(self) -> None:
         add_book(name="Emma", author="Austen")
         desk = self.api(self.carol)
         for name in ("books", "book_rentals", "copies", "holds", "payments", "accounts"):

@@ -57,17 +57,17 @@ class Document:
 
 @tag("any_database")
 class DocumentTest(Document, TestCase):
-    def test_two_validators_find_nothing(self) -> None:
+    def test_two_validators_accept_it(self) -> None:
         # It writes into what it validates.
         validate_spec(deepcopy(self.document))
         self.assertEqual(list(OpenAPIV2SpecValidator(self.document).iter_errors()), [])
 
-    def test_json_and_yaml_say_the_same(self) -> None:
+    def test_json_and_yaml_are_equal(self) -> None:
         # The loader in C: the one in Python takes five seconds.
         told = yaml.load(self.client.get("/swagger.yaml").content, Loader=yaml.CSafeLoader)
         self.assertEqual(told, self.document)
 
-    def test_every_path_of_the_table_is_in_it(self) -> None:
+    def test_every_path_is_documented(self) -> None:
         expected = {f"/{written}/" for written, _ in api.SIGN_IN}
         for version, routes in api.VERSIONS.items():
             expected |= {f"/api/{version}/{written}/" for written, _, _ in routes}
@@ -77,7 +77,7 @@ class DocumentTest(Document, TestCase):
         }
         self.assertEqual(set(self.document["paths"]), named)
 
-    def test_every_operation_says_what_it_does_takes_and_answers(self) -> None:
+    def test_every_operation_is_complete(self) -> None:
         seen = set()
         for path, method, operation in self.operations():
             with self.subTest(path=path, method=method):
@@ -93,7 +93,7 @@ class DocumentTest(Document, TestCase):
                 bodies = [given for given in operation["parameters"] if given["in"] == "body"]
                 self.assertLessEqual(len(bodies), 1)
 
-    def test_every_version_has_its_own_groups(self) -> None:
+    def test_tags_begin_with_the_version(self) -> None:
         for path, _, operation in self.operations():
             version = path.split("/")[2] if path.startswith("/api/v") else ""
             self.assertTrue(operation["tags"][0].startswith(version))
@@ -107,7 +107,7 @@ class DocumentTest(Document, TestCase):
                     checked += 1
         self.assertGreater(checked, 30)
 
-    def test_what_has_a_body_has_an_example(self) -> None:
+    def test_every_body_has_an_example(self) -> None:
         for path, method, operation in self.operations():
             for given in operation["parameters"]:
                 if given["in"] == "body":
@@ -115,7 +115,7 @@ class DocumentTest(Document, TestCase):
                         name = given["schema"]["$ref"].rpartition("/")[2]
                         self.assertIn("example", self.document["definitions"][name])
 
-    def test_no_pattern_is_one_that_only_python_reads_so(self) -> None:
+    def test_patterns_are_not_python_specific(self) -> None:
         # JSON Schema's are JavaScript's: `\A` is an A there, and `\w` has no umlauts.
         self.assertEqual(self.pythons(self.document["definitions"]), [])
         # Twin: without the inspector that leaves them out, a username has one.
@@ -132,7 +132,7 @@ class DocumentTest(Document, TestCase):
             if re.search(r"\\[a-zA-Z]", field.get("pattern", ""))
         ]
 
-    def test_what_a_parameter_may_be_is_listed_where_it_is_one_of_some(self) -> None:
+    def test_choices_are_listed_as_enum(self) -> None:
         listed = {
             (path, given["name"]): given["enum"]
             for path, _, operation in self.operations()
@@ -145,7 +145,7 @@ class DocumentTest(Document, TestCase):
         self.assertEqual(listed["/api/v3/holds/", "status"], list(Hold.Status))
         self.assertEqual(listed["/api/v3/copies/", "status"], list(Copy.Status))
 
-    def test_only_what_anyone_may_call_asks_for_no_token(self) -> None:
+    def test_only_public_operations_need_no_token(self) -> None:
         for path, _, operation in self.operations():
             if operation.get("security") == []:
                 self.assertTrue(
@@ -154,14 +154,14 @@ class DocumentTest(Document, TestCase):
                 )
         self.assertIn("JWT", self.document["securityDefinitions"])
 
-    def test_the_pages_answer_with_and_without_a_slash(self) -> None:
+    def test_trailing_slash_is_optional(self) -> None:
         for path in ("/swagger", "/swagger/", "/redoc", "/redoc/"):
             answer = self.client.get(path, headers={"accept": "text/html"})
             self.assertEqual((answer.status_code, answer["Content-Type"]), (200, "text/html; charset=utf-8"))
 
 
-class TruthTest(Document, CastTestCase):
-    def test_real_answers_fit_their_schemas(self) -> None:
+class ResponseSchemaTest(Document, CastTestCase):
+    def test_real_responses_fit_their_schemas(self) -> None:
         book = add_book(name="Emma", author="Jane Austen", kind=3, copies=2)
         desk = self.api(self.carol)
         sent = {"book": book.pk, "user": self.alice.pk}

@@ -80,7 +80,7 @@ handler400, handler403, handler404, handler500 = answer_400, answer_403, answer_
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")
-class RaisedTest(SimpleTestCase):
+class ExceptionTest(SimpleTestCase):
     def setUp(self) -> None:
         # Every request here ends in a log entry; one test looks at it.
         logging.disable(logging.CRITICAL)
@@ -95,7 +95,7 @@ class RaisedTest(SimpleTestCase):
         self.assertNotContains(answer, SECRET, status_code=answer.status_code)
         return answer.status_code, answer.json()
 
-    def test_every_exception_has_its_status_and_code(self) -> None:
+    def test_exceptions_have_a_status_and_code(self) -> None:
         for what, status, code in (
             ("bug", 500, "error"),
             ("missing", 404, "not_found"),
@@ -110,7 +110,7 @@ class RaisedTest(SimpleTestCase):
                 self.assertEqual((given, sorted(body), body["code"]), (status, ["code", "detail"], code))
                 self.assertTrue(body["detail"])
 
-    def test_the_same_holds_outside_of_rest_framework(self) -> None:
+    def test_exceptions_outside_rest_framework_match(self) -> None:
         for what, status, code in (
             ("bug", 500, "error"),
             ("missing", 404, "not_found"),
@@ -120,31 +120,31 @@ class RaisedTest(SimpleTestCase):
             given, body = self.answered(f"/api/plain/{what}")
             self.assertEqual((given, sorted(body), body["code"]), (status, ["code", "detail"], code))
 
-    def test_a_bug_stands_in_the_log_with_its_traceback(self) -> None:
+    def test_bug_is_logged_with_its_traceback(self) -> None:
         logging.disable(logging.NOTSET)
         for address in ("/api/raise/bug", "/api/plain/bug", "/page/bug"):
             with self.assertLogs("django.request", "ERROR") as log:
                 self.get(address)
             self.assertIn(SECRET, str(log.records[0].exc_info))
 
-    def test_a_refusal_tells_all_its_reasons(self) -> None:
+    def test_refusal_lists_every_reason(self) -> None:
         reasons = [
             {"detail": "This is too old.", "code": "too_old"},
             {"detail": "This is too new.", "code": "too_new"},
         ]
         self.assertEqual(self.answered("/api/raise/refusal"), (409, reasons[0] | {"reasons": reasons}))
 
-    def test_what_is_wrong_with_a_field_stands_under_its_name(self) -> None:
+    def test_field_errors_are_under_their_field(self) -> None:
         self.assertEqual(self.answered("/api/raise/validation"), (400, {"name": ["Too long."]}))
         self.assertEqual(
             self.answered("/api/raise/validation-list"),
             (400, {"non_field_errors": ["These do not go together."]}),
         )
 
-    def test_who_is_throttled_is_told_when_to_come_back(self) -> None:
+    def test_throttled_response_has_retry_after(self) -> None:
         self.assertEqual(self.get("/api/raise/throttled")["Retry-After"], "7")
 
-    def test_a_page_answers_in_the_shops_own_words(self) -> None:
+    def test_page_errors_use_our_templates(self) -> None:
         for what, status, words in (
             ("bug", 500, "Something went wrong on our side"),
             ("missing", 404, "There is no such page"),
@@ -157,10 +157,10 @@ class RaisedTest(SimpleTestCase):
             self.assertNotContains(answer, "Traceback", status_code=status)
 
 
-class RealTest(CastTestCase):
+class ClientErrorTest(CastTestCase):
     """The same by what clients really send."""
 
-    def test_an_unknown_host_or_path_is_json_under_api_only(self) -> None:
+    def test_only_api_paths_answer_in_json(self) -> None:
         for address, kind in (("/api/v3/books/", "application/json"), ("/", "text/html; charset=utf-8")):
             with self.assertLogs("django.security.DisallowedHost", "ERROR"):
                 answer = Client(headers={"host": "evil.example"}).get(address)
@@ -172,7 +172,7 @@ class RealTest(CastTestCase):
             answer = self.client.get(address)
             self.assertEqual((answer.status_code, answer["Content-Type"]), (404, kind))
 
-    def test_a_form_has_limits(self) -> None:
+    def test_form_size_is_limited(self) -> None:
         staff = self.api(self.carol)
         fields = {"name": "Emma", "description": "x" * 3_000_000}
         self.assertEqual(staff.post("/api/v3/books/", fields, format="multipart").status_code, 413)
@@ -182,7 +182,7 @@ class RealTest(CastTestCase):
         enough = {"name": "Emma", "description": "x" * 3_000}
         self.assertEqual(staff.post("/api/v3/books/", enough, format="multipart").status_code, 201)
 
-    def test_what_is_deleted_meanwhile_does_not_exist(self) -> None:
+    def test_concurrently_deleted_book_is_missing(self) -> None:
         book = add_book(name="Emma")
         one, staff = f"/api/v3/books/{book.pk}/", self.api(self.carol)
         calls = [
@@ -205,7 +205,7 @@ class RealTest(CastTestCase):
             self.assertEqual((answer.status_code, answer.json()["code"]), (404, "not_found"))
             self.assertEqual(call().status_code, otherwise)
 
-    def test_a_worn_out_token_is_401_with_the_code_of_simplejwt(self) -> None:
+    def test_invalid_token_is_401(self) -> None:
         answer = self.client.get("/api/v3/accounts/", headers={"authorization": "JWT x.y.z"})
         self.assertEqual(answer.status_code, 401)
         self.assertEqual(sorted(answer.json()), ["code", "detail"])

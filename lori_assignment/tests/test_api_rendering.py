@@ -27,11 +27,11 @@ VALUES = st.recursive(
 
 class RenderingTest(TestCase):
     @given(VALUES)
-    def test_plain_values(self, value: Any) -> None:
+    def test_plain_values_render_as_in_rest_framework(self, value: Any) -> None:
         # Its own writes DEL as an escape and orjson as it is; a reader sees the same.
         self.assertEqual(json.loads(written(value)), json.loads(Stock().render([value])[1:-1]))
 
-    def test_what_is_no_json_of_itself(self) -> None:
+    def test_other_types_render_as_in_rest_framework(self) -> None:
         at = dt.datetime(2026, 11, 28, 1, 2, 3, 456789, dt.UTC)
         for value in (
             at,
@@ -51,5 +51,5 @@ class RenderingTest(TestCase):
             with self.subTest(value=value):
                 self.assertEqual(written({"value": value}), Stock().render({"value": value}))
 
-    def test_nothing_is_no_bytes(self) -> None:
+    def test_none_renders_as_no_bytes(self) -> None:
         self.assertEqual(JSONRenderer().render(None), Stock().render(None))

@@ -38,13 +38,13 @@ class SecretTest(TestCase):
                 made.side_effect = answer
             return read_secret(ARN)
 
-    def test_texts_by_their_names(self) -> None:
+    def test_texts_are_read_by_name(self) -> None:
         held = {"SECRET_KEY": "a", "METRICS_TOKEN": "b", "number": 7}
         self.assertEqual(
             self.read({"SecretString": json.dumps(held)}), {"SECRET_KEY": "a", "METRICS_TOKEN": "b"}
         )
 
-    def test_why_it_cannot_be_read_and_nothing_of_it(self) -> None:
+    def test_error_names_only_the_reason(self) -> None:
         unreachable = EndpointConnectionError(
             endpoint_url="https://secretsmanager.eu-central-1.amazonaws.com"
         )
@@ -59,7 +59,7 @@ class SecretTest(TestCase):
                 self.read(answer)  # type: ignore[arg-type]
             self.assertEqual(str(stopped.exception), why)
 
-    def test_it_is_asked_in_bounded_time(self) -> None:
+    def test_read_is_bounded_in_time(self) -> None:
         self.assertLessEqual(aws.PATIENT.connect_timeout + aws.PATIENT.read_timeout, 10)
         self.assertEqual(aws.PATIENT.retries["total_max_attempts"], 2)
 
@@ -77,7 +77,7 @@ class MailTest(CastTestCase):
         self.stub.activate()
         self.addCleanup(self.stub.deactivate)
 
-    def test_a_mail_is_sent_as_it_is_written(self) -> None:
+    def test_mail_is_sent_unchanged(self) -> None:
         facts = {
             "FromEmailAddress": "shop@shop.example",
             "Destination": {"ToAddresses": ["a@b.example"]},
@@ -92,7 +92,7 @@ class MailTest(CastTestCase):
         self.assertEqual(self.mail.connection.meta.region_name, "eu-central-1")
         self.assertEqual(self.mail.connection.meta.config.read_timeout, aws.PATIENT.read_timeout)
 
-    def test_it_fails_as_a_mail_server_fails_and_stops_nothing(self) -> None:
+    def test_failure_is_an_os_error_and_is_logged(self) -> None:
         mail = EmailMessage("Hello", "", "shop@shop.example", ["a@b.example"])
         self.stub.add_client_error("send_email", "MessageRejected")
         with self.assertRaisesRegex(OSError, "MessageRejected"):
@@ -115,7 +115,7 @@ class BucketTest(TestCase):
         self.stub.activate()
         self.addCleanup(self.stub.deactivate)
 
-    def test_a_file_is_read_by_one_question_as_it_comes_in(self) -> None:
+    def test_file_is_streamed_by_one_request(self) -> None:
         body = io.BytesIO(b"a picture")
         answer = {"Body": StreamingBody(body, 9), "ContentLength": 9}
         self.stub.add_response("get_object", answer, {"Bucket": "covers-of-the-shop", "Key": NAME})
@@ -125,7 +125,7 @@ class BucketTest(TestCase):
         self.assertTrue(body.closed)
         self.stub.assert_no_pending_responses()
 
-    def test_what_is_not_there_is_not_found_and_what_fails_is_an_os_error(self) -> None:
+    def test_errors_are_raised_as_os_errors(self) -> None:
         self.stub.add_client_error("get_object", "NoSuchKey", http_status_code=404)
         with self.assertRaises(FileNotFoundError):
             self.bucket.open(NAME)
@@ -142,7 +142,7 @@ class BucketTest(TestCase):
                 self.assertNotIsInstance(stopped.exception, FileNotFoundError)
         self.stub.assert_no_pending_responses()
 
-    def test_a_name_that_is_taken_is_not_written_over(self) -> None:
+    def test_existing_file_is_not_overwritten(self) -> None:
         self.stub.add_response("head_object", {}, {"Bucket": "covers-of-the-shop", "Key": NAME})
         self.stub.add_client_error("head_object", "404", http_status_code=404)
         self.stub.add_response("put_object", {}, None)
@@ -150,7 +150,7 @@ class BucketTest(TestCase):
         self.assertNotEqual(saved, NAME)
         self.stub.assert_no_pending_responses()
 
-    def test_its_address_is_the_shops_and_one_client_serves_all(self) -> None:
+    def test_url_is_local_and_client_is_shared(self) -> None:
         self.assertEqual(self.bucket.url(NAME), f"/media/{NAME}")
         with override_settings(MEDIA_URL="https://covers.example/"):
             self.assertEqual(self.bucket.url(NAME), f"https://covers.example/{NAME}")

@@ -116,7 +116,7 @@ class RoundTripTest(BackupTestCase):
         queue.place_hold(member=self.bob, book=emma, at=now)
         return out
 
-    def test_the_whole_shop_comes_back_and_goes_on(self) -> None:
+    def test_restored_shop_is_complete(self) -> None:
         out = self.play()
         before = contents()
         self.assertGreater(len(before["rentals_ledgerentry"]), 1)
@@ -143,7 +143,7 @@ class RoundTripTest(BackupTestCase):
         # None of that was in the shop that was backed up.
         self.assertEqual(contents(), before)
 
-    def test_the_file_is_for_its_owner_and_alone(self) -> None:
+    def test_backup_is_readable_by_its_owner_only(self) -> None:
         umask = os.umask(0)
         self.addCleanup(os.umask, umask)
         run("backup", self.file)
@@ -157,15 +157,15 @@ class RefusalTest(BackupTestCase):
             run(command, *arguments)
         self.assertIn(words, str(caught.exception))
 
-    def test_a_backup_that_is_there_is_not_written_over(self) -> None:
+    def test_existing_backup_is_not_overwritten(self) -> None:
         self.file.write_text("last week's")
         self.assert_refused("is there already", "backup", self.file)
         self.assertEqual(self.file.read_text(), "last week's")
 
-    def test_a_folder_that_is_not_there(self) -> None:
+    def test_missing_folder_is_refused(self) -> None:
         self.assert_refused("cannot be written: No such file", "backup", self.folder / "none" / "file")
 
-    def test_a_backup_that_breaks_off_leaves_nothing(self) -> None:
+    def test_failed_backup_leaves_no_file(self) -> None:
         def half(part: Any, *_: Any) -> None:
             Path(str(part).removeprefix("--file=")).write_bytes(b"half")
             raise CommandError("No space left.")
@@ -177,7 +177,7 @@ class RefusalTest(BackupTestCase):
             self.assert_refused("No space left", "backup", self.file)
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def test_nothing_is_restored_over_a_shop(self) -> None:
+    def test_restore_needs_an_empty_database(self) -> None:
         run("backup", self.file)
         before = contents()
         self.assert_refused("is not empty", "restore", self.file)
@@ -188,7 +188,7 @@ class RefusalTest(BackupTestCase):
         """Take the end off: behind the tables and some of their rows."""
         self.file.write_bytes(self.file.read_bytes()[:-300])
 
-    def test_half_a_backup_is_not_restored_at_all(self) -> None:
+    def test_truncated_backup_is_refused(self) -> None:
         run("backup", self.file)
         self.cut()
         with self.elsewhere():
@@ -197,7 +197,7 @@ class RefusalTest(BackupTestCase):
             self.assert_empty()
 
     @skipUnless(connection.vendor == "sqlite", "PostgreSQL's tool looks at its files itself.")
-    def test_a_backup_with_a_damaged_page_is_not_restored(self) -> None:
+    def test_backup_with_a_damaged_page_is_refused(self) -> None:
         run("backup", self.file)
         whole = bytearray(self.file.read_bytes())
         # Past the first page, which says what the file is.
@@ -208,21 +208,21 @@ class RefusalTest(BackupTestCase):
             self.assert_empty()
 
     @only_postgresql
-    def test_without_one_transaction_half_a_backup_would_be(self) -> None:
+    def test_without_a_transaction_part_is_restored(self) -> None:
         run("backup", self.file)
         self.cut()
         with self.elsewhere(), mock.patch.object(backups, "ALL_OR_NOTHING", ("--exit-on-error",)):
             self.assert_refused("pg_restore: error: could not read", "restore", self.file)
             self.assertNotEqual(connection.introspection.table_names(), [])
 
-    def test_what_is_no_backup_of_this_kind_of_database(self) -> None:
+    def test_file_of_another_kind_is_refused(self) -> None:
         for beginning in (b"", b"PGDMP" if connection.vendor == "sqlite" else b"SQLite format 3\0", b"--\n"):
             self.file.write_bytes(beginning + bytes(100))
             with self.subTest(beginning=beginning), self.elsewhere():
                 self.assert_refused("is no backup of a", "restore", self.file)
                 self.assert_empty()
 
-    def test_a_file_that_is_not_there(self) -> None:
+    def test_missing_file_is_refused(self) -> None:
         self.assert_refused("cannot be read: No such file", "restore", self.file)
 
 
@@ -245,7 +245,7 @@ class ToolsTest(BackupTestCase):
         tool = self.folder / "bin" / "pg_dump"
         return str(tool) if tool.exists() else None
 
-    def test_without_the_tool_it_says_what_to_install(self) -> None:
+    def test_missing_tool_names_its_package(self) -> None:
         version = connection.pg_version // 10000
         wanted = f"install Debian's postgresql-client-{version}"
         with self.only_these():
@@ -256,7 +256,7 @@ class ToolsTest(BackupTestCase):
                 run("backup", self.file)
         self.assertFalse(self.file.exists())
 
-    def test_what_the_tool_says_is_told_and_no_rows(self) -> None:
+    def test_tool_error_is_shown_without_rows(self) -> None:
         self.stand_in(
             99,
             "echo 'pg_dump: error: could not write' >&2; echo 'CONTEXT: alice@example.org' >&2; exit 1",
@@ -266,7 +266,7 @@ class ToolsTest(BackupTestCase):
         self.assertEqual(str(caught.exception), "pg_dump: error: could not write")
         self.assertFalse(self.file.exists())
 
-    def test_the_password_is_in_no_list_of_processes(self) -> None:
+    def test_password_is_not_on_the_command_line(self) -> None:
         self.stand_in(99, f'echo "$@" >{self.folder}/words; echo "$PGPASSWORD" >{self.folder}/password')
         connection.close()
         self.addCleanup(connection.close)
@@ -276,8 +276,8 @@ class ToolsTest(BackupTestCase):
         self.assertNotIn("between-us", (self.folder / "words").read_text())
 
 
-class ProcessTest(BackupTestCase):
-    def test_as_a_process_of_its_own(self) -> None:
+class CommandLineTest(BackupTestCase):
+    def test_commands_run_as_a_process(self) -> None:
         """By `manage.py`, with a database that has no table that a start could want."""
         run("backup", self.file)
         with self.elsewhere():

@@ -75,8 +75,8 @@ class CatalogueTestCase(BrowserTestCase):
         expect(page.locator(".next-step h2")).to_have_text(words)
 
 
-class FindTest(CatalogueTestCase):
-    def test_results_come_while_it_is_typed_and_the_address_can_be_shared(self) -> None:
+class CatalogueTest(CatalogueTestCase):
+    def test_results_update_while_typing(self) -> None:
         self.page.goto("/home")
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
         self.take_picture("catalogue")
@@ -93,7 +93,7 @@ class FindTest(CatalogueTestCase):
         self.assert_found(another, "Emma")
         expect(another.get_by_role("searchbox")).to_have_value("jane em")
 
-    def test_what_is_chosen_narrows_at_once_and_the_way_back_leads_back(self) -> None:
+    def test_filters_apply_at_once_and_back_returns(self) -> None:
         self.page.goto("/home")
         self.page.get_by_label("Kind").select_option("Novel")
         self.assert_found(self.page, "L'Étranger", "Persuasion", "Emma")
@@ -107,13 +107,13 @@ class FindTest(CatalogueTestCase):
         self.page.get_by_role("link", name="Novel Leave out").click()
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
 
-    def test_what_is_not_found_says_what_to_do(self) -> None:
+    def test_empty_result_offers_all_books(self) -> None:
         self.page.goto("/home?search=nowhere&available=true")
         expect(self.page.get_by_role("status")).to_have_text("No book found")
         self.page.get_by_role("link", name="Show all books").last.click()
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
 
-    def test_all_of_it_works_without_scripts(self) -> None:
+    def test_everything_works_without_scripts(self) -> None:
         page = self.page_without_scripts()
         page.goto("/home")
         page.get_by_role("searchbox").fill("austen")
@@ -130,7 +130,7 @@ class FindTest(CatalogueTestCase):
 
 
 class RentTest(CatalogueTestCase):
-    def test_a_stranger_finds_a_book_signs_in_and_rents_it(self) -> None:
+    def test_visitor_finds_signs_in_and_rents(self) -> None:
         self.page.goto("/home?search=emma")
         self.page.get_by_role("link", name="Emma", exact=True).click()
         self.take_picture("book")
@@ -145,7 +145,7 @@ class RentTest(CatalogueTestCase):
         self.assert_state(self.page, "You have it")
         expect(self.page.get_by_text("“Emma” is yours until")).to_be_visible()
 
-    def test_by_the_keyboard_alone(self) -> None:
+    def test_keyboard_alone_rents(self) -> None:
         self.sign_in(self.alice)
         self.page.goto("/home")
         self.tab_to(self.page.get_by_role("searchbox"))
@@ -175,7 +175,7 @@ class RentTest(CatalogueTestCase):
                 return
         self.fail(f"Tab does not lead to {target}.")
 
-    def test_of_two_who_see_the_last_copy_one_gets_it_and_the_other_a_place_in_the_queue(self) -> None:
+    def test_last_copy_goes_to_one_of_two_members(self) -> None:
         pages = [self.page, self.new_page()]
         for page, member in zip(pages, (self.alice, self.bob), strict=True):
             self.sign_in(member, page)
@@ -205,7 +205,7 @@ class RentTest(CatalogueTestCase):
         self.assertEqual(Rental.objects.count(), 1)
 
 
-class EverybodyTest(CatalogueTestCase):
+class AccessibilityTest(CatalogueTestCase):
     """On the narrowest screen and on a wide one, in a light and in a dark room, with a thumb."""
 
     def look_at(self, page: Page, path: str) -> None:
@@ -216,7 +216,7 @@ class EverybodyTest(CatalogueTestCase):
                 self.assertEqual(page.evaluate(SMALL_TARGETS), [], path)
                 self.assert_accessible(page)
 
-    def test_can_use_the_pages(self) -> None:
+    def test_pages_are_accessible(self) -> None:
         for_anyone = [
             "/home",
             "/home?search=emma&kind=novel",

@@ -82,7 +82,7 @@ class RentalsTest(MineTestCase):
         expect(page.get_by_role("status")).to_contain_text("is now due on")
         expect(loan.get_by_text("1 renewal left")).to_be_visible()
 
-    def test_what_is_late_comes_first_and_what_lies_ready_before_it(self) -> None:
+    def test_ready_and_overdue_books_come_first(self) -> None:
         self.page.goto("/rentals/")
         expect(self.page.get_by_role("article").first).to_contain_text("2 days overdue")
         expect(self.page.get_by_text("lies ready for you until")).to_be_visible()
@@ -94,7 +94,7 @@ class RentalsTest(MineTestCase):
         self.rental.refresh_from_db()
         self.assertEqual(self.rental.renewals, 1)
 
-    def test_all_of_it_works_without_scripts(self) -> None:
+    def test_everything_works_without_scripts(self) -> None:
         page = self.without_scripts()
         self.renew(page)
         page.get_by_role("button", name="Leave the queue").click()
@@ -119,7 +119,7 @@ class RentalsTest(MineTestCase):
 
 
 class BalanceTest(MineTestCase):
-    def test_every_line_opens_into_its_working_and_leads_to_a_receipt(self) -> None:
+    def test_lines_expand_and_link_to_a_receipt(self) -> None:
         self.page.goto("/balance")
         self.take_picture("balance")
         lines = self.page.locator("details")
@@ -139,7 +139,7 @@ class BalanceTest(MineTestCase):
         self.assertEqual((pdf.status, pdf.headers["content-type"]), (200, "application/pdf"))
         self.assertEqual(pdf.body()[:5], b"%PDF-")
 
-    def test_a_statement_is_read_and_taken_home_as_pdf_and_csv(self) -> None:
+    def test_statement_is_downloaded_as_pdf_and_csv(self) -> None:
         self.page.goto("/balance")
         months = self.page.locator(".months a")
         self.assertEqual(months.count(), 2)
@@ -152,7 +152,7 @@ class BalanceTest(MineTestCase):
         self.assertIn("Rent: Emma", Path(sheet.value.path()).read_text("utf-8-sig"))
         self.assert_pdf()
 
-    def test_the_keyboard_alone_opens_a_line_and_reaches_the_statement(self) -> None:
+    def test_keyboard_alone_reaches_the_statement(self) -> None:
         self.page.goto("/balance")
         self.tab_to("Rent: Emma")
         self.page.keyboard.press("Enter")
@@ -161,13 +161,13 @@ class BalanceTest(MineTestCase):
         self.page.keyboard.press("Enter")
         self.page.wait_for_url(f"**{self.statement}")
 
-    def test_it_works_without_scripts(self) -> None:
+    def test_page_works_without_scripts(self) -> None:
         page = self.without_scripts()
         page.goto("/balance")
         page.get_by_text("Rent: Emma").click()
         expect(page.get_by_text("4 days at $1.50")).to_be_visible()
 
-    def test_on_paper_there_is_the_statement_and_nothing_to_press(self) -> None:
+    def test_print_shows_only_the_statement(self) -> None:
         self.page.goto(self.statement)
         self.page.emulate_media(media="print")
         expect(self.page.get_by_text("Rent: Emma")).to_be_visible()
@@ -176,13 +176,13 @@ class BalanceTest(MineTestCase):
                 expect(one).to_be_hidden()
 
 
-class EverybodyTest(MineTestCase):
+class AccessibilityTest(MineTestCase):
     def pages(self) -> list[str]:
         this_month = f"/balance/statements/{Month.of(self.now)}/"
         papers = [self.statement, this_month, "/balance/receipts/2/"]
         return ["/rentals/", "/rentals/history/", "/balance", *papers]
 
-    def test_every_page_is_accessible_fits_and_can_be_hit(self) -> None:
+    def test_every_page_is_accessible(self) -> None:
         for path in self.pages():
             self.page.goto(path)
             for line in self.page.locator("details > summary").all():
@@ -193,7 +193,7 @@ class EverybodyTest(MineTestCase):
                     self.assert_not_scrolling_sideways(self.page)
                     self.assertEqual(self.page.evaluate(SMALL_TARGETS), [])
 
-    def test_empty_pages_are_so_too_and_lead_on(self) -> None:
+    def test_empty_pages_are_accessible(self) -> None:
         page = self.new_page(width=320)
         self.sign_in(self.dan, page)
         this_month = f"/balance/statements/{Month.of(self.now)}/"

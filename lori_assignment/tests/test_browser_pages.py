@@ -67,14 +67,14 @@ class PagesTestCase(BrowserTestCase):
 
 
 class FrontPageTest(PagesTestCase):
-    def test_a_stranger_is_offered_to_become_a_member(self):
+    def test_visitor_is_invited_to_sign_up(self):
         self.go_to("/")
         self.assert_signed_out()
         self.take_picture("front")
         self.follow("Become a member")
         self.assert_heading("Become a member")
 
-    def test_a_member_is_greeted_and_not_offered_it(self):
+    def test_member_is_greeted(self):
         self.sign_in(self.alice)
         self.go_to("/")
         self.assert_signed_in_as("Alice Moss")
@@ -87,7 +87,7 @@ class FrontPageTest(PagesTestCase):
         self.follow("Administration")
         self.page.wait_for_url("**/admin/")
 
-    def test_an_address_that_leads_nowhere_leads_back(self):
+    def test_missing_page_links_to_the_front_page(self):
         with self.complaining_of("404"):
             self.go_to("/no-such-page/")
         self.assert_heading("There is no such page")
@@ -98,7 +98,7 @@ class FrontPageTest(PagesTestCase):
 class FiguresTest(PagesTestCase):
     """The shop at a glance, for staff."""
 
-    def test_can_be_read_by_everybody_on_every_screen(self):
+    def test_figures_are_accessible_on_every_screen(self):
         self.sign_in(self.carol)
         self.page.goto("/admin/")
         expect(self.page.get_by_role("heading", name="At a glance")).to_be_visible()
@@ -112,7 +112,7 @@ class FiguresTest(PagesTestCase):
                     box = figure.bounding_box()
                     self.assertGreaterEqual(min(box["width"], box["height"]), 44)
 
-    def test_a_figure_leads_to_its_list(self):
+    def test_figure_links_to_its_list(self):
         self.sign_in(self.carol)
         self.go_to("/admin/")
         self.follow("Overdue 0")
@@ -120,7 +120,7 @@ class FiguresTest(PagesTestCase):
         expect(self.page.locator(".paginator")).to_contain_text("0 rentals")
 
 
-class EverybodyTest(PagesTestCase):
+class AccessibilityTest(PagesTestCase):
     """On the narrowest screen, in a light and in a dark room, with a screen reader."""
 
     def look_at(self, page: Page, path: str) -> None:
@@ -129,7 +129,7 @@ class EverybodyTest(PagesTestCase):
         self.assert_accessible(page)
         self.assertRegex(page.title(), "^[A-Z].+Lori Books|^Lori Books.+")
 
-    def test_can_use_the_pages_for_strangers(self):
+    def test_public_pages_are_accessible(self):
         for scheme in ("light", "dark"):
             page = self.new_page(width=320, scheme=scheme)
             for path in FOR_ANYONE:
@@ -138,7 +138,7 @@ class EverybodyTest(PagesTestCase):
             with self.complaining_of("404"):
                 self.look_at(page, "/no-such-page/")
 
-    def test_can_use_the_pages_for_members(self):
+    def test_member_pages_are_accessible(self):
         self.verified(self.alice)
         for scheme in ("light", "dark"):
             page = self.new_page(width=320, scheme=scheme)

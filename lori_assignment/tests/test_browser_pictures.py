@@ -34,7 +34,7 @@ class DemoShopTest(BrowserTestCase):
             self.assert_accessible(page)
             self.assertEqual(page.evaluate(SMALL_TARGETS), [])
 
-    def test_every_main_page_can_be_used_by_everybody(self) -> None:
+    def test_main_pages_are_accessible(self) -> None:
         staff = User.objects.get(username="mara")
         for scheme, width in (("light", 320), ("dark", 320), ("light", 1280), ("dark", 1280)):
             for user in (None, self.nora, staff):
@@ -46,7 +46,7 @@ class DemoShopTest(BrowserTestCase):
                 for path in paths:
                     self.look_at(page, path)
 
-    def test_pictures(self) -> None:
+    def test_screenshots_are_taken(self) -> None:
         schemes: tuple[Scheme, ...] = ("light", "dark")
         for scheme in schemes:
             self.page = self.new_page(scheme=scheme)

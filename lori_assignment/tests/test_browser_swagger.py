@@ -56,7 +56,7 @@ class SwaggerTest(BrowserTestCase):
         self.assertEqual(status, "200")
         self.authorize(f"JWT {shown['token']}")
 
-    def test_the_document_has_every_version_and_its_groups(self):
+    def test_every_version_and_group_is_listed(self):
         for version in ("v1", "v2", "v3"):
             for group in ("accounts", "books", "rentals"):
                 tag = self.page.locator(f"#operations-tag-{version}_{group}")
@@ -67,7 +67,7 @@ class SwaggerTest(BrowserTestCase):
         document = self.page.request.get("/swagger.json").json()
         return sum(key != "parameters" for path in document["paths"].values() for key in path)
 
-    def test_the_jwt_button_opens_what_needs_a_token(self):
+    def test_jwt_button_authorizes_calls(self):
         rentals = self.operation("get", RENTALS)
         with self.complaining_of("401"):
             self.assertEqual(self.execute(rentals)[0], "401")
@@ -75,7 +75,7 @@ class SwaggerTest(BrowserTestCase):
         status, shown = self.execute(rentals)
         self.assertEqual((status, shown["results"]), ("200", []))
 
-    def test_a_book_is_rented_by_the_page(self):
+    def test_page_rents_a_book(self):
         self.sign_in_here()
         status, shown = self.execute(self.operation("post", RENTALS), {"book": self.emma.pk})
         self.assertEqual((status, shown["book"]), ("201", self.emma.pk))
@@ -115,7 +115,7 @@ class RedocTest(BrowserTestCase):
 class PublicHostTest(BrowserTestCase):
     """Swagger UI asks more of the world where it is not on localhost."""
 
-    def test_neither_page_asks_anything_of_another_host(self):
+    def test_pages_load_nothing_from_other_hosts(self):
         site = f"http://{PUBLIC_HOST}:{self.server_thread.port}"
         # Which is about http at a public address, and there is none outside of this test.
         with override_settings(ALLOWED_HOSTS=[PUBLIC_HOST]), self.complaining_of("Opener-Policy"):

@@ -15,7 +15,7 @@ OURS = ("migrate", "demo", "shop")
 
 
 class ComposeTest(TestCase):
-    def test_the_shop_starts_with_its_variables_and_reads_each_of_them(self) -> None:
+    def test_shop_starts_with_its_variables(self) -> None:
         source = (settings.BASE_DIR / "lori_assignment" / "settings.py").read_text()
         for name in OURS:
             given = SERVICES[name]["environment"]
@@ -25,13 +25,13 @@ class ComposeTest(TestCase):
                 started = start("DATABASES['default']['HOST']", **given)
                 self.assertEqual((started.stdout, started.stderr), ("'database'\n", ""))
 
-    def test_the_database_is_the_one_that_the_shop_asks(self) -> None:
+    def test_shop_uses_the_composed_database(self) -> None:
         made = SERVICES["database"]["environment"]
         address = "postgres://{POSTGRES_USER}:{POSTGRES_PASSWORD}@database/{POSTGRES_DB}".format(**made)
         self.assertEqual(SERVICES["shop"]["environment"]["DATABASE_URL"], address)
         self.assertEqual(SERVICES["shop"]["environment"]["EMAIL_URL"], "smtp://mail:1025")
 
-    def test_it_migrates_before_it_serves(self) -> None:
+    def test_migration_runs_before_the_server(self) -> None:
         done, healthy = "service_completed_successfully", "service_healthy"
         self.assertEqual(SERVICES["migrate"]["depends_on"], {"database": {"condition": healthy}})
         self.assertEqual(SERVICES["demo"]["depends_on"], {"migrate": {"condition": done}})
@@ -53,11 +53,11 @@ class ComposeTest(TestCase):
         # It ends before the shop does.
         self.assertIn("shop", nginx["depends_on"])
 
-    def test_what_stays_up_says_how_it_is(self) -> None:
+    def test_running_services_have_a_healthcheck(self) -> None:
         for name, service in SERVICES.items():
             self.assertEqual("healthcheck" in service, name not in ("migrate", "demo"), name)
 
-    def test_it_is_for_this_machine_only(self) -> None:
+    def test_stack_is_local_only(self) -> None:
         for name, service in SERVICES.items():
             for port in service.get("ports", []):
                 self.assertTrue(port.startswith("127.0.0.1:"), f"{name} is open to others")
@@ -65,7 +65,7 @@ class ComposeTest(TestCase):
         self.assertIn("everybody-can-read-this-key", environment["SECRET_KEY"])
         self.assertTrue(environment["SITE_URL"].startswith("http://localhost:"))
 
-    def test_it_runs_as_on_a_cluster(self) -> None:
+    def test_containers_are_hardened(self) -> None:
         for name in (*OURS, "nginx"):
             with self.subTest(service=name):
                 service = SERVICES[name]

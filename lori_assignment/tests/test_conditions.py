@@ -39,8 +39,8 @@ class TagCase(CastTestCase):
         return self.desk.get(path).headers["ETag"]
 
 
-class ReadTest(TagCase):
-    def test_one_of_each_has_a_strong_tag_and_is_304_while_it_is_that(self) -> None:
+class ConditionalReadTest(TagCase):
+    def test_objects_have_a_strong_etag(self) -> None:
         for path in self.ones():
             with self.subTest(path=path):
                 tag = self.tag(path)
@@ -52,7 +52,7 @@ class ReadTest(TagCase):
                 self.assertEqual(self.desk.get(path, headers={"If-None-Match": STALE}).status_code, 200)
                 self.assertEqual(self.desk.head(path, headers={"If-None-Match": tag}).status_code, 304)
 
-    def test_a_page_of_the_catalogue_has_a_weak_one_for_everybody_and_is_304_while_it_is_that(self) -> None:
+    def test_catalogue_pages_have_a_weak_etag(self) -> None:
         gzip = {"Accept-Encoding": "gzip"}
         for version in ("v1", "v2", "v3"):
             path = f"/api/{version}/books/?search=emma"
@@ -72,10 +72,10 @@ class ReadTest(TagCase):
             stock.change_book(book=self.book, author=version)
             self.assertEqual(self.desk.get(path, headers={"If-None-Match": tag}).status_code, 200)
 
-    def test_a_list_of_what_is_somebodys_has_none(self) -> None:
+    def test_personal_list_has_no_etag(self) -> None:
         self.assertNotIn("ETag", self.desk.get("/api/v3/book_rentals/").headers)
 
-    def test_the_header_is_read_by_the_rules(self) -> None:
+    def test_if_none_match_follows_the_rfc(self) -> None:
         path = f"/api/v3/books/{self.book.pk}"
         tag = self.tag(path)
         for header, status in (
@@ -101,14 +101,14 @@ class ReadTest(TagCase):
             with self.subTest(if_match=header):
                 self.assertEqual(self.desk.get(path, headers={"If-Match": header}).status_code, status)
 
-    def test_a_change_makes_another_tag(self) -> None:
+    def test_change_makes_a_new_etag(self) -> None:
         path = f"/api/v1/books/{self.book.pk}"
         before = self.tag(path)
         changed = self.desk.patch(path, {"author": "J. Austen"})
         self.assertNotEqual(changed.headers["ETag"], before)
         self.assertEqual(changed.headers["ETag"], self.tag(path))
 
-    def test_a_rentals_running_cost_is_never_that_of_yesterday(self) -> None:
+    def test_running_cost_changes_the_etag(self) -> None:
         path = f"/api/v3/book_rentals/{self.rental.ref}"
         tag = self.tag(path)
         # A novel costs 4.50 for the first three days.
@@ -117,7 +117,7 @@ class ReadTest(TagCase):
             answer = self.desk.get(path, headers={"If-None-Match": tag})
         self.assertEqual((answer.status_code, answer.json()["running_cost"]), (200, "6.00"))
 
-    def test_of_who_accepts_gzip_the_tag_is_as_strong_and_good_for_a_change(self) -> None:
+    def test_etag_stays_strong_for_gzip_clients(self) -> None:
         path, gzip = f"/api/v3/books/{self.book.pk}", {"Accept-Encoding": "gzip"}
         answer = self.desk.get(path, headers=gzip)
         self.assertGreater(len(answer.content), 500)
@@ -127,7 +127,7 @@ class ReadTest(TagCase):
         # The rest is compressed as ever.
         self.assertEqual(self.desk.get("/api/v3/books/", headers=gzip).headers["Content-Encoding"], "gzip")
 
-    def test_what_may_not_be_seen_is_404_under_any_condition(self) -> None:
+    def test_hidden_object_is_404_under_any_condition(self) -> None:
         path = f"/api/v3/book_rentals/{self.rental.ref}"
         for name in ("If-None-Match", "If-Match"):
             for tag in ("*", self.tag(path), STALE):
@@ -135,7 +135,7 @@ class ReadTest(TagCase):
                 self.assertEqual(answer.status_code, 404)
 
 
-class ChangeTest(TagCase):
+class ConditionalWriteTest(TagCase):
     def changes(self) -> list[tuple[str, Callable[[dict[str, str]], Any]]]:
         """Each call that changes one of them, with the path whose tag it is compared with."""
         desk, book, rental = self.desk, self.book.pk, self.rental.ref
@@ -166,7 +166,7 @@ class ChangeTest(TagCase):
     def everything(self) -> list[Any]:
         return [list(model.objects.order_by("pk").values()) for model in (Book, Rental, type(self.alice))]
 
-    def test_a_stale_tag_is_412_and_changes_nothing(self) -> None:
+    def test_stale_etag_is_412(self) -> None:
         changes = self.changes()
         before = self.everything()
         for number, (path, change) in enumerate(changes):
@@ -177,7 +177,7 @@ class ChangeTest(TagCase):
                     self.assertEqual(found, (412, "precondition_failed"))
         self.assertEqual(self.everything(), before)
 
-    def test_the_tag_of_what_is_there_lets_the_change_through(self) -> None:
+    def test_current_etag_allows_the_change(self) -> None:
         count = len(self.changes())
         for number in range(count):
             with self.subTest(number=number):
@@ -190,13 +190,13 @@ class ChangeTest(TagCase):
         Rental.objects.filter(returned_at=None).delete()
         self.setUp()
 
-    def test_a_condition_does_not_hide_that_there_is_none_or_that_one_may_not(self) -> None:
+    def test_condition_does_not_hide_404_or_403(self) -> None:
         for headers in ({"If-Match": STALE}, {"If-Match": "*"}):
             self.assertEqual(self.desk.patch("/api/v3/books/999", {}, headers=headers).status_code, 404)
             path = f"/api/v3/books/{self.book.pk}"
             self.assertEqual(self.api(self.alice).patch(path, {}, headers=headers).status_code, 403)
 
-    def test_who_read_it_before_another_changed_it_is_told(self) -> None:
+    def test_lost_update_is_refused(self) -> None:
         path = f"/api/v3/books/{self.book.pk}"
         tag = self.tag(path)
         first = self.desk.patch(path, {"author": "J. Austen"}, headers={"If-Match": tag})
@@ -219,13 +219,13 @@ class ConditionRaceTest(RaceTestCase):
 
         return call
 
-    def test_of_many_who_read_the_same_one_writes(self) -> None:
+    def test_one_of_many_concurrent_writers_succeeds(self) -> None:
         seen = {"If-Match": self.tag}
         statuses = self.all_at_once(*[self.change(seen, name=f"Emma {number}") for number in range(8)])
         self.assertEqual(sorted(statuses), [200, *[412] * 7])
 
     @has_row_locks
-    def test_without_the_lock_all_write_and_all_but_one_are_lost(self) -> None:
+    def test_without_the_lock_updates_are_lost(self) -> None:
         line = threading.Barrier(4)
         change_book = stock.change_book
 
@@ -240,7 +240,7 @@ class ConditionRaceTest(RaceTestCase):
             statuses = self.all_at_once(*[self.change(seen, name=f"Emma {number}") for number in range(4)])
         self.assertEqual(statuses, [200] * 4)
 
-    def test_two_who_change_different_fields_without_a_condition_lose_neither(self) -> None:
+    def test_unconditional_changes_of_fields_merge(self) -> None:
         for _ in range(5):
             Book.objects.update(name="Emma", author="Austen")
             statuses = self.all_at_once(self.change(name="Emma!"), self.change(author="J. Austen"))

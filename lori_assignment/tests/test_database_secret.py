@@ -77,12 +77,12 @@ class RotationTest(SimpleTestCase):
         with wrapper.wrap_database_errors:
             return wrapper.get_new_connection(wrapper.get_connection_params())
 
-    def test_the_secret_is_read_once_for_all_connections(self) -> None:
+    def test_secret_is_read_once(self) -> None:
         for _ in range(3):
             self.connect()
         self.assertEqual((self.server.reads, self.server.tries), (1, ["first"] * 3))
 
-    def test_a_new_password_is_read_when_the_old_one_is_refused(self) -> None:
+    def test_refused_password_is_read_again(self) -> None:
         self.connect()
         self.server.rotate("second")
         with self.assertLogs("lori_assignment.database.base", "INFO") as told:
@@ -91,7 +91,7 @@ class RotationTest(SimpleTestCase):
         self.assertEqual((self.server.reads, self.server.tries), (2, ["first", "first", "second", "second"]))
         self.assertNotIn("second", "".join(told.output))
 
-    def test_it_is_read_again_once_and_then_the_refusal_stands(self) -> None:
+    def test_second_refusal_is_raised(self) -> None:
         self.connect()
         self.server.password = "not yet in the secret"
         with self.assertRaises(DatabaseUnreachable):
@@ -105,14 +105,14 @@ class RotationTest(SimpleTestCase):
         self.server.held = self.server.password
         self.connect()
 
-    def test_a_database_that_is_down_is_no_reason_to_read_it(self) -> None:
+    def test_unreachable_database_reads_no_secret(self) -> None:
         self.connect()
         self.server.down = True
         with self.assertRaises(DatabaseUnreachable):
             self.connect()
         self.assertEqual((self.server.reads, len(self.server.tries)), (1, 2))
 
-    def test_a_secret_that_cannot_be_read_is_a_database_that_cannot_be_reached(self) -> None:
+    def test_unreadable_secret_means_unreachable(self) -> None:
         self.server.sealed = True
         with self.assertRaisesMessage(
             DatabaseUnreachable, "DATABASE_SECRET_ARN cannot be read: AccessDenied"
@@ -127,7 +127,7 @@ class RotationTest(SimpleTestCase):
             self.server.rotate("second")
             self.connect()
 
-    def test_of_many_threads_that_are_refused_one_reads_it(self) -> None:
+    def test_concurrent_refusals_read_the_secret_once(self) -> None:
         self.connect()
         self.server.rotate("second")
         self.server.line, failed = threading.Barrier(8), []

@@ -54,7 +54,7 @@ class EntrypointTest(TestCase):
         )
         return done.returncode, self.calls.read_text().splitlines()
 
-    def test_each_word_runs_one_program_in_the_shops_folder(self) -> None:
+    def test_each_word_runs_its_program(self) -> None:
         gunicorn = "gunicorn --config lori_assignment/gunicorn_conf.py"
         serve = f"{gunicorn} lori_assignment.wsgi"
         for words, call in [
@@ -69,7 +69,7 @@ class EntrypointTest(TestCase):
             with self.subTest(words=words):
                 self.assertEqual(self.start(*words), (0, [f"{settings.BASE_DIR}: {call}"]))
 
-    def test_the_server_gives_back_what_it_has_no_use_for(self) -> None:
+    def test_server_gets_malloc_settings(self) -> None:
         """glibc reads these when a program starts, so they have to be there before."""
         gunicorn = Path(self.path.split(":")[0]) / "gunicorn"
         gunicorn.write_text(f'#!/bin/sh\nenv >"{self.calls}"\n')
@@ -77,7 +77,7 @@ class EntrypointTest(TestCase):
         wanted = {"MALLOC_MMAP_THRESHOLD_=262144", "MALLOC_TRIM_THRESHOLD_=131072", "MALLOC_ARENA_MAX=1"}
         self.assertLessEqual(wanted, set(told))
 
-    def test_what_fails_there_fails_here(self) -> None:
+    def test_failure_status_is_passed_on(self) -> None:
         for words in ((), ("migrate",), ("expire_holds",)):
             with self.subTest(words=words):
                 status, calls = self.start(*words, status=3)

@@ -52,8 +52,8 @@ def told(kind: type[Exception], cause: Exception | None = None) -> Exception:
     return error
 
 
-class KindTest(TestCase):
-    def test_each_state_says_when_to_come_again(self) -> None:
+class ClassificationTest(TestCase):
+    def test_sqlstates_have_a_retry_time(self) -> None:
         for states, seconds in (
             (("40P01", "40001", "55P03", "57014"), SOON),
             (
@@ -68,14 +68,14 @@ class KindTest(TestCase):
                     assert fault
                     self.assertEqual((fault.name, fault.retry_after), (state, seconds))
 
-    def test_what_a_statement_does_wrong_is_a_bug(self) -> None:
+    def test_programming_errors_are_bugs(self) -> None:
         for state in ("23505", "22001", "42P01", "42601", "25P02", "XX000"):
             with self.subTest(state):
                 self.assertIsNone(fault_of(StateIs.raised(state)))
         for error in (ZeroDivisionError(), told(ProgrammingError), None):
             self.assertIsNone(fault_of(error))
 
-    def test_a_connection_that_is_refused_or_breaks_has_no_state(self) -> None:
+    def test_lost_connection_is_unavailable(self) -> None:
         for error in (
             told(OperationalError, psycopg2.OperationalError("server closed the connection unexpectedly")),
             told(InterfaceError, psycopg2.InterfaceError("connection already closed")),
@@ -84,7 +84,7 @@ class KindTest(TestCase):
             fault = fault_of(error)
             self.assertEqual(fault and fault.retry_after, LATER)
 
-    def test_sqlite_says_it_in_its_own_way(self) -> None:
+    def test_sqlite_codes_have_a_retry_time(self) -> None:
         for code, seconds in (
             (sqlite3.SQLITE_BUSY, SOON),
             (sqlite3.SQLITE_BUSY_SNAPSHOT, SOON),
@@ -105,14 +105,14 @@ class KindTest(TestCase):
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_faults")
-class AnswerTest(RaceTestCase):
+class UnavailableResponseTest(RaceTestCase):
     def quiet(self) -> Client:
         return Client(raise_request_exception=False)
 
     def assert_told(self, answer: Any, *, seconds: str = "5") -> None:
         self.assertEqual((answer.status_code, answer.headers["Retry-After"]), (503, seconds))
 
-    def test_a_page_says_it_to_people_without_asking_the_database_who_they_are(self) -> None:
+    def test_page_shows_503_without_a_query(self) -> None:
         client = self.quiet()
         client.force_login(self.alice)
         logs = self.assertLogs("lori_assignment.faults", "WARNING")
@@ -127,7 +127,7 @@ class AnswerTest(RaceTestCase):
             answer = client.get("/failing/", headers={"Accept-Language": "de"})
         self.assertContains(answer, "Im Moment nicht", status_code=503)
 
-    def test_the_api_says_it_in_both_shapes_where_a_view_meets_it_and_elsewhere(self) -> None:
+    def test_api_answers_503_in_both_formats(self) -> None:
         seen = mock.patch("books.api.views.BookViewSet.get_queryset", side_effect=StateIs.raised("57P01"))
         for address in ("/api/failing/", "/api/v3/books/"):
             with self.subTest(address), self.assertLogs("lori_assignment.faults"), seen:
@@ -144,7 +144,7 @@ class AnswerTest(RaceTestCase):
                     (503, "unavailable", "Service Unavailable"),
                 )
 
-    def test_without_it_both_are_a_crash(self) -> None:
+    def test_without_the_check_both_are_500(self) -> None:
         for module in ("api_errors", "outer_errors"):
             patched = mock.patch(f"lori_assignment.{module}.fault_of", return_value=None)
             patched.start()
@@ -153,7 +153,7 @@ class AnswerTest(RaceTestCase):
             with self.assertLogs("django.request", "ERROR"):
                 self.assertEqual(self.quiet().get(address).status_code, 500)
 
-    def test_what_stands_before_every_view_is_answered_too(self) -> None:
+    def test_middleware_errors_are_503(self) -> None:
         client = self.quiet()
         client.force_login(self.alice)
         gone = mock.patch("accounts.session_store.SessionStore.load", side_effect=OperationalError)
@@ -199,20 +199,20 @@ class AnswerTest(RaceTestCase):
         return mock.patch.dict(connections.settings["default"], {"OPTIONS": facts["OPTIONS"]})
 
     @has_row_locks
-    def test_whoever_waits_for_a_lock_or_a_statement_for_too_long_is_told_and_nothing_is_done(self) -> None:
+    def test_lock_or_statement_timeout_is_503(self) -> None:
         for name in ("lock_timeout", "statement_timeout"):
             for headers in ({}, {"Idempotency-Key": "one"}):
                 with self.subTest(name, headers=headers), self.limited(**{name: "300ms"}):
                     self.assert_told(self.while_locked(lambda sent=headers: self.post(**sent)), seconds="1")
 
     @skipUnless(connection.vendor == "sqlite", "PostgreSQL locks rows.")
-    def test_sqlite_that_is_locked_for_too_long_is_told_and_nothing_is_done(self) -> None:
+    def test_sqlite_lock_timeout_is_503(self) -> None:
         options = connections.settings["default"]["OPTIONS"]
         with mock.patch.dict(options, {"timeout": 0.2}):
             self.assert_told(self.while_locked(self.post), seconds="1")
 
     @has_row_locks
-    def test_what_may_not_be_written_is_told_and_the_next_connection_is_a_new_one(self) -> None:
+    def test_read_only_error_closes_the_connection(self) -> None:
         self.book = add_book(name="Emma", kind=3)
         with connection.cursor() as cursor:
             cursor.execute("SET default_transaction_read_only TO on")
@@ -223,7 +223,7 @@ class AnswerTest(RaceTestCase):
         )
 
     @has_row_locks
-    def test_a_connection_that_is_ended_under_the_work_is_told_and_nothing_is_done(self) -> None:
+    def test_terminated_connection_is_503(self) -> None:
         self.book = add_book(name="Emma", kind=3)
         for headers in ({}, {"Idempotency-Key": "one"}):
             with self.subTest(headers), mock.patch("rentals.services.refuse", self.end_connection):
@@ -237,7 +237,7 @@ class AnswerTest(RaceTestCase):
             cursor.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     @has_row_locks
-    def test_one_connection_too_many_is_told(self) -> None:
+    def test_connection_limit_is_503(self) -> None:
         with connection.cursor() as cursor:
             cursor.execute("SELECT current_database()")
             (name,) = cursor.fetchone()
@@ -257,7 +257,7 @@ class AnswerTest(RaceTestCase):
                 cursor.execute("DROP ROLE crowd")
 
 
-class LimitsTest(TestCase):
+class TimeoutTest(TestCase):
     """Who serves waits for so long, and a command as long as it takes."""
 
     def options(self, imported: str, **environment: str) -> str:
@@ -282,7 +282,7 @@ class LimitsTest(TestCase):
         self.assertEqual(of_thread, of_main)
         return of_main
 
-    def test_all_connections_of_a_server_have_them(self) -> None:
+    def test_server_connections_have_timeouts(self) -> None:
         said = "-c lock_timeout=5s -c statement_timeout=15s -c idle_in_transaction_session_timeout=30s"
         there = {"DATABASE_URL": "postgres://lori@127.0.0.1/lori"}
         self.assertEqual(self.options("import lori_assignment.wsgi", **there), said)
@@ -292,7 +292,7 @@ class LimitsTest(TestCase):
             self.options("import lori_assignment.wsgi", DATABASE_URL="sqlite:////dev/shm/none"), "None"
         )
 
-    def test_a_command_has_none(self) -> None:
+    def test_commands_have_no_timeouts(self) -> None:
         loaded = (
             "import os, django; os.environ['DJANGO_SETTINGS_MODULE'] = 'lori_assignment.settings';"
             "django.setup()"
@@ -300,7 +300,7 @@ class LimitsTest(TestCase):
         self.assertEqual(self.options(loaded, DATABASE_URL="postgres://lori@127.0.0.1/lori"), "None")
 
     @has_row_locks
-    def test_postgresql_takes_them_and_goes_back_to_them(self) -> None:
+    def test_postgresql_resets_to_the_timeouts(self) -> None:
         served = connection.copy()
         served.settings_dict["OPTIONS"] = dict(served.settings_dict["OPTIONS"])
         limit_waiting(served.settings_dict)

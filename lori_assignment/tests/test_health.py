@@ -45,9 +45,9 @@ def behind_host_check() -> list[str]:
 
 
 @in_production
-class AliveTest(SimpleTestCase):
+class LivenessTest(SimpleTestCase):
     # Its test case refuses every query: being alive asks no database.
-    def test_it_answers_to_any_host_over_http_and_is_not_kept(self) -> None:
+    def test_any_host_over_http_is_alive(self) -> None:
         for path in ("/healthz", "/healthz/"):
             for host in ("10.0.47.11:8000", "shop.example", "", "[fd00::1]:8000", "under_score", "a b"):
                 with self.subTest(path=path, host=host):
@@ -56,7 +56,7 @@ class AliveTest(SimpleTestCase):
                     self.assertEqual(answer["Cache-Control"], "no-store")
                     self.assertFalse(answer.cookies)
 
-    def test_behind_what_minds_the_host_the_check_fails(self) -> None:
+    def test_check_fails_behind_host_validation(self) -> None:
         for middleware in (
             behind_host_check(),
             [name for name in settings.MIDDLEWARE if name != HEALTH],
@@ -64,14 +64,14 @@ class AliveTest(SimpleTestCase):
             with override_settings(MIDDLEWARE=middleware):
                 self.assertNotEqual(Client().get("/healthz", **BY_ADDRESS).status_code, 200)
 
-    def test_every_other_address_stays_strict(self) -> None:
+    def test_other_paths_still_check_the_host(self) -> None:
         for path in ("/", "/healthz/x", "/healthzz", "/x/healthz", "//healthz", "/robots.txt"):
             with self.subTest(path=path):
                 self.assertEqual(self.client.get(path, **BY_ADDRESS | {"secure": True}).status_code, 400)
                 answer = self.client.get(path, headers={"host": "shop.example"})
                 self.assertEqual(answer.status_code, 301)
 
-    def test_it_is_only_read(self) -> None:
+    def test_only_get_and_head_are_allowed(self) -> None:
         head = self.client.head("/healthz", **BY_ADDRESS)
         self.assertEqual((head.status_code, head.content, head["Content-Length"]), (200, b"", "19"))
         for method in ("post", "put", "delete", "patch", "options"):
@@ -81,7 +81,7 @@ class AliveTest(SimpleTestCase):
 
 
 @in_production
-class ReadyTest(TransactionTestCase):
+class ReadinessTest(TransactionTestCase):
     serialized_rollback = True
 
     def use(self, readiness: Readiness) -> Readiness:
@@ -98,14 +98,14 @@ class ReadyTest(TransactionTestCase):
         self.assertEqual(answer.json()["status"], "ready" if answer.status_code == 200 else "not ready")
         return answer.status_code, answer.json()["checks"]
 
-    def test_a_migrated_database_is_ready_for_whoever_asks(self) -> None:
+    def test_migrated_database_is_ready(self) -> None:
         self.use(asked())
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
         self.assertEqual(self.client.get("/readyz/", **BY_ADDRESS).status_code, 200)
         with override_settings(MIDDLEWARE=behind_host_check()):
             self.assertNotEqual(Client().get("/readyz", **BY_ADDRESS).status_code, 200)
 
-    def test_a_migration_that_is_not_applied_is_named_until_it_is(self) -> None:
+    def test_unapplied_migration_is_not_ready(self) -> None:
         applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")
         applied.delete()
         self.addCleanup(applied.save)
@@ -115,7 +115,7 @@ class ReadyTest(TransactionTestCase):
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite has no such state.")
-    def test_one_that_takes_nothing_that_is_written_is_not_ready_until_it_does(self) -> None:
+    def test_read_only_database_is_not_ready(self) -> None:
         self.use(asked())
         self.assertEqual(self.ask()[0], 200)
         with connection.cursor() as cursor:
@@ -131,7 +131,7 @@ class ReadyTest(TransactionTestCase):
         self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite counts no connections.")
-    def test_it_takes_one_connection_and_not_those_of_requests(self) -> None:
+    def test_check_uses_its_own_connection(self) -> None:
         applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")
         applied.delete()
         self.addCleanup(applied.save)
@@ -147,20 +147,20 @@ class ReadyTest(TransactionTestCase):
         self.assertEqual(len(queries), 2, queries)
         self.assertIn("django_migrations", queries[1])
 
-    def test_a_migration_of_a_newer_version_disturbs_nothing(self) -> None:
+    def test_newer_migration_is_ignored(self) -> None:
         recorder = MigrationRecorder(connection)
         recorder.record_applied("rentals", "9999_of_tomorrow")
         self.addCleanup(recorder.record_unapplied, "rentals", "9999_of_tomorrow")
         self.use(asked())
         self.assertEqual(self.ask()[0], 200)
 
-    def test_migrations_are_not_read_again_once_all_are_applied(self) -> None:
+    def test_applied_migrations_are_read_once(self) -> None:
         self.use(asked())
         self.assertEqual(self.ask()[0], 200)
         with mock.patch.object(MigrationExecutor, "__init__", side_effect=AssertionError("read again")):
             self.assertEqual(self.ask()[0], 200)
 
-    def test_the_answer_is_kept_for_a_second_and_no_longer(self) -> None:
+    def test_result_is_cached_for_a_second(self) -> None:
         self.assertLessEqual(health.KEPT_SECONDS, 1)
         readiness = self.use(asked(kept=0.5))
         self.assertEqual(self.ask()[0], 200)
@@ -173,7 +173,7 @@ class ReadyTest(TransactionTestCase):
             self.assertEqual(look.call_count, 1)
 
     @skipUnless(connection.vendor == "postgresql", "SQLite's connections do not break.")
-    def test_a_connection_that_broke_meanwhile_is_no_failure(self) -> None:
+    def test_broken_connection_is_reopened(self) -> None:
         readiness = self.use(asked())
         self.assertEqual(self.ask()[0], 200)
         with connection.cursor() as cursor:
@@ -181,7 +181,7 @@ class ReadyTest(TransactionTestCase):
             cursor.execute("SELECT pg_terminate_backend(%s, 5000)", [theirs])
         self.assertEqual(self.ask()[0], 200)
 
-    def test_a_database_that_refuses_is_named_and_tells_nothing_of_itself(self) -> None:
+    def test_refused_connection_reveals_nothing(self) -> None:
         with socket.socket() as taken:  # Bound, but nobody listens.
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
@@ -193,7 +193,7 @@ class ReadyTest(TransactionTestCase):
         self.assertNotIn("127.0.0.1", answer.text)
         self.assertIn("127.0.0.1", told.output[0])
 
-    def test_a_database_that_never_answers_holds_nobody_up(self) -> None:
+    def test_unresponsive_database_times_out(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
             readiness = self.use(Readiness(lambda: postgresql_at(port), patience=0.3, kept=0))

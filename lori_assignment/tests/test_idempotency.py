@@ -60,8 +60,8 @@ class KeyCase(CastTestCase):
         return self.post(RENTALS, {"book": self.book.pk}, key=key, **how)
 
 
-class AgainTest(KeyCase):
-    def test_the_same_call_is_answered_again_and_done_once(self) -> None:
+class ReplayTest(KeyCase):
+    def test_repeated_call_replays_the_response(self) -> None:
         first, again = self.rent(), self.rent()
         self.assertEqual((first.status_code, first.headers.get(REPLAYED)), (201, None))
         self.assertEqual((again.status_code, again.headers.get(REPLAYED)), (201, "true"))
@@ -69,12 +69,12 @@ class AgainTest(KeyCase):
         self.assertEqual(again.headers["Content-Type"], first.headers["Content-Type"])
         self.assertEqual(Rental.objects.count(), 1)
 
-    def test_without_a_key_it_is_another_call(self) -> None:
+    def test_call_without_a_key_is_not_replayed(self) -> None:
         self.assertEqual(self.rent(key=None).status_code, 201)
         self.assertEqual(self.rent(key=None).json()["code"], "already_rented")
         self.assertEqual(KeptAnswer.objects.count(), 0)
 
-    def test_every_post_of_the_resources_hears_the_key(self) -> None:
+    def test_every_post_supports_the_key(self) -> None:
         """What is in the table of paths is in this test, or it fails."""
         now = timezone.now()
         rental = rent_book(member=self.bob, book=self.book, at=now, now=now)
@@ -127,13 +127,13 @@ class AgainTest(KeyCase):
         self.assertEqual([answer.status_code for answer in answers], [201, 201])
         self.assertEqual(answers[1].headers[REPLAYED], "true")
 
-    def test_another_members_key_is_another_key(self) -> None:
+    def test_keys_are_separate_per_member(self) -> None:
         self.assertEqual(self.rent().status_code, 201)
         theirs = self.rent(client=self.api(self.bob))
         self.assertEqual((theirs.status_code, theirs.headers.get(REPLAYED)), (201, None))
         self.assertEqual(theirs.json()["user"], self.bob.pk)
 
-    def test_who_may_not_do_it_any_more_is_not_told_the_answer(self) -> None:
+    def test_lost_permission_prevents_replay(self) -> None:
         body = {"user": self.bob.pk, "book": self.book.pk}
         copies = {"book": self.book.pk}
         self.assertEqual(self.post("/api/v3/copies/", copies, client=self.api(self.carol)).status_code, 201)
@@ -141,7 +141,7 @@ class AgainTest(KeyCase):
         self.assertEqual(self.post("/api/v3/copies/", copies, client=self.api(self.carol)).status_code, 403)
         self.assertEqual(self.post(RENTALS, body, client=APIClient()).status_code, 401)
 
-    def test_the_headers_of_the_answer_come_again(self) -> None:
+    def test_response_headers_are_replayed(self) -> None:
         real = RentalViewSet._answer
 
         def with_header(view: Any, *args: Any) -> Response:
@@ -158,7 +158,7 @@ class FingerprintTest(KeyCase):
     def assert_reused(self, answer: Any) -> None:
         self.assertEqual((answer.status_code, answer.json()["code"]), (422, "idempotency_key_reused"))
 
-    def test_another_body_or_path_is_422(self) -> None:
+    def test_other_body_or_path_is_422(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         self.rent()
         self.assert_reused(self.post(RENTALS, {"book": other.pk}))
@@ -167,7 +167,7 @@ class FingerprintTest(KeyCase):
         self.assert_reused(self.post("/api/v3/holds/", {"book": self.book.pk}))
         self.assertEqual(Rental.objects.count(), 1)
 
-    def test_the_same_written_otherwise_is_the_same(self) -> None:
+    def test_equivalent_json_is_the_same_body(self) -> None:
         client = self.api(self.carol)
         texts = (b'{"name": "Emma", "copies": 2}', b'{"copies":2,\n "name":"\\u0045mma"}')
         answers = [
@@ -182,7 +182,7 @@ class FingerprintTest(KeyCase):
         self.assert_reused(self.post("/api/v3/books/", {"name": "Emma", "copies": True}, client=client))
         self.assert_reused(self.post("/api/v3/books/", {"name": "Emma", "copies": "1"}, client=client))
 
-    def test_of_a_form_the_files_content_counts_and_not_the_boundary(self) -> None:
+    def test_form_files_count_by_content(self) -> None:
         client = self.api(self.carol)
 
         def send(content: bytes, boundary: str) -> Any:
@@ -200,8 +200,8 @@ class FingerprintTest(KeyCase):
         self.assert_reused(send(other, "first"))
 
 
-class NotKeptTest(KeyCase):
-    def test_a_refusal_is_not_kept(self) -> None:
+class UnstoredResponseTest(KeyCase):
+    def test_refusal_is_not_stored(self) -> None:
         self.rent(key=None)
         self.assertEqual(self.rent().status_code, 409)
         rental = Rental.objects.get()
@@ -209,11 +209,11 @@ class NotKeptTest(KeyCase):
         answer = self.rent()
         self.assertEqual((answer.status_code, answer.headers.get(REPLAYED)), (201, None))
 
-    def test_a_wrong_field_is_not_kept(self) -> None:
+    def test_field_error_is_not_stored(self) -> None:
         self.assertEqual(self.post(RENTALS, {"book": 0}).status_code, 400)
         self.assertEqual(self.rent().status_code, 201)
 
-    def test_a_crash_is_not_kept_and_its_work_is_undone(self) -> None:
+    def test_crash_is_not_stored_and_rolls_back(self) -> None:
         client = self.api(self.alice)
         client.raise_request_exception = False
         broken = mock.patch.object(RentalViewSet, "_answer", side_effect=ZeroDivisionError)
@@ -222,13 +222,13 @@ class NotKeptTest(KeyCase):
         self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
         self.assertEqual(self.rent().status_code, 201)
 
-    def test_an_answer_that_says_no_without_an_exception_is_not_kept(self) -> None:
+    def test_error_response_is_not_stored(self) -> None:
         unwell = mock.patch.object(RentalViewSet, "_answer", return_value=Response({}, status=503))
         with unwell, self.assertLogs("django.request", "ERROR"):
             self.assertEqual(self.rent().status_code, 503)
         self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
 
-    def test_when_the_answer_cannot_be_kept_the_work_is_undone(self) -> None:
+    def test_failure_to_store_rolls_back(self) -> None:
         client = self.api(self.alice)
         client.raise_request_exception = False
         broken = mock.patch.object(api_idempotency, "_keep", side_effect=ZeroDivisionError)
@@ -236,7 +236,7 @@ class NotKeptTest(KeyCase):
             self.assertEqual(self.rent(client=client).status_code, 500)
         self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
 
-    def test_a_key_that_is_none_is_400(self) -> None:
+    def test_invalid_key_is_400(self) -> None:
         for key in ("", "x" * 256, "é", "a\tb", "a\x7f", "ключ"):
             with self.subTest(key=key[:9]):
                 answer = self.rent(key=key)
@@ -247,11 +247,11 @@ class NotKeptTest(KeyCase):
             self.assertNotEqual(self.rent(key=key).status_code, 400)
 
 
-class ForgottenTest(KeyCase):
+class ExpiryTest(KeyCase):
     def keep_for(self, time: timedelta) -> None:
         KeptAnswer.objects.update(made_at=timezone.now() - time)
 
-    def test_after_a_day_the_key_is_new_whether_or_not_the_command_ran(self) -> None:
+    def test_key_expires_after_a_day(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         self.rent()
         self.keep_for(timedelta(hours=24))
@@ -259,7 +259,7 @@ class ForgottenTest(KeyCase):
         self.assertEqual((answer.status_code, answer.headers.get(REPLAYED)), (201, None))
         self.assertEqual(self.post(RENTALS, {"book": other.pk}).headers[REPLAYED], "true")
 
-    def test_the_command_forgets_what_is_older_than_a_day_only(self) -> None:
+    def test_command_purges_only_expired_records(self) -> None:
         self.rent(key="old")
         self.keep_for(timedelta(hours=24))
         self.post(RENTALS, {"book": add_book(name="Persuasion", kind=3).pk}, key="new")
@@ -268,7 +268,7 @@ class ForgottenTest(KeyCase):
         self.assertEqual(out.getvalue(), "Answers forgotten: 1.\n")
         self.assertEqual(KeptAnswer.objects.get().key, "new")
 
-    def test_a_closed_account_leaves_no_answer_behind(self) -> None:
+    def test_closing_an_account_deletes_its_records(self) -> None:
         self.rent()
         self.rent(client=self.api(self.bob))
         forget(self.alice)
@@ -322,14 +322,14 @@ class KeyRaceTest(RaceTestCase):
         """While it holds, this takes the payments; it is given the real function first."""
         return mock.patch.object(ledger, "take_payment", partial(take_payment, ledger.take_payment))
 
-    def test_one_does_it_and_the_others_get_its_answer(self) -> None:
+    def test_one_call_works_and_others_replay_it(self) -> None:
         answers = self.all_at_once(*[self.pay()] * 8)
         self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(len({answer.content for answer in answers}), 1)
         self.assertEqual(Counter(answer.headers.get(REPLAYED) for answer in answers), {None: 1, "true": 7})
         self.assertEqual(self.paid(), 1)
 
-    def test_without_the_guard_each_of_them_does_it(self) -> None:
+    def test_without_the_lock_each_call_works(self) -> None:
         line = threading.Barrier(8)
 
         def meet_and_take(real: Callable[..., Any], **facts: Any) -> Any:
@@ -357,7 +357,7 @@ class KeyRaceTest(RaceTestCase):
         self.begun.wait(timeout=10)
         return self.pay()()
 
-    def test_who_comes_while_it_is_being_done_waits_for_the_answer(self) -> None:
+    def test_concurrent_call_waits_for_the_response(self) -> None:
         with self.slowly(0.5):
             first, second = self.all_at_once(self.pay(), self.after_it_began)
         self.assertEqual((first.status_code, second.status_code), (201, 201))
@@ -365,7 +365,7 @@ class KeyRaceTest(RaceTestCase):
         self.assertEqual(self.paid(), 1)
 
     @has_row_locks
-    def test_who_has_waited_for_long_enough_is_told_when_to_come_again(self) -> None:
+    def test_long_wait_is_409_with_retry_after(self) -> None:
         with self.slowly(2), mock.patch.object(api_idempotency, "LONGEST_WAIT", "'100ms'"):
             first, second = self.all_at_once(self.pay(), self.after_it_began)
         self.assertEqual((first.status_code, second.status_code), (201, 409))
@@ -375,7 +375,7 @@ class KeyRaceTest(RaceTestCase):
         self.assertEqual(self.paid(), 1)
 
     @has_row_locks
-    def test_the_work_itself_waits_for_locks_as_long_as_without_a_key(self) -> None:
+    def test_lock_timeout_of_the_work_is_unchanged(self) -> None:
         found: list[str] = []
 
         def look(real: Callable[..., Any], **facts: Any) -> Any:
@@ -391,7 +391,7 @@ class KeyRaceTest(RaceTestCase):
             self.assertEqual(self.pay()().status_code, 201)
         self.assertEqual(found, [usual])
 
-    def test_when_the_first_fails_one_who_waited_does_it(self) -> None:
+    def test_waiting_call_works_if_the_first_fails(self) -> None:
         begun = threading.Event()
 
         def fail_once(real: Callable[..., Any], **facts: Any) -> Any:
@@ -411,7 +411,7 @@ class KeyRaceTest(RaceTestCase):
         self.assertEqual(answers[1].headers.get(REPLAYED), None)
         self.assertEqual(self.paid(), 1)
 
-    def test_with_keys_of_their_own_each_is_done(self) -> None:
+    def test_different_keys_all_work(self) -> None:
         answers = self.all_at_once(*[self.pay(f"key {number}") for number in range(8)])
         self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(self.paid(), 8)

@@ -13,7 +13,7 @@ IGNORED = (settings.BASE_DIR / ".dockerignore").read_text().splitlines()
 
 
 class ImageTest(TestCase):
-    def test_the_line_that_ends_what_runs_is_there_once(self) -> None:
+    def test_requirements_separate_tests(self) -> None:
         # The Dockerfile and .ci/start-check cut there; both refuse a file without it.
         self.assertEqual(REQUIREMENTS.splitlines().count("# Tests."), 1)
         runs, tests = REQUIREMENTS.split("\n# Tests.\n")
@@ -22,17 +22,17 @@ class ImageTest(TestCase):
         for name in ("coverage", "playwright", "hypothesis"):
             self.assertRegex(tests, rf"(?m)^{name}==")
 
-    def test_it_keeps_the_languages_that_the_shop_speaks(self) -> None:
+    def test_image_keeps_the_shops_languages(self) -> None:
         kept = re.search(r'^ARG LANGUAGES="(.*)"$', DOCKERFILE, re.MULTILINE)
         self.assertIsNotNone(kept)
         self.assertEqual(kept[1].split(), [code for code, _ in settings.LANGUAGES])
 
-    def test_each_stage_stands_on_the_one_base_by_its_digest(self) -> None:
+    def test_stages_use_one_pinned_base(self) -> None:
         stages = re.findall(r"^FROM (\S+)", DOCKERFILE, re.MULTILINE)
         self.assertRegex(stages[0], r"^python:3\.11\.\d+-slim-bookworm@sha256:[0-9a-f]{64}$")
         self.assertEqual(stages[1:], ["base", "base"])
 
-    def test_nothing_goes_to_the_build_but_what_is_named(self) -> None:
+    def test_build_context_is_an_allowlist(self) -> None:
         self.assertEqual(next(line for line in IGNORED if not line.startswith("#")), "*")
         for line in IGNORED:
             if line.startswith("!"):

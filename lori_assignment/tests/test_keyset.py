@@ -42,7 +42,7 @@ class PageOfTest(TestCase):
         self.assertIsNotNone(page.next)
         return seen
 
-    def test_leads_through_every_row_once_and_back(self) -> None:
+    def test_cursors_visit_every_row_once(self) -> None:
         for rows in (
             Book.objects.order_by("id"),
             Book.objects.order_by("-id"),
@@ -57,20 +57,20 @@ class PageOfTest(TestCase):
                     forth = [keys[at : at + size] for at in range(0, len(keys), size)]
                     self.assertEqual(self.walk(rows, size), forth + forth[-2::-1])
 
-    def test_a_page_that_holds_all_stands_alone(self) -> None:
+    def test_single_page_has_no_cursors(self) -> None:
         page = page_of(Book.objects.order_by("id"), size=35)
         self.assertEqual((len(page.rows), page.next, page.previous), (35, None, None))
         empty = page_of(Book.objects.none().order_by("id"), size=35)
         self.assertEqual((empty.rows, empty.next, empty.previous), ([], None, None))
 
-    def test_takes_one_query(self) -> None:
+    def test_page_takes_one_query(self) -> None:
         rows = Book.objects.order_by("name", "id")
         with self.assertNumQueries(1):
             page = page_of(rows, size=5)
         with self.assertNumQueries(1):
             page_of(rows, size=5, cursor=page.next)
 
-    def test_a_cursor_that_we_did_not_give_out_is_unknown(self) -> None:
+    def test_forged_cursor_is_unknown(self) -> None:
         rows = Book.objects.order_by("published", "id")
         forged = [
             Cursor(back=False, values=values).encode()
@@ -87,14 +87,14 @@ class PageOfTest(TestCase):
                 cursor = Cursor(back=True, values=[text, 1]).encode()
                 page_of(Book.objects.order_by("name", "id"), size=5, cursor=cursor)
 
-    def test_a_time_at_the_end_of_all_times_is_no_crash(self) -> None:
+    def test_extreme_time_does_not_crash(self) -> None:
         rows = User.objects.order_by("date_joined", "id")
         for text in ("9999-12-31 23:59:59-14:00", "0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59+00:00"):
             # SQLite compares in UTC, where some of these are not; PostgreSQL knows times beyond.
             with self.subTest(text=text), suppress(UnknownCursor):
                 page_of(rows, size=5, cursor=Cursor(back=True, values=[text, 1]).encode())
 
-    def test_a_number_beyond_a_field_finds_what_is_there(self) -> None:
+    def test_number_out_of_range_is_harmless(self) -> None:
         rows = Book.objects.order_by("published", "id")
         cursor = Cursor(back=True, values=[1 << 40, 1 << 62]).encode()
         self.assertEqual(len(page_of(rows, size=50, cursor=cursor).rows), 35)

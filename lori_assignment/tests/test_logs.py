@@ -49,15 +49,15 @@ def failure(text: str) -> dict[str, Any]:
         return {"exc_info": sys.exc_info()}
 
 
-class WithoutSecretsTest(TestCase):
-    def test_addresses_that_open_something_lose_the_part_that_does(self) -> None:
+class RedactionTest(TestCase):
+    def test_secret_urls_are_redacted(self) -> None:
         for path in ("/rentals/calendar/", "/user/password/reset/key/", "/user/confirm-email/"):
             for line in (f"GET {path}{SECRET} HTTP/1.1", f"Not Found: {path}{SECRET}/?x=1", path + SECRET):
                 self.assertNotIn(SECRET, without_secrets(line))
                 self.assertIn(path, without_secrets(line))
         self.assertEqual(without_secrets("GET /books/7/ HTTP/1.1"), "GET /books/7/ HTTP/1.1")
 
-    def test_tokens_and_addresses_of_persons_are_left_out(self) -> None:
+    def test_tokens_and_addresses_are_redacted(self) -> None:
         # Made here, so that no audit takes it for a secret of ours.
         token = ".".join(["eyJ" + "hbGciOiJIUzI1NiJ9", "eyJ" + "qdGkiOiI2ZjMifQ", "q0Yx-_z"])
         for text, kept in (
@@ -70,14 +70,14 @@ class WithoutSecretsTest(TestCase):
             with self.subTest(text=text):
                 self.assertEqual(without_secrets(text), kept)
 
-    def test_no_line_takes_long(self) -> None:
+    def test_redaction_is_fast(self) -> None:
         began = time.process_time()
         for part in ("a", "eyJ", "a%40", "a@", "a@b.", ".", "DETAIL:", "/rentals/calendar/"):
             without_secrets(part * 50_000)
         # A hundred times as long as it takes; from each letter on it would be minutes.
         self.assertLess(time.process_time() - began, 10)
 
-    def test_rows_that_a_database_quotes_are_left_out(self) -> None:
+    def test_quoted_database_rows_are_redacted(self) -> None:
         refused = (
             'duplicate key value violates unique constraint "user_email"\n'
             "DETAIL:  Key (upper(email::text))=(ALICE) already exists.\n"
@@ -91,14 +91,14 @@ class WithoutSecretsTest(TestCase):
         self.assertNotIn("Moss", without_secrets('CONTEXT:  COPY accounts_user, line 3: "7 Alice Moss"'))
 
 
-class OneLineTest(TestCase):
+class FormatterTest(TestCase):
     FORGED = "a title\n2026-11-24 12:00:00,000 INFO shop forged\r\x1b[2K\x85\u2028end"
 
     def setUp(self) -> None:
         # Another test may have asked the WSGI application and never closed its answer.
         clear_guid()
 
-    def test_nothing_that_is_logged_makes_a_line_of_its_own(self) -> None:
+    def test_message_stays_on_one_line(self) -> None:
         for form in FORMS:
             for line in (written(form, "Seen: %s", self.FORGED), written(form, self.FORGED)):
                 with self.subTest(form=form, line=line):
@@ -106,7 +106,7 @@ class OneLineTest(TestCase):
                     self.assertTrue(line.isprintable())
                     self.assertIn("\\n2026", line)
 
-    def test_a_traceback_looks_like_no_record(self) -> None:
+    def test_traceback_lines_are_indented(self) -> None:
         line = written("line", "It failed.", **failure(self.FORGED))
         self.assertIn("ValueError: a title", line)
         first, *rest = line.splitlines()
@@ -116,18 +116,18 @@ class OneLineTest(TestCase):
         entry = json.loads(written("json", "It failed.", **failure(self.FORGED)))
         self.assertIn("ValueError: a title", entry["exc_info"])
 
-    def test_secrets_are_left_out_of_tracebacks_too(self) -> None:
+    def test_tracebacks_are_redacted(self) -> None:
         for form in FORMS:
             path = f"/user/password/reset/key/{SECRET}/"
             line = written(form, "At %s", path, **failure(f"no view for {path}"))
             self.assertNotIn(SECRET, line)
             self.assertEqual(line.count("/user/password/reset/key/"), 2)
 
-    def test_a_line_tells_the_time_in_utc_wherever_the_shop_is(self) -> None:
+    def test_time_is_in_utc(self) -> None:
         said = written("line", "x", created=0.25, msecs=250.0)
         self.assertTrue(said.startswith("1970-01-01T00:00:00.250Z "), said)
 
-    def test_json_names_the_request_and_nothing_that_hangs_on_a_record(self) -> None:
+    def test_json_has_only_known_fields(self) -> None:
         more = {"request": SimpleNamespace(path=SECRET, user="alice"), "status_code": 404, "email": "a@b.c"}
         entry = json.loads(written("json", "Not Found: %s", "/x", **more))
         self.assertEqual(entry.pop("time")[-6:], "+00:00")
@@ -137,7 +137,7 @@ class OneLineTest(TestCase):
         )
 
 
-class ServersLogTest(TestCase):
+class GunicornLogTest(TestCase):
     """gunicorn's log, by LOG_FORMAT."""
 
     agent = "Some browser"
@@ -177,7 +177,7 @@ class ServersLogTest(TestCase):
         answer = SimpleNamespace(status=status, headers=[], sent=12)
         log.access(answer, SimpleNamespace(headers=[]), environ, timedelta(milliseconds=7))
 
-    def test_both_logs_are_json_on_standard_output(self) -> None:
+    def test_both_logs_are_json_on_stdout(self) -> None:
         log, out, err = self.log("json")
         with self.of_a_request("the-name-of-it"):
             self.asked(log, f"/rentals/calendar/{SECRET}.ics", query="?token=much")
@@ -201,14 +201,14 @@ class ServersLogTest(TestCase):
         for kept in (SECRET, "much", "203.0.113.9", "Some browser", "her+book"):
             self.assertNotIn(kept, out.getvalue())
 
-    def test_whatever_an_address_is_made_of_it_is_logged(self) -> None:
+    def test_unusual_paths_are_logged(self) -> None:
         for form in ("json", "line"):
             log, out, _ = self.log(form)
             for path in ("/Książki/", "/\U00051853/", "/\ufffd/", "/café/"):
                 self.asked(log, path, "404 Not Found")
             self.assertEqual(len(out.getvalue().splitlines()), 4)
 
-    def test_lines_tell_the_request_too(self) -> None:
+    def test_lines_contain_the_request_id(self) -> None:
         self.assertEqual(gunicorn_conf.logger_class, f"{AccessLog.__module__}.AccessLog")
         log, out, err = self.log("line")
         with self.of_a_request("the-name-of-it"):
@@ -217,15 +217,15 @@ class ServersLogTest(TestCase):
         self.assertRegex(out.getvalue(), r"\[the-name-of-it\] GET /home 200 12 bytes 7\.0 ms\n\Z")
         self.assertRegex(err.getvalue(), r"\[ERROR\] \[the-name-of-it\] Bad\\nluck\n\Z")
 
-    def test_lines_say_nothing_of_persons_either(self) -> None:
+    def test_lines_contain_no_personal_data(self) -> None:
         log, out, _ = self.log("line")
         self.asked(log, f"/rentals/calendar/{SECRET}.ics", query="?token=much&name=Moss")
         self.assertIn("GET /rentals/calendar/… 200", out.getvalue())
         for kept in (SECRET, "much", "Moss", "203.0.113.9", "Some browser", "her+book"):
             self.assertNotIn(kept, out.getvalue())
 
-    def test_no_path_and_no_program_makes_a_line_of_its_own(self) -> None:
-        forged = OneLineTest.FORGED
+    def test_path_and_agent_stay_on_one_line(self) -> None:
+        forged = FormatterTest.FORGED
         self.agent = forged
         for form in FORMS:
             with self.subTest(form=form):
@@ -236,14 +236,14 @@ class ServersLogTest(TestCase):
                     self.assertTrue(all(map(str.isprintable, stream.getvalue().splitlines())))
                 self.assertEqual(len((out.getvalue() + err.getvalue()).splitlines()), 2)
 
-    def test_with_the_formatter_of_python_it_would(self) -> None:
+    def test_stock_formatter_would_break_lines(self) -> None:
         log, out, _ = self.log("line")
         for handler in log.access_log.handlers:
             handler.setFormatter(logging.Formatter("%(message)s"))
-        self.asked(log, f"/{OneLineTest.FORGED}/")
+        self.asked(log, f"/{FormatterTest.FORGED}/")
         self.assertGreater(len(out.getvalue().splitlines()), 1)
 
-    def test_health_is_quiet_as_long_as_all_is_well(self) -> None:
+    def test_successful_health_checks_are_not_logged(self) -> None:
         log, out, _ = self.log("json")
         for path in ("/healthz", "/readyz/", "/metrics"):
             self.asked(log, path)
@@ -252,8 +252,8 @@ class ServersLogTest(TestCase):
         self.assertEqual(json.loads(out.getvalue())["status"], 503)
 
 
-class ShopsLogTest(DatabaseTestCase):
-    def test_an_address_that_is_not_found_is_named_without_its_secret(self) -> None:
+class DjangoLogTest(DatabaseTestCase):
+    def test_missing_path_is_logged_redacted(self) -> None:
         handler = settings.LOGGING["handlers"]["log"]
         self.assertEqual((handler["formatter"], handler["filters"]), ("line", ["with_request_id"]))
         self.assertEqual(FORMS["line"]["()"], f"{Line.__module__}.Line")
@@ -268,7 +268,7 @@ class ShopsLogTest(DatabaseTestCase):
             self.assertIn("Not Found: /rentals/calendar/", stream.getvalue())
             self.assertNotIn(SECRET, stream.getvalue())
 
-    def test_what_members_do_leaves_nothing_of_them(self) -> None:
+    def test_member_actions_log_no_personal_data(self) -> None:
         """All that the shop logs while somebody signs up, mistypes, signs in, is found and fails."""
         introduce(self)
         for formatter in (Line(FORMS["line"]["format"], style="{"), Json()):
@@ -281,7 +281,7 @@ class ShopsLogTest(DatabaseTestCase):
                 with self.subTest(formatter=formatter, kept=kept):
                     self.assertNotIn(kept, said)
 
-    def test_without_that_it_would_leave_their_addresses(self) -> None:
+    def test_without_redaction_addresses_are_logged(self) -> None:
         introduce(self)
         with mock.patch("lori_assignment.logs.without_secrets", lambda text: text):
             self.assertIn("alice@example.org", self.all_that_is_logged(Json()))

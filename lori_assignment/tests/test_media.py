@@ -31,7 +31,7 @@ class CoverTestCase(CastTestCase):
 
 
 class CoverTest(CoverTestCase):
-    def test_it_comes_whole_may_be_kept_for_ever_and_is_nothing_else_than_a_picture(self) -> None:
+    def test_cover_is_served_with_safe_headers(self) -> None:
         answer = self.client.get(f"/media/{NAME}", headers={"accept-encoding": "gzip"})
         self.assertEqual((answer.status_code, answer.getvalue()), (200, PICTURE))
         self.assertTrue(answer.streaming)
@@ -45,14 +45,14 @@ class CoverTest(CoverTestCase):
             self.assertEqual(answer[header], value)
         self.assertNotIn("Content-Encoding", answer)
 
-    def test_it_is_the_same_for_everybody(self) -> None:
+    def test_cover_is_independent_of_the_user(self) -> None:
         self.client.force_login(self.alice)
         answer = self.client.get(f"/media/{NAME}")
         self.assertFalse(answer.cookies)
         self.assertNotIn("Cookie", answer.get("Vary", ""))
         self.assertEqual(answer.getvalue(), PICTURE)
 
-    def test_who_has_it_is_told_so_without_a_look_at_it(self) -> None:
+    def test_matching_etag_is_304_without_reading(self) -> None:
         etag = self.client.get(f"/media/{NAME}")["ETag"]
         with mock.patch.object(media.default_storage, "open", side_effect=AssertionError("opened")):
             answer = self.client.get(f"/media/{NAME}", headers={"if-none-match": etag})
@@ -61,7 +61,7 @@ class CoverTest(CoverTestCase):
         other = self.client.get(f"/media/{NAME}", headers={"if-none-match": '"other"'})
         self.assertEqual((other.status_code, other.getvalue()), (200, PICTURE))
 
-    def test_nothing_else_is_given_out(self) -> None:
+    def test_other_paths_are_404(self) -> None:
         (self.folder / "secret.webp").write_bytes(b"x")
         (self.folder / "covers" / "index.html").write_bytes(b"<script>")
         (self.folder / "covers" / ("0b" * 16)).write_bytes(b"x")
@@ -80,7 +80,7 @@ class CoverTest(CoverTestCase):
                 self.assertEqual(answer.status_code, 404)
                 self.assertNotIn("immutable", answer.get("Cache-Control", ""))
 
-    def test_it_is_only_read(self) -> None:
+    def test_only_get_and_head_are_allowed(self) -> None:
         for method in ("post", "put", "delete"):
             self.assertEqual(getattr(self.client, method)(f"/media/{NAME}").status_code, 405)
         head = self.client.head(f"/media/{NAME}")
@@ -89,7 +89,7 @@ class CoverTest(CoverTestCase):
         for close in head._resource_closers:
             close()
 
-    def test_a_storage_that_fails_is_no_cover_for_now(self) -> None:
+    def test_storage_failure_is_503(self) -> None:
         with (
             mock.patch.object(media.default_storage, "open", side_effect=OSError("no bucket")),
             self.assertLogs("lori_assignment.media", "ERROR"),
@@ -98,8 +98,8 @@ class CoverTest(CoverTestCase):
         self.assertEqual((answer.status_code, answer["Cache-Control"]), (503, "no-store"))
 
 
-class NameTest(SimpleTestCase):
-    def test_every_name_that_a_cover_gets_is_given_out_and_none_comes_twice(self) -> None:
+class CoverNameTest(SimpleTestCase):
+    def test_generated_names_are_valid_and_unique(self) -> None:
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
             Image.new("RGB", (2, 3)).save(file, "PNG")
             names = {clean_cover(ContentFile(Path(file.name).read_bytes(), "x.png")).name for _ in range(3)}

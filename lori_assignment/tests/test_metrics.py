@@ -36,8 +36,8 @@ def told(client: Client) -> dict[tuple[str, ...], float]:
 
 
 @override_settings(METRICS_TOKEN=TOKEN, ALLOWED_HOSTS=["testserver"])
-class WhoIsToldTest(SimpleTestCase):
-    def test_whoever_has_the_token_by_any_host_and_over_http(self) -> None:
+class AccessTest(SimpleTestCase):
+    def test_token_allows_any_host_over_http(self) -> None:
         with override_settings(SECURE_SSL_REDIRECT=True):
             for path in ("/metrics", "/metrics/"):
                 answer = self.client.get(path, headers=BEARER | {"host": "10.0.47.11:8000"})
@@ -49,7 +49,7 @@ class WhoIsToldTest(SimpleTestCase):
         self.assertEqual((head.status_code, head.content), (200, b""))
         self.assertEqual(self.client.post("/metrics", headers=BEARER).status_code, 405)
 
-    def test_to_everybody_else_there_is_nothing(self) -> None:
+    def test_missing_or_wrong_token_is_404(self) -> None:
         for given in (
             "",
             "Bearer",
@@ -66,7 +66,7 @@ class WhoIsToldTest(SimpleTestCase):
                     self.assertEqual(answer.status_code, 404)
                     self.assertNotIn("http_requests", answer.text)
 
-    def test_a_shop_without_a_token_tells_nobody(self) -> None:
+    def test_unset_token_is_404(self) -> None:
         with override_settings(METRICS_TOKEN=""):
             for given in ("Bearer ", "Bearer", ""):
                 self.assertEqual(
@@ -75,8 +75,8 @@ class WhoIsToldTest(SimpleTestCase):
 
 
 @override_settings(METRICS_TOKEN=TOKEN, ALLOWED_HOSTS=["testserver"])
-class WhatIsCountedTest(DatabaseTestCase):
-    def test_requests_are_counted_by_the_pattern_of_their_route(self) -> None:
+class RequestCountTest(DatabaseTestCase):
+    def test_requests_are_counted_by_route(self) -> None:
         before = told(self.client)
         for path in ("/books/987654/", "/books/987655/", "/api/v3/books/987654", "/robots.txt"):
             self.client.get(path)
@@ -112,14 +112,14 @@ class WhatIsCountedTest(DatabaseTestCase):
         )
         self.assertNotIn("secret-address", self.client.get("/metrics", headers=BEARER).text)
 
-    def test_it_stands_before_whatever_refuses(self) -> None:
+    def test_middleware_precedes_the_security_checks(self) -> None:
         order = settings.MIDDLEWARE.index
         refusing = "django.middleware.common.CommonMiddleware"
         self.assertLess(order("lori_assignment.metrics.MonitoringMiddleware"), order(refusing))
 
 
 @tag("any_database")
-class ProcessesTest(TestCase):
+class MultiprocessTest(TestCase):
     """Several processes, as gunicorn's workers are."""
 
     def setUp(self) -> None:
@@ -173,13 +173,13 @@ class ProcessesTest(TestCase):
         left = sorted(path.name for path in self.folder.iterdir())
         self.assertEqual(left, [f"counter_{pid}.db", f"histogram_{pid}.db"])
 
-    def test_a_server_begins_with_nothing(self) -> None:
+    def test_old_files_are_removed_at_start(self) -> None:
         self.folder.mkdir()
         (self.folder / "counter_1.db").write_bytes(b"of another life")
         prepare_metrics_folder("8000")
         self.assertEqual(list(self.folder.iterdir()), [])
 
-    def test_by_default_it_is_a_folder_of_the_servers_own(self) -> None:
+    def test_default_folder_is_private(self) -> None:
         with (
             mock.patch.dict(os.environ),
             mock.patch.object(tempfile, "tempdir", str(self.folder.parent)),
@@ -190,7 +190,7 @@ class ProcessesTest(TestCase):
             self.assertEqual(made, self.folder.parent / "lori-metrics-8123")
             self.assertEqual(made.stat().st_mode & 0o777, 0o700)
 
-    def test_somebody_elses_folder_is_not_used(self) -> None:
+    def test_foreign_folder_is_refused(self) -> None:
         (self.folder.parent / "elsewhere").mkdir()
         self.folder.symlink_to(self.folder.parent / "elsewhere")
         with self.assertRaisesRegex(RuntimeError, "somebody else"):

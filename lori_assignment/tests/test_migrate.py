@@ -17,18 +17,18 @@ from lori_assignment.management.commands import migrate
 
 
 class MigrateTest(RaceTestCase):
-    def test_with_nothing_to_do_it_does_nothing(self) -> None:
+    def test_no_migration_changes_nothing(self) -> None:
         call_command("migrate", verbosity=0)
         call_command("migrate", check_unapplied=True, verbosity=0)
 
-    def test_if_needed_it_waits_for_nobody_when_there_is_nothing_to_do(self) -> None:
+    def test_if_needed_takes_no_lock_when_up_to_date(self) -> None:
         told = io.StringIO()
         with patch.object(migrate, "turn", side_effect=AssertionError("It took a turn.")):
             call_command("migrate", if_needed=True, stdout=told)
             call_command("migrate", check_unapplied=True, verbosity=0)
         self.assertEqual(told.getvalue(), "No migration to apply.\n")
 
-    def test_if_needed_it_migrates_when_there_is_something_to_do(self) -> None:
+    def test_if_needed_migrates_when_needed(self) -> None:
         last = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("id")
         last.delete()
         self.addCleanup(MigrationRecorder(connection).record_applied, "rentals", last.name)
@@ -39,7 +39,7 @@ class MigrateTest(RaceTestCase):
         ):
             call_command("migrate", if_needed=True, verbosity=0)
 
-    def test_a_database_that_cannot_be_reached_is_told_and_is_nothing_to_migrate(self) -> None:
+    def test_unreachable_database_is_an_error(self) -> None:
         for options in ({}, {"if_needed": True}, {"check_unapplied": True}):
             with (
                 self.subTest(options=options),
@@ -49,7 +49,7 @@ class MigrateTest(RaceTestCase):
                 call_command("migrate", verbosity=0, **options)
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_one_waits_for_the_other(self) -> None:
+    def test_second_run_waits_for_the_first(self) -> None:
         inside, seen = threading.Event(), []
 
         def first() -> None:
@@ -67,7 +67,7 @@ class MigrateTest(RaceTestCase):
         self.assertEqual(seen, ["first", "second"])
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
-    def test_it_does_not_wait_forever(self) -> None:
+    def test_waiting_times_out(self) -> None:
         inside, leave = threading.Event(), threading.Event()
 
         def hold() -> None:

@@ -44,18 +44,18 @@ handler400, handler403, handler404, handler500 = (
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
 class ErrorPageTest(CastTestCase):
-    def test_what_is_too_large_is_413(self) -> None:
+    def test_oversized_request_is_413(self) -> None:
         self.assertContains(self.client.get("/too-big/"), "That was too much at once", status_code=413)
         answer = self.client.get("/api/too-big/")
         self.assertEqual((answer.status_code, answer.json()["code"]), (413, "too_large"))
 
-    def test_a_crash_says_so_without_a_word_of_what_crashed(self) -> None:
+    def test_crash_page_reveals_nothing(self) -> None:
         with self.assertLogs("django.request", "ERROR"):
             answer = Client(raise_request_exception=False).get("/broken/")
         self.assertContains(answer, "Something went wrong on our side", status_code=500)
         self.assertNotContains(answer, "ZeroDivision", status_code=500)
 
-    def test_every_page_has_the_policy_that_lets_in_no_foreign_script(self) -> None:
+    def test_every_page_forbids_foreign_scripts(self) -> None:
         for address in ("/", "/no-such-page/", "/user/login/", "/admin/login/"):
             with self.subTest(address):
                 policy = self.client.get(address, follow=True).headers["Content-Security-Policy"]
@@ -64,7 +64,7 @@ class ErrorPageTest(CastTestCase):
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
-class StaleFormTest(CastTestCase):
+class CsrfFailureTest(CastTestCase):
     """A form whose token is not good any more."""
 
     def send(
@@ -74,41 +74,41 @@ class StaleFormTest(CastTestCase):
         client.force_login(self.alice)
         return client.post("/note/", typed, headers={"Origin": origin})
 
-    def test_of_our_own_page_can_be_sent_again_as_it_was(self) -> None:
+    def test_own_form_can_be_resubmitted(self) -> None:
         answer = self.send(note="Ring <twice>")
         self.assertContains(answer, "This page had been open for too long", status_code=403)
         self.assertContains(answer, 'name="note" value="Ring &lt;twice&gt;"', status_code=403)
         self.assertContains(answer, "Send it again as it was", status_code=403)
 
-    def test_with_a_password_in_it_is_not_written_into_a_page(self) -> None:
+    def test_form_with_a_password_is_not_shown(self) -> None:
         for name in ("password", "oldpassword", "password1", "otp", "code"):
             answer = self.send(**{name: "the-fourth-chapter"})
             self.assertNotContains(answer, "the-fourth-chapter", status_code=403)
             self.assertNotContains(answer, "Send it again", status_code=403)
 
-    def test_of_another_site_is_not_offered(self) -> None:
+    def test_form_of_another_site_is_not_offered(self) -> None:
         answer = self.send(origin="http://elsewhere.example", note="Rent me")
         self.assertNotContains(answer, "Rent me", status_code=403)
         self.assertNotContains(answer, "Send it again", status_code=403)
 
-    def test_of_the_api_is_json(self) -> None:
+    def test_api_call_gets_json(self) -> None:
         client = Client(enforce_csrf_checks=True)
         answer = client.post("/api/too-big/")
         self.assertEqual((answer.status_code, answer.json()["code"]), (403, "csrf_failed"))
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
-class EndedSessionTest(CastTestCase):
+class ExpiredSessionTest(CastTestCase):
     """A form that was sent after its session had ended."""
 
-    def test_leads_to_the_sign_in_and_comes_back_with_what_was_typed(self) -> None:
+    def test_form_returns_after_signing_in(self) -> None:
         answer = self.client.post("/note/", {"note": "Ring twice", "password": "secret"})
         self.assertRedirects(answer, "/user/login/?next=/note/")
         self.client.force_login(self.alice)
         self.assertContains(self.client.get("/note/"), "GET {'note': 'Ring twice'}")
         self.assertContains(self.client.get("/note/"), "GET None")
 
-    def test_without_a_page_of_its_own_leads_back_to_where_its_button_stood(self) -> None:
+    def test_button_returns_to_its_page(self) -> None:
         sent = {"headers": {"Referer": "http://testserver/balance?x=1"}}
         self.assertRedirects(
             self.client.post("/note/", **sent),
@@ -120,7 +120,7 @@ class EndedSessionTest(CastTestCase):
             self.client.post("/note/", **foreign), "/user/login/?next=/note/", fetch_redirect_response=False
         )
 
-    def test_is_forgotten_after_a_while_and_when_it_is_too_long(self) -> None:
+    def test_old_or_long_form_is_dropped(self) -> None:
         self.client.post("/note/", {"note": "x" * 20_001})
         self.assertNotIn("unsent", self.client.session)
         self.client.post("/note/", {"note": "Ring twice"})
@@ -130,13 +130,13 @@ class EndedSessionTest(CastTestCase):
         self.client.force_login(self.alice)
         self.assertContains(self.client.get("/note/"), "GET None")
 
-    def test_of_a_part_of_a_page_sends_the_whole_page_to_the_sign_in(self) -> None:
+    def test_htmx_request_redirects_the_whole_page(self) -> None:
         headers = {"HX-Request": "true", "HX-Current-URL": "http://testserver/balance"}
         answer = self.client.get("/note/", headers=headers)
         self.assertEqual(
             (answer.status_code, answer.headers["HX-Redirect"]), (200, "/user/login/?next=/balance")
         )
 
-    def test_a_members_page_is_kept_by_no_cache(self) -> None:
+    def test_member_page_is_not_cached(self) -> None:
         self.client.force_login(self.alice)
         self.assertIn("no-store", self.client.get("/note/").headers["Cache-Control"])

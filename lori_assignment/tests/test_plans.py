@@ -34,7 +34,7 @@ SCAN = re.compile(rf"Seq Scan on ({'|'.join(LARGE)})\b")
 
 
 @skipUnless(connection.vendor == "postgresql", "the plans are PostgreSQL's")
-class PlanTest(CastTestCase):
+class QueryPlanTest(CastTestCase):
     @classmethod
     def setUpTestData(cls) -> None:
         super().setUpTestData()
@@ -84,7 +84,7 @@ class PlanTest(CastTestCase):
                 plan = self.plans(client, path)
                 self.assertIsNone(SCAN.search(plan), plan)
 
-    def test_the_catalogues(self) -> None:
+    def test_catalogue_uses_indexes(self) -> None:
         first = self.client.get("/api/v3/books/?page_size=1").json()
         self.assertIsNone(first["next"])
         narrowed = ["", "ordering=name", "ordering=-author", "ordering=-published", "book_type=1"]
@@ -106,14 +106,14 @@ class PlanTest(CastTestCase):
             page = self.client.get(f"/api/v3/books/?page_size=1&ordering={order}").json()
             yield order, page["next"].partition("cursor=")[2].partition("&")[0]
 
-    def test_a_members_own(self) -> None:
+    def test_member_calls_use_indexes(self) -> None:
         mine = self.alice.pk
         paths = [f"books/{self.book.pk}", "book_rentals/", f"book_rentals/{self.rental.ref}"]
         paths += [f"book_rentals/users/{what}{mine}" for what in ("", "balance/", "statement/")]
         paths += ["holds/", "payments/", f"accounts/{mine}", "book_rentals/?status=2"]
         self.assert_no_scans(self.by_token(self.alice), [f"/api/v3/{path}" for path in paths])
 
-    def test_what_the_desk_asks_for(self) -> None:
+    def test_staff_calls_use_indexes(self) -> None:
         mine, book = self.alice.pk, self.book.pk
         paths = ["book_rentals/", "book_rentals/?overdue=true", f"book_rentals/?user={mine}"]
         paths += [f"book_rentals/?book={book}", f"copies/?book={book}", "copies/", "accounts/", "holds/"]
@@ -124,7 +124,7 @@ class PlanTest(CastTestCase):
         browser.force_login(self.carol)
         return browser
 
-    def test_the_lists_of_the_administration(self) -> None:
+    def test_admin_lists_use_indexes(self) -> None:
         today = f"{timezone.now():%Y-%m-%dT00:00:00Z}"
         lists = {
             "rentals/rental": ["", "state=out", "state=overdue", "state=void", f"rented_at__gte={today}"],
@@ -155,7 +155,7 @@ class PlanTest(CastTestCase):
                 " (SELECT indexrelid FROM pg_index WHERE indrelid = 'rentals_rental'::regclass)"
             )
 
-    def test_the_figures_are_counted_in_indexes_of_what_they_count(self) -> None:
+    def test_figures_use_partial_indexes(self) -> None:
         self.have_a_long_history()
         plan = self.plans(self.at_the_desk(), "/admin/")
         # Nearly all copies are in service.
@@ -170,13 +170,13 @@ class PlanTest(CastTestCase):
         ):
             self.assertRegex(plan, index)
 
-    def test_what_the_desk_searches_for(self) -> None:
+    def test_admin_searches_use_indexes(self) -> None:
         words = ["alice", "emma", str(self.rental.ref), self.rental.copy.barcode, "9780141439587"]
         lists = ["rentals/rental", "rentals/ledgerentry", "rentals/hold", "books/copy", "books/book"]
         paths = [f"/admin/{model}/?q={word}" for model in lists for word in words]
         self.assert_no_scans(self.at_the_desk(), paths)
 
-    def test_the_lists_of_the_administration_come_in_their_order_and_are_not_sorted(self) -> None:
+    def test_admin_lists_are_not_sorted(self) -> None:
         today = f"{timezone.now():%Y-%m-%dT00:00:00Z}"
         for path, index in (
             ("rentals/rental/", "rentals_rental_pkey"),
@@ -193,12 +193,12 @@ class PlanTest(CastTestCase):
                 # Of those due at one time, one after the other, and no more.
                 self.assertEqual(re.findall(r"(?<!Incremental )Sort +\(", plan), [], plan)
 
-    def test_a_members_rentals_come_in_their_order_and_are_not_sorted(self) -> None:
+    def test_members_rentals_are_not_sorted(self) -> None:
         plan = self.plans(self.by_token(self.alice), "/api/v3/book_rentals/")
         self.assertIn("rental_standing_by_user", plan)
         self.assertNotIn("Sort", plan)
 
-    def test_a_scan_is_seen_where_an_index_is_gone(self) -> None:
+    def test_dropped_index_is_detected(self) -> None:
         """The twin."""
         path = f"/api/v3/books/{self.book.pk}"
         self.assertIsNone(SCAN.search(self.plans(self.client, path)))

@@ -18,8 +18,8 @@ from lori_assignment.tests.test_charset import status_of
 from lori_assignment.wsgi import application
 
 
-class AskedForTest(TestCase):
-    def test_by_name_and_not_less_than_plain_json(self) -> None:
+class NegotiationTest(TestCase):
+    def test_preferred_problem_json_is_used(self) -> None:
         for accept in (
             "application/problem+json",
             "Application/Problem+JSON ; Q=0.1",
@@ -33,7 +33,7 @@ class AskedForTest(TestCase):
             with self.subTest(accept=accept):
                 self.assertTrue(asks_for_problem(accept))
 
-    def test_else_not(self) -> None:
+    def test_problem_json_must_be_named(self) -> None:
         for accept in (
             "",
             "*/*",
@@ -55,7 +55,7 @@ class AskedForTest(TestCase):
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")
-class ShapeTest(SimpleTestCase):
+class ProblemDetailsTest(SimpleTestCase):
     def setUp(self) -> None:
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
@@ -63,7 +63,7 @@ class ShapeTest(SimpleTestCase):
     def get(self, address: str, accept: str = PROBLEM) -> Any:
         return Client(raise_request_exception=False).get(address, headers={"Accept": accept})
 
-    def test_every_exception_has_both_shapes_with_the_same_in_them(self) -> None:
+    def test_both_formats_have_the_same_content(self) -> None:
         whats = ("bug", "missing", "forbidden", "suspicious", "too-big", "token", "throttled", "refusal")
         outer = ("bug", "missing", "forbidden", "suspicious", "too-big")
         paths = [f"/api/raise/{what}" for what in whats] + [f"/api/plain/{what}" for what in outer]
@@ -80,23 +80,23 @@ class ShapeTest(SimpleTestCase):
                 for answer in (plain, problem):
                     self.assertIn("Accept", [name.strip() for name in answer.headers["Vary"].split(",")])
 
-    def test_fields_stand_in_errors(self) -> None:
+    def test_field_errors_are_in_errors(self) -> None:
         body = self.get("/api/raise/validation").json()
         self.assertEqual(body["errors"], {"name": ["Too long."]})
         self.assertEqual(
             (body["code"], body["status"], body["detail"]), ("invalid", 400, "A field is wrong.")
         )
 
-    def test_a_page_stays_a_page(self) -> None:
+    def test_page_errors_stay_html(self) -> None:
         self.assertIn("text/html", self.get("/page/missing").headers["Content-Type"])
 
-    def test_a_header_that_crashes_parsers_does_not_crash_the_answer(self) -> None:
+    def test_malformed_accept_header_does_not_crash(self) -> None:
         answer = self.get("/api/raise/missing", "a/b; x*=bogus''%41, " + "," * 5000)
         self.assertEqual((answer.status_code, answer.headers["Content-Type"]), (404, "application/json"))
 
 
-class RealTest(CastTestCase):
-    def test_by_what_clients_really_send(self) -> None:
+class IntegrationTest(CastTestCase):
+    def test_real_calls_get_problem_json(self) -> None:
         book = add_book(name="Emma", kind=3)
         asking = {"Accept": PROBLEM}
         alice, client = self.api(self.alice), Client(headers={"Accept": PROBLEM})
@@ -118,12 +118,12 @@ class RealTest(CastTestCase):
                 self.assertEqual(answer.headers["Content-Type"], PROBLEM)
                 self.assertEqual((answer.status_code, body["status"], body["code"]), (status, status, code))
 
-    def test_too_many_attempts_deep_within_too(self) -> None:
+    def test_throttled_response_is_problem_json(self) -> None:
         answer = answer_429(RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), TooMany(7))
         self.assertEqual((answer.headers["Content-Type"], answer.headers["Retry-After"]), (PROBLEM, "7"))
         self.assertEqual(json.loads(answer.content)["code"], "throttled")
 
-    def test_before_django_too(self) -> None:
+    def test_errors_before_django_are_problem_json(self) -> None:
         status, body = status_of(application, "a/b; charset=latin-1", HTTP_ACCEPT=PROBLEM)
         told = json.loads(body)
         self.assertEqual((status, told["status"], told["code"]), ("400", 400, "parse_error"))

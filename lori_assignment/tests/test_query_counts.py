@@ -39,7 +39,7 @@ class QueryCountTest(CastTestCase):
     def by_token(self, user: User) -> Client:
         return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
 
-    def test_of_the_api(self) -> None:
+    def test_api_query_counts_are_fixed(self) -> None:
         book, mine = self.books[0].pk, self.alice.pk
         rental = self.alice.rentals.latest("pk").pk
         of_member = {
@@ -73,12 +73,12 @@ class QueryCountTest(CastTestCase):
                 with self.subTest(user=user.username, path=path), self.assertNumQueries(number):
                     self.assertEqual(caller.get(f"/api/v3/{path}").status_code, 200)
 
-    def test_of_anybody(self) -> None:
+    def test_anonymous_query_counts_are_fixed(self) -> None:
         for path, number in (("books/", 2), (f"books/{self.books[0].pk}", 2)):
             with self.subTest(path=path), self.assertNumQueries(number):
                 self.client.get(f"/api/v3/{path}")
 
-    def test_of_the_administration(self) -> None:
+    def test_admin_query_counts_are_fixed(self) -> None:
         """Those of who calls, what one may do, and the page; a search looks for what is meant first."""
         desk = Client()
         desk.force_login(self.carol)
@@ -97,7 +97,7 @@ class QueryCountTest(CastTestCase):
             with self.subTest(path=path), self.assertNumQueries(number):
                 self.assertEqual(desk.get(f"/admin/{path}").status_code, 200)
 
-    def test_the_figures_are_counted_by_as_many_whatever_there_is(self) -> None:
+    def test_figures_query_count_is_constant(self) -> None:
         for book in self.books[4:6]:
             cache.clear()
             with CaptureQueriesContext(connection) as asked:
@@ -108,7 +108,7 @@ class QueryCountTest(CastTestCase):
             rental = rent_book(member=self.bob, book=book, at=now, now=now)
             return_rental(rental=rental, at=now, actor=self.carol, now=now)
 
-    def test_a_rental_and_its_return_take_as_many_whatever_there_is(self) -> None:
+    def test_rental_and_return_counts_are_constant(self) -> None:
         caller, desk = self.by_token(self.bob), self.by_token(self.carol)
         refs = []
         for number, book in enumerate(self.books[4:7]):

@@ -28,7 +28,7 @@ def rows() -> list[list[str]]:
 
 
 class ReadmeTest(TestCase):
-    def test_every_code_of_a_refusal_is_listed_and_no_other(self) -> None:
+    def test_refusal_codes_are_listed(self) -> None:
         codes = {
             refusal.code
             for module in (rentals.errors, books.errors)
@@ -38,7 +38,7 @@ class ReadmeTest(TestCase):
         listed = [row[0].strip("`") for row in rows() if len(row) == 2 and re.fullmatch("`[a-z_]+`", row[0])]
         self.assertEqual(listed, sorted(codes))
 
-    def test_every_path_of_the_api_is_named(self) -> None:
+    def test_every_api_path_is_named(self) -> None:
         named = {path.strip("/") for path in re.findall(r"(/[\w/<>-]+)[?`]", README.replace("` · `", "`\n`"))}
         for written, _, _ in api.VERSIONS["v3"]:
             path = written.replace("<pk>", "<id>")
@@ -51,7 +51,7 @@ class ReadmeTest(TestCase):
                 last = written.removeprefix("api/rest-auth/").removeprefix("registration/")
                 self.assertTrue(any(path.endswith(last) for path in named), last)
 
-    def test_every_setting_of_the_environment_is_listed(self) -> None:
+    def test_every_environment_variable_is_listed(self) -> None:
         source = (settings.BASE_DIR / "lori_assignment" / "settings.py").read_text()
         names = set(re.findall(r'(?:env\.\w+|_address|_secret)\(\s*"([A-Z_]+)"', source)) - {
             "SQLITE_TEST_FILE"

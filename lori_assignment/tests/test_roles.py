@@ -37,42 +37,42 @@ urlpatterns = [path("books/secret/", unheard_of), *urls.urlpatterns]
 
 
 class TableTest(SimpleTestCase):
-    def test_every_route_is_in_it_and_it_knows_no_other(self) -> None:
+    def test_table_matches_the_routes(self) -> None:
         self.assertEqual(roles.unlisted(), set())
         self.assertEqual(roles.without_route(), set())
 
-    def test_nothing_stands_in_it_twice(self) -> None:
+    def test_no_line_is_duplicated(self) -> None:
         listed = [(line.method, line.path) for line in table()]
         self.assertEqual(len(listed), len(set(listed)))
 
-    def test_a_new_route_is_missed(self) -> None:
+    def test_new_route_is_reported(self) -> None:
         """The twin."""
         with override_settings(ROOT_URLCONF=__name__):
             self.assertEqual(roles.unlisted(), {"/books/secret/"})
 
-    def test_a_route_that_is_gone_is_missed_too(self) -> None:
+    def test_removed_route_is_reported(self) -> None:
         without = [one for one in urls.urlpatterns if getattr(one, "name", "") != "robots"]
         with override_settings(ROOT_URLCONF=__name__), mock.patch(f"{__name__}.urlpatterns", without):
             self.assertEqual((roles.unlisted(), roles.without_route()), (set(), {"/robots.txt"}))
 
 
 class ApiTest(RoleCase):
-    def test_it_answers_everybody_as_the_table_says(self) -> None:
+    def test_api_answers_as_in_the_table(self) -> None:
         self.assertEqual(self.asker.differences(self.lines(lambda line: line.is_api)), [])
 
 
 class AdministrationTest(RoleCase):
-    def test_it_answers_everybody_as_the_table_says(self) -> None:
+    def test_admin_answers_as_in_the_table(self) -> None:
         self.assertEqual(self.asker.differences(self.lines(lambda line: line.is_administration)), [])
 
 
 class PagesTest(RoleCase):
-    def test_they_answer_everybody_as_the_table_says(self) -> None:
+    def test_pages_answer_as_in_the_table(self) -> None:
         pages = self.lines(lambda line: not line.is_api and not line.is_administration)
         self.assertEqual(self.asker.differences(pages), [])
 
 
-class WithoutAGuardTest(RoleCase):
+class MissingGuardTest(RoleCase):
     """The twins: each guard is taken out, and what is asked then is found to be wrong."""
 
     def assert_found(self, guard: Any, *answered: str) -> None:
@@ -86,7 +86,7 @@ class WithoutAGuardTest(RoleCase):
             for one in answered:
                 self.assertTrue(any(text.startswith(f"{one}, not ") for text in found), (one, found))
 
-    def test_of_the_api(self) -> None:
+    def test_missing_api_guard_is_detected(self) -> None:
         members: Any = lambda view: [IsAuthenticated()]  # noqa: E731
         anybody: Any = lambda view: [AllowAny()]  # noqa: E731
         everything: Any = lambda rows, user: rows.all()  # noqa: E731
@@ -140,7 +140,7 @@ class WithoutAGuardTest(RoleCase):
         ):
             self.assert_found(guard, *answered)
 
-    def test_that_an_account_is_closed(self) -> None:
+    def test_missing_account_check_is_detected(self) -> None:
         def owner(token: Any) -> User:
             found = User.objects.filter(pk=token["user_id"]).first()
             return found or User(pk=0, is_active=True)
@@ -162,7 +162,7 @@ class WithoutAGuardTest(RoleCase):
         ):
             self.assert_found(guard, *answered)
 
-    def test_of_the_pages(self) -> None:
+    def test_missing_page_guard_is_detected(self) -> None:
         def end_any(user: User, pk: int) -> None:
             """Whosever it is."""
 
@@ -184,7 +184,7 @@ class WithoutAGuardTest(RoleCase):
         ):
             self.assert_found(guard, *answered)
 
-    def test_of_the_administration(self) -> None:
+    def test_missing_admin_guard_is_detected(self) -> None:
         for guard, *answered in (
             (
                 mock.patch.object(AdminSite, "has_permission", lambda site, request: True),

@@ -29,7 +29,7 @@ def told(answer: HttpResponse) -> tuple[Any, ...]:
     return answer.status_code, sorted(headers.items()), cookies, body
 
 
-class AbsentTest(RoleCase):
+class ExistenceDisclosureTest(RoleCase):
     """Zoe and all that is hers come, are asked for, and never were: the second asking is for nothing."""
 
     def setUp(self) -> None:
@@ -65,23 +65,23 @@ class AbsentTest(RoleCase):
         with undone():
             return told(self.asker.send(method, address, role, body))
 
-    def test_to_another_member_it_is_not_there(self) -> None:
+    def test_other_member_sees_no_difference(self) -> None:
         found = self.asked_twice("other")
         self.assertEqual({what for what, (one, other) in found.items() if one != other}, set())
         statuses = {what: one[0] for what, (one, _) in found.items()}
         self.assertEqual({status for what, status in statuses.items() if "?" in what}, {200})
         self.assertEqual(statuses["GET /api/v3/book_rentals/<rental>"], 404)
 
-    def test_on_the_pages_to_staff_neither(self) -> None:
+    def test_staff_see_no_difference_on_pages(self) -> None:
         found = {what: answers for what, answers in self.asked_twice("staff").items() if " /api" not in what}
         self.assertGreater(len(found), 40)
         self.assertEqual({what for what, (one, other) in found.items() if one != other}, set())
 
-    def test_nor_to_who_has_not_signed_in(self) -> None:
+    def test_anonymous_user_sees_no_difference(self) -> None:
         found = self.asked_twice("anonymous")
         self.assertEqual({what for what, (one, other) in found.items() if one != other}, set())
 
-    def test_to_staff_over_the_api_it_is_there(self) -> None:
+    def test_staff_see_a_difference_in_the_api(self) -> None:
         """The twin: who may see it sees the difference."""
         found = self.asked_twice("staff")
         differ = {what for what, (one, other) in found.items() if one != other}
@@ -95,7 +95,7 @@ class AbsentTest(RoleCase):
         ):
             self.assertIn(what, differ)
 
-    def test_a_guard_that_says_no_instead_tells_them_apart(self) -> None:
+    def test_permission_check_would_reveal_existence(self) -> None:
         """The twin: where everybody's are found, and only then is asked whose they are."""
         everything: Any = lambda rows, user: rows.all()  # noqa: E731
         with (

@@ -54,7 +54,7 @@ NOT_COMPARED = {"nonce", "digest", "date_joined", "created_at"}
 NEW = "new"
 
 
-def not_the_callers(case: UnheardTest, role: str) -> dict[str, Any]:
+def not_the_callers(case: MassAssignmentTest, role: str) -> dict[str, Any]:
     """All that a body could try to say of what is another's or the shop's."""
     named, people = case.world.named, case.world.people
     another = people["other" if role == "self" else "self"]
@@ -85,7 +85,7 @@ def models() -> Iterable[type[Model]]:
     yield from (EmailAddress, Authenticator)
 
 
-class UnheardTest(RoleCase):
+class MassAssignmentTest(RoleCase):
     def setUp(self) -> None:
         super().setUp()
         # What is done at one time, and with one salt, leaves the same rows.
@@ -154,23 +154,23 @@ class UnheardTest(RoleCase):
             )
         )
 
-    def test_of_a_member(self) -> None:
+    def test_extra_fields_of_owner_are_ignored(self) -> None:
         self.assertEqual(self.heard("self", self.writing("self")), {})
 
-    def test_of_another_member(self) -> None:
+    def test_extra_fields_of_other_member_are_ignored(self) -> None:
         self.assertEqual(self.heard("other", self.writing("other")), {})
 
-    def test_of_somebody_who_has_not_signed_in(self) -> None:
+    def test_extra_fields_of_anonymous_are_ignored(self) -> None:
         self.assertEqual(self.heard("anonymous", self.writing("anonymous")), {})
 
-    def test_what_is_refused_changes_nothing_at_all(self) -> None:
+    def test_refused_request_changes_nothing(self) -> None:
         before = self.rows()
         for role in ("anonymous", "other", "deactivated", "deleted"):
             for line in self.writing(role, refused=True):
                 _, after = self.left_by(line, role, not_the_callers(self, "other"))
                 self.assertEqual(after, before, (line, role))
 
-    def test_it_would_be_noticed(self) -> None:
+    def test_accepted_extra_field_is_detected(self) -> None:
         """The twins: doors that hear too much."""
         more = ["name", "is_staff"]
         for guard, called in (

@@ -95,13 +95,13 @@ def leads_elsewhere(address: str, *, here: str = "https://testserver/user/") -> 
         return True
 
 
-class BrowserTest(SimpleTestCase):
-    def test_each_of_them_would_lead_elsewhere(self) -> None:
+class ForeignUrlTest(SimpleTestCase):
+    def test_every_hostile_url_leads_elsewhere(self) -> None:
         self.assertEqual([one for one in ELSEWHERE if not leads_elsewhere(one)], [])
         self.assertEqual([one for one in (*OURS, WITHIN, "", "#top") if leads_elsewhere(one)], [])
 
 
-class NextTest(RoleCase):
+class NextParameterTest(RoleCase):
     def told(self, line: Line, role: str, following: str) -> HttpResponse:
         query, more = urlencode({"next": following}), {"next": following}
         if role == "anonymous" and line.path == "/user/login/":
@@ -125,15 +125,15 @@ class NextTest(RoleCase):
                     found.add(f"{line.method} {line.path} as {role}: {following!r}")
         return found
 
-    def test_these_pages_go_on_to_where_they_are_told(self) -> None:
+    def test_pages_following_next_are_known(self) -> None:
         """One more is one more to look at."""
         pages = self.lines(lambda line: not line.is_api and line.method in ("GET", "POST"))
         self.assertEqual({f"{line.method} {line.path}" for line in pages if self.follows(line)}, FOLLOWS)
 
-    def test_and_not_out_of_the_shop(self) -> None:
+    def test_next_stays_within_the_shop(self) -> None:
         self.assertEqual(self.led_astray(*FOLLOWS), set())
 
-    def test_without_the_look_they_would(self) -> None:
+    def test_without_the_check_next_leads_elsewhere(self) -> None:
         """The twins, one for each place that looks."""
         for place, page, role in (
             ("accounts.adapter", "POST /user/login/", "anonymous"),
@@ -145,7 +145,7 @@ class NextTest(RoleCase):
                 found = self.led_astray(page, by=["//evil.example/"])
             self.assertEqual(found, {f"{page} as {role}: '//evil.example/'"})
 
-    def test_nor_with_a_second_factor_in_between(self) -> None:
+    def test_next_after_second_factor_stays_within(self) -> None:
         for following in (WITHIN, *ELSEWHERE):
             with self.subTest(following), undone():
                 browser = Client()
@@ -160,7 +160,7 @@ class NextTest(RoleCase):
                 self.assertEqual(answer.headers["Location"] == WITHIN, following == WITHIN)
 
 
-class PageBeforeTest(RoleCase):
+class RefererTest(RoleCase):
     """What a browser says of the page that led here is what whoever made that page has written."""
 
     BEFORE = ["https://evil.example/x", "http://testserver//evil.example/x"]
@@ -189,10 +189,10 @@ class PageBeforeTest(RoleCase):
                     }
         return found
 
-    def test_it_leads_nowhere_else(self) -> None:
+    def test_referer_does_not_leave_the_shop(self) -> None:
         self.assertEqual(self.led_to(), set())
 
-    def test_nor_where_a_form_came_without_its_token(self) -> None:
+    def test_csrf_failure_does_not_leave_the_shop(self) -> None:
         for before in self.BEFORE:
             for origin in ("http://testserver", "https://evil.example"):
                 browser = Client(enforce_csrf_checks=True, headers={"referer": before, "origin": origin})
@@ -200,7 +200,7 @@ class PageBeforeTest(RoleCase):
                 self.assertEqual(answer.status_code, 403)
                 self.assertEqual([one for one in addresses(answer) if leads_elsewhere(one)], [])
 
-    def test_it_would_be_noticed(self) -> None:
+    def test_foreign_link_is_detected(self) -> None:
         """The twins: the look itself, and the page without it."""
         page = '<a href="//evil.example/x">Back</a> <form action="/&#47;evil.example/y">'
         answer = HttpResponse(page, headers={"HX-Redirect": "//evil.example/z"})
@@ -223,7 +223,7 @@ def addresses(answer: HttpResponse) -> Iterator[str]:
 
 
 @override_settings(ALLOWED_HOSTS=["testserver", "other.example"])
-class HostTest(RoleCase):
+class HostHeaderTest(RoleCase):
     """A second name that the shop answers to, and the names that a proxy might be made to say."""
 
     HEADERS = {"Host": "other.example", "X_Forwarded_Host": "evil.example", "Forwarded": "host=evil.example"}
@@ -241,7 +241,7 @@ class HostTest(RoleCase):
                     found.add(f"{line.method} {line.path} as {role}")
         return found
 
-    def test_no_answer_and_no_mail_names_it(self) -> None:
+    def test_answers_and_mails_do_not_name_it(self) -> None:
         asked = self.lines(lambda line: line.method in ("GET", "POST") and line.answers["superuser"] != "405")
         self.assertEqual(self.naming_it(asked, "self", "superuser"), set())
 
@@ -259,7 +259,7 @@ class HostTest(RoleCase):
         self.assertGreater(len(links), 3)
         self.assertEqual([link for link in links if not link.startswith(f"{settings.SITE_URL}/")], [])
 
-    def test_without_the_one_address_of_links_they_would(self) -> None:
+    def test_without_site_url_links_lead_elsewhere(self) -> None:
         """The twins: addresses as Django and allauth make them, by what the request says."""
 
         def by_request(path: str) -> str:

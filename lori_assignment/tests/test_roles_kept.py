@@ -61,7 +61,7 @@ PUBLIC = ("/swagger", "/redoc")
 
 
 class NoStoreTest(KeptCase):
-    def test_no_cache_keeps_what_shows_somebody(self) -> None:
+    def test_personal_answers_are_not_stored(self) -> None:
         lines = self.lines(lambda line: line.method in ("GET", "POST", "PUT", "PATCH", "DELETE"))
         kept, all_of_them = self.kept(lines, "anonymous", "self", "staff")
         self.assertEqual(kept, set())
@@ -80,7 +80,7 @@ class NoStoreTest(KeptCase):
         ):
             self.assertIn(one, all_of_them)
 
-    def test_without_the_rule_one_would(self) -> None:
+    def test_without_the_rule_they_are_stored(self) -> None:
         """The twin."""
         lines = self.lines(
             lambda line: line.method == "GET" and line.path in ("/", "/api/v3/accounts/<user>")
@@ -90,7 +90,7 @@ class NoStoreTest(KeptCase):
         self.assertEqual(kept, {"GET / as self", "GET /api/v3/accounts/<user> as self"})
 
 
-class OnlyLookingTest(RoleCase):
+class SafeMethodTest(RoleCase):
     """A link may be followed by anything: a browser beforehand, a scanner of mail, another site's picture."""
 
     def rows(self) -> dict[str, list[Any]]:
@@ -118,11 +118,11 @@ class OnlyLookingTest(RoleCase):
         stored = Session.objects.filter(pk=key).first()
         return key is None or (stored is not None and SESSION_KEY in stored.get_decoded())
 
-    def test_changes_nothing_and_signs_nobody_out(self) -> None:
+    def test_reading_changes_nothing(self) -> None:
         lines = self.lines(lambda line: line.method in ("GET", "HEAD"))
         self.assertEqual(self.changed_by_looking(lines, "anonymous", "self", "superuser"), {})
 
-    def test_it_would_be_noticed(self) -> None:
+    def test_change_by_reading_is_detected(self) -> None:
         """The twins: libraries can be told to do it by a link."""
         with override_settings(ACCOUNT_LOGOUT_ON_GET=True, ACCOUNT_CONFIRM_EMAIL_ON_GET=True):
             lines = self.lines(
@@ -133,7 +133,7 @@ class OnlyLookingTest(RoleCase):
         self.assertIn("account.EmailAddress", found["GET /user/confirm-email/<address-key>/ as self"])
 
 
-class PlantedSessionTest(RoleCase):
+class SessionFixationTest(RoleCase):
     """Whoever has put the key of a session of theirs into a browser is not signed in along with its owner."""
 
     def survives(self, *steps: tuple[str, dict[str, str]]) -> bool:
@@ -159,11 +159,11 @@ class PlantedSessionTest(RoleCase):
             "signing up": [("/user/signup/", new)],
         }
 
-    def test_every_way_to_sign_in_begins_a_new_one(self) -> None:
+    def test_every_sign_in_replaces_the_session(self) -> None:
         for way, steps in self.ways_in().items():
             self.assertFalse(self.survives(*steps), way)
 
-    def test_without_the_new_key_it_would(self) -> None:
+    def test_without_a_new_key_the_session_survives(self) -> None:
         """The twin."""
         store = type(Client().session)
         with mock.patch.object(store, "cycle_key", lambda session: None):

@@ -12,7 +12,7 @@ from lori_assignment.tests.roles import REFUSED, RoleCase, body_of, undone
 
 
 @override_settings(MAIL_AFTERWARDS=True)
-class AfterTheCommitTest(RoleCase):
+class MailOnCommitTest(RoleCase):
     def mailed(self) -> dict[str, int]:
         """The calls that write mail while they are still undone, and how many."""
         found = {}
@@ -25,12 +25,12 @@ class AfterTheCommitTest(RoleCase):
                     found[f"{line.method} {line.path} as {role}"] = len(mail.outbox) - before
         return found
 
-    def test_what_is_rolled_back_sends_none(self) -> None:
+    def test_rollback_sends_no_mail(self) -> None:
         with mock.patch.object(shops_mail, "_postmen") as postmen:
             self.assertEqual(self.mailed(), {})
         self.assertEqual(postmen.submit.call_count, 0)
 
-    def test_what_is_committed_sends_them(self) -> None:
+    def test_commit_sends_the_mail(self) -> None:
         """Under the same calls: it is the commit that they wait for."""
         for method, path, role, subject in (
             ("POST", "/user/password/change/", "self", "Your password was changed"),
@@ -48,7 +48,7 @@ class AfterTheCommitTest(RoleCase):
                 self.assertEqual([message.subject for message in mail.outbox], [f"[Lori Books] {subject}"])
             mail.outbox.clear()
 
-    def test_without_the_waiting_they_would_go_out(self) -> None:
+    def test_without_on_commit_mail_is_sent(self) -> None:
         """The twin."""
         with override_settings(MAIL_AFTERWARDS=False):
             found = self.mailed()

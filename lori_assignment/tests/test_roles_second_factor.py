@@ -61,13 +61,13 @@ class SecondFactorTest(RoleCase):
             lambda line: line.is_api and line.method != "HEAD" and line.answers.get("deactivated") == "401"
         )
 
-    def test_every_page_leads_to_where_one_is_set_up(self) -> None:
+    def test_every_page_redirects_to_setup(self) -> None:
         self.assertEqual(self.opened(self.pages()), set())
 
-    def test_the_api_lets_nobody_in(self) -> None:
+    def test_api_refuses_staff_without_a_factor(self) -> None:
         self.assertEqual(self.let_in(self.own()), set())
 
-    def test_who_has_one_finds_everything_as_the_table_says(self) -> None:
+    def test_staff_with_a_factor_have_normal_access(self) -> None:
         for role in STAFF:
             give_totp(self.world.people[role])
         lines = self.lines(
@@ -95,7 +95,7 @@ class SecondFactorTest(RoleCase):
             yield
         tokens._owner_query.cache_clear()
 
-    def test_without_the_look_the_api_is(self) -> None:
+    def test_without_the_checks_the_api_is_open(self) -> None:
         """The twins, one for each door."""
         for guard, path in (
             (self.owners_without_condition(), "/api/v3/copies"),

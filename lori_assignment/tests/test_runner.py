@@ -18,7 +18,7 @@ from lori_assignment.test_runner import LoriTestRunner, SlowestFirst, depends_on
 
 
 @tag("any_database")
-class CoverageBarTest(TestCase):
+class CoverageThresholdTest(TestCase):
     def run_tests(self, bar: int) -> subprocess.CompletedProcess[str]:
         """Run small tests of books/languages.py, measuring books/stock.py, with `bar` percent to reach."""
         place = tempfile.TemporaryDirectory()
@@ -42,7 +42,7 @@ class CoverageBarTest(TestCase):
             check=False,
         )
 
-    def test_enough_passes_and_too_little_fails(self) -> None:
+    def test_coverage_below_the_bar_fails(self) -> None:
         enough, too_little = self.run_tests(bar=10), self.run_tests(bar=90)
         self.assertEqual(enough.returncode, 0, enough.stderr)
         self.assertEqual(too_little.returncode, 1, too_little.stdout)

@@ -88,7 +88,7 @@ class SafetyCase(CastTestCase):
         return self.browser(user).get(address, secure=True, **more)
 
 
-class EveryAnswerTest(SafetyCase):
+class SecurityHeadersTest(SafetyCase):
     def answers(self) -> dict[str, HttpResponse]:
         book = add_book(name="Emma", kind=3)
         book.cover.save("x.webp", ContentFile(b"RIFF"))
@@ -119,7 +119,7 @@ class EveryAnswerTest(SafetyCase):
             "a crash of the API": get("/api/broken/"),
         }
 
-    def test_has_what_keeps_it_safe(self) -> None:
+    def test_safety_headers_are_set(self) -> None:
         with self.assertLogs("django", "ERROR"):
             answers = self.answers()
         self.assertEqual(
@@ -140,7 +140,7 @@ class EveryAnswerTest(SafetyCase):
                 self.assertNotIn("unsafe", policy)
                 self.assertIn("max-age=31536000", answer.headers["Strict-Transport-Security"])
 
-    def test_says_what_its_body_is_and_in_which_charset(self) -> None:
+    def test_content_type_and_charset_are_set(self) -> None:
         with self.assertLogs("django", "ERROR"):
             answers = self.answers()
         answers["a text"] = self.get("/robots.txt")
@@ -152,14 +152,14 @@ class EveryAnswerTest(SafetyCase):
                     if kind.startswith("text/"):
                         self.assertRegex(more, 'charset="?utf-8"?')
 
-    def test_without_the_middleware_it_has_not(self) -> None:
+    def test_without_middleware_headers_are_missing(self) -> None:
         """The twin."""
         without = [name for name in settings.MIDDLEWARE if "SafetyHeaders" not in name]
         with override_settings(MIDDLEWARE=without):
             answer = self.get("/static/shop.css")
         self.assertNotIn("Cross-Origin-Resource-Policy", answer.headers)
 
-    def test_nothing_that_is_answered_before_django_goes_without(self) -> None:
+    def test_answers_before_django_have_headers(self) -> None:
         said: dict[str, str] = {}
 
         def start_response(status: str, headers: list[tuple[str, str]]) -> None:
@@ -169,7 +169,7 @@ class EveryAnswerTest(SafetyCase):
         self.assertLessEqual((HEADERS | BY_DJANGO | FRAMES).items(), said.items())
         self.assertIn("default-src 'none'", said["Content-Security-Policy"])
 
-    def test_redoc_alone_writes_styles_of_its_own_and_runs_no_foreign_script(self) -> None:
+    def test_only_redoc_allows_inline_styles(self) -> None:
         policy = self.get("/redoc").headers["Content-Security-Policy"]
         self.assertIn("style-src 'self' 'unsafe-inline'", policy)
         self.assertIn("script-src 'self';", policy + ";")
@@ -238,7 +238,7 @@ class IntegrityTest(SafetyCase):
             content = b"".join(self.get(address))
             self.assertEqual(base64.b64encode(hashlib.sha384(content).digest()).decode(), digest, address)
 
-    def test_in_production_it_is_that_of_the_script_as_it_was_collected(self) -> None:
+    def test_digest_is_that_of_the_collected_script(self) -> None:
         with tempfile.TemporaryDirectory() as place:
             collected = Path(place) / "shop.0123456789ab.js"
             collected.write_bytes(b"rewritten()")
@@ -252,7 +252,7 @@ class IntegrityTest(SafetyCase):
         self.assertEqual(digest, base64.b64encode(hashlib.sha384(b"rewritten()").digest()).decode())
 
 
-class OurScriptsTest(TestCase):
+class ScriptTest(TestCase):
     """static/*.js: what runs in the browser of whoever is signed in."""
 
     # What makes programs of texts, listens to other windows, or outlives the sign-out.
@@ -261,14 +261,14 @@ class OurScriptsTest(TestCase):
         r"|localStorage|sessionStorage|indexedDB|addEventListener\(\"message|onmessage|setTimeout\(\""
     )
 
-    def test_they_neither_evaluate_nor_keep_anything(self) -> None:
+    def test_scripts_use_no_dangerous_api(self) -> None:
         scripts = sorted((settings.BASE_DIR / "static").glob("*.js"))
         self.assertGreaterEqual(len(scripts), 4)
         for script in scripts:
             with self.subTest(script=script.name):
                 self.assertIsNone(self.DANGEROUS.search(script.read_text()))
 
-    def test_what_does_is_seen(self) -> None:
+    def test_dangerous_api_is_detected(self) -> None:
         for line in (
             "eval(text)",
             "part.innerHTML = text",
@@ -279,7 +279,7 @@ class OurScriptsTest(TestCase):
 
 
 class CookieTest(SafetyCase):
-    def test_those_of_the_whole_site_are_this_hosts_alone(self) -> None:
+    def test_site_cookies_have_the_host_prefix(self) -> None:
         browser = self.browser()
         browser.get("/user/login/", secure=True)
         browser.post("/user/login/", {"login": "alice", "password": PASSWORD}, secure=True)
@@ -290,7 +290,7 @@ class CookieTest(SafetyCase):
             self.assertEqual(cookie["samesite"], "Lax")
             self.assertEqual(bool(cookie["httponly"]), name != "csrftoken")
 
-    def test_on_https_each_name_tells_the_browser(self) -> None:
+    def test_cookies_have_prefixes_over_https(self) -> None:
         shown = (
             "DEBUG or (__import__('django').setup(), __import__('accounts.web_tokens').web_tokens, "
             "__import__('lori_assignment.messages').messages)[1:] and "
@@ -309,7 +309,7 @@ class SessionTest(SafetyCase):
     def sign_in(self, browser: Client) -> None:
         browser.post("/user/login/", {"login": "alice", "password": PASSWORD}, secure=True)
 
-    def test_signing_in_begins_a_new_one(self) -> None:
+    def test_sign_in_replaces_the_session(self) -> None:
         """Else whoever has planted a session in a browser is signed in along with its owner."""
         browser = self.browser()
         browser.post("/user/profile/", {"name": "planted"}, secure=True)
@@ -319,7 +319,7 @@ class SessionTest(SafetyCase):
         self.assertNotEqual(browser.cookies["__Host-sessionid"].value, planted)
         self.assertFalse(Session.objects.filter(pk=planted).exists())
 
-    def test_so_does_a_changed_password(self) -> None:
+    def test_password_change_replaces_the_session(self) -> None:
         browser = self.browser()
         self.sign_in(browser)
         before = browser.cookies["__Host-sessionid"].value
@@ -328,7 +328,7 @@ class SessionTest(SafetyCase):
         self.assertNotEqual(browser.cookies["__Host-sessionid"].value, before)
         self.assertFalse(Session.objects.filter(pk=before).exists())
 
-    def test_nobody_is_signed_out_by_a_link(self) -> None:
+    def test_get_does_not_sign_out(self) -> None:
         for user, address in ((self.alice, "/user/logout/"), (self.dan, "/admin/logout/")):
             browser = self.browser(user)
             browser.get(address, secure=True)
@@ -337,7 +337,7 @@ class SessionTest(SafetyCase):
             self.assertEqual(browser.get("/user/profile/", secure=True).status_code, 302)
 
 
-class NextTest(SafetyCase):
+class NextParameterTest(SafetyCase):
     ELSEWHERE = [
         "https://evil.example/",
         "//evil.example/",
@@ -353,7 +353,7 @@ class NextTest(SafetyCase):
         "http://shop.example/",
     ]
 
-    def test_leads_nowhere_else(self) -> None:
+    def test_next_stays_within_the_shop(self) -> None:
         for following in self.ELSEWHERE:
             for address, form in (
                 ("/user/login/", {"login": "alice", "password": PASSWORD}),
@@ -367,23 +367,23 @@ class NextTest(SafetyCase):
                     self.assertNotIn("evil", answer.headers["Location"])
                     self.assertEqual(answer.headers["Location"][:1], "/")
 
-    def test_leads_on_within_the_shop(self) -> None:
+    def test_next_redirects_within_the_shop(self) -> None:
         form = {"login": "alice", "password": PASSWORD, "next": "/rentals/"}
         answer = self.browser().post("/user/login/", form, secure=True)
         self.assertEqual(answer.headers["Location"], "/rentals/")
 
 
-class AddressTest(SafetyCase):
+class HostHeaderTest(SafetyCase):
     """A second name that the shop answers to, which no link and no mail may lead to."""
 
     def setUp(self) -> None:
         self.enterContext(override_settings(ALLOWED_HOSTS=["shop.example", "other.example"]))
 
-    def test_the_way_to_https_leads_to_the_shop(self) -> None:
+    def test_https_redirect_uses_the_configured_host(self) -> None:
         answer = self.browser().get("/home", headers={"host": "other.example"})
         self.assertEqual(answer.headers["Location"], f"{SHOP}/home")
 
-    def test_no_answer_names_the_host_that_was_asked(self) -> None:
+    def test_answers_do_not_name_the_requested_host(self) -> None:
         for number in range(3):
             book = add_book(name=f"Emma {number}", kind=3)
         book.cover.save("x.webp", ContentFile(b"RIFF"))
@@ -404,7 +404,7 @@ class NoStoreTest(SafetyCase):
     def stored(self, answer: HttpResponse) -> bool:
         return "no-store" not in answer.headers.get("Cache-Control", "")
 
-    def test_what_is_somebodys_own_is_kept_by_no_cache(self) -> None:
+    def test_personal_pages_are_not_stored(self) -> None:
         browser = self.browser(self.dan)
         for address in (
             *("/", "/home", "/rentals/", "/balance", "/user/profile/", "/user/email/", "/user/sessions/"),
@@ -413,7 +413,7 @@ class NoStoreTest(SafetyCase):
         ):
             self.assertFalse(self.stored(browser.get(address, secure=True)), address)
 
-    def test_neither_is_a_token_nor_what_is_given_for_one(self) -> None:
+    def test_personal_api_answers_are_not_stored(self) -> None:
         mine = {"Authorization": f"JWT {tokens.give_tokens(self.alice).access}"}
         for address in (
             "/api/rest-auth/user/",
@@ -430,7 +430,7 @@ class NoStoreTest(SafetyCase):
             answer = self.browser().post(address, body, content_type="application/json", secure=True)
             self.assertFalse(self.stored(answer), address)
 
-    def test_what_is_for_everybody_may_be(self) -> None:
+    def test_public_pages_may_be_stored(self) -> None:
         for address in (
             "/",
             "/home",
@@ -441,7 +441,7 @@ class NoStoreTest(SafetyCase):
         ):
             self.assertTrue(self.stored(self.get(address)), address)
 
-    def test_what_the_api_tells_everybody_is_asked_for_again_by_who_keeps_it(self) -> None:
+    def test_public_api_answers_are_revalidated(self) -> None:
         book = add_book(name="Emma")
         for address in (
             "/api/v3/books/",

@@ -89,7 +89,7 @@ class ProductionTest(TestCase):
         started = start()
         self.assertEqual((started.stdout.strip(), started.stderr), ("False", ""))
 
-    def test_what_is_missing_or_unsafe_stops_the_start_with_a_sentence_that_names_it(self) -> None:
+    def test_missing_or_unsafe_variable_is_named(self) -> None:
         cases: list[tuple[str, str | None]] = [
             *((name, None) for name in PRODUCTION),
             ("SECRET_KEY", "short"),
@@ -132,7 +132,7 @@ class ProductionTest(TestCase):
                 self.assertEqual(stopped.returncode, 1)
                 self.assertRegex(stopped.stderr, rf"\Acannot start: {name} .*[.]\n\Z")
 
-    def test_tokens_have_a_key_of_their_own_that_follows_the_secret_unless_it_is_given(self) -> None:
+    def test_token_key_is_derived_from_the_secret_key(self) -> None:
         show = "SIMPLE_JWT['SIGNING_KEY']"
         derived = start(show).stdout
         self.assertEqual(derived, start(show).stdout)
@@ -142,7 +142,7 @@ class ProductionTest(TestCase):
         self.assertNotEqual(derived, start(show, SECRET_KEY=other).stdout)
         self.assertEqual(start(show, TOKEN_SIGNING_KEY=other).stdout, f"{other!r}\n")
 
-    def test_manage_py_says_the_sentence_and_no_traceback(self) -> None:
+    def test_manage_py_prints_no_traceback(self) -> None:
         kept = {name: value for name, value in os.environ.items() if name in ("PATH", "HOME")}
         stopped = subprocess.run(  # Our own interpreter and code.
             [sys.executable, "manage.py", "check"],
@@ -158,19 +158,19 @@ class ProductionTest(TestCase):
             "Lori Books cannot start: SECRET_KEY is too weak; give it at least 50 random characters.\n",
         )
 
-    def test_a_shop_without_rate_limits_says_so(self) -> None:
+    def test_disabled_rate_limits_are_reported(self) -> None:
         setup = "DEBUG and __import__('django').setup()"
         for limits, said in (("on", ""), ("off", "RATE_LIMITS is off")):
             started = start(setup, RATE_LIMITS=limits, DEBUG="on")
             self.assertEqual(started.returncode, 0)
             self.assertEqual("RATE_LIMITS is off" in started.stderr, bool(said))
 
-    def test_https_insists_on_itself_and_a_local_shop_does_not(self) -> None:
+    def test_https_is_enforced_except_locally(self) -> None:
         for site, expected in (("https://shop.example", "True"), ("http://localhost:8000", "False")):
             for name in ("SECURE_SSL_REDIRECT", "SESSION_COOKIE_SECURE", "CSRF_COOKIE_SECURE"):
                 self.assertEqual(start(name, SITE_URL=site).stdout.strip(), expected)
 
-    def test_postgresql_connections_are_kept_and_checked_and_given_up_in_seconds(self) -> None:
+    def test_postgresql_connections_are_persistent(self) -> None:
         database = start("DATABASES['default']").stdout
         for expected in ("'CONN_MAX_AGE': 600", "'CONN_HEALTH_CHECKS': True", "'connect_timeout': 5"):
             self.assertIn(expected, database)
@@ -182,7 +182,7 @@ class ProductionTest(TestCase):
 
 @tag("any_database")
 class AwsTest(TestCase):
-    def test_a_bucket_takes_the_covers_and_wants_its_region(self) -> None:
+    def test_bucket_stores_covers_and_needs_a_region(self) -> None:
         self.assertIn("FileSystemStorage", start("STORAGES['default']").stdout)
         storage = start("STORAGES['default']", MEDIA_BUCKET="covers", AWS_REGION="eu-central-1").stdout
         for expected in (
@@ -202,14 +202,14 @@ class AwsTest(TestCase):
             stopped = start(MEDIA_BUCKET="covers", AWS_REGION=region)
             self.assertRegex(stopped.stderr, r"\Acannot start: AWS_REGION .*[.]\n\Z")
 
-    def test_mail_goes_by_ses_of_a_region(self) -> None:
+    def test_mail_is_sent_by_ses(self) -> None:
         for name, expected in (
             ("EMAIL_BACKEND", "lori_assignment.ses.Mail"),
             ("AWS_SES_REGION_NAME", "eu-central-1"),
         ):
             self.assertEqual(start(name, EMAIL_URL="ses://eu-central-1").stdout.strip(), repr(expected))
 
-    def test_a_secret_holds_the_databases_password_and_the_address_holds_none(self) -> None:
+    def test_database_password_comes_from_a_secret(self) -> None:
         database = start("DATABASES['default']", DATABASE_SECRET_ARN=ARN).stdout
         self.assertIn("'ENGINE': 'lori_assignment.database'", database)
         self.assertIn(f"'SECRET_ARN': '{ARN}'", database)
@@ -217,7 +217,7 @@ class AwsTest(TestCase):
             stopped = start(DATABASE_URL=url, DATABASE_SECRET_ARN=ARN)
             self.assertRegex(stopped.stderr, r"\Acannot start: DATABASE_URL .*[.]\n\Z")
 
-    def test_a_secret_stands_in_for_what_is_not_set(self) -> None:
+    def test_secret_provides_unset_variables(self) -> None:
         # A value that begins so is taken for the name of a variable where the environment holds it.
         held = {"SECRET_KEY": f"${PRODUCTION['SECRET_KEY']}", "METRICS_TOKEN": "abcdefgh" * 5}
         with StandIn(held) as aws:
@@ -229,7 +229,7 @@ class AwsTest(TestCase):
             weak = start(SECRET_KEY=None, **shop | {"AWS_ENDPOINT_URL": aws.url})
             self.assertRegex(weak.stderr, r"\Acannot start: SECRET_KEY is too weak.*\n\Z")
 
-    def test_a_secret_that_is_not_needed_is_not_read(self) -> None:
+    def test_unneeded_secret_is_not_read(self) -> None:
         given = {
             "APP_SECRET_ARN": ARN,
             "METRICS_TOKEN": "abcdefgh" * 5,
@@ -237,7 +237,7 @@ class AwsTest(TestCase):
         }
         self.assertEqual(start(**given, **KEYS).returncode, 0)
 
-    def test_a_secret_that_cannot_be_read_stops_the_start_with_a_sentence(self) -> None:
+    def test_unreadable_secret_stops_the_start(self) -> None:
         for endpoint, why in (
             ("http://127.0.0.1:1", "EndpointConnectionError"),
             (None, "ResourceNotFoundException"),
@@ -247,14 +247,14 @@ class AwsTest(TestCase):
                 stopped = start(SECRET_KEY=None, **shop)
                 self.assertEqual(stopped.stderr, f"cannot start: APP_SECRET_ARN cannot be read: {why}.\n")
 
-    def test_a_shop_without_aws_loads_nothing_of_it(self) -> None:
+    def test_boto3_is_not_loaded_without_aws(self) -> None:
         loaded = "DEBUG or 'boto3' in __import__('sys').modules"
         self.assertEqual(start(loaded).stdout.strip(), "False")
 
 
 @tag("any_database")
-class CheckTest(TestCase):
-    def test_djangos_own_check_of_a_deployment_has_nothing_to_say(self) -> None:
+class DeploymentCheckTest(TestCase):
+    def test_deployment_check_passes(self) -> None:
         aws = {
             "MEDIA_BUCKET": "covers",
             "AWS_REGION": "eu-central-1",

@@ -33,7 +33,7 @@ class GermanTest(TestCase):
         with (FOLDER / "django.po").open("rb") as lines:
             cls.catalogue = read_po(lines)
 
-    def test_every_text_is_translated_and_none_by_guess(self) -> None:
+    def test_every_message_is_translated(self) -> None:
         self.assertGreater(len(self.catalogue), 300)
         lacking = [
             message.id for message in self.catalogue if message.id and not all(texts(message, "string"))
@@ -41,7 +41,7 @@ class GermanTest(TestCase):
         self.assertEqual(lacking, [])
         self.assertEqual([message.id for message in self.catalogue if message.id and message.fuzzy], [])
 
-    def test_what_is_filled_in_has_its_place_in_the_translation(self) -> None:
+    def test_placeholders_match(self) -> None:
         for message in self.catalogue:
             if message.id:
                 wanted = {place for text in texts(message, "id") for place in places(text)}
@@ -51,7 +51,7 @@ class GermanTest(TestCase):
                         missing = set() if message.pluralizable else wanted - places(text)
                         self.assertEqual((missing, places(text) - wanted), (set(), set()))
 
-    def test_what_is_shown_is_what_is_written(self) -> None:
+    def test_compiled_catalogue_is_current(self) -> None:
         with (FOLDER / "django.mo").open("rb") as compiled:
             shown = {tuple(texts(one, "id")): texts(one, "string") for one in read_mo(compiled) if one.id}
         written = {tuple(texts(one, "id")): texts(one, "string") for one in self.catalogue if one.id}

@@ -62,7 +62,7 @@ class QuietTestCase(RaceTestCase):
         self.addCleanup(logging.disable, logging.NOTSET)
 
 
-class UnitTest(QuietTestCase):
+class RetryTest(QuietTestCase):
     def failing(self, *states: str) -> Callable[[], int]:
         """A unit that writes a book, and fails in each of its first tries with one of `states`."""
         left = list(states)
@@ -78,30 +78,30 @@ class UnitTest(QuietTestCase):
         self.tries = 0
         return work
 
-    def test_a_deadlock_and_a_serialization_failure_are_done_once_more_as_a_whole(self) -> None:
+    def test_deadlock_and_serialization_are_retried(self) -> None:
         for state in ("40P01", "40001"):
             with self.subTest(state):
                 Book.objects.all().delete()
                 self.assertEqual(self.failing(state)(), 2)
                 self.assertEqual([book.name for book in Book.objects.all()], ["Try 2"])
 
-    def test_the_twin_that_does_nothing_again_fails(self) -> None:
+    def test_without_the_retry_it_fails(self) -> None:
         with never_again(), self.assertRaises(OperationalError):
             self.failing("40P01")()
         self.assertEqual(self.tries, 1)
 
-    def test_a_second_failure_is_told(self) -> None:
+    def test_second_failure_is_raised(self) -> None:
         with self.assertRaises(OperationalError):
             self.failing("40P01", "40001")()
         self.assertEqual((self.tries, Book.objects.count()), (2, 0))
 
-    def test_nothing_else_is_done_again(self) -> None:
+    def test_other_errors_are_not_retried(self) -> None:
         for state in ("55P03", "57014", "25006", "53100", "57P01", "23505", ""):
             with self.subTest(state), self.assertRaises(OperationalError):
                 self.failing(state)()
             self.assertEqual(self.tries, 1)
 
-    def test_a_unit_within_another_is_done_again_with_that_one_only(self) -> None:
+    def test_nested_unit_is_retried_with_the_outer(self) -> None:
         inner = self.failing("40P01")
         rounds: list[int] = []
 
@@ -116,7 +116,7 @@ class UnitTest(QuietTestCase):
             self.failing("40P01")()
         self.assertEqual(self.tries, 1)
 
-    def test_what_waits_for_the_commit_is_done_once(self) -> None:
+    def test_on_commit_callbacks_run_once(self) -> None:
         told: list[int] = []
         work = self.failing("40P01")
 
@@ -128,7 +128,7 @@ class UnitTest(QuietTestCase):
         telling()
         self.assertEqual(told, [2])
 
-    def test_what_has_left_the_database_is_not_done_again(self) -> None:
+    def test_disabled_retry_is_respected(self) -> None:
         work = self.failing("40P01")
 
         @unit_of_work
@@ -142,7 +142,7 @@ class UnitTest(QuietTestCase):
         # That was then: the next one is its own.
         self.assertEqual(self.failing("40P01")(), 2)
 
-    def test_a_cover_is_stored_once_whatever_becomes_of_the_book(self) -> None:
+    def test_cover_is_stored_once(self) -> None:
         saved = mock.patch.object(Book.cover.field.storage, "save", return_value="covers/one.webp")
         failed = mock.patch.object(stock, "_free_barcodes", side_effect=StateIs.raised("40P01"))
         cover = ContentFile(b"RIFF", name="one.webp")
@@ -156,11 +156,11 @@ class UnitTest(QuietTestCase):
         self.assertEqual(save.call_count, 1)
 
     @has_row_locks
-    def test_two_who_wait_for_each_other_are_both_served(self) -> None:
+    def test_deadlocked_calls_both_succeed(self) -> None:
         self.assertEqual(self.met(), Counter({"done": 2}))
 
     @has_row_locks
-    def test_without_a_second_try_one_of_them_is_not(self) -> None:
+    def test_without_the_retry_one_fails(self) -> None:
         with never_again():
             self.assertEqual(self.met(), Counter({"done": 1, "40P01": 1}))
 
@@ -190,7 +190,7 @@ class UnitTest(QuietTestCase):
         return Counter(self.all_at_once(taking(*locks), taking(*reversed(locks))))
 
 
-class DoorTest(QuietTestCase):
+class RequestRetryTest(QuietTestCase):
     """The API's call, with everything that it does, is done again: its key, its condition, its work."""
 
     def setUp(self) -> None:
@@ -227,7 +227,7 @@ class DoorTest(QuietTestCase):
             key = {"Idempotency-Key": f"key {number}"} if with_key else {}
             yield key | ({"If-Match": self.tag()} if with_condition else {})
 
-    def test_one_deadlock_is_noticed_by_nobody(self) -> None:
+    def test_one_deadlock_is_invisible(self) -> None:
         for headers in self.kinds_of_call():
             with self.subTest(headers), self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 200)
@@ -235,7 +235,7 @@ class DoorTest(QuietTestCase):
             now = timezone.now()
             self.rental = rent_book(member=self.alice, book=self.book, at=now, now=now)
 
-    def test_two_are_503_and_nothing_was_done_not_even_the_key_taken(self) -> None:
+    def test_two_deadlocks_are_503_without_effects(self) -> None:
         for headers in self.kinds_of_call():
             with self.subTest(headers), self.deadlocked(2):
                 answer = self.bring_back(**headers)
@@ -244,14 +244,14 @@ class DoorTest(QuietTestCase):
         self.assertFalse(LedgerEntry.objects.exists() or KeptAnswer.objects.exists())
         self.assertEqual(self.bring_back(**{"Idempotency-Key": "one"}).status_code, 200)
 
-    def test_without_a_second_try_one_deadlock_is_503(self) -> None:
+    def test_without_the_retry_one_deadlock_is_503(self) -> None:
         for headers in self.kinds_of_call():
             # It is a fault all the same, by its state.
             fault = mock.patch.object(faults, "WAITED_TOO_LONG", {"40P01"})
             with self.subTest(headers), never_again(), fault, self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 503)
 
-    def test_a_token_is_renewed_and_ended_after_a_deadlock_too(self) -> None:
+    def test_tokens_are_renewed_after_a_deadlock(self) -> None:
         def once(lock: Callable[..., Any]) -> Any:
             left = [StateIs.raised("40P01")]
 
@@ -273,7 +273,7 @@ class DoorTest(QuietTestCase):
                 with self.assertRaises(TokenError):
                     use(refresh)
 
-    def test_a_page_of_the_administration_is_done_again_too(self) -> None:
+    def test_admin_changes_are_retried(self) -> None:
         self.client.force_login(self.dan)
         tries: list[int] = []
 
@@ -293,8 +293,8 @@ class DoorTest(QuietTestCase):
         self.assertEqual(self.book.name, "Emma again")
 
 
-class OneAddressTest(TestCase):
-    def test_no_function_of_the_shop_is_a_transaction_that_is_not_a_unit_of_work(self) -> None:
+class TransactionDecoratorTest(TestCase):
+    def test_transactions_use_the_retry_decorator(self) -> None:
         found, units = [], 0
         for module, path in modules():
             for node in ast.walk(ast.parse(path.read_text())):

@@ -14,8 +14,8 @@ from lori_assignment.tests.test_settings import PRODUCTION
 
 
 @tag("any_database")
-class LoadedTest(TestCase):
-    def test_the_first_request_does_not_wait_for_a_view_to_be_loaded(self) -> None:
+class PreloadTest(TestCase):
+    def test_views_are_loaded_at_start(self) -> None:
         code = (
             "import environ; environ.Env.read_env = lambda *a, **k: None\n"
             "import sys, lori_assignment.wsgi\n"

@@ -30,7 +30,7 @@ class AccountTestCase(StatementTestCase):
 
 
 class BalancePageTest(AccountTestCase):
-    def test_it_says_what_is_owed_and_how_every_amount_came_about(self) -> None:
+    def test_page_explains_every_amount_owed(self) -> None:
         page = self.client.get("/balance")
         owed = ledger.balance(self.alice, at=NOW)
         self.assertEqual((owed.posted, page.context["owed"].total), (Decimal("2.50"), owed.total))
@@ -44,17 +44,17 @@ class BalancePageTest(AccountTestCase):
             self.assertContains(page, words)
         self.assertIn("no-store", page.headers["Cache-Control"])
 
-    def test_the_slash_at_its_end_is_of_no_matter(self) -> None:
+    def test_trailing_slash_is_optional(self) -> None:
         self.assertEqual(self.client.get("/balance/").status_code, 200)
 
-    def test_who_has_no_entry_is_told_so(self) -> None:
+    def test_empty_account_shows_nothing_owed(self) -> None:
         self.client.force_login(self.bob)
         page = self.client.get("/balance")
         self.assertContains(page, "Nothing is owed.")
         self.assertContains(page, "Nothing was charged or paid yet.")
         self.assertNotContains(page, "Emma")
 
-    def test_it_takes_as_many_queries_for_many_entries_and_leads_through_them(self) -> None:
+    def test_query_count_is_constant_across_pages(self) -> None:
         with self.assertNumQueries(6):
             self.client.get("/balance")
         for number in range(30):
@@ -74,7 +74,7 @@ class BalancePageTest(AccountTestCase):
         self.assertContains(second, 'rel="prev"')
         self.assertRedirects(self.client.get("/balance?cursor=nonsense"), "/balance")
 
-    def test_only_the_latest_year_of_statements_is_listed(self) -> None:
+    def test_last_twelve_statements_are_listed(self) -> None:
         self.assertEqual(len(self.client.get("/balance").context["months"]), 2)
         self.client.force_login(self.bob)
         ledger.post(
@@ -88,14 +88,14 @@ class BalancePageTest(AccountTestCase):
         self.assertEqual([str(month) for month in page.context["months"]][::11], ["2026-11", "2025-12"])
         self.assertContains(page, "back to the first")
 
-    def test_an_open_book_shows_when_it_is_overdue(self) -> None:
+    def test_open_rental_shows_overdue_state(self) -> None:
         with mock.patch("django.utils.timezone.now", return_value=NOW + 20 * DAY):
             self.client.force_login(self.alice)
             self.assertContains(self.client.get("/balance"), "Overdue")
 
 
 class StatementPageTest(AccountTestCase):
-    def test_the_page_adds_up_and_leads_to_its_neighbours(self) -> None:
+    def test_page_adds_up_and_links_to_neighbours(self) -> None:
         with self.assertNumQueries(7):
             page = self.client.get("/balance/statements/2026-11/")
         for words in ("Statement of November 2026", "$4.50", "-$2.00", "You owe $2.50.", "Balance so far"):
@@ -106,7 +106,7 @@ class StatementPageTest(AccountTestCase):
         self.assertContains(before, "1 day at $1.50: $1.50")
         self.assertContains(before, 'rel="next" href="/balance/statements/2026-11/"')
 
-    def test_it_is_there_as_pdf_and_as_csv(self) -> None:
+    def test_statement_downloads_as_pdf_and_csv(self) -> None:
         pdf = self.client.get("/balance/statements/2026-11.pdf")
         self.assertEqual(pdf.headers["Content-Type"], "application/pdf")
         self.assertTrue(pdf.content.startswith(b"%PDF"))
@@ -117,14 +117,14 @@ class StatementPageTest(AccountTestCase):
         self.assertIn("-2.00,2.50,USD", lines[2])
         self.assertIn("no-store", table.headers["Cache-Control"])
 
-    def test_there_is_none_of_a_month_to_come_or_before_the_first_or_that_is_no_month(self) -> None:
+    def test_other_months_are_404(self) -> None:
         for month in ("2026-12", "2026-09", "2026-13", "0000-01", "9999-12"):
             for end in ("/", ".pdf", ".csv"):
                 self.assertEqual(self.client.get(f"/balance/statements/{month}{end}").status_code, 404)
 
 
 class ReceiptTest(AccountTestCase):
-    def test_a_payment_has_one(self) -> None:
+    def test_payment_has_receipt(self) -> None:
         with self.assertNumQueries(3):
             page = self.client.get("/balance/receipts/2/")
         for words in (f"Receipt no. {self.payment.pk}", "$2.00", "cash", "carol", "$4.50", "$2.50"):
@@ -132,24 +132,24 @@ class ReceiptTest(AccountTestCase):
         pdf = self.client.get("/balance/receipts/2.pdf")
         self.assertTrue(pdf.content.startswith(b"%PDF"))
 
-    def test_a_corrected_payment_says_so(self) -> None:
+    def test_reversed_payment_is_marked(self) -> None:
         ledger.reverse(entry=self.payment, actor=self.carol, at=NOW)
         self.assertContains(self.client.get("/balance/receipts/2/"), "counts for nothing")
 
-    def test_nothing_else_has_one(self) -> None:
+    def test_other_entries_have_no_receipt(self) -> None:
         for number in (1, 3, 10**30):
             for end in ("/", ".pdf"):
                 self.assertEqual(self.client.get(f"/balance/receipts/{number}{end}").status_code, 404)
 
-    def test_that_of_another_member_is_not_there(self) -> None:
+    def test_receipt_of_other_member_is_404(self) -> None:
         for stranger in (self.bob, self.carol):
             self.client.force_login(stranger)
             for end in ("/", ".pdf"):
                 self.assertEqual(self.client.get(f"/balance/receipts/2{end}").status_code, 404)
 
 
-class SignedOutTest(AccountTestCase):
-    def test_every_page_leads_to_the_sign_in(self) -> None:
+class LoginRequiredTest(AccountTestCase):
+    def test_pages_redirect_to_sign_in(self) -> None:
         self.client.logout()
         for path in (
             *("/balance", "/balance/statements/2026-11/", "/balance/statements/2026-11.pdf"),

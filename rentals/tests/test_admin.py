@@ -63,14 +63,14 @@ class ShopAdminTestCase(CastTestCase):
         return rent_book(member=member or self.alice, book=self.novel, at=at, now=now)
 
 
-class WhoMayTest(ShopAdminTestCase):
-    def test_staff_need_no_permission_besides_and_members_do_not_come_in(self) -> None:
+class PermissionTest(ShopAdminTestCase):
+    def test_staff_have_access_and_members_do_not(self) -> None:
         pages = ["policy_changelist", "pricelist_add", "rental_changelist", "ledgerentry_add"]
         for user, status in ((self.alice, 302), (self.carol, 200), (self.dan, 200)):
             client = self.signed_in(user)
             self.assertEqual([client.get(self.page(page)).status_code for page in pages], [status] * 4)
 
-    def test_the_front_page_shows_staff_what_they_may_do(self) -> None:
+    def test_index_lists_permitted_apps(self) -> None:
         for client, apps in (
             (self.counter, {"accounts", "books", "rentals"}),
             (self.signed_in(self.dan), None),
@@ -78,7 +78,7 @@ class WhoMayTest(ShopAdminTestCase):
             shown = {app["app_label"] for app in client.get(reverse("admin:index")).context["app_list"]}
             self.assertTrue(shown == apps if apps else shown > {"books", "rentals", "accounts"}, shown)
 
-    def test_staff_hand_out_no_rights(self) -> None:
+    def test_staff_cannot_grant_permissions(self) -> None:
         self.assertEqual(self.counter.get(reverse("admin:auth_group_add")).status_code, 403)
         self.assertEqual(self.counter.get(reverse("admin:accounts_user_add")).status_code, 403)
 
@@ -93,7 +93,7 @@ class PolicyAdminTest(ShopAdminTestCase):
         "max_holds": 10,
     }
 
-    def test_a_new_period_holds_from_the_next_rental_on(self) -> None:
+    def test_rental_period_applies_to_new_rentals(self) -> None:
         before = self.rent()
         self.told(self.send("policy_change", Policy.current(), **self.fields | {"rental_days": 7}))
         after = self.rent(self.bob)
@@ -101,14 +101,14 @@ class PolicyAdminTest(ShopAdminTestCase):
         periods = [(rental.due_at - rental.rented_at).days for rental in (before, after)]
         self.assertEqual(periods, [14, 7])
 
-    def test_a_new_limit_holds_over_the_api_too(self) -> None:
+    def test_rental_limit_applies_to_the_api(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         self.rent()
         self.send("policy_change", Policy.current(), **self.fields | {"max_open_rentals": 1})
         answer = self.api(self.alice).post("/api/v3/book_rentals/", {"book": other.pk})
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "rental_limit"))
 
-    def test_a_senseless_policy_is_an_error_of_its_field(self) -> None:
+    def test_invalid_policy_is_a_field_error(self) -> None:
         for field, value in (
             ("rental_days", 0),
             ("max_open_rentals", 0),
@@ -121,7 +121,7 @@ class PolicyAdminTest(ShopAdminTestCase):
             self.assertEqual(list(self.errors(answer)), [field])
         self.assertEqual(Policy.current().rental_days, 14)
 
-    def test_there_is_always_one(self) -> None:
+    def test_policy_cannot_be_added_or_deleted(self) -> None:
         self.counter = self.signed_in(self.dan)
         self.assertEqual(self.send("policy_add", **self.fields).status_code, 403)
         self.assertEqual(self.send("policy_delete", Policy.current(), post="yes").status_code, 403)
@@ -159,7 +159,7 @@ class PriceListAdminTest(ShopAdminTestCase):
             for rate in price_list.rates.all()
         ]
 
-    def test_a_list_is_added_with_a_rate_for_each_kind(self) -> None:
+    def test_list_is_added_with_a_rate_per_kind(self) -> None:
         page = self.counter.get(self.page("pricelist_add"))
         self.assertContains(page, "selected>novel")
         self.told(self.send("pricelist_add", **self.form(self.three())))
@@ -168,7 +168,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         rates = {rate.kind: rate.daily_rate for rate in winter.rates.all()}
         self.assertEqual(rates, {1: Decimal("1.10"), 2: Decimal("2.20"), 3: Decimal("3.30")})
 
-    def test_a_list_without_a_kind_or_a_price_is_an_error(self) -> None:
+    def test_missing_kind_or_price_is_an_error(self) -> None:
         for rates, words in (
             (self.three()[:2], "one rate for each kind"),
             ([*self.three()[:2], {"daily_rate": ""}], "This field is required"),
@@ -180,7 +180,7 @@ class PriceListAdminTest(ShopAdminTestCase):
             self.assertIn(words, self.formset_errors(answer))
         self.assertEqual(PriceList.objects.count(), 3)
 
-    def test_a_taken_name_or_time_is_an_error_of_its_field(self) -> None:
+    def test_taken_name_or_time_is_a_field_error(self) -> None:
         for field, fields in (
             ("name", {"name": "Tiered"}),
             ("in_force_from", {"in_force_from_0": "2020-01-01"}),
@@ -188,7 +188,7 @@ class PriceListAdminTest(ShopAdminTestCase):
             answer = self.send("pricelist_add", **self.form(self.three(), **fields))
             self.assertEqual(list(self.errors(answer)), [field])
 
-    def test_a_name_that_is_taken_meanwhile_is_told(self) -> None:
+    def test_concurrently_taken_name_is_an_error(self) -> None:
         with mock.patch("django.forms.ModelForm.validate_unique"):
             answer = self.send("pricelist_add", **self.form(self.three(), name="Tiered"))
         self.assertIn("Another price list has this name", self.told(answer)[0])
@@ -208,7 +208,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         self.told(self.send("pricelist_delete", flat, post="yes"))
         self.assertFalse(PriceList.objects.filter(pk=flat.pk).exists())
 
-    def test_a_used_list_is_only_looked_at(self) -> None:
+    def test_used_list_is_read_only(self) -> None:
         self.rent()
         tiered = PriceList.objects.get(name="Tiered")
         page = self.counter.get(self.page("pricelist_change", tiered))
@@ -222,7 +222,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         self.send("pricelist_changelist", action="delete_selected", _selected_action=tiered.pk, post="yes")
         self.assertTrue(PriceList.objects.filter(name="Tiered").exists())
 
-    def test_a_list_that_is_used_meanwhile_is_told(self) -> None:
+    def test_concurrently_used_list_is_an_error(self) -> None:
         self.rent()
         tiered = PriceList.objects.get(name="Tiered")
         rates = self.kept(tiered)

@@ -20,7 +20,7 @@ class RentalAdminTest(ShopAdminTestCase):
     def listed(self, **query: Any) -> list[Rental]:
         return list(self.counter.get(self.page("rental_changelist"), query).context["cl"].result_list)
 
-    def test_rentals_are_found_by_their_number_member_copy_and_book(self) -> None:
+    def test_search_finds_ref_member_copy_and_book(self) -> None:
         mine, other = self.rent(), self.rent(self.bob)
         for words, found in (
             (mine.ref, [mine]),
@@ -32,7 +32,7 @@ class RentalAdminTest(ShopAdminTestCase):
         ):
             self.assertEqual(self.listed(q=words), found)
 
-    def test_rentals_are_told_apart_by_their_state(self) -> None:
+    def test_state_filter_selects_rentals(self) -> None:
         Copy.objects.bulk_create(Copy(book=self.novel, barcode=f"x{n}") for n in range(2))
         out, overdue = self.rent(), self.rent(self.bob, days_ago=20)
         returned, void = self.rent(self.carol), self.rent(self.dan)
@@ -48,7 +48,7 @@ class RentalAdminTest(ShopAdminTestCase):
             self.assertContains(page, f">{row.ref}</a>")
         self.assertContains(page, '<td class="field-charge">4.50</td>', html=True)
 
-    def test_a_list_costs_as_many_queries_with_one_rental_as_with_many(self) -> None:
+    def test_changelist_query_count_is_constant(self) -> None:
         self.rent()
         with self.assertNumQueries(6):
             self.listed()
@@ -56,7 +56,7 @@ class RentalAdminTest(ShopAdminTestCase):
         with self.assertNumQueries(6):
             self.listed()
 
-    def test_chosen_rentals_are_brought_back(self) -> None:
+    def test_return_action_returns_selected_rentals(self) -> None:
         first, second = self.rent(days_ago=5), self.rent(self.bob)
         self.assertEqual(self.act("rental", "return_now", first, second), ["2 done."])
         first.refresh_from_db()
@@ -64,14 +64,14 @@ class RentalAdminTest(ShopAdminTestCase):
         self.assertEqual(first.rent_entry.actor, self.carol)
         self.assertFalse(Rental.objects.open().exists())
 
-    def test_what_cannot_be_brought_back_is_told_and_the_others_are(self) -> None:
+    def test_return_action_reports_refusals(self) -> None:
         returned, out = self.rent(), self.rent(self.bob)
         self.act("rental", "return_now", returned)
         told = self.act("rental", "return_now", returned, out)
         self.assertEqual(told, [f"#{returned.ref}: This rental has been returned already.", "1 done."])
         self.assertEqual(LedgerEntry.objects.count(), 2)
 
-    def test_chosen_rentals_are_renewed_as_often_as_is_allowed(self) -> None:
+    def test_renew_action_stops_at_renewal_limit(self) -> None:
         Policy.objects.update(max_renewals=1)
         rental = self.rent()
         due = rental.due_at
@@ -81,7 +81,7 @@ class RentalAdminTest(ShopAdminTestCase):
         rental.refresh_from_db()
         self.assertEqual(rental.due_at - due, timedelta(days=14))
 
-    def test_a_mistake_is_made_void_once(self) -> None:
+    def test_void_action_voids_a_rental_once(self) -> None:
         rental = self.rent()
         self.act("rental", "return_now", rental)
         self.assertEqual(self.act("rental", "make_void", rental), ["1 done."])
@@ -89,7 +89,7 @@ class RentalAdminTest(ShopAdminTestCase):
         rental.refresh_from_db()
         self.assertEqual((rental.voided_by, ledger.posted_balance(self.alice)), (self.carol, 0))
 
-    def test_a_rental_is_only_looked_at(self) -> None:
+    def test_rental_is_read_only(self) -> None:
         rental = self.rent()
         self.counter = self.signed_in(self.dan)
         page = self.counter.get(self.page("rental_change", rental))
@@ -113,7 +113,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         whole = {"user": "alice", "kind": "payment", "amount": "2.00", "method": "cash", "note": ""}
         return self.send("ledgerentry_add", **whole | fields)
 
-    def test_a_payment_is_taken(self) -> None:
+    def test_payment_is_recorded(self) -> None:
         told = self.told(self.credit(note="Exact change"))
         entry = LedgerEntry.objects.payments().get()
         self.assertEqual((entry.user, entry.actor, entry.method), (self.alice, self.carol, "cash"))
@@ -121,20 +121,20 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual(entry.note, "Exact change")
         self.assertIn("payment -2.00", told[0])
 
-    def test_the_member_is_named_by_username_or_address_in_any_case(self) -> None:
+    def test_member_is_found_by_username_or_email(self) -> None:
         for number, name in enumerate(("ALICE", " alice@Example.org "), start=1):
             self.told(self.credit(user=name, amount="1.00"))
             self.assertEqual(LedgerEntry.objects.payments().filter(user=self.alice).count(), number)
         for nobody in ("alicia", "", "alice@"):
             self.assertEqual(list(self.errors(self.credit(user=nobody))), ["user"])
 
-    def test_a_member_is_let_off_for_a_reason(self) -> None:
+    def test_waiver_requires_a_note(self) -> None:
         self.assertEqual(list(self.errors(self.credit(kind="waiver", method=""))), ["note"])
         self.told(self.credit(kind="waiver", method="", note="Flooded flat"))
         entry = LedgerEntry.objects.get(kind="waiver")
         self.assertEqual((str(entry.amount), entry.note, entry.method), ("-2.00", "Flooded flat", ""))
 
-    def test_a_credit_is_paid_out(self) -> None:
+    def test_credit_is_refunded(self) -> None:
         self.told(self.credit(amount="4.50"))
         self.act("rental", "make_void", Rental.objects.get())
         self.assertIn("less than $4.51", self.errors(self.credit(kind="refund", amount="4.51"))["amount"][0])
@@ -145,7 +145,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertIn("refund 4.50", told[0])
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
-    def test_what_is_wrong_is_an_error_of_its_field(self) -> None:
+    def test_invalid_value_is_a_field_error(self) -> None:
         for field, value in (
             *(("amount", amount) for amount in ("4.51", "0", "-1", "1.001", "NaN", "")),
             *(("method", method) for method in ("", "gold")),
@@ -158,7 +158,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertIn("less than $4.51", self.errors(self.credit(amount="4.51"))["amount"][0])
         self.told(self.credit(amount="4.50"))
 
-    def test_a_payment_that_has_become_too_much_is_told(self) -> None:
+    def test_concurrent_overpayment_is_an_error(self) -> None:
         with mock.patch.object(CreditForm, "clean", lambda form: form.cleaned_data):
             answer = self.credit(amount="4.51")
         self.assertIn("less than $4.51", self.told(answer)[0])
@@ -176,7 +176,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertIn("rent 4.50: Only payments, waivers and refunds are reversed.", told[1])
         self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
 
-    def test_an_entry_is_only_looked_at_with_its_working(self) -> None:
+    def test_entry_is_read_only_and_shows_working(self) -> None:
         self.counter = self.signed_in(self.dan)
         page = self.counter.get(self.page("ledgerentry_change", self.charge))
         self.assertContains(page, "price_list")

@@ -40,7 +40,7 @@ class HoldAdminTest(ShopAdminTestCase):
     def statuses(self) -> list[str]:
         return [hold.status for hold in Hold.objects.all()]
 
-    def test_holds_are_found_by_member_and_book_and_told_apart_by_their_status(self) -> None:
+    def test_holds_are_searched_and_filtered(self) -> None:
         self.give_back()
         for query, found in (
             ({"q": "moss"}, [self.mine]),
@@ -55,14 +55,14 @@ class HoldAdminTest(ShopAdminTestCase):
         page = self.counter.get(self.page("hold_changelist"))
         self.assertContains(page, '<td class="field-status">ready</td>', html=True)
 
-    def test_a_list_costs_as_many_queries_with_one_hold_as_with_many(self) -> None:
+    def test_changelist_query_count_is_constant(self) -> None:
         for found in ([self.mine], [self.other, self.mine]):
             # On PostgreSQL one more, which estimates how many books the search finds.
             with self.assertNumQueries(11 + (connection.vendor == "postgresql")):
                 # All are of this book.
                 self.assertEqual(self.listed(q="emma", id__lte=found[0].pk), found)
 
-    def test_chosen_holds_are_cancelled_and_what_was_put_aside_goes_on(self) -> None:
+    def test_cancel_action_passes_the_copy_on(self) -> None:
         self.give_back()
         self.assertEqual(self.act("hold", "cancel", self.mine), ["1 done."])
         self.assertEqual(self.statuses(), [Status.CANCELLED, Status.READY])
@@ -70,14 +70,14 @@ class HoldAdminTest(ShopAdminTestCase):
         self.assertEqual(told[1:], ["1 done."])
         self.assertIn("has ended already", told[0])
 
-    def test_a_hold_is_only_looked_at(self) -> None:
+    def test_hold_is_read_only(self) -> None:
         self.counter = self.signed_in(self.dan)
         self.assertContains(self.counter.get(self.page("hold_change", self.mine)), "Emma")
         self.assertEqual(self.send("hold_change", self.mine, outcome="expired").status_code, 403)
         self.assertEqual(self.send("hold_delete", self.mine, post="yes").status_code, 403)
         self.assertEqual(self.send("hold_add").status_code, 403)
 
-    def test_a_new_deadline_holds_from_the_next_copy_on(self) -> None:
+    def test_new_deadline_applies_to_next_allocation(self) -> None:
         fields = {"rental_days": 14, "max_renewals": 2, "max_open_rentals": 10, "debt_limit": "50.00"}
         self.send("policy_change", Policy.current(), **fields, pick_up_days=7, max_holds=10)
         self.give_back()
@@ -88,14 +88,14 @@ class HoldAdminTest(ShopAdminTestCase):
         address = reverse(f"admin:books_{what}", args=[row.pk] if row else [])
         return self.counter.post(address, fields)
 
-    def test_a_copy_back_from_repair_and_a_new_one_are_put_aside(self) -> None:
+    def test_repaired_and_new_copies_are_allocated(self) -> None:
         fields = {"condition": "good", "status": "in_service", "replacement_price": ""}
         self.stock("copy_change", self.broken, **fields, barcode=self.broken.barcode)
         self.assertEqual(self.statuses(), [Status.READY, Status.WAITING])
         self.stock("copy_add", **fields, book=self.novel.pk, barcode="")
         self.assertEqual(self.statuses(), [Status.READY, Status.READY])
 
-    def test_a_copy_put_aside_that_goes_to_repair_is_put_aside_no_more(self) -> None:
+    def test_allocated_copy_in_repair_is_released(self) -> None:
         self.give_back()
         copy = self.out.copy
         fields = {"condition": "damaged", "status": "in_repair", "replacement_price": ""}

@@ -45,7 +45,7 @@ class LongListTest(ListTestCase):
         self.enterContext(mock.patch.object(admin_pages, "MOST_LISTED", 2))
         self.enterContext(mock.patch.object(RentalAdmin, "list_per_page", 1))
 
-    def test_only_the_first_pages_are_turned_and_that_is_said(self) -> None:
+    def test_page_count_is_capped(self) -> None:
         page = self.counter.get(self.page("rental_changelist"), {"p": 2})
         self.assertContains(page, "The first 2 rentals: search or filter to see others.")
         self.assertEqual(list(page.context["cl"].result_list), [self.rentals[1]])
@@ -54,12 +54,12 @@ class LongListTest(ListTestCase):
             self.page("rental_changelist") + "?e=1",
         )
 
-    def test_a_list_that_is_no_longer_is_counted(self) -> None:
+    def test_short_list_is_counted(self) -> None:
         page = self.counter.get(self.page("rental_changelist"), {"q": "alice"})
         self.assertNotContains(page, "The first")
         self.assertRegex(page.content.decode(), r"1\s+rental\b")
 
-    def test_what_is_not_all_listed_is_not_all_chosen(self) -> None:
+    def test_select_across_is_refused_on_a_long_list(self) -> None:
         everything = {"action": "renew", "_selected_action": self.rentals[0].pk, "select_across": "1"}
         told = self.told(self.send("rental_changelist", **everything))
         self.assertEqual(told, ["More than 2 are listed. Narrow the list before you choose all of it."])
@@ -67,7 +67,7 @@ class LongListTest(ListTestCase):
         with mock.patch.object(admin_pages, "MOST_LISTED", 3):
             self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
 
-    def test_nothing_is_counted_to_its_end(self) -> None:
+    def test_count_query_is_limited(self) -> None:
         with CaptureQueriesContext(connection) as asked:
             self.listed("rental")
         counts = [query["sql"] for query in asked if "COUNT(" in query["sql"]]
@@ -75,22 +75,22 @@ class LongListTest(ListTestCase):
         self.assertIn("LIMIT 3", counts[0])
 
 
-class OrderTest(ListTestCase):
-    def test_what_is_out_comes_by_its_due_date_and_else_the_last_first(self) -> None:
+class OrderingTest(ListTestCase):
+    def test_open_rentals_sort_by_due_date(self) -> None:
         late, later = self.rent(self.bob, days_ago=20), self.rent(self.dan, days_ago=30)
         out = self.rent()
         self.assertEqual(self.listed("rental"), [out, later, late])
         self.assertEqual(self.listed("rental", state="overdue"), [later, late])
         self.assertEqual(self.listed("rental", state="out"), [later, late, out])
 
-    def test_rentals_of_a_time_come_by_their_time(self) -> None:
+    def test_date_filter_sorts_by_that_date(self) -> None:
         now, earlier = self.rent(), self.rent(self.bob, days_ago=3)
         since = (timezone.now() - timedelta(days=7)).isoformat()
         self.assertEqual(self.listed("rental", rented_at__gte=since), [now, earlier])
         since = (timezone.now() - timedelta(days=1)).isoformat()
         self.assertEqual(self.listed("rental", rented_at__gte=since), [now])
 
-    def test_only_columns_with_an_index_are_sorted_by(self) -> None:
+    def test_only_indexed_columns_are_sortable(self) -> None:
         self.give_back(self.rent())
         waited_for, now = add_book(name="Susan"), timezone.now()
         services.rent_book(member=self.bob, book=waited_for, at=now, now=now)
@@ -109,7 +109,7 @@ class SearchTest(ListTestCase):
         now = timezone.now()
         self.other = services.rent_book(member=self.bob, book=self.persuasion, at=now, now=now)
 
-    def test_rentals_are_found_by_what_their_member_and_their_book_are_called(self) -> None:
+    def test_rentals_are_found_by_member_and_book(self) -> None:
         for words, found in (
             ("ALICE@example", [self.mine]),
             ("978-0-14-143968-6", [self.other]),
@@ -123,19 +123,19 @@ class SearchTest(ListTestCase):
             with self.subTest(words):
                 self.assertEqual(self.listed("rental", q=words), found)
 
-    def test_what_is_found_is_narrowed_too(self) -> None:
+    def test_search_combines_with_filters(self) -> None:
         self.give_back(self.mine)
         self.assertEqual(self.listed("rental", q="alice", state="out"), [])
         self.assertEqual(self.listed("rental", q="alice", state="returned"), [self.mine])
 
-    def test_entries_are_found_by_their_member_and_their_rental(self) -> None:
+    def test_entries_are_found_by_member_and_rental(self) -> None:
         entry = self.give_back(self.mine)
         self.give_back(self.other)
         for words in ("alice", self.mine.ref):
             self.assertEqual(self.listed("ledgerentry", q=words), [entry])
         self.assertEqual(self.listed("ledgerentry", q="emma"), [])
 
-    def test_holds_are_found_by_their_member_their_book_and_their_copy(self) -> None:
+    def test_holds_are_found_by_member_book_and_copy(self) -> None:
         hold = queue.place_hold(member=self.alice, book=self.persuasion, at=timezone.now())
         for words in ("alice", "persuasion"):
             self.assertEqual(self.listed("hold", q=words), [hold])
@@ -143,26 +143,26 @@ class SearchTest(ListTestCase):
         self.give_back(self.other)
         self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [hold])
 
-    def test_of_too_much_the_last_is_listed_and_that_is_said(self) -> None:
+    def test_excess_matches_are_cut_off_with_notice(self) -> None:
         with mock.patch.object(admin_pages, "MOST_FOUND", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertEqual(list(page.context["cl"].result_list), [self.other])
         self.assertContains(page, "More is found than is shown. Type more of it.")
         self.assertNotContains(self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "More is")
 
-    def test_a_text_that_means_too_many_members_is_told(self) -> None:
+    def test_too_many_member_matches_show_a_notice(self) -> None:
         with mock.patch("rentals.admin.search.MOST_MEANT", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertContains(page, "More is found than is shown.")
 
 
 class FilterTest(ListTestCase):
-    def test_a_method_is_asked_for_where_money_moves(self) -> None:
+    def test_method_filter_requires_a_money_kind(self) -> None:
         for kind, has_methods in (("", False), ("rent", False), ("payment", True), ("refund", True)):
             page = self.counter.get(self.page("ledgerentry_changelist"), {"kind__exact": kind})
             self.assertEqual("By method" in page.content.decode(), has_methods, kind)
 
-    def test_payments_are_told_apart_by_their_method(self) -> None:
+    def test_method_filter_selects_payments(self) -> None:
         self.give_back(self.rent())
         for method in ("cash", "card"):
             self.send("ledgerentry_add", user="alice", kind="payment", amount="1.00", method=method, note="")
@@ -171,7 +171,7 @@ class FilterTest(ListTestCase):
         # Of what has none, the method that was chosen before is not heard.
         self.assertEqual(len(self.listed("ledgerentry", kind__exact="rent", method="card")), 1)
 
-    def test_no_filter_is_counted(self) -> None:
+    def test_facet_counts_are_off(self) -> None:
         for what in ("rental", "ledgerentry", "hold"):
             page = self.counter.get(self.page(f"{what}_changelist"), {"_facets": "True"})
             self.assertNotContains(page, "Hide counts")

@@ -48,8 +48,8 @@ class HoldTestCase(CastTestCase):
         return self.api(user or self.alice).get(f"{HOLDS}{hold['id']}").json()
 
 
-class JoinTest(HoldTestCase):
-    def test_a_member_waits_and_sees_the_place_and_when(self) -> None:
+class HoldPlacementTest(HoldTestCase):
+    def test_member_places_hold_and_sees_estimate(self) -> None:
         hold = self.hold()
         placed_at = hold.pop("placed_at")
         self.assertIsNotNone(placed_at)
@@ -71,7 +71,7 @@ class JoinTest(HoldTestCase):
             },
         )
 
-    def test_a_refusal_is_409_with_every_reason(self) -> None:
+    def test_refusal_lists_every_reason(self) -> None:
         Policy.objects.update(max_holds=0)
         answer = self.join(self.bob)
         self.assertEqual(answer.status_code, 409)
@@ -79,18 +79,18 @@ class JoinTest(HoldTestCase):
             [reason["code"] for reason in answer.json()["reasons"]], ["already_rented", "hold_limit"]
         )
 
-    def test_what_is_free_is_to_be_rented(self) -> None:
+    def test_available_book_cannot_be_held(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         answer = self.join(book=other)
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "book_available"))
 
-    def test_staff_queue_for_a_member_and_a_member_only_for_themselves(self) -> None:
+    def test_only_staff_place_holds_for_members(self) -> None:
         self.assertEqual(self.hold(self.carol, user=self.alice.pk)["user"], self.alice.pk)
         self.assertEqual(self.hold(self.dan)["user"], self.dan.pk)
         again = self.join(self.alice, user=self.dan.pk)
         self.assertEqual(again.json()["code"], "already_waiting")
 
-    def test_what_is_wrong_with_a_field_is_told(self) -> None:
+    def test_invalid_field_is_an_error(self) -> None:
         for book in ("x", None, 987654, True, "1_0"):
             answer = self.api(self.alice).post(HOLDS, {"book": book})
             self.assertEqual((answer.status_code, list(answer.json())), (400, ["book"]))
@@ -98,25 +98,25 @@ class JoinTest(HoldTestCase):
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["user"]))
         self.assertEqual(self.api(self.alice).post(HOLDS, {}).json(), {"book": ["This field is required."]})
 
-    def test_a_visitor_has_no_place(self) -> None:
+    def test_anonymous_user_gets_401(self) -> None:
         client = self.api()
         for answer in (client.post(HOLDS, {"book": 1}), client.get(HOLDS), client.delete(f"{HOLDS}1")):
             self.assertEqual(answer.status_code, 401)
 
-    def test_the_older_versions_know_of_no_queue(self) -> None:
+    def test_older_versions_have_no_holds(self) -> None:
         for version in ("v1", "v2"):
             self.assertEqual(self.api(self.alice).get(f"/api/{version}/holds/").status_code, 404)
 
 
-class SeeTest(HoldTestCase):
-    def test_members_see_their_own_and_staff_all_newest_first(self) -> None:
+class HoldReadTest(HoldTestCase):
+    def test_members_list_own_holds_and_staff_all(self) -> None:
         hers, staffs = self.hold(), self.hold(self.dan)
         seen = self.api(self.alice).get(HOLDS).json()["results"]
         self.assertEqual(seen, [hers])
         seen = self.api(self.carol).get(HOLDS).json()["results"]
         self.assertEqual([(hold["id"], hold["place"]) for hold in seen], [(staffs["id"], 2), (hers["id"], 1)])
 
-    def test_anothers_hold_answers_like_an_absent_one(self) -> None:
+    def test_hold_of_other_member_is_404(self) -> None:
         hold = self.hold()
         for method in ("get", "delete"):
             call = getattr(self.api(self.bob), method)
@@ -125,7 +125,7 @@ class SeeTest(HoldTestCase):
         self.assertEqual(self.see(hold)["status"], "waiting")
         self.assertEqual(self.see(hold, self.carol), hold)
 
-    def test_a_list_costs_the_same_queries_for_one_hold_and_for_many(self) -> None:
+    def test_list_query_count_is_constant(self) -> None:
         self.hold()
         with self.assertNumQueries(4):
             self.api(self.carol).get(HOLDS)
@@ -137,7 +137,7 @@ class SeeTest(HoldTestCase):
         with self.assertNumQueries(4):
             self.api(self.carol).get(HOLDS)
 
-    def test_the_list_is_narrowed_by_member_book_and_status(self) -> None:
+    def test_list_filters_by_member_book_and_status(self) -> None:
         first, second = self.hold(), self.hold(self.dan)
         self.give_back()
         client = self.api(self.carol)
@@ -158,8 +158,8 @@ class SeeTest(HoldTestCase):
             self.assertEqual((answer.status_code, list(answer.json())), (400, [wrong.split("=")[0]]))
 
 
-class LifeTest(HoldTestCase):
-    def test_from_waiting_to_the_rental(self) -> None:
+class HoldLifecycleTest(HoldTestCase):
+    def test_waiting_hold_becomes_a_rental(self) -> None:
         hold = self.hold()
         self.give_back()
         ready = self.see(hold)
@@ -173,7 +173,7 @@ class LifeTest(HoldTestCase):
         ended = self.see(hold)
         self.assertEqual((ended["status"], ended["rental"]), ("picked_up", rented["ref"]))
 
-    def test_one_delete_gives_the_place_up_and_a_second_is_refused(self) -> None:
+    def test_second_delete_is_refused(self) -> None:
         hold, next_one = self.hold(), self.hold(self.dan)
         client = self.api(self.alice)
         answer = client.delete(f"{HOLDS}{hold['id']}/")
@@ -182,29 +182,29 @@ class LifeTest(HoldTestCase):
         self.assertEqual((again.status_code, again.json()["code"]), (409, "hold_ended"))
         self.assertEqual(self.see(next_one, self.dan)["place"], 1)
 
-    def test_staff_cancel_anyones(self) -> None:
+    def test_staff_cancel_any_hold(self) -> None:
         hold = self.hold()
         self.assertEqual(self.api(self.carol).delete(f"{HOLDS}{hold['id']}").status_code, 204)
 
-    def test_a_hold_is_not_changed_otherwise(self) -> None:
+    def test_hold_cannot_be_edited(self) -> None:
         hold = self.hold()
         for method in ("put", "patch", "post"):
             answer = getattr(self.api(self.carol), method)(f"{HOLDS}{hold['id']}", {"place": 1})
             self.assertEqual(answer.status_code, 405)
 
-    def test_what_expired_is_told(self) -> None:
+    def test_expired_hold_shows_its_status(self) -> None:
         hold = self.hold()
         self.give_back()
         expire_holds(at=timezone.now() + 4 * DAY)
         self.assertEqual(self.see(hold)["status"], "expired")
 
-    def test_a_renewal_is_refused_while_somebody_waits(self) -> None:
+    def test_renewal_is_refused_while_others_wait(self) -> None:
         self.hold()
         refused = self.api(self.bob).post(f"/api/v3/book_rentals/{self.out.ref}/renew")
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "others_wait"))
 
 
-class StockTest(HoldTestCase):
+class AllocationTest(HoldTestCase):
     """The doors that bring copies in serve the queue, and a book shows what is left."""
 
     def book_shown(self) -> dict[str, Any]:
@@ -214,7 +214,7 @@ class StockTest(HoldTestCase):
         books = self.api().get(f"/api/v3/books/?available={wanted}").json()["results"]
         return [book["id"] for book in books]
 
-    def test_a_copy_put_aside_is_not_available(self) -> None:
+    def test_allocated_copy_is_not_available(self) -> None:
         self.hold()
         self.give_back()
         self.assertEqual((self.book_shown()["copies"], self.book_shown()["available"]), (1, 0))
@@ -222,20 +222,20 @@ class StockTest(HoldTestCase):
         copy = self.api(self.carol).get(f"/api/v3/copies/{self.out.copy.pk}").json()
         self.assertIs(copy["available"], False)
 
-    def test_what_came_in_by_another_way_is_available_to_those_who_wait_only(self) -> None:
+    def test_waiting_holds_reduce_availability(self) -> None:
         self.hold()
         Copy.objects.create(book=self.book, barcode="x1")
         self.assertEqual((self.book_shown()["available"], self.available_ids("true")), (0, []))
         Copy.objects.create(book=self.book, barcode="x2")
         self.assertEqual((self.book_shown()["available"], self.available_ids("true")), (1, [self.book.pk]))
 
-    def test_a_new_copy_is_put_aside_at_once(self) -> None:
+    def test_new_copy_is_allocated_at_once(self) -> None:
         hold = self.hold()
         added = self.api(self.carol).post("/api/v3/copies/", {"book": self.book.pk}).json()
         self.assertIs(added["available"], False)
         self.assertEqual(self.see(hold)["copy"], added["id"])
 
-    def test_a_copy_that_comes_from_repair_is_and_one_that_goes_there_is_not_any_more(self) -> None:
+    def test_copy_is_allocated_on_repair_and_released(self) -> None:
         hold = self.hold()
         spare = Copy.objects.create(book=self.book, barcode="x1", status=Copy.Status.IN_REPAIR)
         desk = self.api(self.carol)
@@ -244,7 +244,7 @@ class StockTest(HoldTestCase):
         desk.patch(f"/api/v3/copies/{spare.pk}", {"status": "in_repair"})
         self.assertEqual((self.see(hold)["status"], self.see(hold)["place"]), ("waiting", 1))
 
-    def test_staff_cannot_give_a_copy_to_somebody_else_by_naming_it(self) -> None:
+    def test_naming_a_copy_does_not_bypass_the_queue(self) -> None:
         self.hold()
         self.give_back()
         sent = {"book": self.book.pk, "user": self.dan.pk, "copy": self.out.copy.pk}
@@ -253,7 +253,7 @@ class StockTest(HoldTestCase):
         sent["user"] = self.alice.pk
         self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
 
-    def test_a_copy_that_was_put_aside_is_not_deleted(self) -> None:
+    def test_previously_allocated_copy_is_kept(self) -> None:
         hold = self.hold()
         added = self.api(self.carol).post("/api/v3/copies/", {"book": self.book.pk}).json()
         self.api(self.alice).delete(f"{HOLDS}{hold['id']}")

@@ -39,12 +39,12 @@ class MoneyTestCase(CastTestCase):
 
 
 class BalanceTest(MoneyTestCase):
-    def test_the_old_shape_is_a_list_of_one(self) -> None:
+    def test_older_versions_return_a_list_of_one(self) -> None:
         for version in ("v1", "v2"):
             answer = self.api(self.alice).get(f"/api/{version}/book_rentals/users/balance/{self.alice.pk}")
             self.assertEqual(answer.json(), [{"user_id": self.alice.pk, "balance": "9.50"}])
 
-    def test_v3_tells_what_is_posted_and_what_runs(self) -> None:
+    def test_v3_returns_posted_and_running_amounts(self) -> None:
         answer = self.api(self.carol).get(f"/api/v3/book_rentals/users/balance/{self.alice.pk}/")
         self.assertEqual(
             answer.json(),
@@ -58,7 +58,7 @@ class BalanceTest(MoneyTestCase):
             },
         )
 
-    def test_anothers_answers_like_an_absent_members(self) -> None:
+    def test_account_of_other_member_is_404(self) -> None:
         for what in ("balance", "statement"):
             his = self.api(self.bob).get(f"/api/v3/book_rentals/users/{what}/{self.alice.pk}")
             absent = self.api(self.bob).get(f"/api/v3/book_rentals/users/{what}/987654")
@@ -68,7 +68,7 @@ class BalanceTest(MoneyTestCase):
 
 
 class StatementTest(MoneyTestCase):
-    def test_it_has_every_entry_with_its_working_and_what_is_out(self) -> None:
+    def test_statement_lists_entries_and_open_rentals(self) -> None:
         statement = self.api(self.alice).get(f"/api/v3/book_rentals/users/statement/{self.alice.pk}").json()
         self.assertEqual((statement["balance"], statement["posted"]), ("9.50", "6.00"))
         (entry,) = statement["entries"]
@@ -78,14 +78,14 @@ class StatementTest(MoneyTestCase):
         )
         self.assertEqual([rental["ref"] for rental in statement["open_rentals"]], [self.open.ref])
 
-    def test_a_reversal_names_the_number_of_its_entry(self) -> None:
+    def test_reversal_names_its_entry(self) -> None:
         rental = Rental.objects.get(returned_at__isnull=False)
         self.api(self.carol).delete(f"/api/v3/book_rentals/{rental.ref}")
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
         entries = self.api(self.alice).get(path).json()["entries"]
         self.assertEqual([(entry["number"], entry["reverses"]) for entry in entries], [(1, None), (2, 1)])
 
-    def test_it_comes_in_pages(self) -> None:
+    def test_statement_is_paginated(self) -> None:
         for _ in range(2):
             self.pay()
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}?page_size=2"
@@ -99,7 +99,7 @@ class StatementTest(MoneyTestCase):
         sent = {"user": self.alice.pk, "amount": "1.00", "method": "cash"}
         self.api(self.carol).post("/api/v3/payments/", sent)
 
-    def test_it_costs_the_same_queries_for_one_entry_and_for_many(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         client = self.api(self.alice)
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
         for _ in range(2):
@@ -114,19 +114,19 @@ class PaymentTest(MoneyTestCase):
         sent = {"user": self.alice.pk, "amount": "5.00", "method": "card", "note": "Thanks"} | changes
         return self.api(self.carol).post("/api/v3/payments/", sent)
 
-    def test_staff_take_one(self) -> None:
+    def test_staff_take_a_payment(self) -> None:
         answer = self.pay()
         self.assertEqual(answer.status_code, 201)
         paid = answer.json()
         self.assertEqual((paid["amount"], paid["balance"], paid["taken_by"]), ("5.00", "1.00", self.carol.pk))
         self.assertEqual(LedgerEntry.objects.get(pk=paid["id"]).amount, -5)
 
-    def test_more_than_is_owed_is_refused_and_changes_nothing(self) -> None:
+    def test_overpayment_is_refused(self) -> None:
         self.assertEqual(self.pay(amount="9.51").json()["code"], "overpayment")
         self.assertEqual(LedgerEntry.objects.count(), 1)
         self.assertEqual(self.pay(amount="9.50").status_code, 201)
 
-    def test_members_see_their_own_and_take_none(self) -> None:
+    def test_members_only_read_their_own_payments(self) -> None:
         payment = self.pay().json()["id"]
         sent = {"user": self.alice.pk, "amount": "1.00", "method": "cash"}
         self.assertEqual(self.api(self.alice).post("/api/v3/payments/", sent).status_code, 403)
@@ -142,7 +142,7 @@ class PaymentTest(MoneyTestCase):
         charge = LedgerEntry.objects.get()
         self.assertEqual(self.api(self.carol).get(f"/api/v3/payments/{charge.pk}").status_code, 404)
 
-    def test_what_is_no_amount_is_an_error_of_that_field(self) -> None:
+    def test_invalid_amount_is_a_field_error(self) -> None:
         for amount in (
             "0",
             "-1",
@@ -163,7 +163,7 @@ class PaymentTest(MoneyTestCase):
                 self.assertEqual((answer.status_code, list(answer.json())), (400, ["amount"]))
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
-    def test_what_is_no_method_or_member_is_an_error_of_that_field(self) -> None:
+    def test_invalid_method_or_user_is_a_field_error(self) -> None:
         self.assertEqual(list(self.pay(method="cowries").json()), ["method"])
         for user in (987654, "1_0", "", None, True, 1.5, "-1"):
             with self.subTest(user=user):
@@ -180,7 +180,7 @@ class PriceListTest(MoneyTestCase):
     def make(self, **changes: Any) -> Any:
         return self.api(self.carol).post(self.path, {"name": "Winter", "rates": _rates()} | changes)
 
-    def test_everybody_reads_them_and_which_is_in_force(self) -> None:
+    def test_anyone_reads_lists_and_current_one(self) -> None:
         for user in (None, self.alice, self.carol):
             lists = self.api(user).get(self.path).json()["results"]
             self.assertEqual(
@@ -190,14 +190,14 @@ class PriceListTest(MoneyTestCase):
         regular = lists[2]["rates"][0]
         self.assertEqual((regular["first_days"], regular["minimum"]), (2, "2.00"))
 
-    def test_staff_make_one_and_it_is_in_force_at_once(self) -> None:
+    def test_new_list_takes_effect_at_once(self) -> None:
         self.assertEqual(self.api(self.alice).post(self.path, {}).status_code, 403)
         made = self.make().json()
         self.assertTrue(made["in_force"])
         bought = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.novel.pk}).json()
         self.assertEqual((bought["price_list"], bought["running_cost"]), ("Winter", "2.00"))
 
-    def test_one_that_is_not_used_can_be_changed_and_deleted(self) -> None:
+    def test_unused_list_is_changed_and_deleted(self) -> None:
         made = self.make(in_force_from=(timezone.now() + DAY).isoformat()).json()
         path = f"{self.path}{made['id']}"
         client = self.api(self.carol)
@@ -209,7 +209,7 @@ class PriceListTest(MoneyTestCase):
         self.assertEqual(client.delete(path).status_code, 204)
         self.assertEqual(PriceList.objects.count(), 3)
 
-    def test_one_that_is_used_is_refused(self) -> None:
+    def test_used_list_cannot_be_changed(self) -> None:
         tiered = PriceList.objects.get(name="Tiered")
         path = f"{self.path}{tiered.pk}/"
         client = self.api(self.carol)
@@ -221,7 +221,7 @@ class PriceListTest(MoneyTestCase):
             self.assertEqual((answer.status_code, answer.json()["code"]), (409, "price_list_used"))
         self.assertEqual(PriceList.objects.filter(name="Tiered").count(), 1)
 
-    def test_a_patch_gives_whole_rates_or_none(self) -> None:
+    def test_patch_requires_complete_rates(self) -> None:
         made = self.make().json()
         path = f"{self.path}{made['id']}"
         for rates in (
@@ -232,7 +232,7 @@ class PriceListTest(MoneyTestCase):
             answer = self.api(self.carol).patch(path, {"rates": rates})
             self.assertEqual((answer.status_code, list(answer.json())), (400, ["rates"]))
 
-    def test_a_rate_has_a_bound_so_that_every_charge_fits_the_ledger(self) -> None:
+    def test_highest_charge_fits_the_ledger(self) -> None:
         self.assertEqual(list(self.make(rates=_rates(daily_rate="10000.00")).json()), ["rates"])
         since = "1970-01-01T00:00:00Z"
         made = self.make(rates=_rates(daily_rate="9999.99", late_fee="9999.99"), in_force_from=since)
@@ -247,18 +247,18 @@ class PriceListTest(MoneyTestCase):
         self.assertGreater(float(returned.json()["charge"]), 400_000_000)
         self.assertEqual(desk.get("/api/v3/book_rentals/").status_code, 200)
 
-    def test_there_is_one_rate_for_each_kind(self) -> None:
+    def test_every_kind_needs_exactly_one_rate(self) -> None:
         for rates in (_rates()[:2], _rates() + _rates()[:1], [], "x", [1], None):
             with self.subTest(rates=rates):
                 answer = self.make(rates=rates)
                 self.assertEqual((answer.status_code, list(answer.json())), (400, ["rates"]))
 
-    def test_the_first_day_costs_something(self) -> None:
+    def test_first_day_must_cost_something(self) -> None:
         self.assertEqual(self.make(rates=_rates(daily_rate="0.00")).status_code, 400)
         self.assertEqual(self.make(rates=_rates(first_days=2)).status_code, 400)
         self.assertEqual(self.make(rates=_rates(daily_rate="0.00", minimum="0.01")).status_code, 201)
 
-    def test_a_name_or_time_that_is_taken_is_an_error_of_that_field(self) -> None:
+    def test_taken_name_or_time_is_a_field_error(self) -> None:
         self.assertEqual(list(self.make(name="Tiered").json()), ["name"])
         taken = PriceList.objects.get(name="Tiered").in_force_from.isoformat()
         self.assertEqual(list(self.make(in_force_from=taken).json()), ["in_force_from"])
@@ -267,7 +267,7 @@ class PriceListTest(MoneyTestCase):
 class WorkedTableTest(CastTestCase):
     """Every amount of the worked table, for rentals entered with a past date."""
 
-    def test_it_comes_out_of_every_version_under_each_price_list(self) -> None:
+    def test_charges_match_the_worked_table(self) -> None:
         for list_name in ("Flat", "By kind", "Tiered"):
             self._bring_into_force(list_name)
             for kind in (1, 2, 3):

@@ -38,7 +38,7 @@ class RentalTestCase(CastTestCase):
 
 
 class RentTest(RentalTestCase):
-    def test_a_member_rents_and_sees_the_old_shape_in_v1_and_v2(self) -> None:
+    def test_v1_and_v2_return_the_old_fields(self) -> None:
         for version, book in (("v1", self.book), ("v2", self.other)):
             answer = self.api(self.alice).post(f"/api/{version}/book_rentals/create", {"book": book.pk})
             self.assertEqual(answer.status_code, 201)
@@ -49,7 +49,7 @@ class RentTest(RentalTestCase):
             self.assertEqual(answer.json()["book"], book.pk)
             self.assertEqual(answer.json()["status"], 2)
 
-    def test_v3_tells_the_due_date_and_the_running_cost(self) -> None:
+    def test_v3_returns_due_date_and_running_cost(self) -> None:
         rented = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk}).json()
         self.assertEqual(
             {key: rented[key] for key in ("renewals", "overdue", "price_list", "charge", "running_cost")},
@@ -64,14 +64,14 @@ class RentTest(RentalTestCase):
         rental = Rental.objects.get(ref=rented["ref"])
         self.assertEqual(rental.due_at - rental.rented_at, 14 * DAY)
 
-    def test_the_last_copy_is_given_once(self) -> None:
+    def test_last_copy_is_rented_once(self) -> None:
         first = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk})
         second = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.book.pk})
         self.assertEqual(first.status_code, 201)
         self.assertEqual(second.status_code, 409)
         self.assertEqual(second.json()["code"], "book_unavailable")
 
-    def test_nobody_has_a_book_twice(self) -> None:
+    def test_member_cannot_rent_a_book_twice(self) -> None:
         self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.other.pk})
         again = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.other.pk})
         self.assertEqual(again.json()["code"], "already_rented")
@@ -79,7 +79,7 @@ class RentTest(RentalTestCase):
             self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.other.pk}).status_code, 201
         )
 
-    def test_a_refusal_tells_every_reason(self) -> None:
+    def test_refusal_lists_every_reason(self) -> None:
         self.rent(self.alice, self.book, days_ago=20)
         Policy.objects.update(max_open_rentals=1, debt_limit="10.00")
         refused = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.book.pk}).json()
@@ -89,14 +89,14 @@ class RentTest(RentalTestCase):
         )
         self.assertEqual(refused["code"], "already_rented")
 
-    def test_the_limit_on_books_at_a_time_is_the_policys(self) -> None:
+    def test_rental_limit_comes_from_the_policy(self) -> None:
         Policy.objects.update(max_open_rentals=1)
         client = self.api(self.alice)
         self.assertEqual(client.post("/api/v3/book_rentals/", {"book": self.book.pk}).status_code, 201)
         refused = client.post("/api/v3/book_rentals/", {"book": self.other.pk})
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "rental_limit"))
 
-    def test_who_owes_more_than_the_limit_rents_nothing_more(self) -> None:
+    def test_debt_above_the_limit_is_refused(self) -> None:
         self.rent(self.alice, self.book, days_ago=7)  # 10.50 and, with the day begun, 12.00
         Policy.objects.update(debt_limit="12.00")
         client = self.api(self.alice)
@@ -106,7 +106,7 @@ class RentTest(RentalTestCase):
         refused = client.post("/api/v3/book_rentals/", {"book": third.pk})
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "debt_limit"))
 
-    def test_what_a_member_sends_beside_the_book_is_not_heard(self) -> None:
+    def test_members_other_fields_are_ignored(self) -> None:
         sent = {
             "book": self.book.pk,
             "user": self.bob.pk,
@@ -119,14 +119,14 @@ class RentTest(RentalTestCase):
         self.assertNotEqual(rented["ref"], 999)
         self.assertNotIn("2020", rented["date_rented"])
 
-    def test_staff_rent_for_a_member_a_copy_that_they_name(self) -> None:
+    def test_staff_rent_a_named_copy_for_a_member(self) -> None:
         copy = self.other.copies.last()
         assert copy is not None
         sent = {"book": self.other.pk, "user": self.bob.pk, "copy": copy.pk}
         rented = self.api(self.carol).post("/api/v3/book_rentals/", sent).json()
         self.assertEqual((rented["user"], rented["copy"]), (self.bob.pk, copy.pk))
 
-    def test_a_copy_that_is_out_or_in_repair_cannot_be_named(self) -> None:
+    def test_unavailable_copy_is_refused(self) -> None:
         first, second = self.other.copies.all()
         Copy.objects.filter(pk=second.pk).update(status=Copy.Status.IN_REPAIR)
         client = self.api(self.carol)
@@ -135,33 +135,33 @@ class RentTest(RentalTestCase):
             sent = {"book": self.other.pk, "user": self.alice.pk, "copy": copy.pk}
             self.assertEqual(client.post("/api/v3/book_rentals/", sent).json()["code"], "copy_unavailable")
 
-    def test_a_copy_of_another_book_is_an_error_of_that_field(self) -> None:
+    def test_copy_of_another_book_is_a_field_error(self) -> None:
         sent = {"book": self.book.pk, "copy": self.other.copies.all()[0].pk}
         answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual(
             (answer.status_code, answer.json()), (400, {"copy": ["This is a copy of another book."]})
         )
 
-    def test_a_deactivated_member_gets_nothing_from_the_desk(self) -> None:
+    def test_inactive_member_is_refused(self) -> None:
         sent = {"book": self.book.pk, "user": self.bob.pk}
         self.bob.is_active = False
         self.bob.save()
         refused = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "member_inactive"))
 
-    def test_a_time_in_the_future_is_refused(self) -> None:
+    def test_future_date_is_refused(self) -> None:
         sent = {"book": self.book.pk, "date_rented": (timezone.now() + DAY).isoformat()}
         answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual(
             (answer.status_code, answer.json()), (400, {"date_rented": ["This is in the future."]})
         )
 
-    def test_a_time_before_the_first_price_list_is_refused(self) -> None:
+    def test_date_before_first_price_list_is_refused(self) -> None:
         sent = {"book": self.book.pk, "date_rented": "1999-12-31T23:59:59Z"}
         refused = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "no_price_in_force"))
 
-    def test_what_happened_offline_is_written_down_whatever_the_limits_say(self) -> None:
+    def test_backdated_rental_ignores_limits(self) -> None:
         self.rent(self.alice, self.book, days_ago=100)
         Policy.objects.update(max_open_rentals=1)
         sent = {
@@ -175,7 +175,7 @@ class RentTest(RentalTestCase):
         sent["book"] = add_book(name="Emma", kind=3).pk
         self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 409)
 
-    def test_a_time_that_the_clocks_skip_or_show_twice_needs_its_offset(self) -> None:
+    def test_ambiguous_local_time_needs_an_offset(self) -> None:
         with timezone.override("Europe/Rome"):
             for time in ("2026-03-29T02:30:00", "2025-10-26T02:30:00"):
                 sent = {"book": self.book.pk, "date_rented": time}
@@ -184,7 +184,7 @@ class RentTest(RentalTestCase):
             sent["date_rented"] = "2025-10-26T02:30:00+01:00"
             self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
 
-    def test_a_time_at_the_end_of_the_calendar_is_refused(self) -> None:
+    def test_dates_out_of_range_are_refused(self) -> None:
         for zone in ("Europe/Rome", "America/New_York"):
             with timezone.override(zone):
                 for time in ("0001-01-01T00:10:00", "9999-12-31T23:59:59", "1969-12-31T00:00:00Z"):
@@ -192,7 +192,7 @@ class RentTest(RentalTestCase):
                     answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
                     self.assertEqual((answer.status_code, list(answer.json())), (400, ["date_rented"]))
 
-    def test_a_past_rental_rather_gets_a_copy_that_was_there_then(self) -> None:
+    def test_backdated_rental_gets_a_copy_in_stock(self) -> None:
         first, second = self.other.copies.order_by("pk")
         was_out = self.rent(self.bob, self.other, days_ago=9)
         self.assertEqual(was_out.copy, first)
@@ -200,8 +200,8 @@ class RentTest(RentalTestCase):
         self.assertEqual(self.rent(self.alice, self.other, days_ago=5).copy, second)
 
 
-class SeeTest(RentalTestCase):
-    def test_members_see_their_own_and_staff_all_newest_first(self) -> None:
+class RentalReadTest(RentalTestCase):
+    def test_members_list_own_rentals_and_staff_all(self) -> None:
         hers, his = self.rent(self.alice), self.rent(self.bob, self.other)
         for version in ("v1", "v2"):
             seen = self.api(self.alice).get(f"/api/{version}/book_rentals/").json()
@@ -209,14 +209,14 @@ class SeeTest(RentalTestCase):
         seen = self.api(self.carol).get("/api/v3/book_rentals").json()["results"]
         self.assertEqual([rental["ref"] for rental in seen], [his.ref, hers.ref])
 
-    def test_anothers_rental_answers_like_an_absent_one(self) -> None:
+    def test_rental_of_other_member_is_404(self) -> None:
         rental = self.rent(self.alice)
         self.assertEqual(self.api(self.alice).get(f"/api/v3/book_rentals/{rental.ref}").status_code, 200)
         his = self.api(self.bob).get(f"/api/v3/book_rentals/{rental.ref}")
         absent = self.api(self.bob).get("/api/v3/book_rentals/987654")
         self.assertEqual((his.status_code, his.content), (404, absent.content))
 
-    def test_a_list_costs_the_same_queries_for_one_rental_and_for_many(self) -> None:
+    def test_list_query_count_is_constant(self) -> None:
         self.rent(self.alice)
         with self.assertNumQueries(1):
             self.api(self.alice).get("/api/v3/book_rentals/")
@@ -224,7 +224,7 @@ class SeeTest(RentalTestCase):
         with self.assertNumQueries(1):
             self.api(self.alice).get("/api/v3/book_rentals/")
 
-    def test_each_version_writes_what_its_fields_say(self) -> None:
+    def test_fast_output_equals_serializer_fields(self) -> None:
         """What is documented by fields is told without them, row by row."""
         self.rent(self.alice, self.book, days_ago=20)
         back = self.rent(self.alice, self.other)
@@ -239,7 +239,7 @@ class SeeTest(RentalTestCase):
                         by_fields = ModelSerializer.to_representation(out, rental)
                         self.assertEqual(list(out.to_representation(rental).items()), list(by_fields.items()))
 
-    def test_the_list_is_narrowed_by_status_delay_member_and_book(self) -> None:
+    def test_list_filters_rentals(self) -> None:
         late = self.rent(self.alice, self.book, days_ago=20)
         self.rent(self.bob, self.other)
         client = self.api(self.carol)
@@ -257,7 +257,7 @@ class SeeTest(RentalTestCase):
             answer = client.get(f"/api/v1/book_rentals/?{wrong}")
             self.assertEqual((answer.status_code, list(answer.json())), (400, [wrong.split("=")[0]]))
 
-    def test_a_members_rentals_are_for_the_member_and_staff(self) -> None:
+    def test_members_rentals_are_restricted(self) -> None:
         rental = self.rent(self.alice)
         path = f"/api/v2/book_rentals/users/{self.alice.pk}"
         for user in (self.alice, self.carol):
@@ -277,7 +277,7 @@ class ReturnTest(RentalTestCase):
             # Three days and the moment since.
             self.assertEqual((entry.user, str(entry.amount)), (self.alice, "6.00"))
 
-    def test_the_charge_carries_its_working(self) -> None:
+    def test_charge_includes_its_working(self) -> None:
         rental = self.rent(self.alice, self.other, days_ago=2)
         self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
         working = LedgerEntry.objects.get(rental=rental).working
@@ -290,7 +290,7 @@ class ReturnTest(RentalTestCase):
             ],
         )
 
-    def test_a_past_return_is_charged_until_then(self) -> None:
+    def test_backdated_return_is_charged_until_then(self) -> None:
         rental = self.rent(self.alice, days_ago=10)
         sent = {"date_returned": (rental.rented_at + 4 * DAY).isoformat()}
         answer = self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return", sent)
@@ -303,7 +303,7 @@ class ReturnTest(RentalTestCase):
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "return_before_rental"))
         self.assertFalse(LedgerEntry.objects.exists())
 
-    def test_a_second_return_is_refused_and_charges_nothing(self) -> None:
+    def test_second_return_is_refused(self) -> None:
         rental = self.rent(self.alice)
         client = self.api(self.carol)
         self.assertEqual(client.patch(f"/api/v1/book_rentals/{rental.ref}", {"status": 1}).status_code, 200)
@@ -311,7 +311,7 @@ class ReturnTest(RentalTestCase):
         self.assertEqual((again.status_code, again.json()["code"]), (409, "already_returned"))
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
-    def test_a_returned_rental_is_not_opened_again(self) -> None:
+    def test_returned_rental_cannot_be_reopened(self) -> None:
         rental = self.rent(self.alice)
         client = self.api(self.carol)
         path = f"/api/v1/book_rentals/{rental.ref}"
@@ -319,7 +319,7 @@ class ReturnTest(RentalTestCase):
         client.patch(path, {"status": 1})
         self.assertEqual(client.patch(path, {"status": 2}).json()["code"], "already_returned")
 
-    def test_a_change_needs_a_status_that_exists(self) -> None:
+    def test_update_requires_a_valid_status(self) -> None:
         rental = self.rent(self.alice)
         client = self.api(self.carol)
         path = f"/api/v3/book_rentals/{rental.ref}"
@@ -329,7 +329,7 @@ class ReturnTest(RentalTestCase):
         self.assertEqual(list(client.patch(path, sent).json()), ["date_returned"])
         self.assertEqual(client.patch(path, {}).json()["status"], 2)
 
-    def test_a_client_can_send_back_what_it_got_with_the_status_changed(self) -> None:
+    def test_client_can_put_back_what_it_read(self) -> None:
         rental = self.rent(self.alice)
         for version in ("v1", "v2", "v3"):
             path = f"/api/{version}/book_rentals/{rental.ref}/"
@@ -339,7 +339,7 @@ class ReturnTest(RentalTestCase):
         answer = self.api(self.carol).put(path, got | {"status": 1})
         self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))
 
-    def test_members_never_return(self) -> None:
+    def test_members_cannot_return(self) -> None:
         rental = self.rent(self.alice)
         for user in (self.alice, self.bob):
             client = self.api(user)
@@ -348,7 +348,7 @@ class ReturnTest(RentalTestCase):
         rental.refresh_from_db()
         self.assertTrue(rental.is_open)
 
-    def test_a_returned_copy_can_be_rented_again(self) -> None:
+    def test_returned_copy_can_be_rented(self) -> None:
         rental = self.rent(self.alice)
         self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
         again = self.api(self.bob).post("/api/v3/book_rentals/", {"book": self.book.pk})
@@ -356,7 +356,7 @@ class ReturnTest(RentalTestCase):
 
 
 class RenewTest(RentalTestCase):
-    def test_a_member_moves_the_due_date_by_the_rental_period(self) -> None:
+    def test_renewal_extends_the_due_date(self) -> None:
         rental = self.rent(self.alice, days_ago=3)
         renewed = self.api(self.alice).post(f"/api/v3/book_rentals/{rental.ref}/renew")
         self.assertEqual((renewed.status_code, renewed.json()["renewals"]), (200, 1))
@@ -364,14 +364,14 @@ class RenewTest(RentalTestCase):
         rental.refresh_from_db()
         self.assertEqual(rental.due_at, due + 14 * DAY)
 
-    def test_the_policy_says_how_often(self) -> None:
+    def test_policy_limits_renewals(self) -> None:
         rental = self.rent(self.alice)
         path = f"/api/v3/book_rentals/{rental.ref}/renew"
         statuses = [self.api(self.alice).post(path).status_code for _ in range(3)]
         self.assertEqual(statuses, [200, 200, 409])
         self.assertEqual(self.api(self.carol).post(path).json()["code"], "renewal_limit")
 
-    def test_anothers_rental_cannot_be_renewed(self) -> None:
+    def test_rental_of_other_member_is_404(self) -> None:
         rental = self.rent(self.alice)
         path = f"/api/v3/book_rentals/{rental.ref}/renew"
         self.assertEqual(self.api(self.bob).post(path).status_code, 404)
@@ -385,7 +385,7 @@ class RenewTest(RentalTestCase):
 
 
 class VoidTest(RentalTestCase):
-    def test_a_deleted_rental_is_gone_its_copy_free_and_its_row_kept(self) -> None:
+    def test_voided_rental_is_hidden_and_frees_copy(self) -> None:
         rental = self.rent(self.alice)
         path = f"/api/v1/book_rentals/{rental.ref}/delete"
         self.assertEqual(self.api(self.alice).delete(path).status_code, 403)
@@ -398,7 +398,7 @@ class VoidTest(RentalTestCase):
         rental.refresh_from_db()
         self.assertEqual(rental.voided_by, self.carol)
 
-    def test_the_charge_of_a_returned_rental_is_reversed(self) -> None:
+    def test_voiding_a_return_reverses_its_charge(self) -> None:
         rental = self.rent(self.alice)
         self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
         self.api(self.carol).delete(f"/api/v3/book_rentals/{rental.ref}")

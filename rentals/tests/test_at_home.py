@@ -21,7 +21,7 @@ HOUR = timedelta(hours=1)
 
 
 class DueInWordsTest(TestCase):
-    def test_it_says_how_far_off_the_day_is_on_the_calendar(self) -> None:
+    def test_due_date_is_described_by_calendar_day(self) -> None:
         for ahead, words in (
             (timedelta(minutes=1), "due today at 1:01 p.m."),
             (timedelta(), "due today at 1 p.m."),
@@ -38,14 +38,14 @@ class DueInWordsTest(TestCase):
             with self.subTest(ahead=ahead):
                 self.assertEqual(due_in_words(NOW + ahead, now=NOW), words)
 
-    def test_days_are_those_of_the_shop(self) -> None:
+    def test_days_follow_the_shops_time_zone(self) -> None:
         late_evening = datetime(2026, 11, 24, 23, 30, tzinfo=UTC)
         with timezone.override(ZoneInfo("Europe/Rome")):
             self.assertEqual(due_in_words(late_evening, now=NOW), "due tomorrow at 12:30 a.m.")
         self.assertEqual(due_in_words(late_evening, now=NOW), "due today at 11:30 p.m.")
 
 
-class OutlookTest(CastTestCase):
+class OpenRentalSummaryTest(CastTestCase):
     def look(self, *, rented: datetime, at: datetime = NOW) -> None:
         self.rental = services.rent_book(
             member=self.alice, book=add_book(name="Cosmos", kind=1), at=rented, now=rented
@@ -56,17 +56,17 @@ class OutlookTest(CastTestCase):
         seen = self.seen
         return [price and str(price.total) for price in (seen.now, seen.tomorrow, seen.at_due)]
 
-    def test_it_has_the_cost_now_tomorrow_and_at_the_due_date(self) -> None:
+    def test_summary_has_cost_now_tomorrow_and_at_due(self) -> None:
         self.look(rented=NOW - 3 * DAY)
         self.assertEqual(self.totals(), ["3.50", "5.00", "20.00"])
         self.assertEqual((self.seen.is_overdue, self.seen.due), (False, "due December 5, in 11 days"))
 
-    def test_a_due_date_that_has_passed_has_no_cost_of_its_own(self) -> None:
+    def test_overdue_rental_has_no_cost_at_due_date(self) -> None:
         self.look(rented=NOW - 16 * DAY)
         self.assertEqual(self.totals(), ["23.00", "24.50", None])
         self.assertEqual((self.seen.is_overdue, self.seen.due), (True, "2 days overdue"))
 
-    def test_renewals_are_counted_down_to_the_reason_why_not(self) -> None:
+    def test_renewals_count_down_to_the_refusal(self) -> None:
         self.look(rented=NOW)
         self.assertEqual((self.seen.renewals_left, self.seen.why_not_renewed), (2, ()))
         for _ in range(2):
@@ -75,7 +75,7 @@ class OutlookTest(CastTestCase):
         self.assertEqual(seen.renewals_left, 0)
         self.assertEqual([reason.code for reason in seen.why_not_renewed], ["renewal_limit"])
 
-    def test_a_policy_that_has_become_stricter_leaves_none(self) -> None:
+    def test_stricter_policy_leaves_no_renewals(self) -> None:
         self.look(rented=NOW)
         self.rental.renewals = 2
         seen = look_ahead(self.rental, at=NOW, policy=Policy(max_renewals=1))

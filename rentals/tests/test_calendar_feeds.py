@@ -26,7 +26,7 @@ class SecretTest(CastTestCase):
         assert secret is not None
         return secret
 
-    def test_it_leads_to_the_members_feed_and_to_no_other(self) -> None:
+    def test_secret_finds_only_its_members_feed(self) -> None:
         secret = self.make()
         feed = calendar_feeds.find_feed(secret)
         assert feed is not None
@@ -34,18 +34,18 @@ class SecretTest(CastTestCase):
         for wrong in ("", secret[:-1], secret.lower(), feed.digest, feed.nonce, "\u6751" * 43):
             self.assertIsNone(calendar_feeds.find_feed(wrong))
 
-    def test_it_has_256_bits_and_does_not_stand_in_the_database(self) -> None:
+    def test_secret_is_256_bits_and_not_stored(self) -> None:
         secret = self.make()
         self.assertEqual(len(base64.urlsafe_b64decode(secret + "=")), 32)
         self.assertNotIn(secret, str(CalendarFeed.objects.values_list().get()))
 
-    def test_a_new_one_ends_the_one_before(self) -> None:
+    def test_new_secret_replaces_the_old_one(self) -> None:
         old, new = self.make(), self.make()
         self.assertIsNone(calendar_feeds.find_feed(old))
         self.assertIsNotNone(calendar_feeds.find_feed(new))
         self.assertEqual(CalendarFeed.objects.count(), 1)
 
-    def test_one_that_was_revoked_leads_nowhere(self) -> None:
+    def test_revoked_secret_finds_nothing(self) -> None:
         secret = self.make()
         calendar_feeds.revoke_feed(member=self.bob)
         self.assertIsNotNone(calendar_feeds.find_feed(secret))
@@ -53,13 +53,13 @@ class SecretTest(CastTestCase):
             calendar_feeds.revoke_feed(member=self.alice)
             self.assertIsNone(calendar_feeds.find_feed(secret))
 
-    def test_one_of_a_closed_account_leads_nowhere(self) -> None:
+    def test_secret_of_closed_account_finds_nothing(self) -> None:
         secret = self.make()
         self.alice.is_active = False
         self.alice.save()
         self.assertIsNone(calendar_feeds.find_feed(secret))
 
-    def test_it_outlives_a_change_of_the_shops_key_but_can_be_shown_no_more(self) -> None:
+    def test_key_rotation_keeps_link_but_hides_it(self) -> None:
         secret = self.make()
         with override_settings(SECRET_KEY="another"):
             feed = calendar_feeds.find_feed(secret)
@@ -78,7 +78,7 @@ class DueDatesTest(CastTestCase):
         self.assertEqual((calendar["version"], calendar["method"]), ("2.0", "PUBLISH"))
         return calendar.walk("VEVENT")
 
-    def test_every_open_rental_is_an_event_at_its_due_date(self) -> None:
+    def test_open_rental_is_an_event_at_its_due_date(self) -> None:
         rental = self.rent()
         returned = self.rent(name="Cosmos", kind=1)
         services.return_rental(rental=returned, at=NOW, actor=self.carol, now=NOW)
@@ -89,12 +89,12 @@ class DueDatesTest(CastTestCase):
         self.assertIn("By Jane Austen. Rental no.", event["description"])
         self.assertEqual(event["url"], "https://shop.example:8443/rentals/")
 
-    def test_it_warns_a_day_before(self) -> None:
+    def test_event_has_an_alarm_a_day_before(self) -> None:
         self.rent()
         [alarm] = self.events()[0].walk("VALARM")
         self.assertEqual((alarm["action"], alarm.decoded("trigger")), ("DISPLAY", -DAY))
 
-    def test_a_renewal_moves_the_event_and_adds_none(self) -> None:
+    def test_renewal_moves_the_event(self) -> None:
         rental = self.rent()
         before = self.events()[0]
         services.renew_rental(rental=rental, at=NOW + DAY)
@@ -102,11 +102,11 @@ class DueDatesTest(CastTestCase):
         self.assertEqual((before["uid"], after["sequence"]), (after["uid"], 1))
         self.assertEqual((after.decoded("dtstart"), after.decoded("dtstamp")), (NOW + 28 * DAY, NOW + DAY))
 
-    def test_a_book_without_an_author_is_fine(self) -> None:
+    def test_book_without_an_author_is_described(self) -> None:
         self.rent(author="")
         self.assertRegex(self.events()[0]["description"], r"^Rental no\. \d+\. Renew it at https:")
 
-    def test_the_file_is_within_rfc_5545(self) -> None:
+    def test_feed_conforms_to_rfc_5545(self) -> None:
         name = 'Village; or, "Люди" \\ 村上\nBEGIN:VEVENT\r\nUID:x ' + "long " * 40
         self.rent(name=name.strip())
         written = calendar_feeds.due_dates(self.alice)
@@ -119,10 +119,10 @@ class DueDatesTest(CastTestCase):
         self.assertEqual(len(self.events()), 1)
         self.assertIn('Village; or, "Люди" \\ 村上', self.events()[0]["summary"])
 
-    def test_a_member_without_books_has_an_empty_calendar(self) -> None:
+    def test_member_without_rentals_has_no_events(self) -> None:
         self.assertEqual(self.events(), [])
 
-    def test_a_copy_put_aside_is_an_event_at_its_deadline(self) -> None:
+    def test_ready_hold_is_an_event_at_its_deadline(self) -> None:
         rental = self.rent()
         hold = place_hold(member=self.bob, book=rental.book, at=NOW)
         self.assertEqual(self.events(self.bob), [])
@@ -136,7 +136,7 @@ class DueDatesTest(CastTestCase):
         cancel_hold(hold=hold, at=NOW + DAY)
         self.assertEqual(self.events(self.bob), [])
 
-    def test_it_costs_two_queries_whatever_is_out(self) -> None:
+    def test_feed_takes_two_queries(self) -> None:
         for name in ("Emma", "Persuasion"):
             self.rent(name=name)
             with self.assertNumQueries(2):

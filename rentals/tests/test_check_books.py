@@ -107,8 +107,8 @@ class BooksTestCase(CastTestCase):
         )
 
 
-class AgreeTest(BooksTestCase):
-    def test_silent_when_all_agrees(self) -> None:
+class ConsistentBooksTest(BooksTestCase):
+    def test_consistent_books_print_nothing(self) -> None:
         # All kinds of rows are there, so none agrees for want of one.
         self.assertEqual(self.picked_up.status, Hold.Status.PICKED_UP)
         self.assertEqual(self.ready.status, Hold.Status.READY)
@@ -119,7 +119,7 @@ class AgreeTest(BooksTestCase):
         call_command("check_books", stdout=printed, stderr=printed)
         self.assertEqual(printed.getvalue(), "")
 
-    def test_it_asks_as_often_however_many_rows_there_are(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         with CaptureQueriesContext(connection) as few:
             list(disagreements())
         copy = add_copy(book=self.book)
@@ -131,7 +131,7 @@ class AgreeTest(BooksTestCase):
         self.assertEqual(len(many), len(few))
 
 
-class DisagreeTest(BooksTestCase):
+class InconsistencyTest(BooksTestCase):
     def setUp(self) -> None:
         unguard()
         if connection.vendor == "sqlite":
@@ -153,7 +153,7 @@ class DisagreeTest(BooksTestCase):
         """Write what the constraints, and the triggers on the ledger, would have refused."""
         self.assertEqual(type(row)._default_manager.filter(pk=row.pk).update(**facts), 1)
 
-    def test_an_amount_that_its_balance_does_not_know(self) -> None:
+    def test_changed_amount_is_reported(self) -> None:
         self.damage(self.refused, amount=Decimal("-3.34"))
         self.assert_named(
             f"Ledger entry {self.refused.pk} of member {self.alice.pk} has the balance 27.27, "
@@ -162,14 +162,14 @@ class DisagreeTest(BooksTestCase):
             "member or amount is another.",
         )
 
-    def test_a_balance_that_is_not_the_sum(self) -> None:
+    def test_changed_balance_is_reported(self) -> None:
         self.damage(self.paid, balance=Decimal("0.01"))
         self.assert_named(
             f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the balance 0.01, "
             "but 30.60 and -30.60 make 0.00."
         )
 
-    def test_a_cent_in_an_account_of_millions(self) -> None:
+    def test_one_cent_in_a_large_account_is_reported(self) -> None:
         first = self.charge
         self.damage(first, amount=Decimal("9876543210.10"), balance=Decimal("9876543210.11"))
         self.assertIn(
@@ -178,7 +178,7 @@ class DisagreeTest(BooksTestCase):
             list(disagreements()),
         )
 
-    def test_an_entry_that_is_missing(self) -> None:
+    def test_missing_entry_is_reported(self) -> None:
         """Its number, and the balance that it stood for; the last one's only its rental would know."""
         LedgerEntry.objects.filter(pk=self.refused.reversed_by.pk).delete()
         self.assert_named(
@@ -187,7 +187,7 @@ class DisagreeTest(BooksTestCase):
             "but 27.27 and -30.60 make -3.33.",
         )
 
-    def test_an_account_that_does_not_begin_with_1(self) -> None:
+    def test_first_number_other_than_1_is_reported(self) -> None:
         for entry in LedgerEntry.objects.filter(user=self.alice).order_by("-number"):
             self.damage(entry, number=entry.number + 1)
         self.assert_named(
@@ -195,20 +195,20 @@ class DisagreeTest(BooksTestCase):
         )
 
     @skipUnless(connection.vendor == "postgresql", "SQLite drops this constraint with its table only.")
-    def test_a_number_given_twice(self) -> None:
+    def test_duplicate_entry_number_is_reported(self) -> None:
         self.damage(self.paid, number=3)
         self.assert_named(
             f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 3, where 4 is next."
         )
 
-    def test_an_entry_for_what_another_rented(self) -> None:
+    def test_rental_of_other_member_is_reported(self) -> None:
         self.damage(self.paid, rental=self.capped)
         self.assert_named(
             f"Ledger entry {self.paid.pk} of member {self.alice.pk} is for rental {self.capped.pk}, "
             f"which is member {self.bob.pk}'s."
         )
 
-    def test_a_charge_that_is_not_what_rate_and_days_make(self) -> None:
+    def test_charge_other_than_the_price_is_reported(self) -> None:
         for facts, due in (
             ({"returned_at": F("returned_at") + timedelta(microseconds=1)}, "31.90"),
             ({"rented_at": F("rented_at") + DAY}, "29.60"),
@@ -224,18 +224,18 @@ class DisagreeTest(BooksTestCase):
                 )
                 transaction.set_rollback(True)
 
-    def test_a_return_without_a_charge(self) -> None:
+    def test_return_without_a_charge_is_reported(self) -> None:
         self.damage(self.open, returned_at=MONDAY + 60 * DAY)
         self.assert_named(f"Rental {self.open.pk} was returned, but has no charge.")
 
-    def test_a_charge_that_nothing_knows(self) -> None:
+    def test_unlinked_charge_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=None)
         self.assert_named(
             f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
             f"Rental {self.returned.pk} was returned, but has no charge.",
         )
 
-    def test_a_second_charge(self) -> None:
+    def test_second_charge_is_reported(self) -> None:
         again = ledger.post(
             member=self.alice,
             kind=LedgerEntry.Kind.RENT,
@@ -248,14 +248,14 @@ class DisagreeTest(BooksTestCase):
             f"Ledger entry {again.pk} charges rental {self.returned.pk}, whose charge it is not."
         )
 
-    def test_a_charge_that_is_no_rent(self) -> None:
+    def test_charge_that_is_not_rent_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=self.paid)
         self.assert_named(
             f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
             f"Rental {self.returned.pk} has entry {self.paid.pk} for its charge, which is not its rent.",
         )
 
-    def test_a_charge_while_the_book_is_out(self) -> None:
+    def test_charge_on_an_open_rental_is_reported(self) -> None:
         self.damage(self.capped, returned_at=None)
         entry = self.capped.rent_entry_id
         self.assert_named(
@@ -263,7 +263,7 @@ class DisagreeTest(BooksTestCase):
             f"Copy {self.second.pk} is out 2 times at once.",
         )
 
-    def test_void_and_reversed_go_together(self) -> None:
+    def test_void_without_reversal_is_reported(self) -> None:
         self.damage(self.mistake, voided_at=None)
         self.damage(self.capped, voided_at=MONDAY)
         void, stands = self.capped, self.mistake
@@ -275,13 +275,13 @@ class DisagreeTest(BooksTestCase):
             },
         )
 
-    def test_a_copy_out_twice(self) -> None:
+    def test_copy_rented_twice_is_reported(self) -> None:
         Rental.objects.create(
             user=self.bob, copy=self.second, rate=self.open.rate, rented_at=MONDAY, due_at=MONDAY
         )
         self.assert_named(f"Copy {self.second.pk} is out 2 times at once.")
 
-    def test_a_copy_put_aside_that_is_out_or_for_two_or_of_another_book(self) -> None:
+    def test_invalid_copy_of_a_hold_is_reported(self) -> None:
         first = self.ready.copy
         self.damage(self.ready, copy=self.second)
         self.assert_named(f"Hold {self.ready.pk} has copy {self.second.pk} put aside, which is out.")
@@ -301,7 +301,7 @@ class DisagreeTest(BooksTestCase):
         )
         self.assert_named(f"Copy {first.pk} is put aside 2 times at once.")
 
-    def test_a_hold_that_became_anothers_rental(self) -> None:
+    def test_rental_not_matching_its_hold_is_reported(self) -> None:
         hold = self.picked_up
         said = f"Hold {hold.pk} became rental {hold.rental_id}, whose member or copy is another."
         for facts in ({"user": self.bob}, {"copy": self.second}, {"copy": None}):

@@ -75,7 +75,7 @@ class RentalConstraintTest(ConstraintTestCase):
         )
         self.rental(due_at=MONDAY)
 
-    def test_a_returned_rental_has_its_rent_entry_and_is_not_returned_before_it_began(self) -> None:
+    def test_return_needs_rent_entry_and_valid_date(self) -> None:
         rental = self.rental()
         rent = self.entry(kind="rent", method="", amount=Decimal(1), balance=Decimal(1), rental=rental)
 
@@ -89,7 +89,7 @@ class RentalConstraintTest(ConstraintTestCase):
         )
         bring_back(returned_at=MONDAY, rent_entry=rent)
 
-    def test_the_rent_entry_is_a_rent_and_of_this_rental(self) -> None:
+    def test_rent_entry_belongs_to_its_rental(self) -> None:
         rental = self.rental()
         other = self.rental(copy=add_book(name="Persuasion", kind=3).copies.get(), user=self.bob)
         rent = {"kind": "rent", "method": "", "amount": Decimal(1), "balance": Decimal(1)}
@@ -99,7 +99,7 @@ class RentalConstraintTest(ConstraintTestCase):
         own = self.entry(number=2, rental=rental, **rent)
         Rental.objects.filter(pk=rental.pk).update(rent_entry=own, returned_at=MONDAY)
 
-    def test_a_void_rental_says_by_whom(self) -> None:
+    def test_void_rental_names_who_voided_it(self) -> None:
         rental = self.rental()
 
         def void(**facts: Any) -> None:
@@ -112,14 +112,14 @@ class RentalConstraintTest(ConstraintTestCase):
         self.assert_refused("rental_replacement_price_above_zero", self.rental, replacement_price=-1)
         self.rental(replacement_price=1)
 
-    def test_what_a_rental_refers_to_cannot_be_deleted(self) -> None:
+    def test_referenced_rows_are_protected(self) -> None:
         self.rental()
         for row in (self.alice, self.copy, self.book, self.rate, self.rate.price_list):
             with self.subTest(row=row), self.assertRaises(ProtectedError):
                 row.delete()
         add_book(name="Persuasion", kind=3).delete()
 
-    def test_the_database_refuses_it_too(self) -> None:
+    def test_database_refuses_to_delete_references(self) -> None:
         self.rental()
         with self.assertRaises(IntegrityError), transaction.atomic(), connection.cursor() as cursor:
             cursor.execute("DELETE FROM books_copy WHERE id = %s", [self.copy.pk])
@@ -134,32 +134,32 @@ class HoldConstraintTest(ConstraintTestCase):
     def hold(self, **facts: Any) -> Hold:
         return Hold.objects.create(**{"user": self.alice, "book": self.book, "placed_at": MONDAY} | facts)
 
-    def test_a_member_has_one_live_hold_of_a_book(self) -> None:
+    def test_member_has_one_live_hold_per_book(self) -> None:
         first = self.hold()
         self.assert_refused("hold_one_live_per_member_and_book", self.hold)
         self.hold(user=self.bob)
         Hold.objects.filter(pk=first.pk).update(**self.cancelled)
         self.hold()
 
-    def test_a_copy_is_put_aside_for_one(self) -> None:
+    def test_copy_is_allocated_to_one_hold(self) -> None:
         first = self.hold(copy=self.copy, **self.ready)
         again = {"user": self.bob, "copy": self.copy, **self.ready}
         self.assert_refused("hold_one_ready_per_copy", self.hold, **again)
         Hold.objects.filter(pk=first.pk).update(**self.cancelled)
         self.hold(**again)
 
-    def test_a_ready_hold_has_a_copy_a_time_and_a_deadline(self) -> None:
+    def test_ready_hold_has_copy_time_and_deadline(self) -> None:
         whole = {"copy": self.copy, **self.ready}
         for missing in whole:
             facts = {fact: value for fact, value in whole.items() if fact != missing}
             self.assert_refused("hold_ready_has_copy_and_deadline", self.hold, **facts)
         self.hold(**whole)
 
-    def test_the_deadline_is_not_before_it_was_ready(self) -> None:
+    def test_deadline_is_not_before_ready_time(self) -> None:
         early = {"ready_at": MONDAY, "pick_up_by": MONDAY - timedelta(microseconds=1)}
         self.assert_refused("hold_deadline_not_before_ready", self.hold, copy=self.copy, **early)
 
-    def test_a_hold_that_has_ended_says_how(self) -> None:
+    def test_ended_hold_has_an_outcome(self) -> None:
         for facts in (
             {"ended_at": MONDAY},
             {"outcome": "expired"},
@@ -169,7 +169,7 @@ class HoldConstraintTest(ConstraintTestCase):
             self.assert_refused("hold_ended_says_how", self.hold, **facts)
         self.hold(ended_at=MONDAY, outcome="expired")
 
-    def test_what_was_picked_up_and_nothing_else_names_its_rental(self) -> None:
+    def test_only_a_picked_up_hold_names_a_rental(self) -> None:
         rental = self.rental()
         picked_up = {"ended_at": MONDAY, "outcome": "picked_up"}
         for facts in (picked_up, self.cancelled | {"rental": rental}, {"rental": rental}):
@@ -177,7 +177,7 @@ class HoldConstraintTest(ConstraintTestCase):
         self.hold(rental=rental, **picked_up)
         self.assert_refused("rental", self.hold, rental=rental, **picked_up)
 
-    def test_what_a_hold_refers_to_cannot_be_deleted(self) -> None:
+    def test_referenced_rows_are_protected(self) -> None:
         self.hold(copy=self.copy, **self.ready)
         for row in (self.alice, self.copy, self.book):
             with self.subTest(row=row), self.assertRaises(ProtectedError):
@@ -185,7 +185,7 @@ class HoldConstraintTest(ConstraintTestCase):
 
 
 class LedgerConstraintTest(ConstraintTestCase):
-    def test_an_entry_is_final(self) -> None:
+    def test_entry_cannot_be_changed_or_deleted(self) -> None:
         entry = self.entry()
         for change in (
             lambda: LedgerEntry.objects.filter(pk=entry.pk).update(note="other"),
@@ -195,18 +195,18 @@ class LedgerConstraintTest(ConstraintTestCase):
                 change()
         self.assertEqual(LedgerEntry.objects.get().note, "")
 
-    def test_an_entry_is_not_zero(self) -> None:
+    def test_amount_is_not_zero(self) -> None:
         self.assert_refused(
             "ledger_amount_not_zero", self.entry, kind="reversal", method="", amount=0, reverses=self.entry()
         )
 
-    def test_the_kind_decides_the_sign(self) -> None:
+    def test_kind_determines_the_sign(self) -> None:
         self.assert_refused("ledger_kind_decides_the_sign", self.entry, amount=Decimal(1))
         self.assert_refused("ledger_kind_decides_the_sign", self.entry, kind="refund")
         self.assert_refused("ledger_kind_decides_the_sign", self.entry, kind="gift", method="")
         self.entry(kind="refund", amount=Decimal(1))
 
-    def test_numbers_of_a_member_do_not_repeat(self) -> None:
+    def test_entry_numbers_are_unique_per_member(self) -> None:
         self.entry()
         self.assert_refused("ledger_numbers_follow_on", self.entry)
         self.entry(number=2)
@@ -222,7 +222,7 @@ class LedgerConstraintTest(ConstraintTestCase):
             "ledger_rent_names_its_rental", self.entry, kind="rent", method="", amount=Decimal(1)
         )
 
-    def test_only_a_reversal_reverses_and_an_entry_is_reversed_once(self) -> None:
+    def test_only_a_reversal_reverses_and_only_once(self) -> None:
         entry = self.entry()
         reversal = {"kind": "reversal", "method": "", "amount": Decimal(1)}
         self.assert_refused("ledger_reversal_names_its_entry", self.entry, number=2, **reversal)
@@ -230,7 +230,7 @@ class LedgerConstraintTest(ConstraintTestCase):
         self.entry(number=2, reverses=entry, **reversal)
         self.assert_refused("reverses", self.entry, number=3, reverses=entry, **reversal)
 
-    def test_money_that_moves_says_how(self) -> None:
+    def test_payment_and_refund_need_a_method(self) -> None:
         self.assert_refused("ledger_method_where_money_moves", self.entry, method="")
         self.assert_refused("ledger_method_where_money_moves", self.entry, kind="waiver")
 
@@ -258,12 +258,12 @@ class PriceConstraintTest(ConstraintTestCase):
         self.assert_refused("rate_one_per_kind", self.rate_of)
         self.assert_refused("rate_kind_is_known", self.rate_of, kind=4)
 
-    def test_names_and_times_of_price_lists_do_not_repeat(self) -> None:
+    def test_price_list_names_and_times_are_unique(self) -> None:
         self.assert_refused("name", PriceList.objects.create, name="Tiered", in_force_from=MONDAY)
         taken = PriceList.objects.get(name="Tiered").in_force_from
         self.assert_refused("in_force", PriceList.objects.create, name="Other", in_force_from=taken)
 
-    def test_there_is_one_policy_and_it_is_sensible(self) -> None:
+    def test_policy_is_one_valid_row(self) -> None:
         self.assert_refused("policy_is_one_row", Policy.objects.create, pk=2)
         self.assert_refused("policy_is_sensible", Policy.objects.update, rental_days=0)
         self.assert_refused("policy_is_sensible", Policy.objects.update, debt_limit=-1)

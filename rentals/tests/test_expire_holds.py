@@ -19,7 +19,7 @@ class ExpireHoldsTest(QueueTestCase):
             call_command("expire_holds", stdout=printed)
         return printed.getvalue()
 
-    def test_it_says_in_one_line_what_it_did_and_a_second_run_does_nothing(self) -> None:
+    def test_command_reports_counts_and_is_idempotent(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         late = MONDAY + 5 * DAY

@@ -81,12 +81,12 @@ class FiguresTestCase(ShopAdminTestCase):
 
 
 class CountTest(FiguresTestCase):
-    def test_an_empty_shop_has_none(self) -> None:
+    def test_empty_shop_counts_zero(self) -> None:
         counted = self.count()
         self.assertEqual(counted, naive(self.now))
         self.assertEqual((counted.out, counted.in_service, counted.owed), (0, 2, Decimal("0.00")))
 
-    def test_the_figures_are_those_of_whoever_looks_at_everything(self) -> None:
+    def test_figures_match_a_naive_count(self) -> None:
         self.busy_shop()
         counted = self.count()
         self.assertEqual(counted, naive(self.now))
@@ -94,7 +94,7 @@ class CountTest(FiguresTestCase):
         self.assertEqual(told_apart, (3, 1, 3, 1, 7))
         self.assertEqual(counted.owed, Decimal("6.50"))
 
-    def test_who_has_paid_owes_nothing_and_who_has_a_credit_lessens_nothing(self) -> None:
+    def test_paid_and_credit_accounts_owe_nothing(self) -> None:
         self.give_back(self.rent())
         self.give_back(self.rent(self.bob))
         self.assertEqual(self.count().owed, Decimal("9.00"))
@@ -107,7 +107,7 @@ class CountTest(FiguresTestCase):
         self.assertEqual(self.count().owed, Decimal("4.50"))
 
 
-class AddingUpTest(FiguresTestCase):
+class BalanceSumTest(FiguresTestCase):
     """What is owed is added up from where it was left."""
 
     later = timedelta(hours=2)
@@ -121,7 +121,7 @@ class AddingUpTest(FiguresTestCase):
     def reached(self) -> int:
         return int(cache.get(figures.ADDED_UP).key)
 
-    def test_what_is_settled_is_read_once(self) -> None:
+    def test_settled_entries_are_read_once(self) -> None:
         self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
         self.give_back(self.rent(self.carol), at=self.now + self.later)
@@ -132,7 +132,7 @@ class AddingUpTest(FiguresTestCase):
         sums = [query["sql"] for query in asked if "SUM(" in query["sql"]]
         self.assertEqual([f'"id" > {self.last}' in sql for sql in sums], [True])
 
-    def test_what_may_still_have_company_coming_is_read_again(self) -> None:
+    def test_recent_entries_are_read_again(self) -> None:
         """Entries have their keys before they are committed, so that a lower one may come in later."""
         self.assertEqual(self.count().owed, Decimal("9.00"))
         self.assertIsNone(cache.get(figures.ADDED_UP))
@@ -140,13 +140,13 @@ class AddingUpTest(FiguresTestCase):
         self.assertEqual(self.count(later=self.later).owed, Decimal("13.50"))
         self.assertEqual(self.reached(), self.last)
 
-    def test_a_long_ledger_is_added_up_bit_by_bit(self) -> None:
+    def test_long_ledger_is_summed_in_batches(self) -> None:
         # By its keys, of which PostgreSQL has given out others before.
         with mock.patch.object(figures, "ENTRIES_AT_A_TIME", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
 
-    def test_where_time_runs_out_the_next_goes_on_from_there(self) -> None:
+    def test_timeout_resumes_at_the_last_batch(self) -> None:
         more_owed, asked = figures._more_owed, []
 
         def once(end: float, which: Any) -> Any:
@@ -161,7 +161,7 @@ class AddingUpTest(FiguresTestCase):
         self.assertEqual(self.reached(), self.last - 1)
         self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
 
-    def test_of_another_ledger_nothing_is_taken_over(self) -> None:
+    def test_progress_of_another_ledger_is_discarded(self) -> None:
         """As after a restore."""
         for posted_at, owed in ((self.now, "77.00"), (self.now - self.later, "9.00")):
             left_at = figures._AddedUp(self.last, (self.last, posted_at), Decimal("77.00"))
@@ -169,13 +169,13 @@ class AddingUpTest(FiguresTestCase):
             self.assertEqual(self.count(later=self.later).owed, Decimal(owed))
 
 
-class KeptTest(FiguresTestCase):
+class FiguresCacheTest(FiguresTestCase):
     def asked(self, *, after: float) -> Figures | None:
         """The figures so many seconds from now on, when nobody is counting."""
         cache.delete(figures.COUNTING)
         return figures.figures(at=self.now + timedelta(seconds=after))
 
-    def test_they_are_counted_once_a_minute_for_everybody(self) -> None:
+    def test_figures_are_cached_for_a_minute(self) -> None:
         first = self.asked(after=0)
         self.rent()
         self.assertEqual(self.asked(after=59), first)
@@ -183,7 +183,7 @@ class KeptTest(FiguresTestCase):
         assert anew is not None
         self.assertEqual((anew.out, anew.at - self.now), (1, timedelta(seconds=60)))
 
-    def test_only_one_counts_and_the_others_do_not_wait(self) -> None:
+    def test_only_one_process_counts_at_a_time(self) -> None:
         cache.add(figures.COUNTING, 1, timeout=5)
         self.assertIsNone(figures.figures(at=self.now))
         first = self.asked(after=0)
@@ -192,7 +192,7 @@ class KeptTest(FiguresTestCase):
             self.assertEqual(figures.figures(at=self.now + timedelta(hours=1)), first)
         count.assert_not_called()
 
-    def test_what_was_not_counted_in_time_is_tried_again_soon(self) -> None:
+    def test_timed_out_count_is_retried_soon(self) -> None:
         with mock.patch.object(figures, "SECONDS", 0):
             nothing = self.asked(after=0)
         self.assertEqual(nothing, Figures(self.now, None, None, None, None, None, None))
@@ -200,7 +200,7 @@ class KeptTest(FiguresTestCase):
         self.assertEqual(self.asked(after=5), naive(self.now + timedelta(seconds=5)))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite is asked for as long as it takes")
-    def test_nobody_waits_for_a_database_that_does_not_answer(self) -> None:
+    def test_slow_query_is_cancelled_in_time(self) -> None:
         def sleep() -> int:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT pg_sleep(20)")
@@ -212,7 +212,7 @@ class KeptTest(FiguresTestCase):
         # And what comes after is asked as before.
         self.assertEqual(self.count(), naive(self.now))
 
-    def test_a_fault_of_ours_is_no_matter_of_time(self) -> None:
+    def test_programming_error_is_raised(self) -> None:
         def wrong() -> None:
             with connection.cursor() as cursor:
                 cursor.execute("SELECT no_such_column FROM books_book")
@@ -226,7 +226,7 @@ class PageTest(FiguresTestCase):
         cache.delete_many([figures.FIGURES, figures.COUNTING])
         return (client or self.counter).get(reverse("admin:index"))
 
-    def test_each_figure_leads_to_the_list_that_it_counts(self) -> None:
+    def test_each_figure_links_to_its_list(self) -> None:
         self.busy_shop()
         tiles = self.front().context["tiles"]
         linked = [tile for tile in tiles if tile.address]
@@ -237,20 +237,20 @@ class PageTest(FiguresTestCase):
             self.assertEqual(str(listed.result_count), tile.figure, tile)
         self.assertEqual([tile.figure for tile in tiles if not tile.address], ["$6.50"])
 
-    def test_the_page_says_of_when_they_are(self) -> None:
+    def test_page_shows_the_time_of_the_figures(self) -> None:
         self.busy_shop()
         page = self.front()
         self.assertContains(page, "<span>Overdue</span> <strong>1</strong>", html=True)
         self.assertContains(page, f"As of {short_time(cache.get(figures.FIGURES).at)};")
 
-    def test_what_is_not_counted_yet_is_a_dash_and_not_nothing(self) -> None:
+    def test_missing_figure_is_shown_as_a_dash(self) -> None:
         with mock.patch.object(figures, "SECONDS", 0):
             self.assertContains(self.front(), '<abbr title="not counted yet">–</abbr>', count=6, html=True)
         cache.delete(figures.FIGURES)
         page = self.counter.get(reverse("admin:index"))
         self.assertContains(page, "The figures are being counted.")
 
-    def test_they_are_for_who_may_see_rentals(self) -> None:
+    def test_figures_require_the_view_permission(self) -> None:
         self.assertRedirects(
             self.front(self.signed_in(self.alice)),
             "/admin/login/?next=/admin/",
@@ -267,7 +267,7 @@ class PageTest(FiguresTestCase):
         # Below it there is nothing but the lists of one application.
         self.assertNotContains(self.counter.get(reverse("admin:app_list", args=["rentals"])), "At a glance")
 
-    def test_it_speaks_german(self) -> None:
+    def test_page_is_translated_to_german(self) -> None:
         page = self.counter.get(reverse("admin:index"), headers={"Accept-Language": "de"})
         self.assertContains(page, "Auf einen Blick")
         self.assertContains(page, "0,00\N{NO-BREAK SPACE}$")

@@ -69,7 +69,7 @@ class LeavingCase(CastTestCase):
 
 
 class RefusalTest(LeavingCase):
-    def test_books_that_are_out_are_brought_back_first(self):
+    def test_open_rentals_block_closing(self):
         rental = self.rent(self.alice)
         self.pay(self.alice, "4.50")
         self.assertEqual(
@@ -82,13 +82,13 @@ class RefusalTest(LeavingCase):
         self.give_back(rental)
         close_account(member=self.alice, at=MONDAY + DAY)
 
-    def test_what_is_owed_is_paid_first(self):
+    def test_debt_blocks_closing(self):
         self.give_back(self.rent(self.alice))
         self.assertEqual(self.reasons(self.alice), [("money_owed", "$4.50 is owed. Pay it first.")])
         self.pay(self.alice, "4.50")
         close_account(member=self.alice, at=MONDAY + DAY)
 
-    def test_what_the_shop_owes_is_paid_out_first(self):
+    def test_credit_blocks_closing(self):
         rental = self.rent(self.alice)
         self.give_back(rental)
         self.pay(self.alice, "4.50")
@@ -98,7 +98,7 @@ class RefusalTest(LeavingCase):
             [("credit_left", "The shop owes you $4.50. The counter pays it out.")],
         )
 
-    def test_all_reasons_are_named_at_once(self):
+    def test_refusal_lists_every_reason(self):
         for _ in range(2):
             self.rent(self.carol)
         self.assertEqual(
@@ -110,12 +110,12 @@ class RefusalTest(LeavingCase):
             ],
         )
 
-    def test_a_closed_account_is_not_closed_again(self):
+    def test_closed_account_cannot_be_closed_again(self):
         close_account(member=self.alice, at=MONDAY)
         self.assertEqual([code for code, _ in self.reasons(self.alice)], ["member_inactive"])
 
 
-class ForgottenTest(LeavingCase):
+class PersonalDataErasureTest(LeavingCase):
     """Alice, with everything that a member can leave behind."""
 
     def setUp(self):
@@ -145,7 +145,7 @@ class ForgottenTest(LeavingCase):
     def close(self):
         close_account(member=self.alice, at=MONDAY + DAY)
 
-    def test_nothing_of_the_person_is_in_any_text_of_any_table(self):
+    def test_no_text_column_contains_personal_data(self):
         families = TokenFamily.objects.filter(user=self.alice).values_list("pk", flat=True)
         traces = {*OF_ALICE.values(), *families, "Zephyr Browser"}
         found = set(self.places(traces))
@@ -182,7 +182,7 @@ class ForgottenTest(LeavingCase):
             return [str(row.get_decoded()).lower() for row in rows]
         return [str(value).lower() for value in rows.values_list(field.name, flat=True)]
 
-    def test_nothing_that_is_hers_alone_points_to_the_account(self):
+    def test_only_business_records_keep_the_account(self):
         self.close()
         left = {
             f"{relation.related_model._meta.label}.{relation.field.name}"
@@ -193,13 +193,13 @@ class ForgottenTest(LeavingCase):
         closed = User.objects.get(pk=self.alice.pk)
         self.assertFalse(closed.groups.exists() or closed.user_permissions.exists())
 
-    def test_the_places_in_queues_pass_on(self):
+    def test_queue_places_pass_to_the_next_member(self):
         self.assertEqual(Hold.objects.ready().get().user, self.alice)
         self.close()
         self.assertFalse(Hold.objects.live().filter(user=self.alice).exists())
         self.assertEqual(Hold.objects.ready().get().user, self.carol)
 
-    def test_the_shops_totals_stay(self):
+    def test_rentals_and_ledger_are_kept(self):
         before = [list(model.objects.order_by("pk").values()) for model in (Rental, LedgerEntry)]
         self.close()
         self.assertEqual(
@@ -207,7 +207,7 @@ class ForgottenTest(LeavingCase):
         )
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
-    def test_nothing_opens_it_again(self):
+    def test_closed_account_cannot_sign_in_or_rent(self):
         self.close()
         closed = User.objects.get(pk=self.alice.pk)
         self.assertEqual((closed.is_active, closed.has_usable_password()), (False, False))
@@ -218,13 +218,13 @@ class ForgottenTest(LeavingCase):
             self.rent(closed)
         self.assertEqual(refused.exception.code, "member_inactive")
 
-    def test_a_session_that_no_list_knows_ends_too(self):
+    def test_untracked_session_ends_too(self):
         unknown = Client()
         unknown.force_login(self.alice)
         self.close()
         self.assertEqual(unknown.get("/user/email/").status_code, 302)
 
-    def test_the_same_person_can_come_back_as_new(self):
+    def test_same_person_can_register_again(self):
         self.close()
         anew = open_account(
             username=OF_ALICE["username"], email=OF_ALICE["email"], password=PASSWORD, name=OF_ALICE["name"]
@@ -232,7 +232,7 @@ class ForgottenTest(LeavingCase):
         self.assertNotEqual(anew.pk, self.alice.pk)
         self.assertEqual(ledger.balance(anew, at=MONDAY + DAY).total, 0)
 
-    def test_nobody_takes_the_name_of_a_closed_account(self):
+    def test_name_of_closed_account_is_reserved(self):
         self.close()
         name = User.objects.get(pk=self.alice.pk).username
         self.assertTrue(name.startswith(CLOSED))
@@ -240,7 +240,7 @@ class ForgottenTest(LeavingCase):
             with self.assertRaises(ValidationError):
                 open_account(username=taken, email="", password=PASSWORD)
 
-    def test_a_change_that_was_under_way_comes_too_late(self):
+    def test_concurrent_profile_change_is_discarded(self):
         late = User.objects.get(pk=self.alice.pk)
         self.close()
         late.change_profile(name=OF_ALICE["name"], phone=OF_ALICE["phone"])
@@ -248,14 +248,14 @@ class ForgottenTest(LeavingCase):
         closed = User.objects.get(pk=self.alice.pk)
         self.assertEqual((closed.name, closed.phone, closed.language), ("", "", ""))
 
-    def test_all_is_kept_when_something_goes_wrong_on_the_way(self):
+    def test_failure_rolls_everything_back(self):
         with mock.patch.object(User, "save", side_effect=RuntimeError), self.assertRaises(RuntimeError):
             self.close()
         self.assertTrue(self.alice.emailaddress_set.exists())
 
 
-class LeavingRaceTest(RaceTestCase):
-    def test_an_account_is_closed_or_rents_and_never_both(self):
+class ClosingRaceTest(RaceTestCase):
+    def test_account_closes_or_rents_but_not_both(self):
         for number in range(4):
             member = User.objects.create_user(f"m{number}", f"m{number}@example.org", PASSWORD)
             book = add_book(name="Emma", kind=3)

@@ -48,7 +48,7 @@ class LedgerTestCase(CastTestCase):
 
 
 class BalanceTest(LedgerTestCase):
-    def test_it_is_the_ledger_and_the_running_cost(self) -> None:
+    def test_balance_adds_ledger_and_running_cost(self) -> None:
         self.give_back(self.rent(), MONDAY + 4 * DAY)
         self.rent(MONDAY + 5 * DAY)
         self.pay("2.50", MONDAY + 5 * DAY)
@@ -60,7 +60,7 @@ class BalanceTest(LedgerTestCase):
     def test_a_new_member_owes_nothing(self) -> None:
         self.assertEqual(self.owed(MONDAY), 0)
 
-    def test_every_entry_carries_the_balance_with_it(self) -> None:
+    def test_every_entry_carries_its_balance(self) -> None:
         self.give_back(self.rent(), MONDAY + 4 * DAY)
         self.pay("1.00", MONDAY + 4 * DAY)
         self.pay("2.00", MONDAY + 5 * DAY)
@@ -68,24 +68,24 @@ class BalanceTest(LedgerTestCase):
         self.assertEqual([entry.number for entry in entries], [1, 2, 3])
         self.assertEqual([str(entry.balance) for entry in entries], ["6.00", "5.00", "3.00"])
 
-    def test_it_costs_two_queries_however_long_the_history(self) -> None:
+    def test_balance_takes_two_queries(self) -> None:
         for day in range(5):
             self.give_back(self.rent(MONDAY + day * DAY), MONDAY + day * DAY + HOUR)
         with self.assertNumQueries(2):
             self.owed(MONDAY + 9 * DAY)
 
-    def test_a_charge_is_the_same_whatever_is_looked_up_later(self) -> None:
+    def test_charge_is_final_after_a_rate_change(self) -> None:
         rental = self.give_back(self.rent(), MONDAY + DAY)
         Rate.objects.filter(pk=rental.rate.pk).update(daily_rate=Decimal(99))
         rental.refresh_from_db()
         self.assertEqual(rental.charge, Decimal("4.50"))
 
-    def test_a_correction_of_the_kind_does_not_change_the_price_of_what_is_out(self) -> None:
+    def test_kind_change_keeps_price_of_open_rental(self) -> None:
         rental = self.rent()
         Book.objects.filter(pk=self.novel.pk).update(kind=2)
         self.assertEqual(self.give_back(rental, MONDAY + DAY).charge, Decimal("4.50"))
 
-    def test_a_rental_keeps_its_price_list_when_another_comes_into_force(self) -> None:
+    def test_open_rental_keeps_its_price_list(self) -> None:
         rental = self.rent()
         make_price_list(
             name="Winter",
@@ -95,7 +95,7 @@ class BalanceTest(LedgerTestCase):
         self.assertEqual(self.give_back(rental, MONDAY + DAY).charge, Decimal("4.50"))
         self.assertEqual(self.rent(MONDAY + 2 * DAY).price_list.name, "Winter")
 
-    def test_rent_and_late_fee_stop_at_the_replacement_price_of_when_it_was_rented(self) -> None:
+    def test_charge_stops_at_original_replacement_cap(self) -> None:
         copy = self.novel.copies.get()
         copy.replacement_price = Decimal("12.00")
         copy.save()
@@ -108,7 +108,7 @@ class BalanceTest(LedgerTestCase):
         self.assertEqual(rental.rent_entry.working["lines"][-1], {"what": "cap", "amount": "-33.00"})
 
 
-class LateTest(LedgerTestCase):
+class LateRenewalTest(LedgerTestCase):
     def setUp(self) -> None:
         make_price_list(
             name="With late fee",
@@ -118,11 +118,11 @@ class LateTest(LedgerTestCase):
             ],
         )
 
-    def test_a_renewal_before_the_due_date_moves_it_on_from_there(self) -> None:
+    def test_early_renewal_extends_the_due_date(self) -> None:
         rental = services.renew_rental(rental=self.rent(), at=MONDAY + DAY)
         self.assertEqual(rental.due_at, MONDAY + 28 * DAY)
 
-    def test_a_renewal_past_the_due_date_counts_from_now_and_keeps_the_late_days(self) -> None:
+    def test_late_renewal_counts_from_now(self) -> None:
         rental = self.rent()
         late = MONDAY + 16 * DAY
         before = self.owed(late)
@@ -131,7 +131,7 @@ class LateTest(LedgerTestCase):
         self.assertEqual(self.owed(late), before)
         self.assertEqual(before, Decimal("17.00"))
 
-    def test_late_days_of_every_renewal_add_up(self) -> None:
+    def test_late_days_add_up_across_renewals(self) -> None:
         rental = services.renew_rental(rental=self.rent(), at=MONDAY + 16 * DAY)
         rental = services.renew_rental(rental=rental, at=MONDAY + 33 * DAY)
         rental = self.give_back(rental, MONDAY + 49 * DAY)
@@ -142,19 +142,19 @@ class LateTest(LedgerTestCase):
 
 
 class PaymentTest(LedgerTestCase):
-    def test_what_runs_can_be_paid_ahead_and_no_more(self) -> None:
+    def test_running_cost_can_be_prepaid(self) -> None:
         self.rent()
         with self.assertRaises(errors.Overpayment):
             self.pay("4.51", MONDAY)
         self.pay("4.50", MONDAY)
         self.assertEqual(self.owed(MONDAY), 0)
 
-    def test_a_refused_payment_leaves_no_trace(self) -> None:
+    def test_refused_payment_writes_nothing(self) -> None:
         with self.assertRaisesMessage(errors.Overpayment, "The member owes $0.00, less than $0.01."):
             self.pay("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 
-    def test_a_waiver_is_a_credit_with_a_reason_up_to_what_is_owed(self) -> None:
+    def test_waiver_is_limited_to_the_balance(self) -> None:
         self.give_back(self.rent(), MONDAY + DAY)
         facts = {"member": self.alice, "reason": "Pages missing.", "actor": self.carol, "at": MONDAY + DAY}
         with self.assertRaises(errors.Overpayment):
@@ -181,7 +181,7 @@ class RefundTest(LedgerTestCase):
         self.pay("4.50", MONDAY + DAY)
         services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
 
-    def test_what_the_shop_owes_is_paid_out_and_no_more(self) -> None:
+    def test_refund_is_limited_to_the_credit(self) -> None:
         self.have_a_credit()
         with self.assertRaises(errors.RefundAboveCredit):
             self.refund("4.51", MONDAY + 2 * DAY)
@@ -190,42 +190,42 @@ class RefundTest(LedgerTestCase):
         self.assertEqual((paid_out.note, paid_out.method), ("Charged by mistake.", "cash"))
         self.assertEqual(self.owed(MONDAY + 2 * DAY), 0)
 
-    def test_what_is_out_is_kept_back(self) -> None:
+    def test_refund_withholds_running_cost(self) -> None:
         self.have_a_credit()
         self.rent(MONDAY + 2 * DAY, add_book(name="Cosmos", kind=1))
         with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $2.50, less than $2.51."):
             self.refund("2.51", MONDAY + 2 * DAY)
         self.refund("2.50", MONDAY + 2 * DAY)
 
-    def test_who_owes_gets_nothing_and_it_leaves_no_trace(self) -> None:
+    def test_refund_without_credit_is_refused(self) -> None:
         self.rent()
         with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $0.00"):
             self.refund("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 
-    def test_it_is_reversed_like_a_payment(self) -> None:
+    def test_refund_can_be_reversed(self) -> None:
         self.have_a_credit()
         ledger.reverse(entry=self.refund("4.50", MONDAY + 2 * DAY), actor=self.carol, at=MONDAY + 3 * DAY)
         self.assertEqual(self.owed(MONDAY + 3 * DAY), Decimal("-4.50"))
 
 
-class NeutralTest(LedgerTestCase):
+class LanguageNeutralityTest(LedgerTestCase):
     """What is kept is the same whatever language the desk speaks."""
 
-    def test_a_working_names_its_kind_in_no_language(self) -> None:
+    def test_working_is_not_translated(self) -> None:
         with translation.override("de"), mock.patch.object(Rate, "get_kind_display", return_value="Roman"):
             rental = self.give_back(self.rent(), MONDAY + DAY)
         assert rental.rent_entry is not None
         self.assertEqual(rental.rent_entry.working["kind"], "novel")
 
-    def test_a_correction_without_a_reason_has_no_words_of_ours(self) -> None:
+    def test_reversal_without_reason_has_no_note(self) -> None:
         rental = self.give_back(self.rent(), MONDAY + DAY)
         services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
         self.assertEqual(LedgerEntry.objects.get(kind="reversal").note, "")
 
 
-class RenewalQuestionTest(LedgerTestCase):
-    def test_why_not_is_asked_without_renewing_and_is_what_renewing_says(self) -> None:
+class RenewalRefusalTest(LedgerTestCase):
+    def test_renewal_refusals_match_renew_rental(self) -> None:
         rental = self.rent()
         policy = Policy.current()
         self.assertEqual(services.renewal_refusals(rental, policy=policy, others_wait=False), [])
@@ -240,14 +240,14 @@ class ReversalTest(LedgerTestCase):
     def reverse(self, entry: LedgerEntry) -> LedgerEntry:
         return ledger.reverse(entry=entry, reason="Typed twice.", actor=self.carol, at=MONDAY + 2 * DAY)
 
-    def test_it_undoes_an_entry_and_says_which(self) -> None:
+    def test_reversal_undoes_and_names_its_entry(self) -> None:
         self.give_back(self.rent(), MONDAY + DAY)
         payment = self.pay("4.50", MONDAY + DAY)
         reversal = self.reverse(payment)
         self.assertEqual((reversal.reverses, reversal.amount), (payment, Decimal("4.50")))
         self.assertEqual(self.owed(MONDAY + 2 * DAY), Decimal("4.50"))
 
-    def test_an_entry_is_reversed_once_and_a_reversal_never(self) -> None:
+    def test_entry_is_reversed_once(self) -> None:
         self.give_back(self.rent(), MONDAY + DAY)
         payment = self.pay("4.50", MONDAY + DAY)
         reversal = self.reverse(payment)
@@ -257,7 +257,7 @@ class ReversalTest(LedgerTestCase):
             self.reverse(reversal)
         self.assertEqual(LedgerEntry.objects.count(), 3)
 
-    def test_a_rent_is_reversed_by_making_its_rental_void_only(self) -> None:
+    def test_rent_is_reversed_only_by_voiding(self) -> None:
         rental = self.give_back(self.rent(), MONDAY + DAY)
         assert rental.rent_entry is not None
         with self.assertRaises(errors.NotReversible):
@@ -265,7 +265,7 @@ class ReversalTest(LedgerTestCase):
         services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
-    def test_a_rental_is_made_void_once(self) -> None:
+    def test_rental_is_voided_once(self) -> None:
         rental = self.rent()
         services.void_rental(rental=rental, at=MONDAY, actor=self.carol)
         for change in (
@@ -278,10 +278,10 @@ class ReversalTest(LedgerTestCase):
 
 
 class PriceListTest(CastTestCase):
-    def test_before_the_first_list_none_is_in_force(self) -> None:
+    def test_no_list_is_in_force_before_the_first(self) -> None:
         self.assertEqual(list(PriceList.objects.in_force(datetime(1999, 12, 31, tzinfo=UTC))), [])
 
-    def test_a_list_is_in_force_from_its_very_instant(self) -> None:
+    def test_list_takes_effect_at_its_start(self) -> None:
         start = PriceList.objects.get(name="By kind").in_force_from
         in_force = PriceList.objects.in_force
         self.assertEqual(in_force(start - timedelta(microseconds=1)).get().name, "Flat")

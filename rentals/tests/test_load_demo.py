@@ -48,64 +48,64 @@ def contents() -> tuple[int, ...]:
     )
 
 
-class LoadedTest(TestCase):
+class DemoDataTest(TestCase):
     printed: str
 
     @classmethod
     def setUpTestData(cls) -> None:
         cls.printed = load()
 
-    def test_sixty_books_of_every_kind_that_the_admin_would_accept(self) -> None:
+    def test_sixty_valid_books_of_every_kind(self) -> None:
         self.assertEqual(Counter(Book.objects.values_list("kind", flat=True)), dict.fromkeys(Kind, 20))
         for book in Book.objects.all():
             book.full_clean()
             self.assertTrue(book.author and book.description and book.language and book.published)
 
-    def test_copies_of_every_status_and_condition_and_some_with_a_price(self) -> None:
+    def test_copies_have_every_status_and_condition(self) -> None:
         self.assertEqual(set(Copy.objects.values_list("status", flat=True)), set(Copy.Status.values))
         self.assertEqual(set(Copy.objects.values_list("condition", flat=True)), set(Copy.Condition.values))
         priced = Copy.objects.exclude(replacement_price=None).count()
         self.assertTrue(0 < priced < Copy.objects.count())
 
-    def test_everybody_has_a_profile_that_the_admin_would_accept_and_a_verified_address(self) -> None:
+    def test_users_have_valid_profiles(self) -> None:
         for user in User.objects.all():
             user.full_clean()
             self.assertTrue(user.name and user.phone and user.address)
         verified = EmailAddress.objects.filter(email=F("user__email"), primary=True, verified=True)
         self.assertEqual(verified.count(), User.objects.count())
 
-    def test_members_staff_and_a_superuser(self) -> None:
+    def test_users_have_every_role(self) -> None:
         roles = Counter(User.objects.values_list("is_staff", "is_superuser"))
         self.assertEqual(roles, {(False, False): 24, (True, False): 2, (True, True): 1})
 
-    def test_about_three_hundred_rentals_of_one_year_with_about_twenty_open(self) -> None:
+    def test_rentals_span_a_year(self) -> None:
         self.assertTrue(250 <= Rental.objects.count() <= 350, Rental.objects.count())
         self.assertTrue(15 <= Rental.objects.open().count() <= 30, Rental.objects.open().count())
         first = Rental.objects.aggregate(first=Min("rented_at"))["first"]
         self.assertTrue(NOW - 366 * DAY < first < NOW - 330 * DAY)
 
-    def test_nothing_happened_in_the_future(self) -> None:
+    def test_no_event_is_in_the_future(self) -> None:
         self.assertFalse(Rental.objects.filter(Q(rented_at__gt=NOW) | Q(returned_at__gt=NOW)).exists())
         self.assertFalse(LedgerEntry.objects.filter(posted_at__gt=NOW).exists())
 
-    def test_history_was_written_in_the_order_in_which_it_happened(self) -> None:
+    def test_rows_are_in_chronological_order(self) -> None:
         for times in (
             Rental.objects.order_by("ref").values_list("rented_at", flat=True),
             LedgerEntry.objects.order_by("pk").values_list("posted_at", flat=True),
         ):
             self.assertEqual(list(times), sorted(times))
 
-    def test_nobody_rented_before_they_joined_nor_a_book_before_it_came_in(self) -> None:
+    def test_rentals_follow_joining_and_acquisition(self) -> None:
         too_early = Q(rented_at__lt=F("user__date_joined")) | Q(rented_at__lt=F("copy__book__added_at"))
         self.assertFalse(Rental.objects.filter(too_early).exists())
 
-    def test_some_are_overdue_and_one_each_is_due_today_and_tomorrow(self) -> None:
+    def test_some_rentals_are_overdue_or_due_soon(self) -> None:
         self.assertGreaterEqual(Rental.objects.overdue(NOW - DAY).count(), 3)
         due = Rental.objects.open().values_list("due_at__date", flat=True)
         self.assertIn(timezone.localdate(NOW), due)
         self.assertIn(timezone.localdate(NOW + DAY), due)
 
-    def test_renewed_rentals_open_and_returned_and_one_void(self) -> None:
+    def test_some_rentals_are_renewed_and_one_is_void(self) -> None:
         renewed = Rental.objects.filter(renewals__gt=0)
         late_when_renewed = {
             any(renewal > due for renewal, due in rental.due_before) for rental in renewed.open()
@@ -115,28 +115,28 @@ class LoadedTest(TestCase):
         void = Rental.objects.exclude(voided_at=None).get()
         self.assertEqual(void.ledger_entries.aggregate(total=Sum("amount"))["total"], 0)
 
-    def test_ledger_entries_of_every_kind_that_the_shop_can_write_so_far(self) -> None:
+    def test_ledger_has_every_kind_and_method(self) -> None:
         kinds = set(LedgerEntry.objects.values_list("kind", flat=True))
         self.assertEqual(kinds, {"rent", "payment", "waiver", "reversal"})
         methods = set(LedgerEntry.objects.payments().values_list("method", flat=True))
         self.assertEqual(methods, {"cash", "card", "transfer"})
 
-    def test_members_who_owe_much_who_paid_ahead_and_who_never_rented(self) -> None:
+    def test_some_members_owe_and_some_have_credit(self) -> None:
         theo, nora, tara = (User.objects.get(username=name) for name in ("theo", "nora", "tara"))
         self.assertGreater(ledger.posted_balance(theo), 20)
         self.assertLess(ledger.posted_balance(nora), 0)
         self.assertEqual((tara.rentals.count(), tara.ledger_entries.count()), (0, 0))
 
-    def test_its_books_agree(self) -> None:
+    def test_books_are_consistent(self) -> None:
         self.assertEqual(list(disagreements()), [])
 
-    def test_nobody_has_more_books_out_than_nora(self) -> None:
+    def test_nora_has_most_open_rentals(self) -> None:
         out = Counter(Rental.objects.open().values_list("user__username", flat=True))
         (most, number), (_, next_number) = out.most_common(2)
         self.assertEqual((most, number), ("nora", 5))
         self.assertGreater(number, next_number)
 
-    def test_a_copy_is_put_aside_with_some_days_left_and_others_wait(self) -> None:
+    def test_one_hold_is_ready_and_others_wait(self) -> None:
         ready = Hold.objects.ready().get()
         self.assertEqual(ready.user.username, "yuki")
         self.assertTrue(NOW + DAY < ready.pick_up_by < NOW + 3 * DAY)
@@ -147,7 +147,7 @@ class LoadedTest(TestCase):
         self.assertEqual((Hold.objects.lapsed(NOW).count(), Hold.objects.count()), (0, 3))
         self.assertIn("3 holds, 2 waiting, 1 ready", self.printed)
 
-    def test_a_rental_that_costs_the_replacement_price_and_no_more(self) -> None:
+    def test_one_rental_costs_the_replacement_price(self) -> None:
         rental = Rental.objects.with_terms().open().get(user__username="gus")
         price = rental.running_price(NOW)
         self.assertEqual((price.lines[-1].what, price.total), ("cap", rental.replacement_price))
@@ -156,12 +156,12 @@ class LoadedTest(TestCase):
         for member in User.objects.annotate(total=Sum("ledger_entries__amount")):
             self.assertEqual(ledger.posted_balance(member), member.total or 0)
 
-    def test_every_returned_rental_has_exactly_one_rent_entry_and_no_other_has_any(self) -> None:
+    def test_returned_rentals_have_one_rent_entry(self) -> None:
         is_rent = Q(ledger_entries__kind="rent")
         for rental in Rental.objects.annotate(charges=Count("ledger_entries", filter=is_rent)):
             self.assertEqual(rental.charges, 0 if rental.returned_at is None else 1)
 
-    def test_the_printed_sign_ins_open_the_accounts(self) -> None:
+    def test_printed_credentials_work(self) -> None:
         lines = self.printed.partition("Sign in as\n")[2].splitlines()[1:]
         names, passwords, roles = zip(*(line.split(maxsplit=2) for line in lines), strict=True)
         self.assertEqual(names, ("lori", "mara", "nora", "theo"))
@@ -170,20 +170,20 @@ class LoadedTest(TestCase):
         for name, password in zip(names, passwords, strict=True):
             self.assertTrue(self.client.login(username=name, password=password))
 
-    def test_a_second_run_is_refused_and_changes_nothing(self) -> None:
+    def test_second_run_is_refused(self) -> None:
         before = contents()
         with self.assertRaisesMessage(CommandError, "has members or books already"):
             load()
         self.assertEqual(contents(), before)
 
-    def test_a_second_run_with_if_empty_tells_the_sign_ins_and_changes_nothing(self) -> None:
+    def test_second_run_with_if_empty_changes_nothing(self) -> None:
         before = contents()
         printed = load(if_empty=True)
         self.assertTrue(printed.startswith("The shop has its data already.\n"))
         self.assertEqual(printed.partition("Sign in")[2], self.printed.partition("Sign in")[2])
         self.assertEqual(contents(), before)
 
-    def test_sign_ins_that_no_longer_open_an_account_are_not_told(self) -> None:
+    def test_outdated_credentials_are_not_printed(self) -> None:
         lori = User.objects.get(username="lori")
         lori.set_password("a-chapter-a-night")
         lori.save()
@@ -195,7 +195,7 @@ class LoadedTest(TestCase):
         self.assertNotIn("Sign in", load(if_empty=True, password="another-password"))
 
 
-class RefusedTest(TestCase):
+class RefusalTest(TestCase):
     def assert_refused(self, sentence: str, **options: Any) -> None:
         before = contents()
         with self.assertRaisesMessage(CommandError, sentence):
@@ -207,7 +207,7 @@ class RefusedTest(TestCase):
             load(**options)
         self.assertEqual(Book.objects.count(), 60)
 
-    def test_a_shop_with_a_member_is_refused_and_one_with_a_superuser_is_not(self) -> None:
+    def test_shop_with_a_member_is_refused(self) -> None:
         dan = User.objects.create_superuser("dan", "dan@example.net", "x")
         User.objects.filter(pk=dan.pk).update(is_superuser=False)
         self.assert_refused("has members or books already")
@@ -220,7 +220,7 @@ class RefusedTest(TestCase):
         book.delete()
         self.assert_not_refused()
 
-    def test_a_superuser_with_a_name_or_an_address_of_the_demo_is_refused_in_any_case(self) -> None:
+    def test_superuser_with_a_demo_name_is_refused(self) -> None:
         dan = User.objects.create_superuser("dan", "dan@example.net", "x")
         for taken in ({"username": "Nora"}, {"email": "NORA@example.org"}):
             User.objects.filter(pk=dan.pk).update(username="dan", email="dan@example.net")
@@ -229,40 +229,40 @@ class RefusedTest(TestCase):
         User.objects.filter(pk=dan.pk).update(username="dan", email="dan@example.net")
         self.assert_not_refused()
 
-    def test_with_if_empty_a_shop_of_others_is_left_alone_without_an_error(self) -> None:
+    def test_if_empty_leaves_another_shop_alone(self) -> None:
         add_book(name="Middlemarch")
         with override_settings(SITE_IS_LOCAL=False):
             self.assertEqual(load(if_empty=True), "The shop has its data already.\n")
         self.assertEqual(Book.objects.count(), 1)
 
     @override_settings(SITE_IS_LOCAL=False)
-    def test_where_others_reach_the_shop_the_public_password_is_refused(self) -> None:
+    def test_public_shop_refuses_default_password(self) -> None:
         self.assert_refused("--password")
         self.assert_refused("--password", if_empty=True)
         self.assert_refused("--password", password="a-book-a-day")
         self.assert_not_refused(password="every-tide-a-page")
 
-    def test_a_password_that_the_shop_would_refuse_of_a_member_is_refused(self) -> None:
+    def test_weak_password_is_refused(self) -> None:
         self.assert_refused("too short", password="page")
         self.assert_not_refused(password="every-tide-a-page")
 
-    def test_a_given_password_is_set_and_stays_out_of_the_output(self) -> None:
+    def test_given_password_is_set_but_not_printed(self) -> None:
         with mock.patch.object(load_demo, "play_history"):
             printed = load(password="every-tide-a-page")
         self.assertNotIn("every-tide-a-page", printed)
         self.assertRegex(printed, r"lori +\(as given\) +superuser")
         self.assertTrue(self.client.login(username="lori", password="every-tide-a-page"))
 
-    def test_a_shop_whose_prices_leave_no_room_for_the_history_is_refused(self) -> None:
+    def test_shop_without_usable_prices_is_refused(self) -> None:
         PriceList.objects.all().delete()
         self.assert_refused("policy or prices: No price list")
 
 
-class CommittedTest(Committed, TransactionTestCase):
+class DemoMailTest(Committed, TransactionTestCase):
     def setUp(self) -> None:
         """Without the cast: the demo brings its own."""
 
-    def test_nobody_is_written_to_about_what_happened_last_year(self) -> None:
+    def test_demo_history_sends_no_mail(self) -> None:
         waiting = [person for person in MEMBERS if person.username in {"quinn", "yuki", "bea"}]
         with mock.patch.object(load_demo, "MEMBERS", waiting):
             load()
@@ -270,7 +270,7 @@ class CommittedTest(Committed, TransactionTestCase):
         self.assertEqual(mail.outbox, [])
 
 
-class SameAgainTest(TestCase):
+class DeterminismTest(TestCase):
     def play(self) -> list[tuple[Any, ...]]:
         """The rentals of the first members' year, which are then forgotten."""
         with transaction.atomic():

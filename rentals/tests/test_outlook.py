@@ -16,23 +16,23 @@ from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
 PERIOD = 14 * DAY
 
 
-class OutlookTest(QueueTestCase):
+class WaitEstimateTest(QueueTestCase):
     def looks(self, *holds: Hold, days: int = 1) -> list[Outlook | None]:
         found = outlooks(holds, at=MONDAY + days * DAY)
         return [found.get(hold.pk) for hold in holds]
 
-    def test_the_first_gets_it_when_it_is_due_and_each_next_a_rental_period_later(self) -> None:
+    def test_estimates_are_one_period_apart(self) -> None:
         holds = self.line(self.alice, self.erin, self.fred)
         self.assertEqual(self.looks(*holds), [Outlook(place, MONDAY + place * PERIOD) for place in (1, 2, 3)])
 
-    def test_overdue_counts_as_now(self) -> None:
+    def test_overdue_copy_is_expected_now(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.assertEqual(
             self.looks(first, second, days=20),
             [Outlook(1, MONDAY + 20 * DAY), Outlook(2, MONDAY + 20 * DAY + PERIOD)],
         )
 
-    def test_every_copy_in_service_counts_and_no_other(self) -> None:
+    def test_only_copies_in_service_count(self) -> None:
         second = add_copy(book=self.book)
         services.rent_book(member=self.carol, book=self.book, at=MONDAY + DAY, now=MONDAY + DAY)
         add_copy(book=self.book, status=Copy.Status.IN_REPAIR)
@@ -44,24 +44,24 @@ class OutlookTest(QueueTestCase):
         change_copy(copy=second, status=Copy.Status.LOST)
         self.assertEqual(self.looks(holds[1]), [Outlook(2, MONDAY + 28 * DAY)])
 
-    def test_what_is_put_aside_is_taken_for_a_rental_period_and_its_hold_has_no_place(self) -> None:
+    def test_ready_hold_has_no_place(self) -> None:
         ready, waiting = self.line(self.alice, self.erin)
         self.give_back()
         ready.refresh_from_db()
         self.assertEqual(self.looks(ready, waiting, days=2), [None, Outlook(1, MONDAY + 2 * DAY + PERIOD)])
 
-    def test_a_copy_that_has_just_come_in_counts_as_now(self) -> None:
+    def test_new_copy_is_expected_now(self) -> None:
         (hold,) = self.line(self.alice)
         add_copy(book=self.book)
         self.assertEqual(self.looks(hold), [Outlook(1, MONDAY + DAY)])
 
-    def test_without_a_copy_in_service_there_is_a_place_and_no_date(self) -> None:
+    def test_no_copy_in_service_gives_no_date(self) -> None:
         (hold,) = self.line(self.alice)
         change_copy(copy=self.copy, status=Copy.Status.LOST)
         self.assertEqual(self.looks(hold), [Outlook(1, None)])
         self.assertEqual(book_outlook(self.book, at=MONDAY), BookOutlook(1, None, None))
 
-    def test_a_date_beyond_the_calendar_is_none(self) -> None:
+    def test_date_out_of_range_is_none(self) -> None:
         Policy.objects.update(rental_days=32767)
         (hold,) = self.line(self.alice)
         Hold.objects.bulk_create(
@@ -76,7 +76,7 @@ class OutlookTest(QueueTestCase):
             kind(username=f"m{n}", email=f"m{n}@example.org") for n in range(number)
         )
 
-    def test_many_holds_cost_what_one_costs(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         services.rent_book(member=self.bob, book=other, at=MONDAY, now=MONDAY)
         holds = [*self.line(self.alice, self.erin), self.place(self.alice, other)]
@@ -87,8 +87,8 @@ class OutlookTest(QueueTestCase):
             outlooks([], at=MONDAY)
 
 
-class BookOutlookTest(QueueTestCase):
-    def test_a_book_tells_when_the_next_copy_and_when_a_newcomers_turn_comes(self) -> None:
+class BookEstimateTest(QueueTestCase):
+    def test_estimate_covers_next_copy_and_newcomer(self) -> None:
         at = MONDAY + DAY
         due = MONDAY + PERIOD
         self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, due, due))
@@ -101,7 +101,7 @@ class BookOutlookTest(QueueTestCase):
         at = MONDAY + timedelta(hours=2)
         self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, at, at))
 
-    def test_a_rental_knows_whether_somebody_waits_for_its_book(self) -> None:
+    def test_rentals_are_annotated_with_waiting_holds(self) -> None:
         def waited_for() -> list[bool]:
             rentals: Any = with_others_waiting(Rental.objects.order_by("ref"))
             return [rental.others_wait for rental in rentals]

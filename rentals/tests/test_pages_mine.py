@@ -71,7 +71,7 @@ class MinePagesTestCase(CastTestCase):
 
 
 class MyRentalsTest(MinePagesTestCase):
-    def test_books_stand_by_due_date_with_what_they_cost(self) -> None:
+    def test_rentals_sort_by_due_date_with_costs(self) -> None:
         self.rent(days_ago=3, book=add_book(name="Cosmos", kind=1))
         self.rent(days_ago=16)
         page = self.read("/rentals/")
@@ -79,7 +79,7 @@ class MyRentalsTest(MinePagesTestCase):
         for words in ("overdue", "Overdue", "due ", "$24.00", "$25.50", "$5.00", "$20.00"):
             self.assertIn(words, page)
 
-    def test_a_renewal_says_the_new_date_and_the_last_one_that_there_are_no_more(self) -> None:
+    def test_renewal_shows_new_date_and_renewals_left(self) -> None:
         rental = self.rent()
         for left in ("2 renewals left", "1 renewal left"):
             self.assertIn(left, self.read("/rentals/"))
@@ -91,7 +91,7 @@ class MyRentalsTest(MinePagesTestCase):
         answer = self.client.post(f"/rentals/{rental.ref}/renew/", follow=True)
         self.assertContains(answer, "renewed as often as is allowed")
 
-    def test_a_rental_that_others_wait_for_says_why_it_is_not_renewed(self) -> None:
+    def test_blocked_renewal_shows_its_reason(self) -> None:
         book = add_book(name="Cosmos", kind=1)
         rental = self.rent(book=book)
         place_hold(member=self.bob, book=book, at=self.now)
@@ -101,7 +101,7 @@ class MyRentalsTest(MinePagesTestCase):
         [reason] = answer.context["messages"]
         self.assertIn(str(reason), page)
 
-    def test_nobody_renews_anothers_not_even_staff(self) -> None:
+    def test_only_the_member_can_renew(self) -> None:
         rental = self.rent(member=self.bob)
         for user in (self.alice, self.carol):
             self.client.force_login(user)
@@ -111,13 +111,13 @@ class MyRentalsTest(MinePagesTestCase):
         rental.refresh_from_db()
         self.assertEqual(rental.renewals, 0)
 
-    def test_who_has_and_waits_for_nothing_is_led_to_the_catalogue(self) -> None:
+    def test_empty_page_links_to_the_catalogue(self) -> None:
         self.rent(member=self.bob)
         page = self.read("/rentals/")
         self.assertIn("You have no book at home.", page)
         self.assertNotIn("Emma", page)
 
-    def test_it_costs_the_same_queries_with_many_books_as_with_one(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         for count in (1, 3):
             for number in range(count):
                 self.rent(book=add_book(name=f"At home {count} {number}", kind=1))
@@ -132,7 +132,7 @@ class HistoryTest(MinePagesTestCase):
     def had(self, name: str, author: str = "", days_ago: int = 1) -> None:
         self.give_back(self.rent(book=add_book(name=name, author=author, kind=1), days_ago=days_ago))
 
-    def test_it_is_found_by_words_of_the_title_or_the_author(self) -> None:
+    def test_search_matches_title_and_author(self) -> None:
         self.had("Cosmos", "Carl Sagan")
         self.had("Contact", "Carl Sagan")
         self.give_back(self.rent(member=self.bob))
@@ -149,7 +149,7 @@ class HistoryTest(MinePagesTestCase):
         services.void_rental(rental=void, at=self.now, actor=self.carol)
         self.assertNotIn("Cosmos", self.read("/rentals/history/"))
 
-    def test_it_comes_in_pages_that_keep_the_search(self) -> None:
+    def test_pagination_keeps_the_search(self) -> None:
         for number in range(30):
             self.had(f"Volume {number}")
         first = self.client.get("/rentals/history/", {"search": "vol"})
@@ -159,7 +159,7 @@ class HistoryTest(MinePagesTestCase):
         self.assertEqual(len(second.context["page"].rows), 5)
         self.assertEqual(self.client.get("/rentals/history/?cursor=nonsense").status_code, 404)
 
-    def test_it_costs_the_same_queries_however_long_it_is(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         for count in (1, 5):
             for number in range(count):
                 self.had(f"Volume {count} {number}")
@@ -168,7 +168,7 @@ class HistoryTest(MinePagesTestCase):
 
 
 class BalancePageTest(MinePagesTestCase):
-    def test_it_says_what_is_owed_and_opens_every_line(self) -> None:
+    def test_page_explains_every_line(self) -> None:
         self.give_back(self.rent(days_ago=2), self.now - DAY)
         self.pay()
         self.rent(book=add_book(name="Cosmos", kind=1), days_ago=2)
@@ -179,13 +179,13 @@ class BalancePageTest(MinePagesTestCase):
         ):
             self.assertIn(words, page)
 
-    def test_it_shows_nothing_of_anybody_else(self) -> None:
+    def test_page_shows_only_own_entries(self) -> None:
         self.give_back(self.rent(member=self.bob))
         page = self.read("/balance")
         self.assertNotIn("Emma", page)
         self.assertIn("Nothing was charged or paid yet.", page)
 
-    def test_it_costs_the_same_queries_however_long_the_account_is(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         for count in (1, 30):
             for _ in range(count):
                 self.give_back(self.rent())
@@ -194,7 +194,7 @@ class BalancePageTest(MinePagesTestCase):
             # Session, user, entries, open rentals, last balance, first entry.
             self.assert_costs(6, "/balance")
 
-    def test_earlier_entries_are_a_page_away(self) -> None:
+    def test_earlier_entries_are_on_the_next_page(self) -> None:
         for _ in range(26):
             self.give_back(self.rent())
         first = self.client.get("/balance")
@@ -211,7 +211,7 @@ class StatementPagesTest(MinePagesTestCase):
         self.this_month = Month.of(self.now)
         self.path = f"/balance/statements/{self.this_month}"
 
-    def test_the_page_the_pdf_and_the_csv_say_the_same(self) -> None:
+    def test_page_pdf_and_csv_agree(self) -> None:
         page = self.read(f"{self.path}/")
         pdf = self.client.get(f"{self.path}.pdf")
         text = PdfReader(io.BytesIO(pdf.content)).pages[0].extract_text()
@@ -225,18 +225,18 @@ class StatementPagesTest(MinePagesTestCase):
         )
         self.assertIn(f"lori-books-{self.this_month}.csv", sheet["Content-Disposition"])
 
-    def test_months_without_a_statement_are_not_there(self) -> None:
+    def test_months_without_a_statement_are_404(self) -> None:
         month = self.this_month
         for month_without in (month.next, Month(1970, 1), "2026-13", "0000-01", "9999-12", "26-1"):
             for end in ("/", ".pdf", ".csv"):
                 path = f"/balance/statements/{month_without}{end}"
                 self.assertEqual(self.client.get(path).status_code, 404, path)
 
-    def test_everybody_has_an_own_one_at_the_same_address(self) -> None:
+    def test_each_member_sees_their_own_statement(self) -> None:
         self.client.force_login(self.bob)
         self.assertNotIn("Emma", self.read(f"{self.path}/"))
 
-    def test_they_cost_the_same_queries_whatever_is_in_them(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         for _ in range(2):
             # Session, user, first entry, two balances, entries, their sums.
             self.assert_costs(7, f"{self.path}/")
@@ -246,14 +246,14 @@ class StatementPagesTest(MinePagesTestCase):
             for _ in range(5):
                 self.give_back(self.rent())
 
-    def test_no_copy_of_them_is_kept_on_the_way(self) -> None:
+    def test_statements_are_not_cached(self) -> None:
         for end in ("/", ".pdf", ".csv"):
             self.assertIn("no-store", self.client.get(f"{self.path}{end}")["Cache-Control"])
 
 
 @tag("any_database")
 class ReceiptPagesTest(MinePagesTestCase):
-    def test_a_payment_has_a_receipt_as_page_and_pdf(self) -> None:
+    def test_payment_has_a_receipt_page_and_pdf(self) -> None:
         self.give_back(self.rent())
         payment = self.pay("2.00")
         # Session, user, the payment with all that it names.
@@ -261,7 +261,7 @@ class ReceiptPagesTest(MinePagesTestCase):
         self.assert_costs(3 + PROGRAM_QUERIES, f"/balance/receipts/{payment.number}.pdf")
         self.assertIn("$2.00", self.read(f"/balance/receipts/{payment.number}/"))
 
-    def test_nothing_else_and_nobody_elses_has_one(self) -> None:
+    def test_other_entries_and_members_are_404(self) -> None:
         rent = self.give_back(self.rent())
         for number in (rent.number, 99, 10**12):
             for end in ("/", ".pdf"):
@@ -278,7 +278,7 @@ class CalendarLinkTest(MinePagesTestCase):
         link = self.client.get("/rentals/").context["feed_link"]
         return link.partition("/rentals/")[1] + link.partition("/rentals/")[2]
 
-    def test_it_opens_the_calendar_without_signing_in(self) -> None:
+    def test_link_needs_no_sign_in(self) -> None:
         self.rent()
         link = self.link()
         with self.assertNumQueries(3):
@@ -289,26 +289,26 @@ class CalendarLinkTest(MinePagesTestCase):
         [event] = Calendar.from_ical(answer.content).walk("VEVENT")
         self.assertEqual(event["summary"], "Bring back: Emma")
 
-    def test_it_is_made_renewed_and_revoked_by_its_member(self) -> None:
+    def test_member_renews_and_revokes_the_link(self) -> None:
         first, second = self.link(), self.link()
         self.assertEqual([Client().get(link).status_code for link in (first, second)], [404, 200])
         self.client.post("/rentals/calendar/revoke/")
         self.assertEqual(Client().get(second).status_code, 404)
         self.assertFalse(CalendarFeed.objects.exists())
 
-    def test_a_look_changes_nothing(self) -> None:
+    def test_get_changes_nothing(self) -> None:
         for what in ("make", "revoke"):
             self.assertEqual(self.client.get(f"/rentals/calendar/{what}/").status_code, 405)
         self.assertEqual(Client().get("/rentals/calendar/guessed.ics").status_code, 404)
 
-    def test_that_of_a_closed_account_leads_nowhere(self) -> None:
+    def test_link_of_closed_account_is_404(self) -> None:
         link = self.link()
         User.objects.filter(pk=self.alice.pk).update(is_active=False)
         self.assertEqual(Client().get(link).status_code, 404)
 
 
-class StrangerTest(MinePagesTestCase):
-    def test_all_of_it_wants_somebody_signed_in(self) -> None:
+class LoginRequiredTest(MinePagesTestCase):
+    def test_every_page_requires_sign_in(self) -> None:
         stranger = Client()
         for path in (
             *(

@@ -40,7 +40,7 @@ class RentTest(RentingTestCase):
         self.path = f"/books/{self.emma.pk}/rent/"
 
     @override_settings(TIME_ZONE="Europe/Berlin")
-    def test_the_terms_are_named_before_anything_is_charged(self) -> None:
+    def test_page_shows_the_terms_before_renting(self) -> None:
         change_copy(copy=self.emma.copies.get(), replacement_price=Decimal("18.00"))
         Rate.objects.filter(price_list__name="Tiered", kind=3).update(late_fee="0.75")
         page = self.client.get(self.path)
@@ -52,7 +52,7 @@ class RentTest(RentingTestCase):
         self.assertContains(page, "Rent it")
         self.assertEqual((Rental.objects.count(), LedgerEntry.objects.count()), (0, 0))
 
-    def test_the_button_rents_by_these_terms(self) -> None:
+    def test_button_rents_on_the_shown_terms(self) -> None:
         offer = self.client.get(self.path).context["offer"]
         answer = self.client.post(self.path, follow=True)
         rental = Rental.objects.get()
@@ -61,7 +61,7 @@ class RentTest(RentingTestCase):
         self.assertContains(answer, "“Emma” is yours until")
         self.assertContains(answer, "You have it")
 
-    def test_what_is_sent_twice_rents_once_and_shows_the_rental(self) -> None:
+    def test_double_submit_rents_once(self) -> None:
         add_book(name="Another copy would be there", copies=1)
         self.emma.copies.create(barcode="second")
         self.client.post(self.path)
@@ -71,7 +71,7 @@ class RentTest(RentingTestCase):
         self.assertContains(again, "You have it")
         self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
 
-    def test_everything_that_stands_against_it_is_said_and_there_is_no_button(self) -> None:
+    def test_refusals_are_listed_without_a_button(self) -> None:
         self.rented_by(self.bob)
         Policy.objects.update(debt_limit="1.00")
         ledger.post(
@@ -87,7 +87,7 @@ class RentTest(RentingTestCase):
         self.assertNotContains(page, "Rent it")
         self.assertNotContains(page, "Join the queue")
 
-    def test_who_comes_too_late_is_told_kindly_and_offered_the_queue(self) -> None:
+    def test_late_submit_offers_the_queue(self) -> None:
         self.assertContains(self.client.get(self.path), "Rent it")
         self.rented_by(self.bob)
         page = self.client.post(self.path)
@@ -95,12 +95,12 @@ class RentTest(RentingTestCase):
         self.assertContains(page, f'action="/books/{self.emma.pk}/queue/"', status_code=409)
         self.assertEqual(Rental.objects.count(), 1)
 
-    def test_the_page_says_what_the_api_says(self) -> None:
+    def test_page_shows_the_same_reason_as_the_api(self) -> None:
         self.rented_by(self.bob)
         api = self.api(self.alice).post("/api/v3/book_rentals/", {"book": self.emma.pk}).json()
         self.assertContains(self.client.get(self.path), api["detail"])
 
-    def test_a_copy_put_aside_is_picked_up_by_its_member_only(self) -> None:
+    def test_only_its_member_picks_up_allocated_copy(self) -> None:
         rental = self.rented_by(self.bob)
         place_hold(member=self.alice, book=self.emma, at=self.now)
         return_rental(rental=rental, at=self.now, actor=self.carol, now=self.now)
@@ -111,14 +111,14 @@ class RentTest(RentingTestCase):
         self.client.post(self.path)
         self.assertEqual(Hold.objects.get().status, Hold.Status.PICKED_UP)
 
-    def test_a_stranger_signs_in_and_comes_back(self) -> None:
+    def test_anonymous_user_signs_in_and_returns(self) -> None:
         self.client.logout()
         answer = self.client.get(self.path)
         self.assertRedirects(answer, f"/user/login/?next={self.path}", fetch_redirect_response=False)
         self.client.post(self.path)
         self.assertEqual(Rental.objects.count(), 0)
 
-    def test_its_queries_are_few_and_as_many_for_many_rentals(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         # The copy put aside for the member is looked for by itself, which is cheaper than one query for both.
         with self.assertNumQueries(9):
             self.client.get(self.path)
@@ -130,7 +130,7 @@ class RentTest(RentingTestCase):
         with self.assertNumQueries(10):
             self.client.get(self.path)
 
-    def test_a_book_that_is_not_there_is_404(self) -> None:
+    def test_missing_book_is_404(self) -> None:
         for path in ("/books/0/rent/", f"/books/{10**30}/rent/", "/books/0/queue/"):
             self.assertEqual(self.client.post(path).status_code, 404)
 
@@ -140,25 +140,25 @@ class QueueTest(RentingTestCase):
         super().setUp()
         self.path = f"/books/{self.emma.pk}/queue/"
 
-    def test_the_button_gives_the_last_place(self) -> None:
+    def test_button_joins_the_end_of_the_queue(self) -> None:
         self.rented_by(self.bob)
         place_hold(member=self.dan, book=self.emma, at=self.now)
         answer = self.client.post(self.path, follow=True)
         self.assertContains(answer, "You are in the queue, at place 2.")
         self.assertContains(answer, "You have place 2 in the queue.")
 
-    def test_what_is_sent_twice_gives_one_place(self) -> None:
+    def test_double_submit_joins_once(self) -> None:
         self.rented_by(self.bob)
         self.client.post(self.path)
         self.assertContains(self.client.post(self.path, follow=True), "You are in this queue already.")
         self.assertEqual(Hold.objects.count(), 1)
 
-    def test_nobody_queues_for_what_is_free(self) -> None:
+    def test_available_book_cannot_be_held(self) -> None:
         answer = self.client.post(self.path, follow=True)
         self.assertContains(answer, "A copy has just come back: you can rent the book now.")
         self.assertEqual(Hold.objects.count(), 0)
 
-    def test_a_rule_that_says_no_is_said_in_its_words(self) -> None:
+    def test_refusal_is_shown_as_a_message(self) -> None:
         self.rented_by(self.bob)
         Policy.objects.update(max_holds=1)
         other = add_book(name="Other")
@@ -168,11 +168,11 @@ class QueueTest(RentingTestCase):
             self.client.post(self.path, follow=True), "At most 1 book may be waited for at a time."
         )
 
-    def test_an_address_without_its_button_leads_to_the_book(self) -> None:
+    def test_get_redirects_to_the_book(self) -> None:
         self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
         self.assertEqual(Hold.objects.count(), 0)
 
-    def test_one_click_leaves_it(self) -> None:
+    def test_button_leaves_the_queue(self) -> None:
         self.rented_by(self.bob)
         hold = place_hold(member=self.alice, book=self.emma, at=self.now)
         answer = self.client.post(f"/holds/{hold.pk}/cancel/", follow=True)
@@ -183,7 +183,7 @@ class QueueTest(RentingTestCase):
         again = self.client.post(f"/holds/{hold.pk}/cancel/", follow=True)
         self.assertEqual(again.status_code, 200)
 
-    def test_it_leads_back_to_the_page_that_is_named_if_it_is_ours(self) -> None:
+    def test_next_redirects_to_local_pages_only(self) -> None:
         self.rented_by(self.bob)
         for following, target in (
             ("/home", "/home"),
@@ -193,7 +193,7 @@ class QueueTest(RentingTestCase):
             answer = self.client.post(f"/holds/{hold.pk}/cancel/", {"next": following})
             self.assertRedirects(answer, target, fetch_redirect_response=False)
 
-    def test_nobody_ends_the_place_of_another(self) -> None:
+    def test_only_the_member_can_cancel(self) -> None:
         self.rented_by(self.bob)
         hold = place_hold(member=self.dan, book=self.emma, at=self.now)
         for user in (self.alice, self.carol):

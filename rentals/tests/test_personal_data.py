@@ -81,7 +81,7 @@ class PersonalDataTest(CastTestCase):
         user = User.objects.get(pk=(member or self.alice).pk)
         return "".join(everything_on(user, at=MONDAY + DAY))
 
-    def test_everything_that_points_to_an_account_has_its_part(self):
+    def test_every_relation_of_the_account_is_covered(self):
         pointing = {
             f"{relation.related_model._meta.label}.{relation.field.name}"
             for relation in User._meta.related_objects
@@ -91,7 +91,7 @@ class PersonalDataTest(CastTestCase):
         for part in PARTS.values():
             self.assertTrue(document[part], part)
 
-    def test_every_column_of_the_account_is_told_but_for_the_secret(self):
+    def test_account_has_every_column_but_the_secret(self):
         columns = {field.name for field in User._meta.concrete_fields} - SECRET - {"id"}
         told = self.document()["account"]
         self.assertLessEqual(columns, set(told))
@@ -99,7 +99,7 @@ class PersonalDataTest(CastTestCase):
             (told["number"], told["phone"], told["address"]), (self.alice.pk, "555-0142", "Via Appia 7")
         )
 
-    def test_rentals_and_money_are_told_with_their_working(self):
+    def test_rentals_and_ledger_include_working(self):
         document = self.document()
         [rental] = document["rentals"]
         self.assertEqual(
@@ -112,7 +112,7 @@ class PersonalDataTest(CastTestCase):
         )
         self.assertEqual(document["made"]["currency"], "USD")
 
-    def test_there_is_no_secret_in_it(self):
+    def test_document_contains_no_secret(self):
         written = self.written()
         stored = Authenticator.objects.filter(user=self.alice).values_list("data", flat=True)
         secrets = [
@@ -128,12 +128,12 @@ class PersonalDataTest(CastTestCase):
         for secret in secrets:
             self.assertNotIn(secret, written)
 
-    def test_nothing_of_anybody_else_is_in_it(self):
+    def test_document_contains_no_other_members_data(self):
         document = self.document(self.bob)
         self.assertEqual((document["account"]["username"], document["ledger"]), ("bob", []))
         self.assertNotIn("alice", self.written(self.bob))
 
-    def test_it_takes_as_many_queries_however_much_there_is(self):
+    def test_query_count_is_constant(self):
         for more in (0, 5):
             for number in range(more):
                 at = MONDAY + (number + 2) * DAY

@@ -29,24 +29,24 @@ class MostRentedTest(CastTestCase):
             else:
                 return_rental(rental=rental, at=at, actor=self.carol, now=NOW)
 
-    def test_the_one_rented_most_often_comes_first(self) -> None:
+    def test_most_rented_book_comes_first(self) -> None:
         self.rent(self.cosmos, 40, 30, 20)
         self.rent(self.emma, 10)
         with self.assertNumQueries(2):
             self.assertEqual(most_rented(at=NOW, most=6), [self.cosmos, self.emma])
         self.assertEqual(most_rented(at=NOW, most=1), [self.cosmos])
 
-    def test_what_is_long_ago_or_void_does_not_count(self) -> None:
+    def test_old_and_void_rentals_do_not_count(self) -> None:
         self.rent(self.cosmos, 300, 200, 91)
         self.rent(self.iliad, 5, 4, void=True)
         self.rent(self.emma, 3)
         self.assertEqual(most_rented(at=NOW, most=6), [self.emma])
 
-    def test_only_the_last_rentals_are_looked_at(self) -> None:
+    def test_only_recent_rentals_are_read(self) -> None:
         self.rent(self.cosmos, 40, 30, 20)
         self.rent(self.emma, 10, 9)
         with mock.patch.object(popular, "LOOKED_AT", 2):
             self.assertEqual(most_rented(at=NOW, most=6), [self.emma])
 
-    def test_a_shop_without_rentals_has_none(self) -> None:
+    def test_shop_without_rentals_has_none(self) -> None:
         self.assertEqual(most_rented(at=NOW, most=6), [])

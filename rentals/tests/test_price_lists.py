@@ -32,8 +32,8 @@ def make(name: str = "Winter", at: datetime = WINTER) -> PriceList:
     return make_price_list(name=name, in_force_from=at, rates=RATES)
 
 
-class TakenTest(CastTestCase):
-    def test_a_name_and_a_time_are_one_lists(self) -> None:
+class UniquenessTest(CastTestCase):
+    def test_name_and_start_time_are_unique(self) -> None:
         winter, spring = make(), make("Spring", datetime(2027, 3, 1, tzinfo=UTC))
         for again in ({"name": "Winter"}, {"in_force_from": WINTER}):
             with self.assertRaises(errors.PriceListTaken):
@@ -45,7 +45,7 @@ class TakenTest(CastTestCase):
         self.assertEqual((spring.name, spring.rates.count(), PriceList.objects.count()), ("Spring", 3, 5))
         change_price_list(price_list=winter, name="Winter", in_force_from=WINTER)
 
-    def test_the_api_answers_what_was_taken_meanwhile_with_409(self) -> None:
+    def test_concurrently_taken_name_is_409(self) -> None:
         make()
         body = {"name": "Winter", "rates": [{"book_type": kind, "daily_rate": "2.00"} for kind in Kind]}
         staff = self.api(self.carol)
@@ -55,8 +55,8 @@ class TakenTest(CastTestCase):
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "price_list_taken"))
 
 
-class UsedTest(CastTestCase):
-    def test_a_list_that_priced_a_rental_is_final(self) -> None:
+class UsedListTest(CastTestCase):
+    def test_used_list_cannot_be_changed(self) -> None:
         tiered, flat = PriceList.objects.get(name="Tiered"), PriceList.objects.get(name="Flat")
         now = timezone.now()
         rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
@@ -72,7 +72,7 @@ class UsedTest(CastTestCase):
         self.assertEqual(tiered.rates.get(kind=3).minimum, Decimal("4.50"))
         self.assertFalse(PriceList.objects.filter(name__in=["Flat", "Dearer"]).exists())
 
-    def test_without_a_list_in_force_there_is_no_price(self) -> None:
+    def test_quote_needs_a_list_in_force(self) -> None:
         book = add_book(name="Emma", kind=3)
         in_force = rate_in_force(book, at=WINTER)
         self.assertEqual(str(in_force), "Tiered: novel")
@@ -92,8 +92,8 @@ class UsedTest(CastTestCase):
         self.assertEqual((held, held and str(held)), (in_force, "Tiered: novel"))
 
 
-class AtOnceTest(RaceTestCase):
-    def test_one_of_three_gets_the_name_and_its_rates(self) -> None:
+class PriceListRaceTest(RaceTestCase):
+    def test_one_of_three_concurrent_lists_is_created(self) -> None:
         outcomes = self.all_at_once(*[make] * 3)
         self.assertEqual(
             Counter(type(outcome) for outcome in outcomes), {PriceList: 1, errors.PriceListTaken: 2}

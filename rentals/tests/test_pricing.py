@@ -39,22 +39,20 @@ zones = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
 
 
 class StartedDaysTest(TestCase):
-    def test_exactly_24_hours_are_one_day_and_a_microsecond_more_is_two(self) -> None:
+    def test_day_boundary_is_exactly_24_hours(self) -> None:
         self.assertEqual(started_days(MONDAY, MONDAY + DAY), 1)
         self.assertEqual(started_days(MONDAY, MONDAY + DAY + MICROSECOND), 2)
 
-    def test_nothing_has_started_at_the_same_instant_or_before(self) -> None:
+    def test_no_day_has_started_at_or_before_start(self) -> None:
         self.assertEqual(started_days(MONDAY, MONDAY), 0)
         self.assertEqual(started_days(MONDAY, MONDAY - DAY), 0)
 
     @given(instants, st.integers(0, 400), st.timedeltas(MICROSECOND, DAY))
-    def test_it_rises_only_where_a_whole_day_is_over(
-        self, start: datetime, days: int, more: timedelta
-    ) -> None:
+    def test_days_increase_only_after_a_full_day(self, start: datetime, days: int, more: timedelta) -> None:
         self.assertEqual(started_days(start, start + days * DAY), days)
         self.assertEqual(started_days(start, start + days * DAY + more), days + 1)
 
-    def test_the_short_and_the_long_day_of_a_clock_change_are_24_hours_too(self) -> None:
+    def test_days_are_24_hours_across_clock_changes(self) -> None:
         rome = ZoneInfo("Europe/Rome")
         for year, month, day in [(2026, 3, 28), (2026, 10, 24)]:  # The evening before each change.
             start = datetime(year, month, day, 20, 0, tzinfo=rome)
@@ -75,7 +73,7 @@ class PriceTest(TestCase):
         self.assertLessEqual(cost(start + length), cost(start + length + more))
 
     @given(terms, instants, lengths, zones, zones)
-    def test_the_same_instants_cost_the_same_in_every_time_zone(
+    def test_price_is_independent_of_the_time_zone(
         self, terms: Terms, start: datetime, length: timedelta, here: ZoneInfo, there: ZoneInfo
     ) -> None:
         end = start + length
@@ -90,7 +88,7 @@ class PriceTest(TestCase):
         self.assertEqual(elsewhere, in_utc)
 
     @given(terms, st.integers(1, 400), st.integers(0, 400), st.none() | amounts.filter(bool))
-    def test_it_equals_an_independent_model_in_whole_cents(
+    def test_price_equals_an_independent_model(
         self, terms: Terms, days: int, late_days: int, cap: Decimal | None
     ) -> None:
         cents = 0
@@ -102,7 +100,7 @@ class PriceTest(TestCase):
         self.assertEqual(price_of_days(terms, days, late_days=late_days, cap=cap).total * 100, cents)
 
     @given(terms, st.integers(1, 400), st.integers(0, 400), st.none() | amounts.filter(bool))
-    def test_each_line_is_its_days_times_its_rate(
+    def test_line_amount_is_days_times_rate(
         self, terms: Terms, days: int, late_days: int, cap: Decimal | None
     ) -> None:
         worked = price_of_days(terms, days, late_days=late_days, cap=cap)
@@ -114,15 +112,15 @@ class PriceTest(TestCase):
             sum(line.days or 0 for line in worked.lines if line.what in ("first_days", "daily")), days
         )
 
-    def test_a_rental_brought_back_at_once_costs_one_day(self) -> None:
+    def test_immediate_return_costs_one_day(self) -> None:
         self.assertEqual(price(TIERED_REGULAR, rented_at=MONDAY, due_at=MONDAY, until=MONDAY).days, 1)
 
-    def test_the_minimum_is_a_line_of_its_own(self) -> None:
+    def test_minimum_is_a_separate_line(self) -> None:
         lines = price_of_days(NOVEL, 1).lines
         self.assertEqual([line.what for line in lines], ["daily", "minimum"])
         self.assertEqual([line.amount for line in lines], [Decimal("1.50"), Decimal("3.00")])
 
-    def test_each_started_day_past_the_due_date_costs_the_late_fee(self) -> None:
+    def test_each_late_day_costs_the_late_fee(self) -> None:
         terms = Terms(late_fee=Decimal("0.50"))
         due = MONDAY + 14 * DAY
 
@@ -134,7 +132,7 @@ class PriceTest(TestCase):
         self.assertEqual(total(due + 2 * DAY), Decimal("17.00"))
 
     @given(instants, st.lists(st.timedeltas(DAY, 60 * DAY), max_size=3), lengths, lengths)
-    def test_a_renewal_never_makes_it_cheaper_than_it_was_then(
+    def test_renewal_never_lowers_the_price(
         self, start: datetime, waits: list[timedelta], length: timedelta, more: timedelta
     ) -> None:
         terms = Terms(late_fee=Decimal("0.50"))
@@ -152,7 +150,7 @@ class PriceTest(TestCase):
             self.assertEqual(cost(now), before)
         self.assertLessEqual(cost(start + length), cost(start + length + more))
 
-    def test_a_return_from_before_a_renewal_has_only_the_late_days_of_then(self) -> None:
+    def test_later_renewals_do_not_affect_late_days(self) -> None:
         terms = Terms(late_fee=Decimal("0.50"))
         due = MONDAY + 14 * DAY
         renewed = [Renewal(at=MONDAY + 20 * DAY, due_before=due)]
@@ -163,7 +161,7 @@ class PriceTest(TestCase):
         ]
         self.assertEqual(late, [0, 0, 2, 6, 6, 6, 7])
 
-    def test_rent_and_late_fee_stop_at_the_replacement_price(self) -> None:
+    def test_replacement_price_caps_the_total(self) -> None:
         worked = price_of_days(Terms(late_fee=Decimal("0.50")), 30, late_days=16, cap=Decimal("24.90"))
         self.assertEqual(worked.total, Decimal("24.90"))
         self.assertEqual(worked.lines[-1].what, "cap")
@@ -186,7 +184,7 @@ WORKED_DAYS = [1, 2, 3, 4, 5, 10]
 
 
 class WorkedTableTest(DatabaseTestCase):
-    def test_the_price_lists_that_a_new_shop_has_give_the_worked_table(self) -> None:
+    def test_default_price_lists_match_worked_table(self) -> None:
         for (name, kind), totals in WORKED.items():
             rate = PriceList.objects.get(name=name).rates.get(kind=kind)
             with self.subTest(price_list=name, kind=kind.label):

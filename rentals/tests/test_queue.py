@@ -83,33 +83,33 @@ class QueueTestCase(CastTestCase):
         self.assertEqual([reason.code for reason in caught.exception.reasons], list(codes))
 
 
-class PlaceTest(QueueTestCase):
-    def test_a_member_waits_for_what_is_out(self) -> None:
+class HoldPlacementTest(QueueTestCase):
+    def test_member_waits_for_a_rented_book(self) -> None:
         self.assertEqual(self.available(), 0)
         hold = self.place(self.alice)
         self.assertEqual(
             (hold.status, hold.user, hold.placed_at), (Status.WAITING, self.alice, MONDAY + HOUR)
         )
 
-    def test_a_book_of_which_many_copies_are_out_is_no_more_than_one(self) -> None:
+    def test_book_with_many_copies_out_is_unavailable(self) -> None:
         add_copy(book=self.book)
         self.rent(self.erin)
         with mock.patch.object(availability, "MANY", 2), self.assertNumQueries(3):
             none_left = unavailable_books(Book.objects.all())
         self.assertIn(self.book, none_left)
 
-    def test_what_is_free_is_rented_and_not_waited_for(self) -> None:
+    def test_available_book_cannot_be_held(self) -> None:
         self.give_back()
         self.assertEqual(self.available(), 1)
         self.assert_refused(["book_available"], self.place, self.alice)
         self.assertFalse(Hold.objects.exists())
 
-    def test_a_copy_put_aside_for_another_is_not_free(self) -> None:
+    def test_copy_allocated_to_another_is_unavailable(self) -> None:
         self.place(self.alice)
         self.give_back()
         self.assertEqual(self.place(self.erin).status, Status.WAITING)
 
-    def test_nobody_waits_twice_for_a_book_and_anew_once_it_has_ended(self) -> None:
+    def test_member_has_one_live_hold_per_book(self) -> None:
         hold = self.place(self.alice)
         self.assert_refused(["already_waiting"], self.place, self.alice)
         self.give_back()
@@ -118,14 +118,14 @@ class PlaceTest(QueueTestCase):
         self.cancel(hold)
         self.place(self.alice)
 
-    def test_whoever_has_the_book_does_not_wait_for_it(self) -> None:
+    def test_member_with_the_book_cannot_hold_it(self) -> None:
         self.assert_refused(["already_rented"], self.place, self.bob)
 
-    def test_there_is_nothing_to_wait_for_without_a_copy_in_service(self) -> None:
+    def test_book_without_copies_cannot_be_held(self) -> None:
         change_copy(copy=self.copy, status=Copy.Status.LOST)
         self.assert_refused(["no_copies"], self.place, self.alice)
 
-    def test_the_policy_says_in_how_many_queues_a_member_is(self) -> None:
+    def test_hold_limit_comes_from_the_policy(self) -> None:
         Policy.objects.update(max_holds=1)
         other = add_book(name="Persuasion", kind=3)
         services.rent_book(member=self.bob, book=other, at=MONDAY, now=MONDAY)
@@ -134,7 +134,7 @@ class PlaceTest(QueueTestCase):
         self.cancel(hold)
         self.place(self.alice, other)
 
-    def test_a_refusal_tells_every_reason(self) -> None:
+    def test_refusal_lists_every_reason(self) -> None:
         Policy.objects.update(max_holds=0)
         add_copy(book=self.book)
         User.objects.filter(pk=self.bob.pk).update(is_active=False)
@@ -142,8 +142,8 @@ class PlaceTest(QueueTestCase):
         self.assert_refused(codes, self.place, self.bob)
 
 
-class HandOutTest(QueueTestCase):
-    def test_a_copy_that_comes_back_is_put_aside_for_the_first(self) -> None:
+class AllocationTest(QueueTestCase):
+    def test_returned_copy_is_allocated_to_the_first(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
@@ -152,19 +152,19 @@ class HandOutTest(QueueTestCase):
         )
         self.assertEqual(self.available(), 0)
 
-    def test_the_deadline_is_the_policys_and_counts_from_when_the_return_is_written_down(self) -> None:
+    def test_deadline_counts_from_the_recording(self) -> None:
         Policy.objects.update(pick_up_days=5)
         hold = self.place(self.alice)
         services.return_rental(rental=self.out, at=MONDAY + DAY, actor=self.carol, now=MONDAY + 3 * DAY)
         hold.refresh_from_db()
         self.assertEqual(hold.pick_up_by, MONDAY + 8 * DAY)
 
-    def test_a_rental_made_void_hands_its_copy_on(self) -> None:
+    def test_voiding_a_rental_allocates_its_copy(self) -> None:
         hold = self.place(self.alice)
         services.void_rental(rental=self.out, at=MONDAY + DAY, actor=self.carol)
         self.assertEqual(self.states(hold), [Status.READY])
 
-    def test_new_copies_go_to_the_first_and_the_rest_to_anybody(self) -> None:
+    def test_new_copies_serve_the_queue_first(self) -> None:
         holds = self.line(self.alice, self.erin)
         for _ in range(3):
             add_copy(book=self.book)
@@ -174,16 +174,16 @@ class HandOutTest(QueueTestCase):
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])
         self.assertEqual((free_copies().count(), self.available()), (1, 1))
 
-    def test_more_who_wait_than_copies_leave_none_and_never_less(self) -> None:
+    def test_availability_is_never_negative(self) -> None:
         self.line(self.alice, self.erin, self.fred)
         add_copy(book=self.book)
         self.assertEqual(self.available(), 0)
 
-    def test_without_a_queue_nothing_is_written(self) -> None:
+    def test_empty_queue_writes_nothing(self) -> None:
         with self.assertNumQueries(1):
             self.assertEqual(queue.hand_out(self.book, at=MONDAY), [])
 
-    def test_a_copy_taken_out_of_service_is_replaced_by_another_with_the_same_deadline(self) -> None:
+    def test_replacement_copy_keeps_the_deadline(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         spare = add_copy(book=self.book)
@@ -191,7 +191,7 @@ class HandOutTest(QueueTestCase):
         hold.refresh_from_db()
         self.assertEqual((hold.copy, hold.pick_up_by), (spare, MONDAY + 4 * DAY))
 
-    def test_without_another_the_member_waits_again_in_the_old_place(self) -> None:
+    def test_lost_copy_returns_hold_to_its_place(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.IN_REPAIR)
@@ -200,13 +200,13 @@ class HandOutTest(QueueTestCase):
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
         self.assertEqual(first.pick_up_by, MONDAY + 6 * DAY)
 
-    def test_a_closed_account_waits_for_nothing(self) -> None:
+    def test_hold_of_closed_account_is_cancelled(self) -> None:
         first, second = self.line(self.alice, self.erin)
         User.objects.filter(pk=self.alice.pk).update(is_active=False)
         self.give_back()
         self.assertEqual(self.states(first, second), [Status.CANCELLED, Status.READY])
 
-    def test_who_leaves_all_queues_hands_on_what_was_put_aside(self) -> None:
+    def test_leaving_all_queues_passes_copies_on(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         services.rent_book(member=self.bob, book=other, at=MONDAY, now=MONDAY)
         mine, next_one, elsewhere = (
@@ -222,7 +222,7 @@ class HandOutTest(QueueTestCase):
 
 
 class PickUpTest(QueueTestCase):
-    def test_the_copy_put_aside_is_for_its_member_only(self) -> None:
+    def test_allocated_copy_is_for_its_member_only(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         self.assert_refused(["book_unavailable"], self.rent, self.erin)
@@ -232,12 +232,12 @@ class PickUpTest(QueueTestCase):
         self.assertEqual(self.states(hold), [Status.PICKED_UP])
         self.assertEqual((hold.rental, hold.ended_at), (rental, rental.rented_at))
 
-    def test_the_desk_may_name_the_copy_put_aside_for_the_member(self) -> None:
+    def test_staff_may_name_the_allocated_copy(self) -> None:
         self.place(self.alice)
         self.give_back()
         self.assertEqual(self.rent(self.alice, copy=self.copy).copy, self.copy)
 
-    def test_the_first_takes_what_came_back_by_a_door_that_knows_of_no_queue(self) -> None:
+    def test_first_in_queue_takes_unallocated_copy(self) -> None:
         first, second = self.line(self.alice, self.erin)
         spare = add_copy(book=self.book)
         for stranger in (self.fred, self.erin):
@@ -246,14 +246,14 @@ class PickUpTest(QueueTestCase):
         self.assertEqual(self.rent(self.alice).copy, spare)
         self.assertEqual(self.states(first, second), [Status.PICKED_UP, Status.WAITING])
 
-    def test_what_is_left_after_those_who_wait_is_for_anybody(self) -> None:
+    def test_surplus_copies_are_for_anyone(self) -> None:
         hold = self.place(self.alice)
         for _ in range(2):
             add_copy(book=self.book)
         self.rent(self.fred)
         self.assertEqual(self.states(hold), [Status.READY])
 
-    def test_where_the_desk_hands_over_another_copy_the_one_put_aside_is_free_again(self) -> None:
+    def test_other_copy_frees_the_allocated_one(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         spare = add_copy(book=self.book)
@@ -261,7 +261,7 @@ class PickUpTest(QueueTestCase):
         self.assertEqual((self.states(hold), hold.copy), ([Status.PICKED_UP], spare))
         self.assertEqual(self.rent(self.erin).copy, self.copy)
 
-    def test_the_limits_are_those_of_any_rental(self) -> None:
+    def test_rental_limits_apply_to_pick_up(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         Policy.objects.update(max_open_rentals=1)
@@ -270,7 +270,7 @@ class PickUpTest(QueueTestCase):
         self.assert_refused(["rental_limit"], self.rent, self.alice)
         self.assertEqual(self.states(hold), [Status.READY])
 
-    def test_a_late_pick_up_is_one_until_the_hold_has_expired(self) -> None:
+    def test_late_pick_up_works_until_expiry(self) -> None:
         hold = self.place(self.alice)
         self.give_back()
         self.rent(self.alice, at=MONDAY + 9 * DAY)
@@ -278,12 +278,12 @@ class PickUpTest(QueueTestCase):
 
 
 class CancelTest(QueueTestCase):
-    def test_a_place_is_given_up_once(self) -> None:
+    def test_hold_is_cancelled_once(self) -> None:
         hold = self.cancel(self.place(self.alice))
         self.assertEqual((hold.status, hold.ended_at), (Status.CANCELLED, MONDAY + 2 * DAY))
         self.assert_refused(["hold_ended"], self.cancel, hold)
 
-    def test_what_was_put_aside_goes_to_the_next_or_back_to_the_shelf(self) -> None:
+    def test_allocated_copy_goes_to_next_or_shelf(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         self.cancel(first)
@@ -291,7 +291,7 @@ class CancelTest(QueueTestCase):
         self.cancel(second)
         self.assertEqual(self.available(), 1)
 
-    def test_a_place_in_the_middle_moves_the_others_up_and_hands_nothing_out(self) -> None:
+    def test_cancelling_moves_later_members_up(self) -> None:
         first, second, third = self.line(self.alice, self.erin, self.fred)
         self.cancel(second)
         self.give_back()
@@ -302,13 +302,13 @@ class RenewTest(QueueTestCase):
     def renew(self) -> Rental:
         return services.renew_rental(rental=self.out, at=MONDAY + DAY)
 
-    def test_not_while_somebody_waits(self) -> None:
+    def test_renewal_is_refused_while_others_wait(self) -> None:
         hold = self.place(self.alice)
         self.assert_refused(["others_wait"], self.renew)
         self.cancel(hold)
         self.assertEqual(self.renew().renewals, 1)
 
-    def test_every_reason_is_told(self) -> None:
+    def test_refusal_lists_every_reason(self) -> None:
         Policy.objects.update(max_renewals=0)
         self.place(self.alice)
         self.assert_refused(["renewal_limit", "others_wait"], self.renew)
@@ -351,7 +351,7 @@ class RenewTest(QueueTestCase):
 
 
 class ExpireTest(QueueTestCase):
-    def test_after_the_deadline_the_copy_passes_on(self) -> None:
+    def test_expired_hold_passes_its_copy_on(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         self.assertEqual(expire_holds(at=MONDAY + 4 * DAY), Swept(expired=0, ready=0))
@@ -368,13 +368,13 @@ class ExpireTest(QueueTestCase):
         self.assertEqual(expire_holds(at=MONDAY + 5 * DAY), Swept())
         self.assertEqual(list(Hold.objects.values()), before)
 
-    def test_it_serves_every_queue_for_which_a_copy_has_come_in(self) -> None:
+    def test_unallocated_copies_serve_the_queue(self) -> None:
         first, second = self.line(self.alice, self.erin)
         add_copy(book=self.book)
         self.assertEqual(expire_holds(at=MONDAY + DAY), Swept(expired=0, ready=1))
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
 
-    def test_it_minds_copies_gone_and_accounts_closed(self) -> None:
+    def test_lost_copies_and_closed_accounts_are_seen(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         change_copy(copy=self.copy, status=Copy.Status.LOST)
@@ -384,14 +384,14 @@ class ExpireTest(QueueTestCase):
         expire_holds(at=MONDAY + DAY)
         self.assertEqual(self.states(first, second), [Status.WAITING, Status.CANCELLED])
 
-    def test_a_quiet_shop_costs_one_query(self) -> None:
+    def test_idle_run_takes_one_query(self) -> None:
         self.place(self.alice)
         with self.assertNumQueries(1):
             expire_holds(at=MONDAY + DAY)
 
 
-class DeleteTest(QueueTestCase):
-    def test_a_copy_that_was_put_aside_stays_for_the_records(self) -> None:
+class StockDeletionTest(QueueTestCase):
+    def test_previously_allocated_copy_is_kept(self) -> None:
         spare = add_copy(book=self.book, status=Copy.Status.IN_REPAIR)
         hold = self.place(self.alice)
         stock.change_copy(copy=spare, at=MONDAY + DAY, status=Copy.Status.IN_SERVICE)
@@ -408,7 +408,7 @@ class MailTest(QueueTestCase):
         return mail.outbox
 
     @override_settings(TIME_ZONE="Europe/Rome", SITE_URL="https://shop.example")
-    def test_whoever_is_next_is_told_the_book_and_the_deadline_in_the_shops_time(self) -> None:
+    def test_ready_mail_names_book_and_local_deadline(self) -> None:
         self.place(self.alice)
         (sent,) = self.sent(self.give_back)
         self.assertEqual((sent.to, sent.subject), (["alice@example.org"], "[Lori Books] Ready for you: Emma"))
@@ -417,7 +417,7 @@ class MailTest(QueueTestCase):
         self.assertIn("https://shop.example/rentals/", sent.body)
         self.assertIn("Hello Alice Moss,", sent.body)
 
-    def test_whoever_did_not_come_is_told_and_the_next_as_well(self) -> None:
+    def test_expiry_mails_both_members(self) -> None:
         self.line(self.alice, self.erin)
         self.give_back()
         sent = self.sent(lambda: expire_holds(at=MONDAY + 5 * DAY))
@@ -429,7 +429,7 @@ class MailTest(QueueTestCase):
             ],
         )
 
-    def test_whoever_waits_again_is_told(self) -> None:
+    def test_lost_allocation_is_mailed(self) -> None:
         self.place(self.alice)
         self.give_back()
         (sent,) = self.sent(
@@ -437,25 +437,25 @@ class MailTest(QueueTestCase):
         )
         self.assertEqual(sent.subject, "[Lori Books] Not ready after all: Emma")
 
-    def test_what_is_no_longer_true_at_the_commit_is_not_told(self) -> None:
+    def test_outdated_notice_is_not_sent_at_commit(self) -> None:
         self.place(self.alice)
         add_copy(book=self.book)
         self.assertEqual(self.sent(lambda: self.rent(self.alice)), [])
 
-    def test_a_title_of_two_lines_is_one_subject_and_signs_are_not_escaped(self) -> None:
+    def test_subject_is_one_unescaped_line(self) -> None:
         Book.objects.filter(pk=self.book.pk).update(name="Tom & Jerry\nBcc: x@example.org")
         self.place(self.alice)
         (sent,) = self.sent(self.give_back)
         self.assertEqual(sent.subject, "[Lori Books] Ready for you: Tom & Jerry Bcc: x@example.org")
 
-    def test_a_mail_server_that_fails_stops_nothing_and_is_logged(self) -> None:
+    def test_mail_failure_is_logged(self) -> None:
         hold = self.place(self.alice)
         broken = mock.patch("accounts.mail.send_mail", side_effect=ConnectionRefusedError)
         with broken, self.assertLogs("accounts.mail", "ERROR"):
             self.sent(self.give_back)
         self.assertEqual(self.states(hold), [Status.READY])
 
-    def test_nobody_is_written_to_without_an_address(self) -> None:
+    def test_member_without_an_address_gets_no_mail(self) -> None:
         User.objects.filter(pk=self.alice.pk).update(email="")
         self.place(self.alice)
         self.assertEqual(self.sent(self.give_back), [])

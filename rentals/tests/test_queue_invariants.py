@@ -98,7 +98,7 @@ class InvariantTest(CastTestCase):
         self.assertEqual(available_books(Book.objects.all()).exists(), free > 0)
         self.assertEqual(unavailable_books(Book.objects.all()).exists(), free == 0)
 
-    def test_a_random_history_keeps_the_queue_true(self) -> None:
+    def test_random_history_keeps_the_queue_valid(self) -> None:
         # To look for the shortest history that fails takes many minutes.
         @settings(max_examples=15, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
         @given(STEPS)

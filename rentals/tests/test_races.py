@@ -103,7 +103,7 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes, {"done": 1, "book_unavailable": 49})
 
     @has_row_locks
-    def test_without_the_books_lock_the_constraint_gives_the_others_an_error(self) -> None:
+    def test_without_book_lock_the_constraint_fails(self) -> None:
         book = add_book(name="Emma", kind=3)
         calls = [self.rent(member, book) for member in self.members(5)]
         with without_lock(Book, Copy, after="refuse", meeting=5):
@@ -113,7 +113,7 @@ class RaceTest(RaceTestCase):
         self.assertEqual(Rental.objects.count(), 1)
 
     @skipUnless(connection.vendor == "sqlite", "About SQLite's transactions.")
-    def test_without_immediate_transactions_sqlite_gives_the_others_an_error(self) -> None:
+    def test_without_immediate_mode_sqlite_fails(self) -> None:
         book = add_book(name="Emma", kind=3)
         calls = [self.rent(member, book) for member in self.members(5)]
         deferred = mock.patch.dict(connections.settings["default"]["OPTIONS"], {"transaction_mode": None})
@@ -128,20 +128,20 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes, {"done": 1, "already_rented": 4})
 
     @has_row_locks
-    def test_without_the_locks_one_member_asks_for_the_same_copy_and_gets_errors(self) -> None:
+    def test_without_locks_same_member_gets_errors(self) -> None:
         book = add_book(name="Emma", kind=3, copies=3)
         with without_lock(User, Book, Copy, after="refuse", meeting=3):
             outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 3)))
         self.assertEqual(outcomes, {"done": 1, "error": 2})
 
-    def test_the_limit_on_books_at_a_time_holds_across_books(self) -> None:
+    def test_rental_limit_holds_across_books(self) -> None:
         Policy.objects.update(max_open_rentals=2)
         books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
         outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book) for book in books])))
         self.assertEqual(outcomes, {"done": 2, "rental_limit": 4})
 
     @has_row_locks
-    def test_without_the_members_lock_the_limit_does_not_hold(self) -> None:
+    def test_without_member_lock_the_limit_fails(self) -> None:
         Policy.objects.update(max_open_rentals=2)
         books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
         calls = [self.rent(self.alice, book) for book in books]
@@ -149,21 +149,21 @@ class RaceTest(RaceTestCase):
             outcomes = Counter(map(outcome, self.all_at_once(*calls)))
         self.assertEqual(outcomes, {"done": 6})
 
-    def test_ten_returns_at_once_make_one_charge(self) -> None:
+    def test_ten_concurrent_returns_make_one_charge(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 10)))
         self.assertEqual(outcomes, {"done": 1, "already_returned": 9})
         self.assertEqual(LedgerEntry.objects.get().amount, Decimal("4.50"))
 
     @has_row_locks
-    def test_without_the_locks_the_constraint_stops_the_second_charge_by_an_error(self) -> None:
+    def test_without_locks_the_second_charge_fails(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         with without_lock(User, Book, after="refuse_unless_open", meeting=4):
             outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 4)))
         self.assertEqual(outcomes, {"done": 1, "error": 3})
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
-    def test_renewals_at_once_stop_at_the_limit(self) -> None:
+    def test_concurrent_renewals_stop_at_the_limit(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 8
         outcomes = Counter(map(outcome, self.all_at_once(*calls)))
@@ -196,13 +196,13 @@ class RaceTest(RaceTestCase):
 
         return call
 
-    def test_payments_at_once_never_exceed_what_is_owed(self) -> None:
+    def test_concurrent_payments_do_not_exceed_debt(self) -> None:
         self._owe(2)  # 9.00
         outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("4.00")] * 6)))
         self.assertEqual(outcomes, {"done": 2, "overpayment": 4})
         self.assertEqual(ledger.posted_balance(self.alice), Decimal("1.00"))
 
-    def test_refunds_at_once_never_exceed_the_credit(self) -> None:
+    def test_concurrent_refunds_do_not_exceed_credit(self) -> None:
         rental = self.give_back(self.rent(self.alice, add_book(name="Emma", kind=3))())()
         self.pay("4.50")()
         services.void_rental(rental=rental, at=timezone.now(), actor=self.carol)
@@ -221,7 +221,7 @@ class RaceTest(RaceTestCase):
         self.assertEqual(outcomes, {"done": 2, "refund_above_credit": 3})
 
     @has_row_locks
-    def test_without_the_members_lock_the_entrys_number_stops_the_second_payment_by_an_error(self) -> None:
+    def test_without_member_lock_the_payment_fails(self) -> None:
         self._owe(2)
         line = threading.Barrier(3)
 
@@ -269,14 +269,14 @@ class RaceTest(RaceTestCase):
             lambda: change_price_list(price_list=price_list, in_force_from=timezone.now() + timedelta(9)),
         ]
 
-    def test_a_price_list_does_not_change_under_a_rental_that_is_being_made(self) -> None:
+    def test_price_list_in_use_cannot_change(self) -> None:
         for change in self.changes_of(PriceList.objects.get(name="Tiered")):
             Rental.objects.all().delete()
             self.assertEqual(self.rent_while(change, patience=0.5), ["done", "price_list_used"])
             self.assertEqual(Rental.objects.get().price_list.name, "Tiered")
 
     @has_row_locks
-    def test_without_holding_the_rate_the_rental_ends_in_an_error(self) -> None:
+    def test_without_rate_lock_the_rental_fails(self) -> None:
         change = self.changes_of(PriceList.objects.get(name="Tiered"))[0]
         with mock.patch("rentals.price_lists.hold_rate", rate_in_force):
             self.assertEqual(self.rent_while(change, patience=10), ["error", "done"])

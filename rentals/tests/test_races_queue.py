@@ -125,7 +125,7 @@ class QueueRaceTest(RaceTestCase):
 
     # A pick-up against a rent of the same copy.
 
-    def test_while_others_try_to_rent_it_the_copy_goes_to_whom_it_is_put_aside_for(self) -> None:
+    def test_allocated_copy_goes_to_its_member(self) -> None:
         self.ready(self.alice)
         members = User.objects.bulk_create(
             User(username=f"m{number}", email=f"m{number}@example.org") for number in range(8)
@@ -140,14 +140,14 @@ class QueueRaceTest(RaceTestCase):
         queue.cancel_hold(hold=hold, at=self.now)
         return self.rent(self.bob, copy=self.copy)
 
-    def test_a_copy_that_is_being_picked_up_is_not_given_up_and_rented_meanwhile(self) -> None:
+    def test_pick_up_blocks_cancelling(self) -> None:
         hold = self.ready(self.alice)
         found = self.pick_up_while(lambda: self.give_up_and_let_rent(hold), patience=0.5)
         self.assertEqual([outcome(result) for result in found], ["done", "hold_ended"])
         self.assertEqual(Rental.objects.open().get().user, self.alice)
 
     @has_row_locks
-    def test_without_the_books_lock_it_is_and_the_pick_up_ends_in_an_error(self) -> None:
+    def test_without_locks_cancelling_breaks_pick_up(self) -> None:
         hold = self.ready(self.alice)
         with unlocked(Book, Copy):
             found = self.pick_up_while(lambda: self.give_up_and_let_rent(hold), patience=10)
@@ -156,7 +156,7 @@ class QueueRaceTest(RaceTestCase):
 
     # An expiry against a pick-up.
 
-    def test_a_hold_that_is_being_picked_up_does_not_expire_meanwhile(self) -> None:
+    def test_pick_up_blocks_expiry(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         found = self.pick_up_while(lambda: expire_holds(at=late), patience=0.5)
@@ -164,7 +164,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual(self.states(), {"alice": Status.PICKED_UP, "erin": Status.WAITING})
 
     @has_row_locks
-    def test_without_the_books_lock_it_does_and_the_copy_is_put_aside_while_it_is_out(self) -> None:
+    def test_without_book_lock_a_rented_copy_is_ready(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         with unlocked(Book):
@@ -173,7 +173,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual(self.states()["erin"], Status.READY)
         self.assertEqual(Rental.objects.open().get().copy, self.copy)
 
-    def test_of_a_pick_up_and_an_expiry_at_once_either_wins_and_both_fit(self) -> None:
+    def test_pick_up_and_expiry_have_one_winner(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         picked_up, swept = self.all_at_once(
@@ -188,13 +188,13 @@ class QueueRaceTest(RaceTestCase):
 
     # Two places taken at once by one member.
 
-    def test_one_member_gets_one_place(self) -> None:
+    def test_member_gets_one_place(self) -> None:
         self.rent(self.bob)
         found = self.outcomes(*[lambda: self.place(self.alice)] * 5)
         self.assertEqual(found, {"done": 1, "already_waiting": 4})
 
     @has_row_locks
-    def test_without_the_locks_the_constraint_gives_the_others_an_error(self) -> None:
+    def test_without_locks_the_constraint_fails(self) -> None:
         self.rent(self.bob)
         with unlocked(User, Book), meeting(queue, "refuse", number=3):
             found = self.all_at_once(*[lambda: self.place(self.alice)] * 3)
@@ -207,13 +207,13 @@ class QueueRaceTest(RaceTestCase):
             services.rent_book(member=self.bob, book=book, at=self.now, now=self.now)
         return books
 
-    def test_the_limit_on_holds_stands_across_books(self) -> None:
+    def test_hold_limit_holds_across_books(self) -> None:
         Policy.objects.update(max_holds=2)
         calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
         self.assertEqual(self.outcomes(*calls), {"done": 2, "hold_limit": 3})
 
     @has_row_locks
-    def test_without_the_members_lock_the_limit_does_not_hold(self) -> None:
+    def test_without_member_lock_the_limit_fails(self) -> None:
         Policy.objects.update(max_holds=2)
         calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
         with unlocked(User), meeting(queue, "refuse", number=5):
@@ -240,7 +240,7 @@ class QueueRaceTest(RaceTestCase):
         with mock.patch.object(queue, "refuse", refuse_and_wait):
             return self.all_at_once(lambda: self.place(self.alice), change_then)
 
-    def test_a_copy_that_comes_back_while_a_place_is_taken_is_put_aside(self) -> None:
+    def test_concurrent_return_is_allocated(self) -> None:
         rental = self.rent(self.bob)
         found = self.place_while(lambda: self.give_back(rental), patience=0.5)
         self.assertEqual([outcome(result) for result in found], ["done", "done"])
@@ -248,7 +248,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual(len(mail.outbox), 1)
 
     @has_row_locks
-    def test_without_the_books_lock_the_member_waits_for_a_copy_on_the_shelf(self) -> None:
+    def test_without_book_lock_the_copy_is_missed(self) -> None:
         rental = self.rent(self.bob)
         with unlocked(Book):
             found = self.place_while(lambda: self.give_back(rental), patience=10)
@@ -257,7 +257,7 @@ class QueueRaceTest(RaceTestCase):
         # And this is what mends it.
         self.assertEqual(expire_holds(at=self.now), Swept(expired=0, ready=1))
 
-    def test_of_a_renewal_and_a_place_at_once_both_fit(self) -> None:
+    def test_concurrent_renewal_and_hold_agree(self) -> None:
         rental = self.rent(self.bob)
         renewed, placed = self.all_at_once(
             lambda: services.renew_rental(rental=rental, at=self.now), lambda: self.place(self.alice)
@@ -267,7 +267,7 @@ class QueueRaceTest(RaceTestCase):
 
     # Two who run expire_holds at once.
 
-    def test_two_who_expire_at_once_do_it_once(self) -> None:
+    def test_concurrent_expiry_runs_expire_once(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         found = self.all_at_once(*[lambda: expire_holds(at=late)] * 4)
@@ -279,7 +279,7 @@ class QueueRaceTest(RaceTestCase):
         )
 
     @has_row_locks
-    def test_without_the_books_lock_they_do_it_twice_and_the_members_are_told_twice(self) -> None:
+    def test_without_book_lock_expiry_mails_twice(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         # Both have found it lapsed by then.
@@ -298,7 +298,7 @@ class QueueRaceTest(RaceTestCase):
             self.place(member)
         return rentals
 
-    def test_two_returns_at_once_serve_two(self) -> None:
+    def test_two_concurrent_returns_serve_two_members(self) -> None:
         first, second = self.two_out()
         self.assertEqual(
             self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second)), {"done": 2}
@@ -307,7 +307,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual(len(mail.outbox), 2)
 
     @has_row_locks
-    def test_without_the_books_lock_both_serve_the_first(self) -> None:
+    def test_without_book_lock_one_hold_is_missed(self) -> None:
         first, second = self.two_out()
         # Each has seen the other's copy still out by then.
         with unlocked(Book), meeting(queue.Policy, "current", number=2):

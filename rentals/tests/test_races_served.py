@@ -118,7 +118,7 @@ class ServedRaceTest(RaceTestCase):
         self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 1, "409 book_unavailable": 49})
         self.assertEqual(Rental.objects.count(), 1)
 
-    def test_a_worker_leaves_the_terminals_ctrl_c_to_its_master(self) -> None:
+    def test_worker_ignores_ctrl_c(self) -> None:
         _, server = self.serve(self.addCleanup)
         master = server.pid
         (worker,) = Path(f"/proc/{master}/task/{master}/children").read_text().split()
@@ -138,7 +138,7 @@ class ServedRaceTest(RaceTestCase):
         self.assertEqual(Counter(self.all_at_once(*calls)), {"200": 1, "409 already_returned": 9})
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
-    def test_eight_with_one_key_make_one_rental_and_all_hear_of_it(self) -> None:
+    def test_one_idempotency_key_makes_one_rental(self) -> None:
         book = add_book(name="Emma", kind=3)
         calls = [
             self.post(number, self.alice, "/api/v3/book_rentals/", key="one", book=book.pk)

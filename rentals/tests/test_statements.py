@@ -25,13 +25,13 @@ DAY = timedelta(days=1)
 
 
 class MonthTest(CastTestCase):
-    def test_it_knows_its_neighbours(self) -> None:
+    def test_month_knows_its_neighbours(self) -> None:
         december = Month(2026, 12)
         self.assertEqual((december.next, december.before), (Month(2027, 1), Month(2026, 11)))
         self.assertEqual((Month(2027, 1).before, str(Month(2027, 1))), (december, "2027-01"))
 
     @override_settings(TIME_ZONE="Europe/Rome")
-    def test_it_begins_at_midnight_in_the_shop(self) -> None:
+    def test_month_starts_at_midnight_in_the_shop(self) -> None:
         midnight = datetime(2026, 10, 31, 23, 0, tzinfo=UTC)
         self.assertEqual(Month(2026, 11).start, midnight)
         self.assertEqual(Month.of(midnight), Month(2026, 11))
@@ -78,7 +78,7 @@ class StatementTest(StatementTestCase):
         self.pay("5.00", datetime(2026, 11, 2, tzinfo=UTC))
         self.charge(datetime(2026, 8, 10, tzinfo=UTC), self.bob)
 
-    def test_there_is_one_for_each_month_from_the_first_entry_to_now(self) -> None:
+    def test_months_run_from_first_entry_to_now(self) -> None:
         self.assertEqual(
             [str(month) for month in months_of(self.alice, at=NOW)],
             ["2026-11", "2026-10", "2026-09", "2026-08"],
@@ -87,7 +87,7 @@ class StatementTest(StatementTestCase):
         for month in (Month(2026, 7), Month(2026, 12)):
             self.assertIsNone(statement(self.alice, month, at=NOW))
 
-    def test_it_has_the_months_entries_between_two_balances(self) -> None:
+    def test_statement_has_entries_and_two_balances(self) -> None:
         october = self.of(2026, 10)
         self.assertEqual([entry.number for entry in october.entries()], [2, 3])
         self.assertEqual((str(october.opening), str(october.closing)), ("4.50", "13.50"))
@@ -96,22 +96,22 @@ class StatementTest(StatementTestCase):
         self.assertEqual((str(november.opening), str(november.closing)), ("13.50", "8.50"))
         self.assertEqual(november.totals(), (Decimal(0), Decimal("5.00")))
 
-    def test_a_quiet_month_ends_as_it_began(self) -> None:
+    def test_month_without_entries_keeps_the_balance(self) -> None:
         september = self.of(2026, 9)
         self.assertEqual((list(september.entries()), september.opening), ([], september.closing))
         self.assertEqual(september.totals(), (Decimal(0), Decimal(0)))
 
-    def test_it_knows_its_neighbours_and_whether_it_is_over(self) -> None:
+    def test_statement_knows_its_neighbours(self) -> None:
         first, last = self.of(2026, 8), self.of(2026, 11)
         self.assertEqual((first.previous, first.following), (None, Month(2026, 9)))
         self.assertEqual((last.previous, last.following), (Month(2026, 10), None))
         self.assertEqual((first.is_running, last.is_running), (False, True))
 
     @override_settings(TIME_ZONE="Europe/Rome")
-    def test_months_are_those_of_the_shop(self) -> None:
+    def test_months_follow_the_shops_time_zone(self) -> None:
         self.assertEqual((self.numbers(2026, 10), self.numbers(2026, 11)), ([2], [3, 4]))
 
-    def test_clocks_out_of_step_neither_lose_an_entry_nor_a_cent(self) -> None:
+    def test_clock_skew_loses_no_entry(self) -> None:
         turn = datetime(2026, 12, 1, tzinfo=UTC)
         for milliseconds in (1, -1, 2):
             self.pay("1.00", turn + timedelta(milliseconds=milliseconds))
@@ -123,7 +123,7 @@ class StatementTest(StatementTestCase):
             charged, credited = month.totals()
             self.assertEqual(month.opening + charged - credited, month.closing)
 
-    def test_it_costs_the_same_queries_whatever_the_history(self) -> None:
+    def test_query_count_is_constant(self) -> None:
         for _ in range(2):
             # The first entry, the two balances; the entries.
             with self.assertNumQueries(4):
@@ -138,7 +138,7 @@ class StatementCsvTest(StatementTestCase):
         self.assertTrue(text.startswith("\ufeff"))
         return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
 
-    def test_it_has_the_balance_before_and_every_entry(self) -> None:
+    def test_file_has_opening_balance_and_entries(self) -> None:
         self.charge(datetime(2026, 10, 5, tzinfo=UTC))
         self.charge(datetime(2026, 11, 5, 9, 30, tzinfo=UTC))
         before, rent = self.rows(2026, 11)
@@ -149,7 +149,7 @@ class StatementCsvTest(StatementTestCase):
 
     FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
 
-    def test_no_cell_is_a_formula_except_that_a_credit_is_negative(self) -> None:
+    def test_notes_are_not_formulas(self) -> None:
         self.charge(NOW)
         for note in self.FORMULAS:
             self.pay("0.10", NOW, note)
@@ -157,19 +157,19 @@ class StatementCsvTest(StatementTestCase):
         self.assertEqual({row["Note"][0] for row in rows}, {"'"})
         self.assertEqual({row["Amount"] for row in rows}, {"-0.10"})
 
-    def test_a_title_is_none_either(self) -> None:
+    def test_titles_are_not_formulas(self) -> None:
         self.charge(NOW)
         for title in self.FORMULAS:
             with mock.patch.object(statement_csv, "title_of", return_value=title):
                 self.assertEqual(self.rows(2026, 11)[1]["What"], f"'{title}")
 
-    def test_without_that_a_spreadsheet_would_run_it(self) -> None:
+    def test_unescaped_note_is_a_formula(self) -> None:
         self.charge(NOW)
         self.pay("0.10", NOW, "=1+1")
         with mock.patch.object(statement_csv, "harmless", lambda text: text):
             self.assertEqual(self.rows(2026, 11)[-1]["Note"], "=1+1")
 
-    def test_no_other_file_for_spreadsheets_is_made(self) -> None:
+    def test_no_other_module_writes_spreadsheets(self) -> None:
         """Another one would have to be harmless too. What an import refuses goes back as it came."""
         made = {
             str(path.relative_to(settings.BASE_DIR))
@@ -180,7 +180,7 @@ class StatementCsvTest(StatementTestCase):
         }
         self.assertEqual(made, {"books/importing/rejects.py", "rentals/statement_csv.py"})
 
-    def test_signs_of_the_format_in_a_note_stay_in_their_cell(self) -> None:
+    def test_special_characters_stay_in_their_cell(self) -> None:
         self.charge(NOW)
         note = 'Said "no", then;\nleft'
         self.pay("0.10", NOW, note)

@@ -81,7 +81,7 @@ class WordingTest(CastTestCase):
             ],
         )
 
-    def test_a_note_is_what_was_written_and_else_why_a_correction_was_made(self) -> None:
+    def test_reversal_has_a_default_note(self) -> None:
         self.give_back(self.rent())
         payment = self.pay()
         self.assertEqual(wording.note_of(payment), "")
@@ -90,7 +90,7 @@ class WordingTest(CastTestCase):
         ledger.reverse(entry=self.pay(), reason="Typed twice.", actor=self.carol, at=NOW)
         self.assertEqual(wording.note_of(self.last()), "Typed twice.")
 
-    def test_a_working_has_a_sentence_for_each_step(self) -> None:
+    def test_working_explains_each_step(self) -> None:
         self.assertEqual(
             self.steps(self.give_back(self.rent(NOW - DAY))),
             [("1 day at $1.50", "1.50"), ("Up to the minimum of this kind of book", "3.00")],
@@ -123,18 +123,18 @@ class WordingTest(CastTestCase):
         self.assertEqual((working.rented_at, working.until), (NOW - 16 * DAY, NOW))
         self.assertEqual((working.days, working.late_days), (16, 2))
 
-    def test_what_is_out_is_explained_like_what_was_charged(self) -> None:
+    def test_running_cost_is_explained_like_a_charge(self) -> None:
         rental = Rental.objects.with_terms().get(pk=self.rent(NOW - 5 * DAY).pk)
         so_far = wording.working_so_far(rental, rental.running_price(NOW), until=NOW)
         self.assertEqual(so_far, wording.working_of(self.give_back(rental)))
 
-    def test_only_a_rent_has_a_working(self) -> None:
+    def test_only_rent_has_a_working(self) -> None:
         self.give_back(self.rent())
         self.assertIsNone(wording.working_of(self.pay()))
 
 
 class BalanceInWordsTest(TestCase):
-    def test_it_says_who_owes_whom(self) -> None:
+    def test_balance_says_who_owes(self) -> None:
         for balance, words in (
             ("4.50", "You owe $4.50."),
             ("-4.50", "The shop owes you $4.50."),
@@ -142,5 +142,5 @@ class BalanceInWordsTest(TestCase):
         ):
             self.assertEqual(wording.balance_in_words(Decimal(balance)), words)
 
-    def test_a_kind_that_is_not_known_keeps_its_name(self) -> None:
+    def test_unknown_kind_keeps_its_name(self) -> None:
         self.assertEqual((wording.kind_named("novel"), wording.kind_named("Roman")), ("novel", "Roman"))
