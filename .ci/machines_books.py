@@ -12,10 +12,10 @@ from typing import Any, NamedTuple
 
 from machines_people import OWN, new_account, sign_in
 from machines_site import Failed, Site, call, expect
-from torture_clients import Answer, all_at_once
+from torture_clients import Answer, run_concurrently
 
 from accounts.models import User
-from accounts.tokens import give_tokens
+from accounts.tokens import issue_tokens
 from benchmarks.people import sign_in_page
 from books.models import Book, Kind
 from books.stock import add_book
@@ -52,7 +52,7 @@ def members(count: int) -> dict[int, str]:
     """New accounts, which need no password, and a token of each."""
     names = [f"reader{next(_numbers)}" for _ in range(count)]
     made = User.objects.bulk_create(User(username=name, email=f"{name}@example.org") for name in names)
-    return {user.pk: give_tokens(user).access for user in made}
+    return {user.pk: issue_tokens(user).access for user in made}
 
 
 # ---------------------------------------------------------------- once
@@ -72,7 +72,7 @@ def idempotency(site: Site) -> str:
             with lock:
                 answers.append(answer)
 
-        all_at_once(2, at)
+        run_concurrently(2, at)
         answers += [rent(port) for port in site.doors]
         expect("one key, to two at the same moment and to all after", {201}, {one[0] for one in answers})
         expect("rentals that came of it", 1, Rental.objects.filter(user=member).count())
@@ -95,7 +95,7 @@ def contention(site: Site) -> str:
         with lock:
             told[f"{status} {answer.get('code', '')}".strip()] += 1
 
-    all_at_once(MEMBERS, want)
+    run_concurrently(MEMBERS, want)
     expect(
         f"{MEMBERS} want one of {COPIES} copies at once",
         {"201": COPIES, "409 book_unavailable": MEMBERS - COPIES},

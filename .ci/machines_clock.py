@@ -17,10 +17,10 @@ from machines_books import members, new_book
 from machines_people import new_account
 from machines_site import ROOT, expect
 
-from accounts.mail import without_mail
+from accounts.mail import suppress_mail
 from accounts.models import PasswordAttempts, TokenFamily, User
 from accounts.tokens import new_family
-from lori_assignment.models import KeptAnswer
+from lori_assignment.models import IdempotencyRecord
 from rentals.models import Hold
 from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
@@ -76,12 +76,12 @@ def commands() -> str:
     for _ in range(BOOKS):
         had, first, second = User.objects.filter(pk__in=members(3))
         book = new_book(1)
-        with without_mail():
+        with suppress_mail():
             rental = rent_book(member=had, book=book, at=long_ago, now=long_ago)
             for member in (first, second):
                 place_hold(member=member, book=book, at=long_ago)
             return_rental(rental=rental, at=long_ago + timedelta(days=1), actor=desk, now=long_ago)
-    expect("holds that are ready and too late", BOOKS, Hold.objects.lapsed(now).count())
+    expect("holds that are ready and too late", BOOKS, Hold.objects.past_pick_up(now).count())
     said = at_once("expire_holds")
     # The line that says it stands before the mails, or after them.
     lines = [line for text in said for line in text.splitlines() if line.startswith("Holds expired")]
@@ -98,8 +98,8 @@ def commands() -> str:
     PasswordAttempts.objects.bulk_create(
         PasswordAttempts(key=uuid4().hex, failures=1, most=5, ends=1, known_until=1) for _ in range(OLD)
     )
-    KeptAnswer.objects.bulk_create(
-        KeptAnswer(user=member, key=uuid4().hex, fingerprint="", status=201, body="", made_at=long_ago)
+    IdempotencyRecord.objects.bulk_create(
+        IdempotencyRecord(user=member, key=uuid4().hex, fingerprint="", status=201, body="", made_at=long_ago)
         for _ in range(OLD)
     )
     Session.objects.bulk_create(
@@ -109,7 +109,7 @@ def commands() -> str:
         cache.set(uuid4().hex, 1, 0.001)
     forgotten = _numbers(at_once("flushexpiredtokens"))
     expect("sign-ins, counts of passwords and of calls forgotten", [OLD] * 3, forgotten)
-    expect("answers forgotten", [OLD], _numbers(at_once("forget_answers")))
+    expect("answers forgotten", [OLD], _numbers(at_once("purge_idempotency_keys")))
     at_once("clearsessions")
     expect("sessions that are left", 0, Session.objects.filter(expire_date=long_ago).count())
     expect("what check_books says", ["", ""], at_once("check_books"))

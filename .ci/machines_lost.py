@@ -15,7 +15,7 @@ from machines_site import Site, call, expect, status
 from torture_clients import Book, Load
 from torture_rolling import Visitors
 
-from accounts.tokens import give_tokens
+from accounts.tokens import issue_tokens
 from books.models import Book as Title
 from rentals.models import LedgerEntry, Rental
 
@@ -127,7 +127,7 @@ def _refused_by(port: int) -> bool:
 
 
 def _staff() -> str:
-    return give_tokens(new_account(is_staff=True)).access
+    return issue_tokens(new_account(is_staff=True)).access
 
 
 def _book() -> Title:

@@ -9,9 +9,9 @@ from threading import Lock
 from urllib.parse import urlencode
 
 from machines_site import Failed, Site, call, expect, new_address, status
-from torture_clients import all_at_once
+from torture_clients import run_concurrently
 
-from accounts.attempts import MOST_OF_ACCOUNT_AND_ADDRESS
+from accounts.attempts import MAX_PER_ACCOUNT_AND_ADDRESS
 from accounts.models import User
 from benchmarks.people import sign_in_page
 from benchmarks.size import PASSWORD
@@ -89,7 +89,7 @@ def tokens(site: Site) -> str:
         with lock:
             at_once[told] += 1
 
-    all_at_once(8, use)
+    run_concurrently(8, use)
     if at_once[200] > 1 or at_once[200] + at_once[401] != 8:
         raise Failed(
             f"one refresh token, eight times at once\n    expected: one 200 at most, else 401\n"
@@ -172,7 +172,7 @@ def try_password(port: int, user: User, password: str, address: str, **said: str
 
 
 def limits(site: Site) -> str:
-    most, everywhere = MOST_OF_ACCOUNT_AND_ADDRESS, len(site.doors)
+    most, everywhere = MAX_PER_ACCOUNT_AND_ADDRESS, len(site.doors)
     user, here, elsewhere = new_account(), new_address(), new_address()
     doors = site.in_turn()
     told = [try_password(next(doors), user, "wrong", here) for _ in range(most)]
@@ -197,7 +197,7 @@ def limits(site: Site) -> str:
         with lock:
             tried[told] += 1
 
-    all_at_once(AT_ONCE, guess)
+    run_concurrently(AT_ONCE, guess)
     # Who was told that others hash has not tried.
     while sum(tried.values()) < 2 * AT_ONCE:
         guess(sum(tried.values()))

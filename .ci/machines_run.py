@@ -54,7 +54,7 @@ def of_site(count: int, place: Path) -> list[str]:
         ]
 
         def calm() -> str:
-            expect("errors in their logs", "", "\n".join(site.troubles()[-40:]))
+            expect("errors in their logs", "", "\n".join(site.log_errors()[-40:]))
             return "no error in any log"
 
         return failed if passes("logs", calm) else [*failed, f"{count} instances, logs"]

@@ -87,7 +87,7 @@ class Site:
         for server in [*self.servers.values(), *self._nginx]:
             server.stop()
 
-    def troubles(self) -> list[str]:
+    def log_errors(self) -> list[str]:
         """What the instances have said that is neither a refusal nor of a stop."""
         lines = [line for log in self.place.glob("instance-*.log") for line in log.read_text().splitlines()]
         return [line for line in lines if not re.search(r" WARNING (django|security)|\[INFO\]|^$", line)]

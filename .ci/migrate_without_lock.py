@@ -13,5 +13,5 @@ from django.core.management import call_command
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
-with patch("lori_assignment.management.commands.migrate.turn", return_value=nullcontext()):
+with patch("lori_assignment.management.commands.migrate.migration_lock", return_value=nullcontext()):
     call_command("migrate", interactive=False, if_needed=True, verbosity=0)

@@ -24,7 +24,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
 
 from accounts.models import User  # noqa: E402  # After Django, as those below.
-from accounts.tokens import give_tokens  # noqa: E402
+from accounts.tokens import issue_tokens  # noqa: E402
 from benchmarks.nginx import TEMPLATE, balance  # noqa: E402
 from benchmarks.processes import Server, all_stopped, family, free_port  # noqa: E402
 
@@ -218,7 +218,7 @@ def main() -> int:
         if f"{directive} on;" not in template:
             raise SystemExit(f"slow-clients: deploy/nginx.conf has no {directive} that is on")
         template = template.replace(f"{directive} on;", f"{directive} off;")
-    token = give_tokens(User.objects.filter(is_staff=False)[0]).access
+    token = issue_tokens(User.objects.filter(is_staff=False)[0]).access
     folders = place / "shop", place / "nginx"
     for folder in folders:
         folder.mkdir(exist_ok=True)

@@ -199,7 +199,7 @@ class Load(Crowd):
         self.book.count("not listened to")
 
 
-def all_at_once(count: int, work: Callable[[int], None]) -> None:
+def run_concurrently(count: int, work: Callable[[int], None]) -> None:
     """`work` by `count` threads, each with its number."""
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
     for thread in threads:

@@ -24,12 +24,12 @@ django.setup()
 import psycopg2  # noqa: E402  # After Django, as those below.
 from django.db import connection  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
-from torture_clients import Book, Client, Load, all_at_once  # noqa: E402
+from torture_clients import Book, Client, Load, run_concurrently  # noqa: E402
 from torture_rolling import rolling_restart  # noqa: E402
 from torture_server import Database, Failed, Server  # noqa: E402
 
 from accounts.models import User  # noqa: E402
-from accounts.tokens import give_tokens  # noqa: E402
+from accounts.tokens import issue_tokens  # noqa: E402
 from books.models import Kind  # noqa: E402
 from books.stock import add_book  # noqa: E402
 from rentals.models import LedgerEntry, Rental  # noqa: E402
@@ -60,7 +60,7 @@ def tokens_of(count: int, name: str, **facts: Any) -> dict[int, str]:
         User(username=f"{name}{number}", email=f"{name}{number}@example.org", **facts)
         for number in range(count)
     )
-    return {user.pk: give_tokens(user).access for user in made}
+    return {user.pk: issue_tokens(user).access for user in made}
 
 
 class Torture:
@@ -322,7 +322,7 @@ class Torture:
                         wrong.append(f"{status} {answer}")
 
         since = time.monotonic()
-        all_at_once(AT_ONCE, take)
+        run_concurrently(AT_ONCE, take)
         took = time.monotonic() - since
         demand(not wrong, f"refused wrongly: {wrong[:5]}")
         for book in books:
@@ -356,7 +356,7 @@ def main() -> int:
         torture.restart()
     except Failed as problem:
         print(f"torture: {problem}", file=sys.stderr)
-        print(*torture.server.troubles()[-60:], sep="\n", file=sys.stderr)
+        print(*torture.server.log_errors()[-60:], sep="\n", file=sys.stderr)
         return 1
     finally:
         torture.load.over.set()

@@ -62,7 +62,7 @@ class Server:
             time.sleep(0.05)
         raise Failed(f"{path} is not {status} within {seconds} s, but {answer and answer[::2]}")
 
-    def troubles(self) -> list[str]:
+    def log_errors(self) -> list[str]:
         """The lines of its log that tell of more than a request, or a refusal."""
         lines = self.log.read_text().splitlines()
         return [line for line in lines if not line.startswith("127.0.0.1 ") and " WARNING django" not in line]

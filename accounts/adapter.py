@@ -27,13 +27,13 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from accounts import web_tokens
-from accounts.attempts import client_address, forget
-from accounts.backends import account_called
-from accounts.mail import once_committed
+from accounts.attempts import clear_attempts, client_address
+from accounts.backends import find_account
+from accounts.mail import send_on_commit
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from accounts.sessions import renew_key
+from accounts.sessions import rotate_session_key
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
-from lori_assignment.addresses import at_site
+from lori_assignment.addresses import absolute_url
 
 logger = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
         """After the commit. Links lead to SITE_URL, whatever Host the request named."""
-        links = {key: _at_site(value) for key, value in context.items() if key.endswith("_url")}
+        links = {key: _absolute_url(value) for key, value in context.items() if key.endswith("_url")}
         site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
         facts = {"request": self.request, "email": email, **context, **links, "current_site": site}
         message = self.render_mail(template_prefix, email, facts)
@@ -66,7 +66,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 # The account is made, or the answer must not tell whether there is one: go on either way.
                 logger.exception("A mail (%s) could not be sent.", template_prefix)
 
-        once_committed(send)
+        send_on_commit(send)
 
     def is_safe_url(self, url: str | None) -> bool:
         """Within the shop and no whole address, be it the shop's own by http."""
@@ -117,7 +117,7 @@ class AccountAdapter(DefaultAccountAdapter):
     def reauthenticate(self, user: User, password: str) -> bool:
         right = check_password(self.request, login=user.username, password=password) == user
         if right:
-            renew_key(self.request)
+            rotate_session_key(self.request)
         return right
 
     def get_client_ip(self, request: HttpRequest) -> str:
@@ -125,9 +125,9 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
         """allauth's word after a password was reset."""
-        account = account_called(credentials.get("email") or credentials.get("username") or "")
+        account = find_account(credentials.get("email") or credentials.get("username") or "")
         if account:
-            forget(request, account)
+            clear_attempts(request, account)
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):
@@ -174,5 +174,5 @@ class SessionsAdapter(DefaultUserSessionsAdapter):
         UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
 
 
-def _at_site(url: str) -> str:
-    return at_site(urlsplit(url)._replace(scheme="", netloc="").geturl())
+def _absolute_url(url: str) -> str:
+    return absolute_url(urlsplit(url)._replace(scheme="", netloc="").geturl())

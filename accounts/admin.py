@@ -20,11 +20,11 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
-from accounts.models import FOUND_BY, User
-from accounts.security_log import note
+from accounts.models import SEARCH_FIELDS, User
+from accounts.security_log import log_event
 from accounts.sessions import sign_out_everywhere
-from accounts.sign_up import record_address
-from lori_assignment.admin_pages import Flat
+from accounts.sign_up import reset_email_address
+from lori_assignment.admin_pages import IndexedListAdmin
 
 
 class NewAccountForm(AdminUserCreationForm):
@@ -40,8 +40,8 @@ class AccountForm(UserChangeForm):
 
 # Who may write an address or a second factor here opens every account: a superuser's too. An address is
 # changed with its account, below, and a second factor that was lost is taken away by a superuser.
-for _open_door in (EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
-    admin.site.unregister(_open_door)
+for _takeover_model in (EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
+    admin.site.unregister(_takeover_model)
 admin.site.unregister(Authenticator)
 
 
@@ -71,12 +71,12 @@ class SecondFactorAdmin(admin.ModelAdmin):
 
 
 @admin.register(User)
-class AccountAdmin(Flat, UserAdmin):
+class AccountAdmin(IndexedListAdmin, UserAdmin):
     form = AccountForm
     add_form = NewAccountForm
     list_display = ("username", "email", "name", "phone", "is_staff", "is_active")
     actions = ("sign_out",)
-    search_fields = FOUND_BY
+    search_fields = SEARCH_FIELDS
     ordering = ("username",)
     sortable_by = ("username",)
     fieldsets = (
@@ -110,7 +110,7 @@ class AccountAdmin(Flat, UserAdmin):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         if not search_term.strip():
             return queryset, False
-        return self.newest_of(request, queryset & User.objects.meant_by(search_term))
+        return self.limit_to_newest(request, queryset & User.objects.search(search_term))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Only a superuser hands out rights; otherwise staff could make themselves superusers."""
@@ -133,14 +133,14 @@ class AccountAdmin(Flat, UserAdmin):
         return ((None, {"fields": ("username", "email")}), *fieldsets[1:])
 
     def has_change_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return _may_touch(request, obj) and super().has_change_permission(request, obj)
+        return _may_administer(request, obj) and super().has_change_permission(request, obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        return _may_touch(request, obj) and super().has_delete_permission(request, obj)
+        return _may_administer(request, obj) and super().has_delete_permission(request, obj)
 
     def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
         """Of a password that was set here too."""
-        note("account_administered", request, account=obj.pk, actor=request.user.pk)
+        log_event("account_administered", request, account=obj.pk, actor=request.user.pk)
         return super().log_change(request, obj, message)
 
     @admin.action(permissions=["change"], description=_("Sign out everywhere"))
@@ -149,7 +149,7 @@ class AccountAdmin(Flat, UserAdmin):
         ended = [one for one in accounts if self.has_change_permission(request, one)]
         for one in ended:
             sign_out_everywhere(one)
-            note("account_administered", request, account=one.pk, actor=request.user.pk)
+            log_event("account_administered", request, account=one.pk, actor=request.user.pk)
         said = ngettext("%(count)d account is signed out.", "%(count)d accounts are signed out.", len(ended))
         self.message_user(request, said % {"count": len(ended)})
 
@@ -157,12 +157,12 @@ class AccountAdmin(Flat, UserAdmin):
         super().save_model(request, obj, form, change)
         if "email" in form.changed_data:
             # Else the former address would go on opening the account.
-            record_address(obj)
+            reset_email_address(obj)
         if not obj.is_active or {"is_staff", "is_superuser"} & set(form.changed_data):
             # For good: who is let in again later, or has more rights or fewer, signs in anew.
             sign_out_everywhere(obj)
 
 
-def _may_touch(request: HttpRequest, account: User | None) -> bool:
+def _may_administer(request: HttpRequest, account: User | None) -> bool:
     """Rights are not lent: whoever could set the password of one who has more would have them too."""
     return account is None or not account.is_staff or request.user.is_superuser

@@ -9,9 +9,9 @@ class AccountsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from accounts.security_log import listen
+        from accounts.security_log import connect_signals
 
-        listen()
+        connect_signals()
 
 
 class SessionsConfig(usersessions.UserSessionsConfig):
@@ -24,21 +24,21 @@ class SessionsConfig(usersessions.UserSessionsConfig):
         from allauth.mfa.signals import authenticator_used
         from allauth.usersessions.signals import on_password_changed
 
-        user_logged_in.connect(_note_sign_in)
-        authenticator_used.connect(_renew_key)
+        user_logged_in.connect(_record_session)
+        authenticator_used.connect(_rotate_session_key)
         for changed in (password_changed, password_set):
             changed.connect(on_password_changed)
 
 
-def _note_sign_in(request: Any, **kwargs: Any) -> None:
-    from accounts.sessions import note_session
+def _record_session(request: Any, **kwargs: Any) -> None:
+    from accounts.sessions import record_session
 
-    note_session(request)
+    record_session(request)
 
 
-def _renew_key(request: Any, reauthenticated: bool, **kwargs: Any) -> None:
+def _rotate_session_key(request: Any, reauthenticated: bool, **kwargs: Any) -> None:
     """As where the password is given once more; at a sign-in the key is a new one anyway."""
-    from accounts.sessions import renew_key
+    from accounts.sessions import rotate_session_key
 
     if reauthenticated:
-        renew_key(request)
+        rotate_session_key(request)

@@ -34,13 +34,13 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import PasswordAttempts, User
 
 LOCK_SECONDS = 300
-MOST_OF_ACCOUNT_AND_ADDRESS = 5
-MOST_OF_ADDRESS = 20
-MOST_OF_ACCOUNT = 100
-KNOWN_SECONDS = 30 * 24 * 3600
+MAX_PER_ACCOUNT_AND_ADDRESS = 5
+MAX_PER_ADDRESS = 20
+MAX_PER_ACCOUNT = 100
+KNOWN_ADDRESS_SECONDS = 30 * 24 * 3600
 
 
-class TooMany(Exception):  # Named for what happened, as Refusal is.
+class Throttled(Exception):  # Named for what happened, as Refusal is.
     """Too many failures, or requests, for now; `seconds` later there are none."""
 
     code = "throttled"
@@ -51,7 +51,7 @@ class TooMany(Exception):  # Named for what happened, as Refusal is.
         super().__init__(seconds)
 
 
-class Busy(TooMany):
+class Busy(Throttled):
     """Nobody has tried too often: somebody else is being served, in `seconds` no more."""
 
     message = _("Others are being served at this very moment.")
@@ -65,9 +65,9 @@ class Attempt:
     pair: str
     at: int
 
-    def was_right(self) -> None:
-        known = {key: self.at + KNOWN_SECONDS if key == self.pair else 0 for key in self.keys}
-        _take_back(self.keys, known)
+    def mark_success(self) -> None:
+        known = {key: self.at + KNOWN_ADDRESS_SECONDS if key == self.pair else 0 for key in self.keys}
+        _decrement(self.keys, known)
 
 
 def client_address(request: HttpRequest) -> str:
@@ -92,12 +92,14 @@ def client_address(request: HttpRequest) -> str:
     return str(address)
 
 
-def client_mark(request: HttpRequest) -> str:
+def hash_client_address(request: HttpRequest) -> str:
     """For the log: the same for the same address, of which it says nothing else."""
     return _key("address", client_address(request))[:12]
 
 
-def begin(request: HttpRequest | None, *, login: str, account: User | None, at: datetime) -> Attempt | None:
+def record_attempt(
+    request: HttpRequest | None, *, login: str, account: User | None, at: datetime
+) -> Attempt | None:
     """Count one attempt on `account`, or on what `login` names where there is none.
 
     Raises TooMany before anything is counted. None where the shop runs without limits.
@@ -105,41 +107,41 @@ def begin(request: HttpRequest | None, *, login: str, account: User | None, at: 
     if settings.RATE_LIMITS != "on":
         return None
     address = client_address(request) if request else ""
-    name = f"account {account.pk}" if account else f"name {_folded(login)}"
+    name = f"account {account.pk}" if account else f"name {_normalize_login(login)}"
     pair = _key("pair", name, address)
     most = {
-        pair: MOST_OF_ACCOUNT_AND_ADDRESS,
-        _key("address", address): MOST_OF_ADDRESS,
-        _key("account", name): MOST_OF_ACCOUNT,
+        pair: MAX_PER_ACCOUNT_AND_ADDRESS,
+        _key("address", address): MAX_PER_ADDRESS,
+        _key("account", name): MAX_PER_ACCOUNT,
     }
     now = int(at.timestamp())
-    rows = _count(most, now)
+    rows = _increment(most, now)
     known_here = any(row.key == pair and row.known_until > now for row in rows)
     refusing = [
-        row for row in rows if row.failures > row.most and not (row.most == MOST_OF_ACCOUNT and known_here)
+        row for row in rows if row.failures > row.most and not (row.most == MAX_PER_ACCOUNT and known_here)
     ]
     if refusing:
         # What was not tried is no failure: who goes on knocking does not lock out the others at the address.
-        _take_back(list(most), dict.fromkeys(most, 0))
-        raise TooMany(max(1, *(row.ends - now for row in refusing)))
+        _decrement(list(most), dict.fromkeys(most, 0))
+        raise Throttled(max(1, *(row.ends - now for row in refusing)))
     return Attempt(keys=list(most), pair=pair, at=now)
 
 
-def forget(request: HttpRequest, account: User) -> None:
+def clear_attempts(request: HttpRequest, account: User) -> None:
     """Whoever has proved to own the mailbox need not wait."""
     name = f"account {account.pk}"
     keys = [_key("pair", name, client_address(request)), _key("account", name)]
     PasswordAttempts.objects.filter(pk__in=keys).delete()
 
 
-def forget_expired(*, at: datetime) -> int:
+def delete_expired(*, at: datetime) -> int:
     """Delete the counts that no longer matter; how many."""
     now = int(at.timestamp())
     deleted, _by_model = PasswordAttempts.objects.filter(ends__lte=now, known_until__lte=now).delete()
     return deleted
 
 
-def forget_counted_calls(*, at: datetime) -> int:
+def delete_expired_cache_rows(*, at: datetime) -> int:
     """Delete what the cache's table has kept beyond its time, as the counts of an address's calls; how many.
 
     Django leaves that until there are a million rows, and counts them all with each call that it counts.
@@ -155,7 +157,7 @@ def forget_counted_calls(*, at: datetime) -> int:
         return cursor.rowcount
 
 
-def _folded(login: str) -> str:
+def _normalize_login(login: str) -> str:
     letters = unicodedata.normalize("NFKD", login.strip().upper())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 
@@ -164,10 +166,10 @@ def _key(*parts: str) -> str:
     return salted_hmac("accounts.attempts", "\0".join(parts), algorithm="sha256").hexdigest()
 
 
-def _count(most: dict[str, int], now: int) -> Iterable[PasswordAttempts]:
+def _increment(most: dict[str, int], now: int) -> Iterable[PasswordAttempts]:
     """One more failure for each key; the rows as they are then."""
     # From its first failure a count lasts LOCK_SECONDS, and from that which fills it once more.
-    return _write(
+    return _upsert(
         [(key, 1, limit, now + LOCK_SECONDS, 0) for key, limit in most.items()],
         """
         failures = CASE WHEN counted.ends <= %(now)s THEN 1 ELSE counted.failures + 1 END,
@@ -181,8 +183,8 @@ def _count(most: dict[str, int], now: int) -> Iterable[PasswordAttempts]:
     )
 
 
-def _take_back(keys: Iterable[str], known: dict[str, int]) -> None:
-    _write(
+def _decrement(keys: Iterable[str], known: dict[str, int]) -> None:
+    _upsert(
         [(key, 0, 0, 0, known[key]) for key in keys],
         """
         failures = CASE WHEN counted.failures > 0 THEN counted.failures - 1 ELSE 0 END,
@@ -194,7 +196,7 @@ def _take_back(keys: Iterable[str], known: dict[str, int]) -> None:
     )
 
 
-def _write(rows: list[tuple[Any, ...]], change: str, **named: int) -> list[PasswordAttempts]:
+def _upsert(rows: list[tuple[Any, ...]], change: str, **named: int) -> list[PasswordAttempts]:
     """Insert `rows`, or make the `change` where there is one already: one statement, and so one moment.
 
     Always in the order of their keys: two that lock the same rows must not wait for each other.

@@ -11,12 +11,12 @@ from django.http import HttpRequest
 
 from accounts import attempts
 from accounts.models import User
-from accounts.security_log import note
-from accounts.turns import turns
+from accounts.security_log import log_event
+from accounts.turns import hashing_queue
 from lori_assignment import clock
 
 # Of an e-mail address; a username is shorter.
-LONGEST_LOGIN = 254
+MAX_LOGIN_LENGTH = 254
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -36,34 +36,34 @@ class PasswordBackend(AuthenticationBackend):
         login = (username or more.get("email") or "").strip()
         if not login or not password:
             return None
-        with turns.place():
-            return self._whose_password(request, login, password)
+        with hashing_queue.slot():
+            return self._check_credentials(request, login, password)
 
-    def _whose_password(self, request: HttpRequest | None, login: str, password: str) -> User | None:
-        account = account_called(login)
+    def _check_credentials(self, request: HttpRequest | None, login: str, password: str) -> User | None:
+        account = find_account(login)
         number = account.pk if account else None
         try:
-            attempt = attempts.begin(request, login=login, account=account, at=clock.now())
-        except attempts.TooMany:
-            note("sign_in_locked", request, account=number)
+            attempt = attempts.record_attempt(request, login=login, account=account, at=clock.now())
+        except attempts.Throttled:
+            log_event("sign_in_locked", request, account=number)
             raise
         if account is None:
             # As much work as for one that exists, so that the time does not tell.
             make_password(password)
-            note("password_wrong", request)
+            log_event("password_wrong", request)
             return None
         if not account.check_password(password):
-            note("password_wrong", request, account=number)
+            log_event("password_wrong", request, account=number)
             return None
         if attempt:
-            attempt.was_right()
+            attempt.mark_success()
         return account if self.user_can_authenticate(account) else None
 
 
-def account_called(login: str) -> User | None:
+def find_account(login: str) -> User | None:
     """By its username, which has no @, or by its e-mail address: in any case, and in as many queries
     whether there is one or not."""
-    if len(login) > LONGEST_LOGIN:
+    if len(login) > MAX_LOGIN_LENGTH:
         # SQLite does not look for a text of 50,000 signs.
         return None
     if "@" not in login:

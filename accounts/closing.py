@@ -10,12 +10,12 @@ from django.contrib.contenttypes.models import ContentType
 from django.contrib.sessions.models import Session
 from django.db.models import Model, QuerySet
 
-from accounts.models import CLOSED, TokenFamily, User
-from accounts.security_log import note
-from lori_assignment.models import KeptAnswer
+from accounts.models import CLOSED_PREFIX, TokenFamily, User
+from accounts.security_log import log_event
+from lori_assignment.models import IdempotencyRecord
 
 
-def forget(user: User) -> None:
+def erase_personal_data(user: User) -> None:
     """Empty the account of everything that says whose it was; the caller holds its lock.
 
     The row stays, since rentals and ledger entries point to it, under a name that nobody can take: the
@@ -26,8 +26,8 @@ def forget(user: User) -> None:
         Authenticator.objects.filter(user=user),
         UserSession.objects.filter(user=user),
     ):
-        _unname_in_the_log(owned)
-    _unname_in_the_log(User.objects.filter(pk=user.pk))
+        _anonymize_admin_log(owned)
+    _anonymize_admin_log(User.objects.filter(pk=user.pk))
 
     keys = UserSession.objects.filter(user=user).values_list("session_key", flat=True)
     Session.objects.filter(session_key__in=list(keys)).delete()
@@ -35,22 +35,22 @@ def forget(user: User) -> None:
     TokenFamily.objects.filter(user=user).delete()
     Authenticator.objects.filter(user=user).delete()
     EmailAddress.objects.filter(user=user).delete()
-    KeptAnswer.objects.filter(user=user).delete()
+    IdempotencyRecord.objects.filter(user=user).delete()
     user.groups.clear()
     user.user_permissions.clear()
 
-    user.username = f"{CLOSED}{user.pk}"
+    user.username = f"{CLOSED_PREFIX}{user.pk}"
     user.email = user.name = user.phone = user.address = user.language = ""
     # Of the sessions that no list knows, this ends the last: they carry a hash of the password.
     user.set_unusable_password()
     user.is_active = False
     user.last_login = None
     user.save()
-    note("account_closed", account=user.pk)
+    log_event("account_closed", account=user.pk)
 
 
-def _unname_in_the_log(rows: QuerySet[Model]) -> None:
+def _anonymize_admin_log(rows: QuerySet[Model]) -> None:
     """The administration's log calls what was changed by what it was called then."""
     kind = ContentType.objects.get_for_model(rows.model)
     numbers = [str(pk) for pk in rows.values_list("pk", flat=True)]
-    LogEntry.objects.filter(content_type=kind, object_id__in=numbers).update(object_repr=CLOSED)
+    LogEntry.objects.filter(content_type=kind, object_id__in=numbers).update(object_repr=CLOSED_PREFIX)

@@ -17,26 +17,26 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.attempts import TooMany
-from accounts.mail import afterwards
+from accounts.attempts import Throttled
+from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
-from accounts.passwords import mail_link
-from accounts.security_log import note
+from accounts.passwords import mail_reset_link
+from accounts.security_log import log_event
 from accounts.sign_in import WRONG_PASSWORD
-from accounts.sign_up import address_taken, change_address, open_account
+from accounts.sign_up import change_email, is_email_taken, open_account
 
 EMAIL = _("E-mail address")
 PASSWORD = _("Password")
 NEW_PASSWORD = _("New password")
-AGAIN = _("The same again")
-GOOD_PASSWORD = _("At least 8 characters, not a common password and nothing like your name.")
+REPEAT_PASSWORD = _("The same again")
+PASSWORD_HELP = _("At least 8 characters, not a common password and nothing like your name.")
 
 
-class InOurWords:
+class RelabelledFormMixin:
     """Mixed into a form of allauth's. A placeholder, which says the label once more, goes."""
 
     labels: ClassVar[dict[str, Any]] = {}
-    helps: ClassVar[dict[str, Any]] = {}
+    help_texts: ClassVar[dict[str, Any]] = {}
     fields: dict[str, forms.Field]
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -44,16 +44,16 @@ class InOurWords:
         for name, field in self.fields.items():
             field.widget.attrs.pop("placeholder", None)
             field.label = self.labels.get(name, field.label)
-            field.help_text = self.helps.get(name, field.help_text)
+            field.help_text = self.help_texts.get(name, field.help_text)
 
 
-class SignInForm(InOurWords, account.LoginForm):
+class SignInForm(RelabelledFormMixin, account.LoginForm):
     labels = {
         "login": _("Username or e-mail address"),
         "password": PASSWORD,
         "remember": _("Keep me signed in on this device"),
     }
-    helps = {"password": ""}
+    help_texts = {"password": ""}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -64,7 +64,7 @@ class SignInForm(InOurWords, account.LoginForm):
         }
 
 
-class SignUpForm(InOurWords, account.SignupForm):
+class SignUpForm(RelabelledFormMixin, account.SignupForm):
     """By the rule of every other door; nothing is left of allauth's own way to save."""
 
     name = forms.CharField(
@@ -76,12 +76,12 @@ class SignUpForm(InOurWords, account.SignupForm):
         "email": EMAIL,
         "name": _("Name"),
         "password1": PASSWORD,
-        "password2": AGAIN,
+        "password2": REPEAT_PASSWORD,
     }
-    helps = {
+    help_texts = {
         "username": _("Letters, digits and . + - _"),
         "name": _("As you would like to be called."),
-        "password1": GOOD_PASSWORD,
+        "password1": PASSWORD_HELP,
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -105,7 +105,7 @@ class SignUpForm(InOurWords, account.SignupForm):
             ) from error
 
 
-class NewEmailForm(InOurWords, account.AddEmailForm):
+class NewEmailForm(RelabelledFormMixin, account.AddEmailForm):
     labels = {"email": _("New address")}
 
     def clean_email(self) -> str:
@@ -117,7 +117,7 @@ class NewEmailForm(InOurWords, account.AddEmailForm):
         email: str = get_adapter().clean_email(self.cleaned_data["email"].lower())
         if self.user.emailaddress_set.filter(email=email).exists():
             raise ValidationError(_("This is your address already."))
-        if address_taken(email, by_another_than=self.user):
+        if is_email_taken(email, excluding=self.user):
             raise ValidationError(EMAIL_TAKEN)
         return email
 
@@ -126,16 +126,16 @@ class NewEmailForm(InOurWords, account.AddEmailForm):
         if EmailAddress.objects.get_verified(self.user):
             return super().save(request)
         # Nothing speaks for the old one: the new one, perhaps spelled right this time, takes its place.
-        change_address(self.user, self.cleaned_data["email"])
-        note("address_changed", request, account=self.user.pk)
+        change_email(self.user, self.cleaned_data["email"])
+        log_event("address_changed", request, account=self.user.pk)
         address = EmailAddress.objects.get(user=self.user)
         address.send_confirmation(request)
         return address
 
 
-class ChangePasswordForm(InOurWords, account.ChangePasswordForm):
-    labels = {"oldpassword": _("Current password"), "password1": NEW_PASSWORD, "password2": AGAIN}
-    helps = {"oldpassword": "", "password1": GOOD_PASSWORD}
+class ChangePasswordForm(RelabelledFormMixin, account.ChangePasswordForm):
+    labels = {"oldpassword": _("Current password"), "password1": NEW_PASSWORD, "password2": REPEAT_PASSWORD}
+    help_texts = {"oldpassword": "", "password1": PASSWORD_HELP}
 
     def clean_oldpassword(self) -> str:
         """Counted like a sign-in: whoever finds a signed-in browser must not guess on. Raises TooMany."""
@@ -145,12 +145,12 @@ class ChangePasswordForm(InOurWords, account.ChangePasswordForm):
         return given
 
 
-class SetPasswordForm(InOurWords, account.SetPasswordForm):
-    labels = {"password1": NEW_PASSWORD, "password2": AGAIN}
-    helps = {"password1": GOOD_PASSWORD}
+class SetPasswordForm(RelabelledFormMixin, account.SetPasswordForm):
+    labels = {"password1": NEW_PASSWORD, "password2": REPEAT_PASSWORD}
+    help_texts = {"password1": PASSWORD_HELP}
 
 
-class ForgottenPasswordForm(InOurWords, account.ResetPasswordForm):
+class ForgottenPasswordForm(RelabelledFormMixin, account.ResetPasswordForm):
     labels = {"email": EMAIL}
 
     def clean_email(self) -> str:
@@ -158,21 +158,21 @@ class ForgottenPasswordForm(InOurWords, account.ResetPasswordForm):
         return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
-        afterwards(partial(mail_link, request, self.cleaned_data["email"]))
+        send_in_background(partial(mail_reset_link, request, self.cleaned_data["email"]))
         return str(self.cleaned_data["email"])
 
 
-class ResetPasswordForm(InOurWords, account.ResetPasswordKeyForm):
-    labels = {"password1": NEW_PASSWORD, "password2": AGAIN}
-    helps = {"password1": GOOD_PASSWORD}
+class ResetPasswordForm(RelabelledFormMixin, account.ResetPasswordKeyForm):
+    labels = {"password1": NEW_PASSWORD, "password2": REPEAT_PASSWORD}
+    help_texts = {"password1": PASSWORD_HELP}
 
 
-class ConfirmPasswordForm(InOurWords, account.ReauthenticateForm):
+class ConfirmPasswordForm(RelabelledFormMixin, account.ReauthenticateForm):
     labels = {"password": PASSWORD}
-    helps = {"password": ""}
+    help_texts = {"password": ""}
 
 
-class _CodeForm(InOurWords):
+class _CodeFormMixin(RelabelledFormMixin):
     labels = {"code": _("Code")}
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -186,25 +186,25 @@ class _CodeForm(InOurWords):
             return super().clean_code()  # type: ignore[misc]  # of the form that it is mixed into
         except ValidationError as error:
             if error.code in ("too_many_login_attempts", "rate_limited"):
-                raise TooMany(settings.SECOND_FACTOR_LOCK_SECONDS) from error
+                raise Throttled(settings.SECOND_FACTOR_LOCK_SECONDS) from error
             raise
 
 
-class SecondFactorForm(_CodeForm, second_factor.AuthenticateForm):
-    helps = {"code": _("From your authenticator app, or one of your recovery codes.")}
+class SecondFactorForm(_CodeFormMixin, second_factor.AuthenticateForm):
+    help_texts = {"code": _("From your authenticator app, or one of your recovery codes.")}
 
 
-class ConfirmCodeForm(_CodeForm, second_factor.ReauthenticateForm):
-    helps = SecondFactorForm.helps
+class ConfirmCodeForm(_CodeFormMixin, second_factor.ReauthenticateForm):
+    help_texts = SecondFactorForm.help_texts
 
 
-class AuthenticatorAppForm(_CodeForm, totp.ActivateTOTPForm):
-    helps = {"code": _("The six digits that the app shows now.")}
+class AuthenticatorAppForm(_CodeFormMixin, totp.ActivateTOTPForm):
+    help_texts = {"code": _("The six digits that the app shows now.")}
 
 
-class NewPasskeyForm(InOurWords, webauthn.AddWebAuthnForm):
+class NewPasskeyForm(RelabelledFormMixin, webauthn.AddWebAuthnForm):
     labels = {"name": _("Name"), "passwordless": _("Sign in with it alone, without the password")}
-    helps = {
+    help_texts = {
         "name": _("To tell it from your others: where it is, for example."),
         "passwordless": _("It then asks for your fingerprint, your face or its PIN."),
     }
@@ -214,7 +214,7 @@ class NewPasskeyForm(InOurWords, webauthn.AddWebAuthnForm):
         self.initial.setdefault("passwordless", True)
 
 
-class PasskeyNameForm(InOurWords, webauthn.EditWebAuthnForm):
+class PasskeyNameForm(RelabelledFormMixin, webauthn.EditWebAuthnForm):
     labels = {"name": _("Name")}
 
 

@@ -6,7 +6,7 @@ from functools import partial
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.turns import turns
+from accounts.turns import hashing_queue
 
 
 class OwaspArgon2(Argon2PasswordHasher):
@@ -24,7 +24,7 @@ class OwaspArgon2(Argon2PasswordHasher):
     parallelism = 1
 
     def encode(self, password: str, salt: str) -> str:
-        return turns.hash(partial(super().encode, password, salt))
+        return hashing_queue.hash(partial(super().encode, password, salt))
 
     def verify(self, password: str, encoded: str) -> bool:
-        return turns.hash(partial(super().verify, password, encoded))
+        return hashing_queue.hash(partial(super().verify, password, encoded))

@@ -21,19 +21,19 @@ logger = logging.getLogger(__name__)
 
 # Starts its threads with the first mail, and so in the worker and not before the fork. A worker that stops
 # waits for them; one that is killed loses what waits here, and who asked for it asks again.
-_postmen = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
+_executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
 
-_kept_back = ContextVar("mail_kept_back", default=False)
+_suppressed = ContextVar("mail_kept_back", default=False)
 
 
 @contextmanager
-def without_mail() -> Iterator[None]:
+def suppress_mail() -> Iterator[None]:
     """Nobody is written to from within, for history that is played and not happening."""
-    token = _kept_back.set(True)
+    token = _suppressed.set(True)
     try:
         yield
     finally:
-        _kept_back.reset(token)
+        _suppressed.reset(token)
 
 
 def mail_member(member: User, template: str, **facts: Any) -> None:
@@ -43,7 +43,7 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
     To be called after the commit. A mail server that fails is logged and stops nothing: what the
     mail tells has happened.
     """
-    if _kept_back.get() or not (member.is_active and member.email):
+    if _suppressed.get() or not (member.is_active and member.email):
         return
     facts |= {"member": member, "site_name": settings.SITE_NAME}
     language = member.language or settings.LANGUAGE_CODE
@@ -62,27 +62,27 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
         logger.exception("A mail (%s) to account %s could not be sent.", template, member.pk)
 
 
-def once_committed(send: Callable[[], object]) -> None:
+def send_on_commit(send: Callable[[], object]) -> None:
     """Do `send` when what is done now is committed: of what never was, nobody is told."""
-    if settings.MAIL_AFTERWARDS:
+    if settings.MAIL_IN_BACKGROUND:
         transaction.on_commit(send, robust=True)
     else:
         send()
 
 
-def afterwards(send: Callable[[], object]) -> None:
+def send_in_background(send: Callable[[], object]) -> None:
     """Do `send`, which looks somebody up and mails them, when what is done now is committed, in a thread.
 
     The answer does not wait for it: neither the look-up nor the mail server tells by its time whether there
     is such an account.
     """
-    if settings.MAIL_AFTERWARDS:
-        transaction.on_commit(lambda: _postmen.submit(copy_context().run, _send, send))
+    if settings.MAIL_IN_BACKGROUND:
+        transaction.on_commit(lambda: _executor.submit(copy_context().run, _send_logging_errors, send))
     else:
         send()
 
 
-def _send(send: Callable[[], object]) -> None:
+def _send_logging_errors(send: Callable[[], object]) -> None:
     try:
         send()
     except Exception:

@@ -26,10 +26,10 @@ username_validators = [
 ]
 
 # What staff type to find somebody; on PostgreSQL the index account_by_trigrams has all of them.
-FOUND_BY = ("username", "email", "name", "phone")
+SEARCH_FIELDS = ("username", "email", "name", "phone")
 
 # What a closed account is called, with its number. Nobody can sign up with a name that has a colon in it.
-CLOSED = "closed:"
+CLOSED_PREFIX = "closed:"
 
 
 class AccountManager(UserManager["User"]):
@@ -48,12 +48,12 @@ class AccountManager(UserManager["User"]):
         """The accounts that `user` may see: staff all, members their own."""
         return self.all() if user.is_staff else self.filter(pk=user.pk)  # type: ignore[misc]  # a visitor's is None
 
-    def meant_by(self, text: str) -> models.QuerySet[User]:
-        """The accounts that have each word of `text`, in any case, in one of FOUND_BY; none for no words."""
+    def search(self, text: str) -> models.QuerySet[User]:
+        """The accounts with each word of `text`, in any case, in one of SEARCH_FIELDS; none for no words."""
         words = text.split()
         found = self.all() if words else self.none()
         for word in words:
-            found = found.filter(Q.create([(f"{field}__icontains", word) for field in FOUND_BY], Q.OR))
+            found = found.filter(Q.create([(f"{field}__icontains", word) for field in SEARCH_FIELDS], Q.OR))
         return found
 
 
@@ -116,7 +116,7 @@ class User(AbstractUser):
 
     def change_profile(self, **fields: str) -> None:
         """Write `name`, `phone` and `address`, those that are given."""
-        self._write(**fields)
+        self._update_fields(**fields)
 
     def choose_language(self, language: str) -> None:
         """Speak `language` to this person from now on; empty for the shop's own.
@@ -125,13 +125,13 @@ class User(AbstractUser):
         """
         if language and language not in dict(settings.LANGUAGES):
             raise ValidationError(_("The shop does not speak this language."), code="unknown_language")
-        self._write(language=language)
+        self._update_fields(language=language)
 
-    def _write(self, **fields: str) -> None:
+    def _update_fields(self, **fields: str) -> None:
         for field, value in fields.items():
             setattr(self, field, value)
         # A closed account stays empty, though a request that was under way then may come in late.
-        others = type(self).objects.exclude(username__startswith=CLOSED)
+        others = type(self).objects.exclude(username__startswith=CLOSED_PREFIX)
         if fields:
             others.filter(pk=self.pk).update(**fields)
 
@@ -150,7 +150,7 @@ class TokenFamily(models.Model):
     # The one refresh token that renews now, by its jti; an older one has been used.
     current = models.CharField(max_length=32)
     # Its last pair was given for a refresh token alone, and not to the browser whose session it is of.
-    left_its_browser = models.BooleanField(default=False)
+    renewed_outside_browser = models.BooleanField(default=False, db_column="left_its_browser")
     began_at = models.DateTimeField()
     # When its last refresh token runs out.
     expires_at = models.DateTimeField(db_index=True)

@@ -14,7 +14,7 @@ from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
 # What comes to mind in this shop first; docs/security.md lists them, with those of the shop's own name.
-WORDS = (
+VOCABULARY = (
     "admin",
     "books",
     "book",
@@ -28,17 +28,17 @@ WORDS = (
     "staff",
 )
 # As many signs as a password has at least: what is left has to be a password by itself.
-LEAST_LEFT = 8
+MIN_REMAINING_LENGTH = 8
 
 
-class NotTheShopsWords:
+class ShopVocabularyValidator:
     """The shop's words count for nothing: without them a password has to be long enough all the same."""
 
     def validate(self, password: str, user: object = None) -> None:
         """Raises ValidationError."""
         folded = password.casefold()
-        left = _the_shops_words().sub("", folded)
-        if left != folded and len(left) < LEAST_LEFT:
+        left = _vocabulary_pattern().sub("", folded)
+        if left != folded and len(left) < MIN_REMAINING_LENGTH:
             raise ValidationError(
                 _("This password is too near at hand in this shop."), code="password_of_the_shop"
             )
@@ -47,8 +47,8 @@ class NotTheShopsWords:
         return _("It is not made of the name of the shop and what is done there.")
 
 
-def _the_shops_words() -> re.Pattern[str]:
+def _vocabulary_pattern() -> re.Pattern[str]:
     """The longest first, so that of `books` no letter is left."""
     host = urlsplit(settings.SITE_URL).hostname or ""
     named = [*settings.SITE_NAME.casefold().split(), *re.findall(r"[^\W\d_]{3,}", host)]
-    return re.compile("|".join(map(re.escape, sorted({*WORDS, *named}, key=len, reverse=True))))
+    return re.compile("|".join(map(re.escape, sorted({*VOCABULARY, *named}, key=len, reverse=True))))

@@ -10,10 +10,10 @@ from allauth.account.utils import url_str_to_user_pk
 from allauth.core import ratelimit
 from django.http import HttpRequest
 
-from accounts.attempts import TooMany, forget
-from accounts.mail import afterwards
+from accounts.attempts import Throttled, clear_attempts
+from accounts.mail import send_in_background
 from accounts.models import User
-from accounts.security_log import note
+from accounts.security_log import log_event
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:
@@ -22,18 +22,18 @@ def send_reset_mail(request: HttpRequest, *, email: str) -> None:
     After the answer, which knows of neither. Raises TooMany.
     """
     if not ratelimit.consume(request, action="reset_password", key=email.lower()):
-        raise TooMany(60)
-    afterwards(partial(mail_link, request, email))
+        raise Throttled(60)
+    send_in_background(partial(mail_reset_link, request, email))
 
 
-def mail_link(request: HttpRequest, email: str) -> None:
+def mail_reset_link(request: HttpRequest, email: str) -> None:
     form = ResetPasswordForm({"email": email})
     # An address that REST framework takes and Django does not is nobody's.
     if form.is_valid():
         form.save(request)
 
 
-def account_of_link(*, uid: str, token: str) -> User | None:
+def find_account_by_reset_key(*, uid: str, token: str) -> User | None:
     """Whose password the two halves of a mailed link's key may set; None when they are no good now."""
     try:
         user = User.objects.filter(pk=url_str_to_user_pk(uid), is_active=True).first()
@@ -46,8 +46,8 @@ def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
     """And tell the account's address of it."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
-    forget(request, user)
-    note("password_reset", request, account=user.pk)
+    clear_attempts(request, user)
+    log_event("password_reset", request, account=user.pk)
     adapter.send_notification_mail("account/email/password_reset", user)
 
 
@@ -55,5 +55,5 @@ def change_password(request: HttpRequest, *, user: User, password: str) -> None:
     """And tell the account's address of it: whoever did it may be somebody else."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
-    note("password_changed", request, account=user.pk)
+    log_event("password_changed", request, account=user.pk)
     adapter.send_notification_mail("account/email/password_changed", user)

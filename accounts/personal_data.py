@@ -18,7 +18,7 @@ from accounts.models import TokenFamily, User
 Part = tuple[str, dict[str, Any] | Iterable[Mapping[str, Any]]]
 
 
-def held_on(user: User) -> Iterator[Part]:
+def personal_data_of(user: User) -> Iterator[Part]:
     """Part by part, row by row, without the secrets that only prove who signs in."""
     yield (
         "account",

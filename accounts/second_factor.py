@@ -16,10 +16,10 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 
 # Recovery codes are for when one of these is lost.
-KINDS = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
+STAFF_FACTOR_TYPES = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
 # What staff without one may open: the way to one, and the way out.
-OPEN_NAMES = {
+EXEMPT_URL_NAMES = {
     "account_confirm_email",
     "account_email",
     "account_email_verification_sent",
@@ -31,21 +31,23 @@ OPEN_NAMES = {
     "renew-token",
     "robots",
 }
-OPEN_PREFIX = "mfa_"
+EXEMPT_PREFIX = "mfa_"
 
 
-def is_missing(user: User) -> bool:
+def must_set_up_second_factor(user: User) -> bool:
     """Must `user` set one up before anything else?"""
     if not settings.STAFF_SECOND_FACTOR or not user.is_staff:
         return False
-    return not Authenticator.objects.filter(user_id=user.pk, type__in=KINDS).exists()
+    return not Authenticator.objects.filter(user_id=user.pk, type__in=STAFF_FACTOR_TYPES).exists()
 
 
-def nothing_missing() -> Q:
+def has_required_second_factor() -> Q:
     """The same, of the accounts of a query, for which it takes none of its own."""
     if not settings.STAFF_SECOND_FACTOR:
         return Q()
-    return Q(is_staff=False) | Q(Exists(Authenticator.objects.filter(user=OuterRef("pk"), type__in=KINDS)))
+    return Q(is_staff=False) | Q(
+        Exists(Authenticator.objects.filter(user=OuterRef("pk"), type__in=STAFF_FACTOR_TYPES))
+    )
 
 
 class StaffSecondFactorMiddleware:
@@ -61,9 +63,9 @@ class StaffSecondFactorMiddleware:
 
     def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
         # The API asks by itself, and of the session knows nothing.
-        if request.path.startswith("/api") or _is_open(request):
+        if request.path.startswith("/api") or _is_exempt(request):
             return None
-        if not isinstance(request.user, User) or not is_missing(request.user):
+        if not isinstance(request.user, User) or not must_set_up_second_factor(request.user):
             return None
         messages.info(request, _("Staff sign in with a second factor. Set one up, and go on from there."))
         place = reverse("mfa_index")
@@ -72,7 +74,7 @@ class StaffSecondFactorMiddleware:
         return HttpResponseRedirect(place)
 
 
-def _is_open(request: HttpRequest) -> bool:
+def _is_exempt(request: HttpRequest) -> bool:
     # With its namespace: the administration has pages of second factors too, of everybody's.
     name = (request.resolver_match and request.resolver_match.view_name) or ""
-    return name in OPEN_NAMES or name.startswith(OPEN_PREFIX)
+    return name in EXEMPT_URL_NAMES or name.startswith(EXEMPT_PREFIX)

@@ -12,7 +12,7 @@ from typing import Any
 from django.contrib.auth.signals import user_logged_in, user_logged_out
 from django.http import HttpRequest
 
-from accounts.attempts import client_mark
+from accounts.attempts import hash_client_address
 from accounts.models import User
 
 logger = logging.getLogger("security")
@@ -42,25 +42,32 @@ EVENTS = frozenset(
     }
 )
 # Somebody may be at work who should not.
-_SUSPECT = {"token_reused", "sign_in_locked"}
+_WARNING_EVENTS = {"token_reused", "sign_in_locked"}
 
 
-def note(event: str, request: HttpRequest | None = None, *, account: int | None = None, **more: Any) -> None:
+def log_event(
+    event: str, request: HttpRequest | None = None, *, account: int | None = None, **more: Any
+) -> None:
     """`more` is words and numbers of ours, and nothing that anybody typed."""
     if event not in EVENTS:
         raise ValueError(event)
-    told = {"event": event, "account": account, "client": client_mark(request) if request else None, **more}
+    told = {
+        "event": event,
+        "account": account,
+        "client": hash_client_address(request) if request else None,
+        **more,
+    }
     told = {name: value for name, value in told.items() if value not in (None, "")}
-    level = logging.WARNING if event in _SUSPECT else logging.INFO
+    level = logging.WARNING if event in _WARNING_EVENTS else logging.INFO
     logger.log(level, " ".join(f"{name}={value}" for name, value in told.items()), extra=told)
 
 
-def listen() -> None:
+def connect_signals() -> None:
     """To allauth, whose pages do most of it. Once, when everything is loaded."""
     from allauth.account import signals as account
     from allauth.mfa import signals as second_factor
 
-    user_logged_in.connect(_signed_in, dispatch_uid="security log")
+    user_logged_in.connect(_log_sign_in, dispatch_uid="security log")
     for signal, event in (
         (user_logged_out, "signed_out"),
         (account.password_changed, "password_changed"),
@@ -72,19 +79,19 @@ def listen() -> None:
         (second_factor.authenticator_reset, "factor_reset"),
         (second_factor.authentication_failed, "code_wrong"),
     ):
-        signal.connect(_noting(event), weak=False, dispatch_uid=f"security log: {event}")
+        signal.connect(_log_on_signal(event), weak=False, dispatch_uid=f"security log: {event}")
 
 
-def _noting(event: str) -> Any:
-    def heard(request: HttpRequest | None, user: User | None, **facts: Any) -> None:
+def _log_on_signal(event: str) -> Any:
+    def receiver(request: HttpRequest | None, user: User | None, **facts: Any) -> None:
         if user is not None:
             kind = getattr(facts.get("authenticator"), "type", None)
-            note(event, request, account=user.pk, kind=kind)
+            log_event(event, request, account=user.pk, kind=kind)
 
-    return heard
+    return receiver
 
 
-def _signed_in(request: HttpRequest, user: User, **_: Any) -> None:
+def _log_sign_in(request: HttpRequest, user: User, **_: Any) -> None:
     proofs = request.session.get("account_authentication_methods", [])
     kinds = sorted({proof.get("type") or proof.get("method", "") for proof in proofs})
-    note("signed_in", request, account=user.pk, door="web", how="+".join(kinds))
+    log_event("signed_in", request, account=user.pk, door="web", how="+".join(kinds))

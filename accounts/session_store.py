@@ -31,7 +31,7 @@ _IS_STAFF = "is_staff"
 _STEPS = 10
 
 
-def begin(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
+def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
     """Somebody has signed in."""
     session[_BEGAN_AT] = int(at.timestamp())
     session[_IS_STAFF] = is_staff

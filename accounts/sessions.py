@@ -14,7 +14,7 @@ from django.http import HttpRequest
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
-from accounts.security_log import note
+from accounts.security_log import log_event
 from accounts.web_tokens import FAMILY
 from lori_assignment import clock
 
@@ -38,12 +38,12 @@ SYSTEMS = {
     "CrOS": "ChromeOS",
     "Linux": "Linux",
 }
-MOST_LISTED = 50
-ON_THE_GO = ("iPhone", "iPad", "Android")
+MAX_LISTED = 50
+MOBILE_SYSTEMS = ("iPhone", "iPad", "Android")
 
 
 @dataclass(frozen=True, slots=True)
-class SignedIn:
+class BrowserSession:
     """One browser, since when, and from what address."""
 
     pk: int
@@ -63,11 +63,11 @@ class SignedIn:
         return next((name for sign, name in SYSTEMS.items() if sign in self.agent), "")
 
     @property
-    def is_on_the_go(self) -> bool:
-        return self.system in ON_THE_GO
+    def is_mobile(self) -> bool:
+        return self.system in MOBILE_SYSTEMS
 
 
-def note_session(request: HttpRequest) -> None:
+def record_session(request: HttpRequest) -> None:
     """Put the session that has just begun on its account's list, and take off what has run out.
 
     In as many queries however long the list is: somebody's script may sign in a thousand times a day.
@@ -77,18 +77,18 @@ def note_session(request: HttpRequest) -> None:
     UserSession.objects.create_from_request(request)
 
 
-def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[SignedIn]:
+def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[BrowserSession]:
     """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key.
 
     Of very many only the latest; `end_other_sessions` ends them all.
     """
-    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:MOST_LISTED])
+    listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:MAX_LISTED])
     # One look for all of them; allauth's own list takes several for each.
     stored = Session.objects.filter(session_key__in=[one.session_key for one in listed], expire_date__gt=at)
     valid = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
     live = {one.session_key for one in stored if one.get_decoded().get(HASH_SESSION_KEY) in valid}
     return [
-        SignedIn(
+        BrowserSession(
             pk=one.pk,
             since=one.created_at,
             seen=one.last_seen_at,
@@ -101,16 +101,16 @@ def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[Si
     ]
 
 
-def programs_of(user: User, *, at: datetime) -> list[TokenFamily]:
+def token_logins_of(user: User, *, at: datetime) -> list[TokenFamily]:
     """The sign-ins with tokens that no browser of `user` has, the latest first: those of programs."""
     keys = UserSession.objects.filter(user=user).values("session_key")
     stored = Session.objects.filter(session_key__in=keys, expire_date__gt=at)
     browsers = {one.get_decoded().get(FAMILY, "") for one in stored}
     families = TokenFamily.objects.filter(user=user, expires_at__gt=at).order_by("-began_at")
-    return [one for one in families[: MOST_LISTED + len(browsers)] if one.pk not in browsers][:MOST_LISTED]
+    return [one for one in families[: MAX_LISTED + len(browsers)] if one.pk not in browsers][:MAX_LISTED]
 
 
-def renew_key(request: HttpRequest) -> None:
+def rotate_session_key(request: HttpRequest) -> None:
     """Another key for the session, which stays what it is: who got hold of the former has nothing."""
     former = request.session.session_key
     request.session.cycle_key()
@@ -120,14 +120,14 @@ def renew_key(request: HttpRequest) -> None:
 def end_session(user: User, pk: int) -> None:
     """Sign that browser out, with its tokens. Raises UserSession.DoesNotExist for another's."""
     get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
-    note("sessions_ended", account=user.pk, which="one")
+    log_event("sessions_ended", account=user.pk, which="one")
 
 
 def end_other_sessions(user: User, *, this: str | None, family: str = "") -> None:
     """Sign out every browser and every program but the caller's session, whose tokens are `family`."""
     get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))
-    tokens.end_all(user, but=family)
-    note("sessions_ended", account=user.pk, which="others" if this else "all")
+    tokens.revoke_all(user, keep_family=family)
+    log_event("sessions_ended", account=user.pk, which="others" if this else "all")
 
 
 def sign_out_everywhere(user: User) -> None:

@@ -10,10 +10,10 @@ from django.contrib.auth.models import update_last_login
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.attempts import TooMany
+from accounts.attempts import Throttled
 from accounts.models import User
-from accounts.second_factor import is_missing
-from accounts.security_log import note
+from accounts.second_factor import must_set_up_second_factor
+from accounts.security_log import log_event
 
 WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
@@ -50,14 +50,14 @@ def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") 
     user = check_password(request, login=login, password=password)
     if user is None:
         raise SignInRefused
-    if is_missing(user):
+    if must_set_up_second_factor(user):
         raise SecondFactorMissing
     asks_for_code = is_mfa_enabled(user)
     if asks_for_code:
         _check_code(user, code)
     update_last_login(User, user)
     how = "password+code" if asks_for_code else "password"
-    note("signed_in", request, account=user.pk, door="api", how=how)
+    log_event("signed_in", request, account=user.pk, door="api", how=how)
     return user
 
 
@@ -73,6 +73,6 @@ def _check_code(user: User, code: str) -> None:
     if form.is_valid():
         form.authenticator.record_usage()
     elif form.has_error("code", _LOCKED):
-        raise TooMany(settings.SECOND_FACTOR_LOCK_SECONDS)
+        raise Throttled(settings.SECOND_FACTOR_LOCK_SECONDS)
     else:
         raise CodeWrong

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from accounts.security_log import note
+from accounts.security_log import log_event
 
 
 def open_account(
@@ -20,7 +20,7 @@ def open_account(
     """
     user = User(username=username, email=email, is_staff=superuser, is_superuser=superuser, **profile)
     user.clean()  # Normalises both names, so it comes before the checks.
-    errors = _field_errors(user) | _taken(user)
+    errors = _field_errors(user) | _taken_errors(user)
     try:
         validate_password(password, user)
     except ValidationError as error:
@@ -32,29 +32,29 @@ def open_account(
     try:
         with transaction.atomic():
             user.save()
-            record_address(user)
+            reset_email_address(user)
     except IntegrityError:
         # Somebody took the name or the address between the look and the write.
-        taken = _taken(user)
+        taken = _taken_errors(user)
         if not taken:
             raise
         raise ValidationError(taken) from None
-    note("account_opened", account=user.pk)
+    log_event("account_opened", account=user.pk)
     return user
 
 
-def change_address(user: User, email: str) -> None:
+def change_email(user: User, email: str) -> None:
     """Make `email` the account's one address, not yet verified. Raises ValidationError by field."""
     try:
         with transaction.atomic():
             user.email = User.objects.normalize_email(email)
             user.save(update_fields=["email"])
-            record_address(user)
+            reset_email_address(user)
     except IntegrityError:
         raise ValidationError({"email": [str(EMAIL_TAKEN)]}) from None
 
 
-def record_address(user: User) -> None:
+def reset_email_address(user: User) -> None:
     """Make allauth's own list say that `user.email` is the account's one address, not yet verified."""
     EmailAddress.objects.filter(user=user).delete()
     if user.email:
@@ -69,20 +69,20 @@ def _field_errors(user: User) -> dict[str, list[str]]:
     return {}
 
 
-def _taken(user: User) -> dict[str, list[str]]:
+def _taken_errors(user: User) -> dict[str, list[str]]:
     taken = {}
     if User.objects.filter(username__iexact=user.username).exists():
         taken["username"] = [str(USERNAME_TAKEN)]
-    if user.email and address_taken(user.email):
+    if user.email and is_email_taken(user.email):
         taken["email"] = [str(EMAIL_TAKEN)]
     return taken
 
 
-def address_taken(email: str, *, by_another_than: User | None = None) -> bool:
+def is_email_taken(email: str, *, excluding: User | None = None) -> bool:
     """Is it an account's address, or one that an account has confirmed?"""
     owners = User.objects.filter(email__iexact=email)
     confirmed = EmailAddress.objects.filter(email=email.lower(), verified=True)
-    if by_another_than is not None:
-        owners = owners.exclude(pk=by_another_than.pk)
-        confirmed = confirmed.exclude(user=by_another_than)
+    if excluding is not None:
+        owners = owners.exclude(pk=excluding.pk)
+        confirmed = confirmed.exclude(user=excluding)
     return owners.exists() or confirmed.exists()

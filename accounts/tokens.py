@@ -29,35 +29,35 @@ from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token, Un
 from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
-from accounts.second_factor import is_missing, nothing_missing
-from accounts.security_log import note
+from accounts.second_factor import has_required_second_factor, must_set_up_second_factor
+from accounts.security_log import log_event
 from lori_assignment import clock
 from lori_assignment.db.compiled_queries import CompiledQuery, Parameter
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import atomic_with_retry
 
 __all__ = [
     "Pair",
     "TokenError",
-    "check",
-    "end",
-    "end_all",
-    "end_families",
-    "forget_expired",
-    "give_tokens",
+    "delete_expired",
+    "issue_tokens",
     "new_family",
     "owner_of",
     "read_access_token",
     "renew",
-    "renew_in_browser",
+    "renew_for_browser",
+    "revoke",
+    "revoke_all",
+    "revoke_families",
+    "verify",
 ]
 
 USED = _("This token has been used already.")
-NO_LONGER_GOOD = _("This token is no longer good: sign in again.")
+REVOKED = _("This token is no longer good: sign in again.")
 # The claim that names the family, and that which proves the password under which the token was given.
 FAMILY = "family"
-PASSWORD_MARK = "password_mark"  # noqa: S105  # The name of a claim.
+PASSWORD_CLAIM = "password_mark"  # noqa: S105  # The name of a claim.
 # However often it is renewed, who signed in once gives the password again after that long.
-LONGEST = timedelta(days=30)
+MAX_AGE = timedelta(days=30)
 
 
 _Token = TypeVar("_Token", bound=Token)
@@ -72,7 +72,7 @@ def new_family() -> str:
     return secrets.token_hex(16)
 
 
-def give_tokens(user: User, *, family: str = "") -> Pair:
+def issue_tokens(user: User, *, family: str = "") -> Pair:
     """The first pair of a sign-in; `family` is the name of theirs where it has one already."""
     begun = TokenFamily(pk=family or new_family(), user=user, began_at=clock.now())
     pair = _next_pair(begun)
@@ -86,28 +86,28 @@ def renew(refresh: str) -> Pair:
     Raises TokenError.
     """
     token = _read(RefreshToken, refresh)
-    family, pair = _use(token)
+    family, pair = _rotate(token)
     if pair is None:
-        note("token_reused", account=family.user_id)
+        log_event("token_reused", account=family.user_id)
         raise TokenError(USED)
     return pair
 
 
-@unit_of_work
-def _use(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
+@atomic_with_retry
+def _rotate(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
     """What `token` is good for; of one that was used before the whole family ends."""
-    family = _family_of(token)
+    family = _lock_valid_family(token)
     if family.current != token[api_settings.JTI_CLAIM]:
         family.delete()
         return family, None
     pair = _next_pair(family)
-    family.left_its_browser = True
-    family.save(update_fields=["current", "expires_at", "left_its_browser"])
+    family.renewed_outside_browser = True
+    family.save(update_fields=["current", "expires_at", "renewed_outside_browser"])
     return family, pair
 
 
-@unit_of_work
-def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
+@atomic_with_retry
+def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
     """The next pair for a browser whose session is good; None when the family has ended.
 
     Whatever became of `refresh`, the token of its cookie: the session speaks for the browser, and several
@@ -117,17 +117,17 @@ def renew_in_browser(user: User, *, family: str, refresh: str) -> Pair | None:
     found = lock_family(user.pk, family)
     if found is None:
         return None
-    if found.left_its_browser and _is_used(refresh, found):
+    if found.renewed_outside_browser and _is_used(refresh, found):
         found.delete()
-        note("token_reused", account=user.pk)
+        log_event("token_reused", account=user.pk)
         return None
     pair = _next_pair(found)
-    found.left_its_browser = False
-    found.save(update_fields=["current", "expires_at", "left_its_browser"])
+    found.renewed_outside_browser = False
+    found.save(update_fields=["current", "expires_at", "renewed_outside_browser"])
     return pair
 
 
-def check(text: str) -> None:
+def verify(text: str) -> None:
     """Raises TokenError unless `text` is a token, of either type, that works now."""
     token = _read(UntypedToken, text)
     owner_of(token)
@@ -137,34 +137,34 @@ def check(text: str) -> None:
         raise TokenError(USED)
 
 
-def end(refresh: str) -> None:
+def revoke(refresh: str) -> None:
     """Sign out: nothing that descends from the sign-in of `refresh` works any more. Raises TokenError."""
     token = _read(RefreshToken, refresh)
-    family = _end(token)
+    family = _revoke(token)
     used = family.current != token[api_settings.JTI_CLAIM]
-    note("token_reused" if used else "signed_out", account=family.user_id)
+    log_event("token_reused" if used else "signed_out", account=family.user_id)
     if used:
         raise TokenError(USED)
 
 
-@unit_of_work
-def _end(token: RefreshToken) -> TokenFamily:
-    family = _family_of(token)
+@atomic_with_retry
+def _revoke(token: RefreshToken) -> TokenFamily:
+    family = _lock_valid_family(token)
     family.delete()
     return family
 
 
-def end_families(user_id: int, families: Collection[str]) -> None:
+def revoke_families(user_id: int, families: Collection[str]) -> None:
     """No token of these `families` works any more."""
     TokenFamily.objects.filter(user_id=user_id, pk__in=families).delete()
 
 
-def end_all(user: User, *, but: str = "") -> None:
+def revoke_all(user: User, *, keep_family: str = "") -> None:
     """No token of `user` works any more, except those of one family."""
-    TokenFamily.objects.filter(user=user).exclude(pk=but).delete()
+    TokenFamily.objects.filter(user=user).exclude(pk=keep_family).delete()
 
 
-def forget_expired(*, at: datetime) -> int:
+def delete_expired(*, at: datetime) -> int:
     """Delete the families whose last refresh token has run out; how many."""
     deleted, _by_model = TokenFamily.objects.filter(expires_at__lte=at).delete()
     return deleted
@@ -191,17 +191,17 @@ def owner_of(token: Token) -> User:
     """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
     find_owner = _owner_query(with_second_factor=settings.STAFF_SECOND_FACTOR)
     owners = find_owner(user=token.get(api_settings.USER_ID_CLAIM), family=token.get(FAMILY))
-    if not owners or not _has_its_password(token, owners[0]):
-        raise TokenError(NO_LONGER_GOOD)
+    if not owners or not _password_unchanged(token, owners[0]):
+        raise TokenError(REVOKED)
     return owners[0]
 
 
 @cache
 def _owner_query(*, with_second_factor: bool) -> CompiledQuery[User]:
-    """With `with_second_factor` staff without one own no token that works: see `nothing_missing`."""
+    """`with_second_factor`: staff without one have no token that works (`has_required_second_factor`)."""
     return CompiledQuery(
         lambda: User.objects.filter(
-            nothing_missing(),
+            has_required_second_factor(),
             pk=Parameter("user", BigIntegerField()),
             token_families=Parameter("family", CharField()),
             is_active=True,
@@ -213,20 +213,20 @@ def _next_pair(family: TokenFamily) -> Pair:
     """Also makes its refresh token the family's current one; the caller saves."""
     refresh = RefreshToken.for_user(family.user)
     refresh[FAMILY] = family.pk
-    refresh[PASSWORD_MARK] = _mark_of(family.user)
-    refresh["exp"] = min(refresh["exp"], int((family.began_at + LONGEST).timestamp()))
+    refresh[PASSWORD_CLAIM] = _password_fingerprint(family.user)
+    refresh["exp"] = min(refresh["exp"], int((family.began_at + MAX_AGE).timestamp()))
     family.current = refresh[api_settings.JTI_CLAIM]
     family.expires_at = datetime_from_epoch(refresh["exp"])
     return Pair(access=str(refresh.access_token), refresh=str(refresh))
 
 
-def _family_of(token: RefreshToken) -> TokenFamily:
+def _lock_valid_family(token: RefreshToken) -> TokenFamily:
     """Locked. Raises TokenError when it has ended, or the account has changed its mind about it."""
     family = lock_family(token.get(api_settings.USER_ID_CLAIM), token.get(FAMILY))
-    if family is None or not family.user.is_active or not _has_its_password(token, family.user):
-        raise TokenError(NO_LONGER_GOOD)
-    if is_missing(family.user):
-        raise TokenError(NO_LONGER_GOOD)
+    if family is None or not family.user.is_active or not _password_unchanged(token, family.user):
+        raise TokenError(REVOKED)
+    if must_set_up_second_factor(family.user):
+        raise TokenError(REVOKED)
     return family
 
 
@@ -245,11 +245,11 @@ def _is_used(refresh: str, family: TokenFamily) -> bool:
     return token.get(FAMILY) == family.pk and token[api_settings.JTI_CLAIM] != family.current
 
 
-def _has_its_password(token: Token, user: User) -> bool:
-    return constant_time_compare(str(token.get(PASSWORD_MARK)), _mark_of(user))
+def _password_unchanged(token: Token, user: User) -> bool:
+    return constant_time_compare(str(token.get(PASSWORD_CLAIM)), _password_fingerprint(user))
 
 
-def _mark_of(user: User) -> str:
+def _password_fingerprint(user: User) -> str:
     """Another one for another password; it says nothing of either. simplejwt's own would be by MD5."""
     key = settings.TOKEN_SIGNING_KEY
     return salted_hmac("accounts.tokens", user.password, secret=key, algorithm="sha256").hexdigest()[:32]

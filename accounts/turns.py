@@ -19,31 +19,31 @@ from typing import TypeVar
 from accounts.attempts import Busy
 
 # Beside whom a thread of a worker is left for all else; see `threads` in lori_assignment/gunicorn_conf.py.
-AT_ONCE = 1
-WAITING = 1
+MAX_CONCURRENT = 1
+MAX_WAITING = 1
 # By then their turn has come, or that of others.
-LATER_SECONDS = 1
+RETRY_AFTER = 1
 # As `nice` has it.
-STEP_BACK = 10
+NICENESS = 10
 
 _Result = TypeVar("_Result")
 
 
-class Turns:
+class HashingQueue:
     def __init__(self, *, at_once: int, waiting: int) -> None:
         self._places = threading.BoundedSemaphore(at_once + waiting)
         # Its threads begin when they are needed: in each process of the server, and not in that which forks.
-        self._hashing = ThreadPoolExecutor(max(at_once, 1), initializer=_step_back)
+        self._hashing = ThreadPoolExecutor(max(at_once, 1), initializer=_lower_priority)
         self._mine = threading.local()
 
     @contextmanager
-    def place(self) -> Iterator[None]:
+    def slot(self) -> Iterator[None]:
         """A place among those who wait, for all that a sign-in does. Raises Busy where there is none."""
         if getattr(self._mine, "is_taken", False):
             yield
             return
         if not self._places.acquire(blocking=False):
-            raise Busy(LATER_SECONDS)
+            raise Busy(RETRY_AFTER)
         self._mine.is_taken = True
         try:
             yield
@@ -53,16 +53,16 @@ class Turns:
 
     def hash(self, work: Callable[[], _Result]) -> _Result:
         """What `work` returns, when its turn has come. Raises Busy."""
-        with self.place():
+        with self.slot():
             return self._hashing.submit(work).result()
 
 
-def _step_back() -> None:
+def _lower_priority() -> None:
     # Linux takes a thread for what others take a process for.
     if sys.platform == "linux":
         me = threading.get_native_id()
         # Forward again only root may step.
-        os.setpriority(os.PRIO_PROCESS, me, max(os.getpriority(os.PRIO_PROCESS, me), STEP_BACK))
+        os.setpriority(os.PRIO_PROCESS, me, max(os.getpriority(os.PRIO_PROCESS, me), NICENESS))
 
 
-turns = Turns(at_once=AT_ONCE, waiting=WAITING)
+hashing_queue = HashingQueue(at_once=MAX_CONCURRENT, waiting=MAX_WAITING)

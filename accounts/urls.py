@@ -13,8 +13,8 @@ urlpatterns = [
     path("profile/", views.profile, name="profile"),
     # allauth's name: its own list, at this address too, takes more queries the more there are.
     path("sessions/", views.sessions, name="usersessions_list"),
-    path("sessions/<int:pk>/end/", views.sign_out_there, name="end-session"),
-    path("sessions/end/", views.sign_out_elsewhere, name="end-other-sessions"),
+    path("sessions/<int:pk>/end/", views.sign_out_browser, name="end-session"),
+    path("sessions/end/", views.sign_out_other_browsers, name="end-other-sessions"),
     path("data/", views.your_data, name="your-data"),
     path("data/download/", views.download_data, name="download-data"),
     path("close/", views.close, name="close-account"),

@@ -29,14 +29,14 @@ from django.views.i18n import set_language
 from accounts import web_tokens
 from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
 from accounts.models import User
-from accounts.sessions import end_other_sessions, end_session, programs_of, sessions_of
+from accounts.sessions import end_other_sessions, end_session, sessions_of, token_logins_of
 from accounts.tokens import TokenError
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.origin import same_origin
-from lori_assignment.pages import member_page, tell_refusal, unsent_form
-from rentals.leaving import against_closing, close_account
-from rentals.personal_data import everything_on
+from lori_assignment.pages import member_page, show_refusal, unsent_form
+from rentals.leaving import close_account, closing_blockers
+from rentals.personal_data import export_personal_data
 
 
 class MemberRequest(HttpRequest):
@@ -105,7 +105,7 @@ def sessions(request: MemberRequest) -> HttpResponse:
     now = clock.now()
     facts = {
         "sessions": sessions_of(request.user, at=now, this=request.session.session_key),
-        "programs": programs_of(request.user, at=now),
+        "programs": token_logins_of(request.user, at=now),
     }
     return render(request, "accounts/sessions.html", facts)
 
@@ -113,7 +113,7 @@ def sessions(request: MemberRequest) -> HttpResponse:
 @require_POST
 @member_page
 @reauthentication_required
-def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
+def sign_out_browser(request: MemberRequest, pk: int) -> HttpResponse:
     try:
         end_session(request.user, pk)
     except UserSession.DoesNotExist:
@@ -125,7 +125,7 @@ def sign_out_there(request: MemberRequest, pk: int) -> HttpResponse:
 @require_POST
 @member_page
 @reauthentication_required
-def sign_out_elsewhere(request: MemberRequest) -> HttpResponse:
+def sign_out_other_browsers(request: MemberRequest) -> HttpResponse:
     family = request.session.get(web_tokens.FAMILY, "")
     end_other_sessions(request.user, this=request.session.session_key, family=family)
     messages.success(request, _("You are signed out everywhere but here."))
@@ -142,7 +142,9 @@ def your_data(request: MemberRequest) -> HttpResponse:
 @member_page
 def download_data(request: MemberRequest) -> StreamingHttpResponse:
     now = clock.now()
-    answer = StreamingHttpResponse(everything_on(request.user, at=now), content_type="application/json")
+    answer = StreamingHttpResponse(
+        export_personal_data(request.user, at=now), content_type="application/json"
+    )
     answer["Content-Disposition"] = f'attachment; filename="lori-books-{now:%Y-%m-%d}.json"'
     return answer
 
@@ -150,17 +152,17 @@ def download_data(request: MemberRequest) -> StreamingHttpResponse:
 @member_page
 def close(request: MemberRequest) -> HttpResponse:
     if request.method == "POST":
-        return _close_now(request)
-    reasons = against_closing(request.user, at=clock.now())
+        return _close_account(request)
+    reasons = closing_blockers(request.user, at=clock.now())
     return render(request, "accounts/close.html", {"reasons": reasons})
 
 
 @reauthentication_required
-def _close_now(request: MemberRequest) -> HttpResponse:
+def _close_account(request: MemberRequest) -> HttpResponse:
     try:
         close_account(member=request.user, at=clock.now())
     except Refusal as refusal:
-        tell_refusal(request, refusal)
+        show_refusal(request, refusal)
         return redirect("close-account")
     logout(request)
     messages.success(request, _("Your account is closed, and what we knew of you is gone. Farewell!"))

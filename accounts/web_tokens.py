@@ -21,15 +21,15 @@ from rest_framework_simplejwt.settings import api_settings
 
 from accounts import tokens
 from accounts.models import User
-from accounts.second_factor import is_missing
-from accounts.session_store import begin
+from accounts.second_factor import must_set_up_second_factor
+from accounts.session_store import mark_session_start
 from lori_assignment import clock
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import atomic_with_retry
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
 REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
 # When the access token runs out, in milliseconds since 1970: for the page's script, and no secret.
-UNTIL_COOKIE = f"{settings.HOST_COOKIE_PREFIX}lori-until"
+EXPIRY_COOKIE = f"{settings.HOST_COOKIE_PREFIX}lori-until"
 
 # Each goes only where it is read.
 ACCESS_PATH = "/api/"
@@ -51,10 +51,10 @@ class WebTokensMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         response = self.get_response(request)
         pending = getattr(request, _PENDING, None)
-        if isinstance(pending, User) and not is_missing(pending):
-            pair = tokens.give_tokens(pending, family=request.session[FAMILY])
+        if isinstance(pending, User) and not must_set_up_second_factor(pending):
+            pair = tokens.issue_tokens(pending, family=request.session[FAMILY])
             set_cookies(response, request, pair)
-        elif pending is _CLEAR or _outlived_its_session(request):
+        elif pending is _CLEAR or _session_is_gone(request):
             clear_cookies(response)
             # Whatever a page has put aside in the browser goes too. Not the cache, which takes browsers
             # seconds: what is personal is in none.
@@ -62,10 +62,10 @@ class WebTokensMiddleware:
         return response
 
 
-def _outlived_its_session(request: HttpRequest) -> bool:
+def _session_is_gone(request: HttpRequest) -> bool:
     """The session has run out, or was ended from elsewhere; told without a look into the database."""
     return (
-        UNTIL_COOKIE in request.COOKIES
+        EXPIRY_COOKIE in request.COOKIES
         and hasattr(request, "session")
         and request.session.accessed
         and SESSION_KEY not in request.session
@@ -73,25 +73,25 @@ def _outlived_its_session(request: HttpRequest) -> bool:
 
 
 # The arguments of a signal are Django's choice.
-def _give_when_signed_in(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
+def _issue_on_login(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
     # Who signs in once more in the same browser leaves no tokens behind.
-    tokens.end_families(user.pk, [request.session.get(FAMILY, "")])
+    tokens.revoke_families(user.pk, [request.session.get(FAMILY, "")])
     request.session[FAMILY] = tokens.new_family()
-    begin(request.session, is_staff=user.is_staff, at=clock.now())
+    mark_session_start(request.session, is_staff=user.is_staff, at=clock.now())
     setattr(request, _PENDING, user)
 
 
-def _take_when_signed_out(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
+def _revoke_on_logout(sender: Any, request: HttpRequest, user: User | None, **kwargs: Any) -> None:
     if user is not None and request.session.session_key:
         end_sessions(user.pk, [request.session.session_key])
     setattr(request, _PENDING, _CLEAR)
 
 
-user_logged_in.connect(_give_when_signed_in, dispatch_uid="accounts.web_tokens")
-user_logged_out.connect(_take_when_signed_out, dispatch_uid="accounts.web_tokens")
+user_logged_in.connect(_issue_on_login, dispatch_uid="accounts.web_tokens")
+user_logged_out.connect(_revoke_on_logout, dispatch_uid="accounts.web_tokens")
 
 
-@unit_of_work
+@atomic_with_retry
 def end_sessions(user_id: int, keys: Collection[str]) -> None:
     """End the sessions with these `keys`, and every token that was given to them.
 
@@ -101,31 +101,31 @@ def end_sessions(user_id: int, keys: Collection[str]) -> None:
     stored = list(Session.objects.select_for_update().filter(session_key__in=keys))
     families = {one.get_decoded().get(FAMILY, "") for one in stored}
     Session.objects.filter(session_key__in=keys).delete()
-    tokens.end_families(user_id, families)
+    tokens.revoke_families(user_id, families)
 
 
-@unit_of_work
+@atomic_with_retry
 def renew(request: HttpRequest, user: User) -> tokens.Pair:
     """The next pair for the session of `user`, whatever became of the last one.
 
     Several requests of one browser may ask at once, and each gets a pair. Raises TokenError when the
     session has been ended meanwhile, or is of staff who have to set up a second factor first.
     """
-    if is_missing(user):
-        raise tokens.TokenError(tokens.NO_LONGER_GOOD)
+    if must_set_up_second_factor(user):
+        raise tokens.TokenError(tokens.REVOKED)
     key = request.session.session_key
     live = Session.objects.select_for_update().filter(session_key=key, expire_date__gt=clock.now())
     session = live.first()
     if session is None:
-        raise tokens.TokenError(tokens.NO_LONGER_GOOD)
+        raise tokens.TokenError(tokens.REVOKED)
     family = session.get_decoded().get(FAMILY, "")
     refresh = request.COOKIES.get(REFRESH_COOKIE, "")
-    pair = tokens.renew_in_browser(user, family=family, refresh=refresh) if family else None
+    pair = tokens.renew_for_browser(user, family=family, refresh=refresh) if family else None
     if pair is None:
         # It ended because it was stolen, or has run out, or there never was one: the session is good.
         request.session[FAMILY] = tokens.new_family()
         request.session.save()
-        pair = tokens.give_tokens(user, family=request.session[FAMILY])
+        pair = tokens.issue_tokens(user, family=request.session[FAMILY])
     return pair
 
 
@@ -141,10 +141,10 @@ def set_cookies(response: HttpResponseBase, request: HttpRequest, pair: tokens.P
     }
     response.set_cookie(ACCESS_COOKIE, pair.access, path=ACCESS_PATH, httponly=True, **shared)
     response.set_cookie(REFRESH_COOKIE, pair.refresh, path=REFRESH_PATH, httponly=True, **shared)
-    response.set_cookie(UNTIL_COOKIE, str(int(until.timestamp() * 1000)), **shared)
+    response.set_cookie(EXPIRY_COOKIE, str(int(until.timestamp() * 1000)), **shared)
 
 
 def clear_cookies(response: HttpResponseBase) -> None:
     response.delete_cookie(ACCESS_COOKIE, path=ACCESS_PATH, samesite="Lax")
     response.delete_cookie(REFRESH_COOKIE, path=REFRESH_PATH, samesite="Lax")
-    response.delete_cookie(UNTIL_COOKIE, samesite="Lax")
+    response.delete_cookie(EXPIRY_COOKIE, samesite="Lax")

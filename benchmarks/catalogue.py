@@ -65,7 +65,7 @@ class Row(NamedTuple):
     language: str
 
 
-def made_up(number: int) -> list[Row]:
+def generate_books(number: int) -> list[Row]:
     """A plausible catalogue of `number` books, out of nothing but words; the same every time."""
     chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
     authors = [f"{chance.choice(FORENAMES)} {_name(chance)}" for _ in range(max(1, number // 4))]
@@ -96,7 +96,7 @@ def from_csv(path: Path) -> list[Row]:
         ]
 
 
-def multiplied(source: Sequence[Row], number: int) -> Iterator[Row]:
+def multiply_books(source: Sequence[Row], number: int) -> Iterator[Row]:
     """`number` books out of those of `source`; the first ones are the source's own."""
     chance = Random(SEED)  # noqa: S311  # As above.
     for place in range(number):
@@ -124,7 +124,11 @@ def _name(chance: Random) -> str:
 
 
 def _title(chance: Random) -> str:
-    adjective, noun, other = chance.choice(ADJECTIVES), _often(chance, NOUNS), _often(chance, NOUNS)
+    adjective, noun, other = (
+        chance.choice(ADJECTIVES),
+        _weighted_choice(chance, NOUNS),
+        _weighted_choice(chance, NOUNS),
+    )
     return chance.choice(
         (
             f"The {adjective} {noun}",
@@ -138,7 +142,7 @@ def _title(chance: Random) -> str:
     ).title()
 
 
-def _often(chance: Random, words: Sequence[str]) -> str:
+def _weighted_choice(chance: Random, words: Sequence[str]) -> str:
     """One of `words`, the first ones more often than the last."""
     return words[int(len(words) * chance.random() ** 2)]
 

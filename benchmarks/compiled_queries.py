@@ -64,7 +64,7 @@ def main() -> None:
     from rentals import availability
 
     member = User.objects.filter(is_staff=False, is_active=True).order_by("pk")[0]
-    client = Client(headers={"Authorization": f"JWT {tokens.give_tokens(member).access}"})
+    client = Client(headers={"Authorization": f"JWT {tokens.issue_tokens(member).access}"})
     owner = tokens._owner_query(with_second_factor=False)  # noqa: SLF001
     counts = availability._counts  # noqa: SLF001
     cases = {

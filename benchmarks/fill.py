@@ -45,7 +45,7 @@ DAY = 86_400
 # How far back the history goes.
 DAYS = 3 * 365
 # The longest that a copy is away.
-LONGEST = 30
+MAX_DAYS = 30
 TABLES = ("accounts_user", "books_book", "books_copy", "rentals_rental", "rentals_ledgerentry")
 
 
@@ -172,7 +172,7 @@ def _kind(book: int) -> int:
 
 
 def _books(size: Size, source: list[catalogue.Row], at: datetime) -> Iterator[str]:
-    for book, row in enumerate(catalogue.multiplied(source, size.books), start=1):
+    for book, row in enumerate(catalogue.multiply_books(source, size.books), start=1):
         story = (
             ""
             if book % 2
@@ -225,8 +225,8 @@ class _History:
                 yield f"{copy}\t{reader}\t{kind}\t{3600 + int(random() * 20 * DAY)}\t\\N\n"
             if not number:
                 continue
-            slot = (closed - LONGEST * DAY) // number
-            longest = min(LONGEST * DAY, slot * 2 // 3)
+            slot = (closed - MAX_DAYS * DAY) // number
+            longest = min(MAX_DAYS * DAY, slot * 2 // 3)
             for place in range(number):
                 # Most come back within two weeks, and a few members rent most.
                 lasted = 3600 + int(longest * 0.9 * random() ** 2)
@@ -292,7 +292,7 @@ def _prices() -> Iterator[str]:
         raise SystemExit("The shop has no price list.")
     rental_days = Policy.current().rental_days
     for rate in price_list.rates.all():
-        for days in range(1, LONGEST + 2):
+        for days in range(1, MAX_DAYS + 2):
             price = price_of_days(rate, days, late_days=max(0, days - rental_days))
             working = {"price_list": price_list.name, "kind": Kind(rate.kind).name.lower(), **price.as_json()}
             yield f"{rate.kind}\t{days}\t{rate.pk}\t{price.total}\t{json.dumps(working)}\n"
@@ -397,7 +397,7 @@ def main() -> None:
     if connection.vendor != "postgresql":
         raise SystemExit("DATABASE_URL must be one of PostgreSQL.")
     at = asked.at or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    source = catalogue.from_csv(asked.catalogue) if asked.catalogue else catalogue.made_up(10_000)
+    source = catalogue.from_csv(asked.catalogue) if asked.catalogue else catalogue.generate_books(10_000)
     fill(Size(asked.books, asked.rentals, asked.renters, asked.many), source=source, at=at)
 
 

@@ -23,7 +23,7 @@ from typing import NamedTuple
 from benchmarks.measure import Database, Failed, Round, drive, line
 from benchmarks.nginx import balance
 from benchmarks.processes import Server, free_port
-from benchmarks.renting import forget
+from benchmarks.renting import delete_rentals
 from benchmarks.report import table
 from benchmarks.run import shop_environment
 from benchmarks.shops import ROOT, Shop
@@ -113,7 +113,7 @@ class Bench:
         return int(number)
 
     def _forget(self, told: int) -> None:
-        made = forget(self.shop, self.last)
+        made = delete_rentals(self.shop, self.last)
         if not told <= made <= told + CONNECTIONS:
             raise Failed(f"{told} rentals were answered and {made} made.")
 

@@ -33,7 +33,7 @@ class Failed(Exception):
 
 
 # So many seconds are waited for an answer.
-LONGEST = 20
+TIMEOUT = 20
 
 
 def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
@@ -68,7 +68,7 @@ class Database:
 
     def wait_until_idle(self) -> None:
         """Until what was asked for by somebody who is gone has come to its end."""
-        for _ in range(10 * LONGEST):
+        for _ in range(10 * TIMEOUT):
             [[busy]] = self.ask(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
                 " AND backend_type = 'client backend'"
@@ -95,7 +95,7 @@ class Probe:
     def result(self) -> dict[str, Any]:
         if self.failed:
             return {"failed": self.failed, "rounds": []}
-        return {**summed_up(self.rounds), **self.alone, "rounds": self.rounds}
+        return {**median_of_rounds(self.rounds), **self.alone, "rounds": self.rounds}
 
     def turn(self, database: Database, *, seconds: int) -> None:
         """One round, unless one has failed."""
@@ -109,7 +109,7 @@ class Probe:
             self.rounds.append(found)
 
 
-def summed_up(rounds: Sequence[Round]) -> dict[str, Any]:
+def median_of_rounds(rounds: Sequence[Round]) -> dict[str, Any]:
     """The median of each figure."""
     return {name: median(one[name] for one in rounds) for name in rounds[0]}
 
@@ -124,7 +124,7 @@ def drive(
     database.wait_until_idle()
     before = server.cpu_seconds(), cpu_seconds(database.pid)
     told = run_wrk(server, lines, seconds=seconds, connections=connections)
-    if not told["requests"] and seconds < LONGEST:
+    if not told["requests"] and seconds < TIMEOUT:
         return drive(server, lines, database, seconds=seconds * 4, connections=connections)
     used = server.cpu_seconds() - before[0], cpu_seconds(database.pid) - before[1]
     if told["refused"] or told["broken"] or not told["requests"]:
@@ -164,7 +164,7 @@ def wrk(server: Measured, file: str, *, seconds: int, connections: int) -> list[
         f"-c{connections}",
         "-t1",
         f"-d{seconds}s",
-        f"--timeout={LONGEST}s",
+        f"--timeout={TIMEOUT}s",
         "-s",
         str(LUA),
         address,

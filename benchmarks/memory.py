@@ -34,7 +34,7 @@ from benchmarks.size import FEW, MANY, PASSWORD, STAFF, Size
 
 SIZE = Size(10_000, 10_000, renters=1_600)
 # MB that a worker may hold, and by how much it may grow in the second half.
-MOST = 120
+MAX_MB = 120
 GROWTH = 3
 # Minutes after which it says something that none has grown.
 LONG_ENOUGH = 20
@@ -169,8 +169,8 @@ class Person(threading.Thread):
 
 def verdict(held: list[float]) -> str:
     """What is wrong with the MB that the largest worker held, a figure a minute; empty where nothing is."""
-    if max(held) > MOST:
-        return f"A worker held {max(held):.0f} MB; {MOST} are allowed."
+    if max(held) > MAX_MB:
+        return f"A worker held {max(held):.0f} MB; {MAX_MB} are allowed."
     if len(held) < LONG_ENOUGH:
         return ""
     half = len(held) // 2

@@ -10,7 +10,7 @@ from http.client import HTTPConnection
 from threading import Barrier, Thread
 from typing import Any, NamedTuple
 
-from benchmarks.measure import Database, Failed, Round, drive, line, summed_up
+from benchmarks.measure import Database, Failed, Round, drive, line, median_of_rounds
 from benchmarks.processes import Server
 from benchmarks.shops import Shop
 
@@ -42,25 +42,25 @@ def different_books(
     for one in servers:
         # The first requests open the connections to the database.
         drive(one.server, lines[one.name], database, seconds=1)
-        forget(shop, last)
+        delete_rentals(shop, last)
     found: dict[str, list[Round]] = {}
     for _ in range(rounds):
         for one in servers:
             measured = drive(one.server, lines[one.name], database, seconds=seconds)
             found.setdefault(one.name, []).append(measured)
-            made, told = forget(shop, last), measured["requests"]
+            made, told = delete_rentals(shop, last), measured["requests"]
             # A rental that was under way when the time was up is made but not counted by wrk.
             if not told <= made <= told + 32:
                 raise Failed(f"{one.name}: {told} rentals were answered and {made} made.")
-    return {name: {**summed_up(taken), "rounds": taken} for name, taken in found.items()}
+    return {name: {**median_of_rounds(taken), "rounds": taken} for name, taken in found.items()}
 
 
-def forget(shop: Shop, last: int) -> int:
+def delete_rentals(shop: Shop, last: int) -> int:
     """Delete the rentals after `last`, once no more are being made; returns their number."""
     made = -1
     while made != (made := shop.open_rentals_since(last)):
         time.sleep(0.5)
-    shop.forget_since(last)
+    shop.delete_rentals_since(last)
     return made
 
 
@@ -93,7 +93,7 @@ def one_book(shop: Shop, renting: Renting, *, trials: int) -> dict[str, Any]:
         if statuses != {201: copies, 409: AT_ONCE - copies} or shop.open_rentals_since(last) != copies:
             raise Failed(f"{renting.name}: of {copies} copies and {AT_ONCE} members: {dict(statuses)}.")
         took += [seconds for _, seconds in answers]
-        shop.forget_since(last)
+        shop.delete_rentals_since(last)
     if _deadlocks(shop) != deadlocks:
         raise Failed(f"{renting.name}: there was a deadlock.")
     took.sort()

@@ -108,7 +108,7 @@ class Shop:
         [[ref]] = self.ask("SELECT coalesce(max(ref), 0) FROM rentals_rental")
         return int(ref)
 
-    def forget_since(self, ref: int) -> None:
+    def delete_rentals_since(self, ref: int) -> None:
         """Take away the rentals that were made by measuring."""
         self.ask("DELETE FROM rentals_rental WHERE ref > %s", ref)
         self.ask("VACUUM (ANALYZE) rentals_rental")

@@ -18,13 +18,13 @@ if __name__ == "__main__":
 from django.db import transaction
 
 from accounts.models import User
-from accounts.tokens import give_tokens
+from accounts.tokens import issue_tokens
 
 
 def main(asked: list[str]) -> None:
     users = {user.pk: user for user in User.objects.in_bulk(_numbers(asked)).values()}
     with transaction.atomic():
-        given = {user: give_tokens(users[user]).access for user in _numbers(asked)}
+        given = {user: issue_tokens(users[user]).access for user in _numbers(asked)}
     json.dump(given, sys.stdout)
 
 

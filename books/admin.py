@@ -17,10 +17,10 @@ from django.utils.translation import gettext_lazy as _
 from books import stock
 from books.catalogue import facets
 from books.covers import clean_cover
-from books.isbn import isbn_of
-from books.languages import name_of
+from books.isbn import normalize_isbn
+from books.languages import language_name
 from books.models import ISBN_TAKEN, Book, Copy
-from books.search import MOST_MEANT, find, meant_by
+from books.search import MAX_MATCHES, find, matching_ids
 from lori_assignment import clock
 from lori_assignment.admin_pages import ShopAdmin
 from rentals.availability import with_availability
@@ -50,7 +50,7 @@ class BookForm(forms.ModelForm):
         text = self.cleaned_data["isbn"]
         if not text:
             return ""
-        isbn = isbn_of(text)
+        isbn = normalize_isbn(text)
         if isbn is None:
             raise ValidationError(_("This is not a valid ISBN: ten or thirteen digits."))
         if Book.objects.exclude(pk=self.instance.pk).filter(isbn=isbn).exists():
@@ -69,7 +69,7 @@ class NewBookForm(BookForm):
     copies = forms.IntegerField(
         label=_("copies"),
         min_value=0,
-        max_value=stock.MOST_COPIES_AT_ONCE,
+        max_value=stock.MAX_COPIES_AT_ONCE,
         initial=1,
         help_text=_("How many come in with it; their barcodes are made."),
     )
@@ -81,7 +81,7 @@ class LanguageFilter(admin.SimpleListFilter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, str]]:
         spoken = get_language() or settings.LANGUAGE_CODE
-        return [(code, name_of(code, in_language=spoken)) for code in facets().languages]
+        return [(code, language_name(code, in_language=spoken)) for code in facets().languages]
 
     def queryset(self, request: HttpRequest, queryset: QuerySet[Book]) -> QuerySet[Book]:
         return queryset.filter(language=self.value()) if self.value() else queryset
@@ -149,9 +149,9 @@ class CopyAdmin(ShopAdmin):
         text = search_term.strip()
         if not text:
             return queryset, False
-        books = meant_by(text, most=MOST_MEANT + 1)
-        found = Q(barcode__in={text, text.upper()}) | Q(book__in=books[:MOST_MEANT])
-        return self.newest_of(request, queryset.filter(found), more=len(books) > MOST_MEANT)
+        books = matching_ids(text, most=MAX_MATCHES + 1)
+        found = Q(barcode__in={text, text.upper()}) | Q(book__in=books[:MAX_MATCHES])
+        return self.limit_to_newest(request, queryset.filter(found), more=len(books) > MAX_MATCHES)
 
     def get_form(
         self, request: HttpRequest, obj: Copy | None = None, change: bool = False, **options: Any

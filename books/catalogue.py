@@ -16,7 +16,7 @@ from books.models import AUTHOR_START, YEAR, Book
 
 ORDERS = ("id", "-id", "name", "-name", "author", "-author", "published", "-published")
 # Whoever counts a million books to the last one makes everybody wait.
-COUNTED = 1000
+COUNT_LIMIT = 1000
 YEARS_A_DECADE = 10
 
 _Row = TypeVar("_Row", bound=Model)
@@ -55,10 +55,10 @@ def decade_of(year: int) -> int:
     return year - year % YEARS_A_DECADE
 
 
-def counted(rows: QuerySet[_Row]) -> tuple[int, bool]:
+def capped_count(rows: QuerySet[_Row]) -> tuple[int, bool]:
     """How many `rows` there are, up to COUNTED; and whether there are more."""
-    number = rows.order_by()[: COUNTED + 1].count()
-    return min(number, COUNTED), number > COUNTED
+    number = rows.order_by()[: COUNT_LIMIT + 1].count()
+    return min(number, COUNT_LIMIT), number > COUNT_LIMIT
 
 
 # From each value the index leads to the next: as many steps as there are values, not as there are books.

@@ -15,28 +15,28 @@ from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
 FORMATS = ("JPEG", "PNG", "WEBP")
-MOST_BYTES = 5 * 1024 * 1024
-MOST_PIXELS = 20_000_000
+MAX_BYTES = 5 * 1024 * 1024
+MAX_PIXELS = 20_000_000
 # Enough for a full-page view on a dense screen.
-LONGEST_SIDE = 1600
+MAX_SIDE = 1600
 
 TOO_MANY_PIXELS = _("A cover may have at most 20 megapixels.")
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
-    """The picture in `upload`, upright, at most LONGEST_SIDE pixels long, as WebP without metadata.
+    """The picture in `upload`, upright, at most MAX_SIDE pixels long, as WebP without metadata.
 
-    Raises ValidationError when it is over MOST_BYTES or MOST_PIXELS, or not one of FORMATS by its
+    Raises ValidationError when it is over MAX_BYTES or MAX_PIXELS, or not one of FORMATS by its
     content. Size and pixels are checked before anything is decoded.
     """
-    if upload.size > MOST_BYTES:
+    if upload.size > MAX_BYTES:
         raise ValidationError(_("A cover may have at most 5 MB."))
     try:
         with Image.open(upload, formats=FORMATS) as picture:
-            if picture.width * picture.height > MOST_PIXELS:
+            if picture.width * picture.height > MAX_PIXELS:
                 raise ValidationError(TOO_MANY_PIXELS)
             upright = ImageOps.exif_transpose(picture)
-            upright.thumbnail((LONGEST_SIDE, LONGEST_SIDE))
+            upright.thumbnail((MAX_SIDE, MAX_SIDE))
             kept = BytesIO()
             # Of an animation, the first picture.
             mode = "RGBA" if upright.has_transparency_data else "RGB"

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from books.catalogue import ORDERS, YEARS_A_DECADE, Facets
 from books.languages import language_names
 from books.models import Kind
-from books.search import LONGEST_TEXT
+from books.search import MAX_TEXT_LENGTH
 
 KINDS = {kind.name.lower(): kind for kind in Kind}
 # The order in which books came in has a name that people read in an address.
@@ -62,7 +62,7 @@ class CatalogueForm(forms.Form):
     """Every field may be missing. One that cannot be read says so, and the others still count."""
 
     search = forms.CharField(
-        label=gettext_lazy("Title, author or ISBN"), required=False, max_length=LONGEST_TEXT
+        label=gettext_lazy("Title, author or ISBN"), required=False, max_length=MAX_TEXT_LENGTH
     )
     kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False, widget=OptionsSelect)
     language = forms.ChoiceField(label=gettext_lazy("Language"), required=False, widget=OptionsSelect)

@@ -18,7 +18,7 @@ _SHORTENED = re.compile(r"[0-9]{6,8}[0-9X]")
 _SHAPE = re.compile(r"[0-9]{9}[0-9X]|97[89][0-9]{10}")
 
 
-def isbn_of(text: str) -> str | None:
+def normalize_isbn(text: str) -> str | None:
     """The thirteen digits that `text` stands for; None when it is no valid ISBN.
 
     Accepts ISBN-10 and ISBN-13, with or without hyphens and spaces.
@@ -35,17 +35,17 @@ def isbn_of(text: str) -> str | None:
     return None if digits.startswith("9790") else digits
 
 
-def repaired_isbn_of(text: str) -> str | None:
-    """As `isbn_of`, for what spreadsheets and catalogues make of an ISBN.
+def normalize_repaired_isbn(text: str) -> str | None:
+    """As `normalize_isbn`, for what spreadsheets and catalogues make of an ISBN.
 
     A trailing `.0`, a leading `ISBN` and the formula `="…"` are dropped, and an ISBN-10 of seven to
     nine characters gets its leading zeros back. The check digit then tells whether that is what it
     was; if not, the answer is None.
     """
-    return isbn_of(_spelt_out(text))
+    return normalize_isbn(_spelt_out(text))
 
 
-def has_shape_of_isbn(text: str) -> bool:
+def looks_like_isbn(text: str) -> bool:
     """True when `text`, repaired, has the digits of an ISBN: if it is none, a digit of it is wrong."""
     return bool(_SHAPE.fullmatch(_spelt_out(text)))
 
@@ -58,5 +58,5 @@ def _spelt_out(text: str) -> str:
 
 def validate_isbn(value: str) -> None:
     """Refuse what is not the thirteen digits of a valid ISBN."""
-    if isbn_of(value) != value:
+    if normalize_isbn(value) != value:
         raise ValidationError(_("This is not a valid ISBN-13: thirteen digits, the last a check digit."))

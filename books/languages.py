@@ -13,7 +13,7 @@ _CODES_REMEMBERED = 1024
 
 
 @lru_cache(maxsize=_CODES_REMEMBERED)
-def language_of(text: str) -> str | None:
+def language_code(text: str) -> str | None:
     """The code of the language that `text` names; None when no such code exists.
 
     Accepts ISO 639-1, both three-letter sets of ISO 639-2 (`fre` and `fra`), ISO 639-3 and whole
@@ -35,7 +35,7 @@ def language_of(text: str) -> str | None:
     return found.language if Language.get(found.language).is_valid() else None
 
 
-def name_of(code: str, *, in_language: str) -> str:
+def language_name(code: str, *, in_language: str) -> str:
     """What the language of this code is called in the language `in_language`: `French`, `Französisch`."""
     return language_names(in_language).get(code, code)
 

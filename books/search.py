@@ -21,78 +21,78 @@ from django.db import connection
 from django.db.models import BooleanField, Case, F, Func, IntegerField, Q, QuerySet, TextField, When
 from django.db.models.expressions import Col
 
-from books.isbn import isbn_of
+from books.isbn import normalize_isbn
 from books.models import Book
-from books.spelling import respelt
-from books.words import words_of
+from books.spelling import correct_spelling
+from books.words import fold_search_terms
 
 # More is cut off: no title that anybody types is longer.
-LONGEST_TEXT = 200
+MAX_TEXT_LENGTH = 200
 # A text that means more books than so many says too little to list all that is of them.
-MOST_MEANT = 100
+MAX_MATCHES = 100
 # So many are put into an order of their own; more would have to be read before the first is known.
-MOST_RANKED = 1000
-# Where PostgreSQL expects so many, there are more than MOST_RANKED. To fetch that many through an index on
+MAX_RANKED = 1000
+# Where PostgreSQL expects so many, there are more than MAX_RANKED. To fetch that many through an index on
 # words means to look at every book that has them, which takes a tenth of a second in a million books.
-SURELY_MORE = 3 * MOST_RANKED
+SURELY_MORE = 3 * MAX_RANKED
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class SearchResult:
     """What a search found: `number` books, or `more` than that.
 
     `books` are ordered best first where they are not more, else by their key: the order can be
-    changed. `near` says that no book had the words, and these have some that come near.
+    changed. `is_corrected` says that no book had the words, and these have some that come near.
     """
 
     books: QuerySet[Book]
     number: int
     more: bool = False
-    near: bool = False
+    is_corrected: bool = False
 
 
-def find(books: QuerySet[Book], text: str) -> Found:
+def find(books: QuerySet[Book], text: str) -> SearchResult:
     """Those of `books` that `text` means; an ISBN in any spelling means one.
 
     Takes one query, or three for words that no book has; on PostgreSQL two, or five, with those for plans.
 
     Best is the whole title, then one that begins with the text, then one that has all the words.
     """
-    text = text[:LONGEST_TEXT]
-    if isbn := isbn_of(text):
+    text = text[:MAX_TEXT_LENGTH]
+    if isbn := normalize_isbn(text):
         return _ranked(books, Q(isbn=isbn), [])
-    words = words_of(text).split(" ")
+    words = fold_search_terms(text).split(" ")
     if words == [""]:
-        return Found(books.none().order_by("id"), 0)
-    found = _ranked(books, _has([[word] for word in words]) | _has_isbn_begun_by(text), words)
+        return SearchResult(books.none().order_by("id"), 0)
+    found = _ranked(books, _with_words([[word] for word in words]) | _isbn_starts_with(text), words)
     if found.number or connection.vendor != "postgresql":
         return found
-    instead = respelt(words, begun=_is_begun(words[-1]))
+    instead = correct_spelling(words, begun=_may_be_prefix(words[-1]))
     if instead is None:
         return found
-    found = _ranked(books, _has(instead), words)
-    return Found(found.books, found.number, found.more, near=found.number > 0)
+    found = _ranked(books, _with_words(instead), words)
+    return SearchResult(found.books, found.number, found.more, is_corrected=found.number > 0)
 
 
-def meant_by(text: str, *, most: int) -> list[int]:
+def matching_ids(text: str, *, most: int) -> list[int]:
     """The keys of at most so many books that `text` means as it is spelt, best first."""
     found = find(Book.objects.all(), text)
-    return [] if found.near else [book.pk for book in found.books.only("pk")[:most]]
+    return [] if found.is_corrected else [book.pk for book in found.books.only("pk")[:most]]
 
 
-def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> Found:
+def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> SearchResult:
     """Those of `books` that meet `condition`, best first by the `words` that were asked for."""
     found = books.filter(condition)
     if _expected(found) >= SURELY_MORE:
-        return Found(found.order_by("id"), MOST_RANKED, more=True)
-    hits = list(found.order_by().values_list("pk", "name")[: MOST_RANKED + 1])
-    if len(hits) > MOST_RANKED:
-        return Found(found.order_by("id"), MOST_RANKED, more=True)
+        return SearchResult(found.order_by("id"), MAX_RANKED, more=True)
+    hits = list(found.order_by().values_list("pk", "name")[: MAX_RANKED + 1])
+    if len(hits) > MAX_RANKED:
+        return SearchResult(found.order_by("id"), MAX_RANKED, more=True)
     if not hits:
-        return Found(books.none().order_by("id"), 0)
+        return SearchResult(books.none().order_by("id"), 0)
     by_rank: dict[int, list[int]] = {rank: [] for rank in range(4)}
     for pk, name in hits:
-        by_rank[_rank(words_of(name), words)].append(pk)
+        by_rank[_rank(fold_search_terms(name), words)].append(pk)
     # Most books have one rank: theirs is the default, so that their keys need not be listed.
     usual = max(by_rank, key=lambda rank: len(by_rank[rank]))
     # By their keys, whatever the database thinks of how many the words will find.
@@ -103,7 +103,7 @@ def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> Found:
             output_field=IntegerField(),
         )
     )
-    return Found(these.order_by("rank", "id"), len(hits))
+    return SearchResult(these.order_by("rank", "id"), len(hits))
 
 
 def _expected(books: QuerySet[Book]) -> int:
@@ -122,7 +122,7 @@ def _rank(title: str, words: Sequence[str]) -> int:
     return 2 if _matches(title, words) else 3
 
 
-def _is_begun(word: str) -> bool:
+def _may_be_prefix(word: str) -> bool:
     """Whether the last word typed may be the beginning of one; of a single letter too many are."""
     return len(word) > 1
 
@@ -131,16 +131,16 @@ def _matches(have: str, asked: Sequence[str]) -> bool:
     """Whether all the words of `asked`, the last perhaps only begun, are among those of `have`."""
     *whole, last = asked
     have = f" {have} "
-    end = "" if _is_begun(last) else " "
+    end = "" if _may_be_prefix(last) else " "
     return f" {last}{end}" in have and all(f" {word} " in have for word in whole)
 
 
-def _has(words: Sequence[Sequence[str]]) -> Q:
+def _with_words(words: Sequence[Sequence[str]]) -> Q:
     """The books that have one of each of `words`, of the last perhaps only the beginning."""
     return Q(_HasWords(_Words("pk"), "name", "author", words=words))
 
 
-def _has_isbn_begun_by(text: str) -> Q:
+def _isbn_starts_with(text: str) -> Q:
     digits = re.sub("[ -]", "", text)
     if not re.fullmatch("[0-9]{5,13}", digits):
         return Q()
@@ -205,4 +205,4 @@ class _HasWords(Func):
 
 
 def _book_has_words(name: str, author: str, asked: str) -> bool:
-    return _matches(words_of(f"{name} {author}"), asked.split(" "))
+    return _matches(fold_search_terms(f"{name} {author}"), asked.split(" "))

@@ -12,15 +12,15 @@ from typing import Any
 from django.db import connection
 
 # Shorter words are near to everything, and none longer is worth the look.
-SHORTEST = 3
-LONGEST = 24
+MIN_LENGTH = 3
+MAX_LENGTH = 24
 # What is looked up takes some milliseconds a word.
-MOST_WORDS = 6
-MOST_NEAR = 5
+MAX_WORDS = 6
+MAX_SUGGESTIONS = 5
 
 _WHOLE = "word = %s"
 # The column is compared byte by byte, and no character of UTF-8 begins with a higher one.
-_BEGUN = "word >= %s AND word < %s"
+_PREFIX = "word >= %s AND word < %s"
 _ITSELF = "SELECT %s::int AS position, 0 AS way, %s AS word, 1.0 AS likeness"
 _KNOWN = f"{_ITSELF} WHERE EXISTS (SELECT FROM books_word WHERE {{known}})"  # nosec B608  # constants
 # One slip (a letter too many, missing, wrong, or two in the wrong order) counts before all likeness of
@@ -35,27 +35,27 @@ SELECT %s::int, near.* FROM (
 """
 
 
-def respelt(words: list[str], *, begun: bool) -> list[list[str]] | None:
+def correct_spelling(words: list[str], *, begun: bool) -> list[list[str]] | None:
     """For each of `words` those of books to be taken instead: itself, where some book has it.
 
     The last is only the beginning of a word where `begun`. None when all are known as they are, when
     nothing comes near one of them, or when it would take too long to look.
     """
-    if len(words) > MOST_WORDS:
+    if len(words) > MAX_WORDS:
         return None
     selects: list[str] = []
     values: list[Any] = []
     for position, word in enumerate(words):
-        if not SHORTEST <= len(word) <= LONGEST:
+        if not MIN_LENGTH <= len(word) <= MAX_LENGTH:
             selects.append(_ITSELF)
             values += [position, word]
             continue
         known, told = _WHOLE, [word]
         if begun and position == len(words) - 1:
-            known, told = _BEGUN, [word, f"{word}\U0010ffff"]
-        slips = _one_slip_away(word)
+            known, told = _PREFIX, [word, f"{word}\U0010ffff"]
+        slips = _one_edit_away(word)
         selects += [_KNOWN.format(known=known), _NEAR.format(known=known)]
-        values += [position, word, *told, position, slips, word, slips, word, *told, MOST_NEAR]
+        values += [position, word, *told, position, slips, word, slips, word, *told, MAX_SUGGESTIONS]
     with connection.cursor() as cursor:
         parts = " UNION ALL ".join(f"({select})" for select in selects)
         cursor.execute(f"{parts} ORDER BY position, way, likeness DESC, word", values)
@@ -68,7 +68,7 @@ def respelt(words: list[str], *, begun: bool) -> list[list[str]] | None:
     return instead if all(instead) and instead != [[word] for word in words] else None
 
 
-def _one_slip_away(word: str) -> list[str]:
+def _one_edit_away(word: str) -> list[str]:
     cuts = [(word[:at], word[at:]) for at in range(len(word) + 1)]
     letters = set(string.ascii_lowercase) | set(word)
     slips = {before + after[1:] for before, after in cuts if after}

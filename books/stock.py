@@ -13,12 +13,12 @@ from django.db.models import ProtectedError, QuerySet
 
 from books import errors
 from books.models import Book, Copy
-from lori_assignment.work import leaves_the_database, lock, unit_of_work
+from lori_assignment.work import atomic_with_retry, disable_retry, lock
 
 logger = logging.getLogger(__name__)
 
 # One slip of the keyboard must not fill the shelves.
-MOST_COPIES_AT_ONCE = 1000
+MAX_COPIES_AT_ONCE = 1000
 
 
 def barcode_of(book: Book, number: int) -> str:
@@ -26,13 +26,13 @@ def barcode_of(book: Book, number: int) -> str:
     return f"{book.pk}-{number}"
 
 
-@unit_of_work
+@atomic_with_retry
 def add_book(*, copies: int = 1, **fields: Any) -> Book:
     """A new book with its first copies. Raises IsbnTaken when another book got the ISBN just now."""
     if fields.get("cover"):
-        leaves_the_database()
+        disable_retry()
     book = Book(**fields)
-    with _cover_only_if_saved(book):
+    with _delete_cover_on_failure(book):
         try:
             with transaction.atomic():
                 book.save(force_insert=True)
@@ -44,16 +44,16 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
     return book
 
 
-@unit_of_work
+@atomic_with_retry
 def change_book(*, book: Book, **changes: Any) -> Book:
     """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
     book = lock(book)
     old_cover = book.cover.name or "" if "cover" in changes else ""
     if changes.get("cover"):
-        leaves_the_database()
+        disable_retry()
     for field, value in changes.items():
         setattr(book, field, value)
-    with _cover_only_if_saved(book):
+    with _delete_cover_on_failure(book):
         try:
             with transaction.atomic():
                 book.save(update_fields=list(changes))
@@ -65,7 +65,7 @@ def change_book(*, book: Book, **changes: Any) -> Book:
 
 
 @contextmanager
-def _cover_only_if_saved(book: Book) -> Iterator[None]:
+def _delete_cover_on_failure(book: Book) -> Iterator[None]:
     """Saving stores a new cover before the row is written: where that is refused, the file goes again."""
     before = book.cover.name
     try:
@@ -94,7 +94,7 @@ def _delete_after_commit(book: Book, cover: str) -> None:
         transaction.on_commit(lambda: book.cover.storage.delete(cover), robust=True)
 
 
-@unit_of_work
+@atomic_with_retry
 def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
     """Put one new copy of `book` into service; without a barcode it gets the next one of the book.
 
@@ -134,7 +134,7 @@ def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
     ]
 
 
-@unit_of_work
+@atomic_with_retry
 def change_copy(*, copy: Copy, **changes: Any) -> Copy:
     """Change the given fields of a copy and no other. Raises BarcodeTaken as `add_copy` does."""
     # The book's lock comes first: under it nobody is given this copy meanwhile.
@@ -151,7 +151,7 @@ def change_copy(*, copy: Copy, **changes: Any) -> Copy:
     return copy
 
 
-@unit_of_work
+@atomic_with_retry
 def delete_book(*, book: Book) -> None:
     """Delete a book that was never rented, with its copies. Raises BookHasRentals."""
     book = lock(book)
@@ -162,7 +162,7 @@ def delete_book(*, book: Book) -> None:
     _delete_after_commit(book, book.cover.name or "")
 
 
-@unit_of_work
+@atomic_with_retry
 def delete_copy(*, copy: Copy) -> None:
     """Delete a copy that was never rented. Raises CopyHasRentals."""
     lock(copy.book)

@@ -16,18 +16,18 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language
 from django.views.decorators.http import require_safe
 
-from books.catalogue import counted, facets, in_decade, in_order
+from books.catalogue import capped_count, facets, in_decade, in_order
 from books.forms import KINDS, NEWEST, CatalogueForm, year_name
-from books.languages import name_of
+from books.languages import language_name
 from books.models import Book, Kind
-from books.search import Found, find
+from books.search import SearchResult, find
 from lori_assignment import clock
-from lori_assignment.keyset import UnknownCursor, page_of
-from lori_assignment.pages import page_before
-from rentals.availability import available_books, count_copies
+from lori_assignment.keyset import UnknownCursor, paginate
+from lori_assignment.pages import referring_page
+from rentals.availability import available_books, set_copy_counts
 from rentals.models import Hold, Rental
 from rentals.offers import quote_for
-from rentals.outlook import book_outlook, outlooks
+from rentals.outlook import estimate_queue, wait_estimates
 from rentals.price_lists import rates_in_force
 from rentals.pricing import Price
 
@@ -36,7 +36,7 @@ EXAMPLES = (1, 3, 7, 14)
 
 
 @dataclass(frozen=True, slots=True)
-class Chip:
+class ActiveFilter:
     """A condition of the search that is in force, and the address of the list without it."""
 
     label: str
@@ -61,10 +61,10 @@ def home(request: HttpRequest) -> HttpResponse:
 
     found = _found(wanted)
     try:
-        page = page_of(found.books, size=PAGE, cursor=asked.get("cursor"))
+        page = paginate(found.books, size=PAGE, cursor=asked.get("cursor"))
     except UnknownCursor:
         return redirect(address)
-    count_copies(page.rows)
+    set_copy_counts(page.rows)
     facts = {
         "form": form,
         "found": found,
@@ -95,7 +95,7 @@ def _address(query: QueryDict, **more: str) -> str:
     return f"{reverse('home')}?{query.urlencode()}" if query else reverse("home")
 
 
-def _found(wanted: dict[str, Any]) -> Found:
+def _found(wanted: dict[str, Any]) -> SearchResult:
     books: QuerySet[Book] = Book.objects.all()
     if wanted.get("kind"):
         books = books.filter(kind=KINDS[wanted["kind"]])
@@ -110,11 +110,11 @@ def _found(wanted: dict[str, Any]) -> Found:
     if wanted.get("search"):
         found = find(books, wanted["search"])
         return replace(found, books=in_order(found.books, order)) if order else found
-    number, more = counted(books)
-    return Found(in_order(books, order or "-id"), number, more)
+    number, more = capped_count(books)
+    return SearchResult(in_order(books, order or "-id"), number, more)
 
 
-def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
+def _chips(form: CatalogueForm, kept: QueryDict) -> list[ActiveFilter]:
     chips = []
     for name in ("search", "kind", "language", "decade", "available"):
         if name not in kept:
@@ -124,7 +124,7 @@ def _chips(form: CatalogueForm, kept: QueryDict) -> list[Chip]:
         label = form.fields[name].label if name == "available" else labels.get(value, value)
         without = kept.copy()
         del without[name]
-        chips.append(Chip(str(label), _address(without)))
+        chips.append(ActiveFilter(str(label), _address(without)))
     return chips
 
 
@@ -133,7 +133,7 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
     """One book: what it is, what it costs, and the one thing to do with it next."""
     now = clock.now()
     this: Any = get_object_or_404(Book, pk=pk)
-    count_copies([this])
+    set_copy_counts([this])
     rental = hold = None
     if request.user.is_authenticated:
         open_rentals = Rental.objects.open().filter(user=request.user, copy__book=this)
@@ -151,13 +151,13 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
         "examples": [quote.price(days) for days in EXAMPLES] if quote else [],
         "published": this.published and year_name(this.published),
         "back": _catalogue_before(request),
-        "language": this.language and name_of(this.language, in_language=get_language() or "en"),
+        "language": this.language and language_name(this.language, in_language=get_language() or "en"),
     }
     if hold and state == "waiting":
-        facts["outlook"] = outlooks([hold], at=now)[hold.pk]
+        facts["queue_estimate"] = wait_estimates([hold], at=now)[hold.pk]
     elif state == "out":
-        facts["outlook"] = outlook = book_outlook(this, at=now)
-        facts["next_place"] = outlook.waiting + 1
+        facts["queue_estimate"] = queue_estimate = estimate_queue(this, at=now)
+        facts["next_place"] = queue_estimate.waiting + 1
     address = reverse("book", args=[this.pk])
     facts["canonical"] = f"{settings.SITE_URL}{address}"
     facts["linked_data"] = _linked_data(this, facts["canonical"], facts["examples"])
@@ -166,7 +166,7 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
 
 def _catalogue_before(request: HttpRequest) -> str:
     """The part of the catalogue that led here, so that a search is not lost; else all of it."""
-    before = page_before(request) or ""
+    before = referring_page(request) or ""
     return before if before.split("?")[0] == reverse("home") else reverse("home")
 
 

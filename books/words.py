@@ -22,7 +22,7 @@ _UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u9fff])")
 _ENDLESS = re.compile("([^ ]{200})")
 
 
-def words_of(text: str) -> str:
+def fold_search_terms(text: str) -> str:
     """The words of `text`, each followed by a space but the last; empty when there is none."""
     if text.isascii():
         return " ".join(text.lower().translate(_SPACED).split())

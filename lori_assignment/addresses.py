@@ -7,6 +7,6 @@ from urllib.parse import urljoin
 from django.conf import settings
 
 
-def at_site(path: str) -> str:
+def absolute_url(path: str) -> str:
     """The whole address of a path of the shop; one that is whole already, such as a bucket's, stays."""
     return urljoin(settings.SITE_URL, path)

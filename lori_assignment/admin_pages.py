@@ -17,15 +17,15 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from lori_assignment.errors import Refusal
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import atomic_with_retry
 
 
-def _page(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+def _retried_if_post(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
     """Django does all of such a page in one transaction; what it changes is a unit of work."""
-    return unit_of_work(page) if request.method == "POST" else page
+    return atomic_with_retry(page) if request.method == "POST" else page
 
 
-class ForStaff:
+class StaffAccessMixin:
     """Opens a page to all staff: the shop has no role between member, staff and superuser.
 
     The administration lets in nobody who is not staff, and what staff may do over the API they may
@@ -48,7 +48,7 @@ class ForStaff:
         return self.has_module_permission(request)
 
 
-class KnownChoice(AutocompleteSelect):
+class SafeAutocompleteSelect(AutocompleteSelect):
     """Django's own looks up what was sent, to show it again, and crashes on what is no id."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> Any:
@@ -56,29 +56,29 @@ class KnownChoice(AutocompleteSelect):
 
 
 # Whoever counts ten million rows to the last one makes everybody wait, and nobody turns so many pages.
-MOST_LISTED = 5000
+MAX_LISTED = 5000
 # What is searched for is found among the keys, and as many go into a query.
-MOST_FOUND = 1000
+MAX_FOUND = 1000
 
 
-class FirstPages(Paginator):
-    """The pages of the first MOST_LISTED rows; `more` says that there are others."""
+class CappedPaginator(Paginator):
+    """The pages of the first MAX_LISTED rows; `more` says that there are others."""
 
     @functools.cached_property
     def _counted(self) -> int:
         rows: Any = self.object_list
-        return int(rows.order_by().values("pk")[: MOST_LISTED + 1].count())
+        return int(rows.order_by().values("pk")[: MAX_LISTED + 1].count())
 
     @functools.cached_property
     def count(self) -> int:
-        return min(self._counted, MOST_LISTED)
+        return min(self._counted, MAX_LISTED)
 
     @property
     def more(self) -> bool:
-        return self._counted > MOST_LISTED
+        return self._counted > MAX_LISTED
 
 
-class FlatList(ChangeList):
+class IndexedChangeList(ChangeList):
     """Says how many rows there are once, below them, and nothing of how many there were without a filter."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -94,43 +94,43 @@ class FlatList(ChangeList):
         self.full_result_count = self.result_count
 
 
-class Flat(admin.ModelAdmin):
+class IndexedListAdmin(admin.ModelAdmin):
     """A list that takes as long with ten million rows as with ten thousand.
 
     So it is sorted only by what has an index: `get_ordering` and `sortable_by` name nothing else, nor do
     filters.
     """
 
-    paginator = FirstPages
+    paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
     def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
-        return FlatList
+        return IndexedChangeList
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are a version ahead
         across = request.POST.get("select_across", "0") not in ("", "0")
-        if across and FirstPages(queryset, self.list_per_page).more:
+        if across and CappedPaginator(queryset, self.list_per_page).more:
             said = _("More than %(most)d are listed. Narrow the list before you choose all of it.")
-            self.message_user(request, said % {"most": MOST_LISTED}, messages.ERROR)
+            self.message_user(request, said % {"most": MAX_LISTED}, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
 
-    def newest_of(
+    def limit_to_newest(
         self, request: HttpRequest, found: QuerySet[Any], *, more: bool = False
     ) -> tuple[QuerySet[Any], bool]:
-        """`found`, or the MOST_FOUND of it that came last, as `get_search_results` gives it.
+        """`found`, or the MAX_FOUND of it that came last, as `get_search_results` gives it.
 
         The caller is told when that is not all, or where there is `more`. Sorted by what no index has: a
         database that looks for a few rows in the order of an index may read all of it before it meets them.
         """
         by_key = found.order_by((F("pk") + 0).desc()).values_list("pk", flat=True)
-        keys = list(by_key[: MOST_FOUND + 1])
-        if (more or len(keys) > MOST_FOUND) and request.method == "GET":
+        keys = list(by_key[: MAX_FOUND + 1])
+        if (more or len(keys) > MAX_FOUND) and request.method == "GET":
             said = _("More is found than is shown. Type more of it.")
             self.message_user(request, said, messages.WARNING)
-        return found.filter(pk__in=keys[:MOST_FOUND]), False
+        return found.filter(pk__in=keys[:MAX_FOUND]), False
 
 
 def is_narrowed_by(request: HttpRequest, field: str) -> bool:
@@ -138,7 +138,7 @@ def is_narrowed_by(request: HttpRequest, field: str) -> bool:
     return any(name.startswith(f"{field}__") for name in request.GET)
 
 
-class ShopAdmin(ForStaff, Flat):
+class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
     """Rows that domain functions change: where one refuses, that is a message and not a crash.
 
     The forms ask first; this is for what has become wrong between the asking and the saving.
@@ -146,7 +146,7 @@ class ShopAdmin(ForStaff, Flat):
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         if db_field.name in self.get_autocomplete_fields(request):
-            options["widget"] = KnownChoice(db_field, self.admin_site, using=options.get("using"))
+            options["widget"] = SafeAutocompleteSelect(db_field, self.admin_site, using=options.get("using"))
         return super().formfield_for_foreignkey(db_field, request, **options)
 
     def changeform_view(
@@ -156,22 +156,22 @@ class ShopAdmin(ForStaff, Flat):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        page = _page(request, super().changeform_view)
-        return self._told(request, lambda: page(request, object_id, form_url, extra_context))
+        page = _retried_if_post(request, super().changeform_view)
+        return self._show_refusal(request, lambda: page(request, object_id, form_url, extra_context))
 
     def delete_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        page = _page(request, super().delete_view)
-        return self._told(request, lambda: page(request, object_id, extra_context))
+        page = _retried_if_post(request, super().delete_view)
+        return self._show_refusal(request, lambda: page(request, object_id, extra_context))
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         page = super().changelist_view
-        return self._told(request, lambda: page(request, extra_context))
+        return self._show_refusal(request, lambda: page(request, extra_context))
 
-    def _told(self, request: HttpRequest, page: Callable[[], HttpResponse]) -> HttpResponse:
+    def _show_refusal(self, request: HttpRequest, page: Callable[[], HttpResponse]) -> HttpResponse:
         try:
             return page()
         except Refusal as refusal:
@@ -189,7 +189,7 @@ class ShopAdmin(ForStaff, Flat):
         for row in queryset:
             self.delete_model(request, row)
 
-    def try_each(self, request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any], object]) -> None:
+    def apply_to_each(self, request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any], object]) -> None:
         """Do `call` with each row; tell how many went well, and each refusal."""
         done = 0
         for row in rows:

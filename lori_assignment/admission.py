@@ -9,16 +9,16 @@ from django.conf import settings
 from django.core.exceptions import BadRequest, RequestDataTooBig
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 
-from accounts.attempts import TooMany
-from lori_assignment.outer_errors import answer_411, answer_429, answer_not_https
+from accounts.attempts import Throttled
+from lori_assignment.outer_errors import https_required, length_required, too_many_requests
 
 # A cover of the largest size that is taken, and the fields beside it.
-MOST_UPLOADED = 6 * 1024 * 1024
+MAX_UPLOAD_BYTES = 6 * 1024 * 1024
 # All that a page is asked by, and a form. The API says itself what each of its paths takes.
 PAGE_METHODS = ("GET", "HEAD", "POST")
 
 
-class AdmissionMiddleware:
+class RequestLimitsMiddleware:
     """Stands last, so that the error pages have all that pages need; no other one reads a body before."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
@@ -27,13 +27,13 @@ class AdmissionMiddleware:
     def __call__(self, request: HttpRequest) -> HttpResponse:
         is_api = request.path.startswith("/api")
         if is_api and settings.SECURE_SSL_REDIRECT and not request.is_secure():
-            return answer_not_https(request)
+            return https_required(request)
         if request.method not in PAGE_METHODS and not is_api:
             return HttpResponseNotAllowed(PAGE_METHODS)
         if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
             # Django takes a body of unknown length for none, and would do what was not asked for.
-            return answer_411(request)
-        _refuse_too_much(request)
+            return length_required(request)
+        _refuse_too_large(request)
         if not is_api and request.content_type == "application/x-www-form-urlencoded":
             # The API's own parser says what is wrong.
             _refuse_other_than_utf8(request)
@@ -41,14 +41,14 @@ class AdmissionMiddleware:
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
         """A page's form that takes a password raises TooMany from deep within a view."""
-        return answer_429(request, exception) if isinstance(exception, TooMany) else None
+        return too_many_requests(request, exception) if isinstance(exception, Throttled) else None
 
 
-def _refuse_too_much(request: HttpRequest) -> None:
+def _refuse_too_large(request: HttpRequest) -> None:
     """Raises RequestDataTooBig, by what the client says that it sends; the server reads no more of it."""
     sent = request.META.get("CONTENT_LENGTH") or "0"
     is_upload = request.content_type == "multipart/form-data"
-    most = MOST_UPLOADED if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    most = MAX_UPLOAD_BYTES if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     if sent.isdecimal() and int(sent) > most:
         raise RequestDataTooBig("The body is too large.")
 

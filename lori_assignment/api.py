@@ -59,20 +59,20 @@ FROM_V3: list[tuple[str, Any, dict[str, str]]] = [
 VERSIONS = {"v1": EVERY_VERSION, "v2": EVERY_VERSION, "v3": EVERY_VERSION + FROM_V3}
 
 
-def route(written: str, view: Any, *, name: str | None = None) -> URLPattern:
+def route(template: str, view: Any, *, name: str | None = None) -> URLPattern:
     """A path with both spellings of its end, `<name>` standing for plain digits."""
-    pattern = re.sub("<([a-z_]+)>", rf"(?P<\1>{PLAIN_DIGITS})", written)
-    return re_path(rf"^{pattern}/?$", view, name=name or f"api-{written}")
+    pattern = re.sub("<([a-z_]+)>", rf"(?P<\1>{PLAIN_DIGITS})", template)
+    return re_path(rf"^{pattern}/?$", view, name=name or f"api-{template}")
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
     *(
         path(
             f"api/{version}/",
-            include([route(written, view.as_view(dict(methods))) for written, view, methods in routes]),
+            include([route(template, view.as_view(dict(methods))) for template, view, methods in routes]),
             {"version": version},
         )
         for version, routes in VERSIONS.items()
     ),
-    *(route(written, view.as_view()) for written, view in SIGN_IN),
+    *(route(template, view.as_view()) for template, view in SIGN_IN),
 ]

@@ -16,7 +16,7 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework import status
 from rest_framework.exceptions import APIException
 
-from lori_assignment.api_rendering import written
+from lori_assignment.api_rendering import render_json
 
 SAFE = ("GET", "HEAD")
 
@@ -28,10 +28,10 @@ class PreconditionFailed(APIException):
 
 
 def compute_etag(data: Any) -> str:
-    return f'"{hashlib.sha256(written(data)).hexdigest()[:32]}"'
+    return f'"{hashlib.sha256(render_json(data)).hexdigest()[:32]}"'
 
 
-def has_condition(headers: Mapping[str, str]) -> bool:
+def has_precondition(headers: Mapping[str, str]) -> bool:
     return "If-Match" in headers or "If-None-Match" in headers
 
 
@@ -44,14 +44,14 @@ def check_preconditions(headers: Mapping[str, str], *, method: str, etag: str) -
     if "If-Match" in headers:
         # By the strong comparison, in which a weak tag equals none.
         named = [name for name in parse_etags(headers["If-Match"]) if not name.startswith("W/")]
-        if not _names(etag, named):
+        if not _matches(etag, named):
             raise PreconditionFailed
     if method not in SAFE:
         # By the weak comparison: a proxy may have compressed the response and made its tag weak.
         named = [name.removeprefix("W/") for name in parse_etags(headers.get("If-None-Match", ""))]
-        if _names(etag.removeprefix("W/"), named):
+        if _matches(etag.removeprefix("W/"), named):
             raise PreconditionFailed
 
 
-def _names(etag: str, named: list[str]) -> bool:
+def _matches(etag: str, named: list[str]) -> bool:
     return named == ["*"] or etag in named

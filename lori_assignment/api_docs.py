@@ -1,7 +1,7 @@
 """The document of the API, at /swagger, /redoc, /swagger.json and /swagger.yaml.
 
 It is read off the views: the first line of a method's docstring is the summary, `tag` the group,
-`get_serializer_class()` the request, `answer_class()` the answer; errors follow from the
+`get_serializer_class()` the request, `get_response_serializer_class()` the answer; errors follow from the
 permissions, the path and the method.
 """
 
@@ -28,8 +28,8 @@ from rest_framework.serializers import Serializer
 from rest_framework.test import APIRequestFactory
 
 from lori_assignment import clock
-from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
-from lori_assignment.api_idempotency import HEADER, LONGEST_KEY
+from lori_assignment.api_filters import KeyFilter, OneOfFilter, StrictBooleanFilter
+from lori_assignment.api_idempotency import HEADER, MAX_KEY_LENGTH
 from lori_assignment.faults import CODE, DETAIL
 
 INFO = openapi.Info(
@@ -159,7 +159,7 @@ IDEMPOTENCY_KEY = openapi.Parameter(
     required=False,
     type=openapi.TYPE_STRING,
     min_length=1,
-    max_length=LONGEST_KEY,
+    max_length=MAX_KEY_LENGTH,
 )
 
 ETAG = {
@@ -255,7 +255,7 @@ class OperationDocs(SwaggerAutoSchema):
         return serializer
 
     def get_default_responses(self) -> dict[str, Any]:
-        answer = self.view.answer_class()
+        answer = self.view.get_response_serializer_class()
         if answer is None:
             # An empty answer says so by its status, an empty object by its body.
             status = "204" if self.method == "DELETE" else "200"
@@ -265,7 +265,7 @@ class OperationDocs(SwaggerAutoSchema):
             schema = openapi.Schema(type=openapi.TYPE_ARRAY, items=schema)
             if self.version == "v3" and self.should_page():
                 schema = self._cursor_page(schema)
-        status = "201" if self.action == "create" else str(getattr(self.view, "answer_status", 200))
+        status = "201" if self.action == "create" else str(getattr(self.view, "response_status", 200))
         if self.is_read_with_etag:
             return {
                 status: openapi.Response("Done.", schema, headers=ETAG),
@@ -346,7 +346,7 @@ def _with_nothing_required(serializer: Serializer[Any]) -> Serializer[Any]:
 
 def _query_parameter(name: str, field: filters.Filter) -> openapi.Parameter:
     facts: dict[str, Any] = {"type": openapi.TYPE_STRING}
-    if isinstance(field, TrueFalseFilter):
+    if isinstance(field, StrictBooleanFilter):
         facts = {"type": openapi.TYPE_BOOLEAN}
     elif isinstance(field, KeyFilter):
         facts = {"type": openapi.TYPE_INTEGER}

@@ -27,36 +27,36 @@ from rest_framework.views import exception_handler, set_rollback
 from accounts import security_log
 from lori_assignment.api_parsing import TooLarge
 from lori_assignment.errors import Refusal
-from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
-from lori_assignment.problems import shaped
+from lori_assignment.faults import CODE, DETAIL, Unavailable, classify_error, log_unavailable
+from lori_assignment.problems import format_error
 
-NOTED = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MANY_REQUESTS: "throttled"}
+LOGGED_STATUSES = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MANY_REQUESTS: "throttled"}
 
 
-def answer_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+def handle_api_exception(error: Exception, context: dict[str, Any]) -> Response | None:
     """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
-    answer = _answer(error, context)
+    answer = _build_response(error, context)
     if answer is not None:
         accept = context["request"].headers.get("Accept", "")
-        answer.data, answer.content_type = shaped(answer.data, status=answer.status_code, accept=accept)
+        answer.data, answer.content_type = format_error(answer.data, status=answer.status_code, accept=accept)
         patch_vary_headers(answer, ["Accept"])
-        _note_refusal(answer.status_code, context["request"])
+        _log_refusal(answer.status_code, context["request"])
     return answer
 
 
-def _note_refusal(status_code: int, request: Any) -> None:
-    if status_code in NOTED:
+def _log_refusal(status_code: int, request: Any) -> None:
+    if status_code in LOGGED_STATUSES:
         # As far as it is known: to ask who it is may be what was refused.
         user = getattr(request, "_user", None)
-        security_log.note(NOTED[status_code], request, account=user.pk if user else None)
+        security_log.log_event(LOGGED_STATUSES[status_code], request, account=user.pk if user else None)
 
 
-def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
+def _build_response(error: Exception, context: dict[str, Any]) -> Response | None:
     if isinstance(error, Refusal):
         set_rollback()
         later = {"Retry-After": str(error.retry_after)} if error.retry_after else None
         return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT, headers=later)
-    if fault := fault_of(error):
+    if fault := classify_error(error):
         return _unavailable(fault, context["request"])
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(_("The body is too large."))
@@ -74,8 +74,8 @@ def _answer(error: Exception, context: dict[str, Any]) -> Response | None:
     return answer
 
 
-def _unavailable(fault: Fault, request: Request) -> Response:
-    note(fault, method=request.method, path=request.path)
+def _unavailable(fault: Unavailable, request: Request) -> Response:
+    log_unavailable(fault, method=request.method, path=request.path)
     answer = Response(
         {"detail": DETAIL, "code": CODE},
         status=status.HTTP_503_SERVICE_UNAVAILABLE,
@@ -100,13 +100,13 @@ def _body(error: exceptions.APIException, data: Any) -> Any:
         return {"non_field_errors": data} if isinstance(data, list) else data
     if isinstance(error.detail, dict):
         # simplejwt's errors bring their own code, and hide the reason behind it.
-        return {"detail": _what_is_wrong(error.detail), "code": error.detail["code"]}
+        return {"detail": _token_error_detail(error.detail), "code": error.detail["code"]}
     code = error.get_codes()
-    return {"detail": SAID_PLAINLY.get(str(code), error.detail), "code": code}
+    return {"detail": PLAIN_DETAILS.get(str(code), error.detail), "code": code}
 
 
 # What REST framework and simplejwt say of a token or a role helps only who knows them.
-SAID_PLAINLY = {
+PLAIN_DETAILS = {
     "not_authenticated": gettext_lazy(
         "Sign in: send the header Authorization: JWT <token>, with a token of POST /api-token-auth/."
     ),
@@ -114,7 +114,7 @@ SAID_PLAINLY = {
 }
 
 
-def _what_is_wrong(detail: dict[str, Any]) -> Any:
+def _token_error_detail(detail: dict[str, Any]) -> Any:
     reasons = " ".join(str(inner.get("message")) for inner in detail.get("messages", []))
     if "expired" in reasons:
         return _("This token has run out; POST /api-token-refresh/ gives the next one.")

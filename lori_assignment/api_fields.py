@@ -84,7 +84,7 @@ class Instant(serializers.DateTimeField):
         return super().enforce_timezone(value)
 
 
-def written(time: datetime | None, zone: tzinfo | None = None) -> str | None:
+def format_datetime(time: datetime | None, zone: tzinfo | None = None) -> str | None:
     """A time as every field of REST framework writes it. `zone` is the current one, for whoever writes
     many: to ask for it takes longer than the rest."""
     return None if time is None else timezone.localtime(time, zone).isoformat().replace("+00:00", "Z")

@@ -14,7 +14,7 @@ from rest_framework.request import Request
 from lori_assignment.api_fields import PLAIN_DIGITS
 
 
-class WhereAsked(DjangoFilterBackend):
+class LazyFilterBackend(DjangoFilterBackend):
     """Reads the parameters where there is one: to see that nothing is asked took a copy of each field."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
@@ -42,7 +42,7 @@ class OneOfFilter(filters.TypedChoiceFilter):
         super().__init__(choices=choices, error_messages={"invalid_choice": message}, **options)
 
 
-class TrueFalseFilter(OneOfFilter):
+class StrictBooleanFilter(OneOfFilter):
     """`true` or `false`. django-filter's own takes everything else as nothing said."""
 
     def __init__(self, **options: Any) -> None:

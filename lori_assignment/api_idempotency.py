@@ -29,17 +29,17 @@ from rest_framework.exceptions import APIException
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from lori_assignment.api_rendering import written
+from lori_assignment.api_rendering import render_json
 from lori_assignment.errors import Refusal
-from lori_assignment.faults import LOCK_NOT_AVAILABLE, state_of
-from lori_assignment.models import KeptAnswer
-from lori_assignment.work import unit_of_work
+from lori_assignment.faults import LOCK_NOT_AVAILABLE, sqlstate
+from lori_assignment.models import IdempotencyRecord
+from lori_assignment.work import atomic_with_retry
 
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
-LONGEST_KEY = 255
+MAX_KEY_LENGTH = 255
 # For so long the same call waits for its twin that is under way. Longer would keep a thread from others.
-LONGEST_WAIT = "'2s'"
+LOCK_TIMEOUT = "'2s'"
 
 View = Callable[..., Any]
 
@@ -70,29 +70,29 @@ def idempotent(action: View) -> View:
     """
 
     @functools.wraps(action)
-    def once(view: Any, request: Request, **kwargs: Any) -> HttpResponseBase:
+    def wrapper(view: Any, request: Request, **kwargs: Any) -> HttpResponseBase:
         key = request.headers.get(HEADER)
         if key is None:
             return action(view, request, **kwargs)
-        if not re.fullmatch(rf"[ -~]{{1,{LONGEST_KEY}}}", key):
+        if not re.fullmatch(rf"[ -~]{{1,{MAX_KEY_LENGTH}}}", key):
             raise KeyInvalid
         return _with_key(action, view, request, kwargs, key=key)
 
-    once.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
-    return once
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
+    return wrapper
 
 
-@unit_of_work
+@atomic_with_retry
 def _with_key(
     action: View, view: Any, request: Request, kwargs: dict[str, Any], *, key: str
 ) -> HttpResponseBase:
-    printed = fingerprint(request)
-    kept, is_new = _take(key=key, fingerprint=printed, user_id=request.user.pk, at=view.now)
+    digest = fingerprint(request)
+    record, is_new = _claim(key=key, fingerprint=digest, user_id=request.user.pk, at=view.now)
     if not is_new:
-        return _again(kept, printed)
+        return _replay(record, digest)
     answer = action(view, request, **kwargs)
     if answer.status_code < status.HTTP_400_BAD_REQUEST:
-        _keep(answer, kept)
+        _store(answer, record)
     else:
         # An action that refuses by an answer instead of an exception: not kept either.
         transaction.set_rollback(True)
@@ -106,8 +106,8 @@ def fingerprint(request: Request) -> str:
     order of keys may be another, and the boundary between the parts of a form always is.
     """
     path = request.path.rstrip("/")
-    written = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
-    return hashlib.sha256(written.encode("utf-8", "surrogatepass")).hexdigest()
+    canonical = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def _content(data: Any) -> Any:
@@ -123,48 +123,48 @@ def _content(data: Any) -> Any:
     return data
 
 
-def _take(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[KeptAnswer, bool]:
+def _claim(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[IdempotencyRecord, bool]:
     """The row of this key, and whether it is a new one. Raises RequestInProgress.
 
     On PostgreSQL a second call with the key waits in the INSERT until the first has committed or
     rolled back; on SQLite it has been waiting at BEGIN, since there is one writer at a time.
     """
-    answers = KeptAnswer.objects.filter(user_id=user_id, key=key)
-    with _waiting_at_most(LONGEST_WAIT):
-        answers.outdated(at).delete()
+    answers = IdempotencyRecord.objects.filter(user_id=user_id, key=key)
+    with _lock_timeout(LOCK_TIMEOUT):
+        answers.expired(at).delete()
         facts = {"fingerprint": fingerprint, "made_at": at}
         return answers.get_or_create(user_id=user_id, key=key, defaults=facts)
 
 
 @contextmanager
-def _waiting_at_most(time: str) -> Iterator[None]:
+def _lock_timeout(time: str) -> Iterator[None]:
     """Within it a lock that others hold is waited for so long; then it is RequestInProgress."""
-    _wait_for_locks(time)
+    _set_lock_timeout(time)
     try:
         yield
     except OperationalError as error:
         # The setting ends with the transaction, which this ends.
-        if state_of(error) == LOCK_NOT_AVAILABLE:
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from None
         raise
-    _wait_for_locks("DEFAULT")
+    _set_lock_timeout("DEFAULT")
 
 
-def _wait_for_locks(time: str) -> None:
+def _set_lock_timeout(time: str) -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute(f"SET LOCAL lock_timeout TO {time}")
 
 
-def _again(kept: KeptAnswer, fingerprint: str) -> HttpResponse:
-    if kept.fingerprint != fingerprint:
+def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:
+    if record.fingerprint != fingerprint:
         raise KeyReused
-    headers = {**kept.headers, REPLAYED: "true"}
-    return HttpResponse(kept.body, status=kept.status, content_type="application/json", headers=headers)
+    headers = {**record.headers, REPLAYED: "true"}
+    return HttpResponse(record.body, status=record.status, content_type="application/json", headers=headers)
 
 
-def _keep(answer: Response, kept: KeptAnswer) -> None:
-    kept.status = answer.status_code
-    kept.body = written(answer.data).decode()
-    kept.headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
-    kept.save(update_fields=["status", "body", "headers"])
+def _store(answer: Response, record: IdempotencyRecord) -> None:
+    record.status = answer.status_code
+    record.body = render_json(answer.data).decode()
+    record.headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    record.save(update_fields=["status", "body", "headers"])

@@ -19,21 +19,21 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.utils.urls import remove_query_param, replace_query_param
 
-from lori_assignment.addresses import at_site
-from lori_assignment.keyset import UnknownCursor, page_of
+from lori_assignment.addresses import absolute_url
+from lori_assignment.keyset import UnknownCursor, paginate
 
 DEFAULT_SIZE = {"v1": 100, "v2": 100, "v3": 25}
-LARGEST_SIZE = {"v1": 500, "v2": 500, "v3": 100}
+MAX_SIZE = {"v1": 500, "v2": 500, "v3": 100}
 
 
 class VersionedPagination(BasePagination):
-    """Pages the queryset in its own order, which must be as `keyset.page_of` says."""
+    """Pages the queryset in its own order, which must be as `keyset.paginate` says."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
         size = self._page_size(request)
         try:
-            page = page_of(queryset, size=size, cursor=request.query_params.get("cursor"))
+            page = paginate(queryset, size=size, cursor=request.query_params.get("cursor"))
         except UnknownCursor:
             raise NotFound(_("This cursor is not one of ours.")) from None
         self.next = self._link(page.next)
@@ -43,7 +43,7 @@ class VersionedPagination(BasePagination):
     def _page_size(self, request: Request) -> int:
         """A size above the largest gets the largest."""
         version = str(request.version)
-        largest = LARGEST_SIZE[version]
+        largest = MAX_SIZE[version]
         asked = request.query_params.get("page_size")
         if asked is None:
             return DEFAULT_SIZE[version]
@@ -57,7 +57,7 @@ class VersionedPagination(BasePagination):
         return cursor and replace_query_param(self._address(), "cursor", cursor)
 
     def _address(self) -> str:
-        return at_site(self.request.get_full_path())
+        return absolute_url(self.request.get_full_path())
 
     def get_paginated_response(self, data: Any) -> Response:
         if self.request.version == "v3":
@@ -82,7 +82,7 @@ class VersionedPagination(BasePagination):
                 "name": "page_size",
                 "in": "query",
                 "required": False,
-                "description": f"At most {LARGEST_SIZE[version]}; default {DEFAULT_SIZE[version]}.",
+                "description": f"At most {MAX_SIZE[version]}; default {DEFAULT_SIZE[version]}.",
                 "schema": {"type": "integer"},
             },
         ]

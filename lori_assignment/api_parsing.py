@@ -15,9 +15,9 @@ from rest_framework import status
 from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, MultiPartParser
 
-MOST_DEPTH = 64
+MAX_DEPTH = 64
 # As many as a form may have fields. No call needs a tenth; each is looked at and, if it is wrong, answered.
-MOST_VALUES = 1000
+MAX_VALUES = 1000
 
 
 class TooLarge(APIException):
@@ -26,7 +26,7 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """JSON in UTF-8, at most 1 MiB, MOST_VALUES and MOST_DEPTH deep, no key twice, only finite numbers.
+    """JSON in UTF-8, at most 1 MiB, MAX_VALUES and MAX_DEPTH deep, no key twice, only finite numbers.
 
     REST framework's own parser takes an object's last of two equal keys, reads 1e400 as infinity and
     ends in a RecursionError on ten thousand brackets.
@@ -50,13 +50,13 @@ class StrictJSONParser(BaseParser):
                 body.decode("utf-8"),
                 object_pairs_hook=_unique_keys,
                 parse_float=_finite,
-                parse_constant=_no_constant,
+                parse_constant=_refuse_constant,
             )
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
         except ValueError as error:
             raise ParseError(_("The body is not valid JSON: %(why)s") % {"why": error}) from None
-        _refuse_the_unspeakable(data)
+        _check_limits(data)
         return data
 
 
@@ -74,12 +74,12 @@ def _finite(text: str) -> float:
     return number
 
 
-def _no_constant(text: str) -> None:
+def _refuse_constant(text: str) -> None:
     raise ValueError(f"{text} is not a number")
 
 
-def _refuse_the_unspeakable(data: Any) -> None:
-    """Raises ParseError for more than MOST_VALUES, for what is deeper than MOST_DEPTH, and for half of a
+def _check_limits(data: Any) -> None:
+    """Raises ParseError for more than MAX_VALUES, for what is deeper than MAX_DEPTH, and for half of a
     surrogate pair.
 
     Python reads the escape of half a pair, and then can neither store nor answer it.
@@ -88,21 +88,21 @@ def _refuse_the_unspeakable(data: Any) -> None:
     while waiting:
         value, depth = waiting.pop()
         values += 1
-        if values > MOST_VALUES:
+        if values > MAX_VALUES:
             raise ParseError(_("The JSON has too many values."))
-        if depth > MOST_DEPTH:
+        if depth > MAX_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         if isinstance(value, dict):
             for key in value:
-                _refuse_half_a_pair(key)
+                _refuse_lone_surrogate(key)
             waiting += [(inner, depth + 1) for inner in value.values()]
         elif isinstance(value, list):
             waiting += [(inner, depth + 1) for inner in value]
         elif isinstance(value, str):
-            _refuse_half_a_pair(value)
+            _refuse_lone_surrogate(value)
 
 
-def _refuse_half_a_pair(text: str) -> None:
+def _refuse_lone_surrogate(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
@@ -127,7 +127,7 @@ class StrictFormParser(FormParser):
         except UnicodeDecodeError:
             raise ParseError(_("The form is not in UTF-8.")) from None
         fields = QueryDict(body)
-        _refuse_a_field_twice(fields)
+        _refuse_duplicate_fields(fields)
         return fields
 
 
@@ -146,11 +146,11 @@ class StrictMultiPartParser(MultiPartParser):
         # the sign is refused too: it stands for a letter that was lost, and belongs into no name.
         if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
             raise ParseError(_("The form is not in UTF-8."))
-        _refuse_a_field_twice(parsed.data)
-        _refuse_a_field_twice(parsed.files)
+        _refuse_duplicate_fields(parsed.data)
+        _refuse_duplicate_fields(parsed.files)
         return parsed
 
 
-def _refuse_a_field_twice(fields: Any) -> None:
+def _refuse_duplicate_fields(fields: Any) -> None:
     if any(len(values) > 1 for _name, values in fields.lists()):
         raise ParseError(_("A field stands twice in the form."))

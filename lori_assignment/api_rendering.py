@@ -17,7 +17,7 @@ _encoder = JSONEncoder()
 OPTIONS = orjson.OPT_PASSTHROUGH_DATETIME | orjson.OPT_NON_STR_KEYS
 
 
-def written(data: Any) -> bytes:
+def render_json(data: Any) -> bytes:
     """`data` as JSON: the bytes that REST framework's own renderer writes, in a tenth of its time."""
     told = orjson.dumps(data, default=_plain, option=OPTIONS)
     # Line ends to JavaScript, though not to JSON.
@@ -37,10 +37,10 @@ class JSONRenderer(BaseRenderer):
     def render(
         self, data: Any, accepted_media_type: str | None = None, renderer_context: Any = None
     ) -> bytes:
-        return b"" if data is None else written(data)
+        return b"" if data is None else render_json(data)
 
 
-class AlwaysJSON(BaseContentNegotiation):
+class JSONOnlyNegotiation(BaseContentNegotiation):
     """A browser that asks for HTML gets the JSON too: a 406 would help nobody."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:

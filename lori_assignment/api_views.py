@@ -14,8 +14,8 @@ from rest_framework.response import Response
 from rest_framework.viewsets import GenericViewSet
 
 from lori_assignment import clock
-from lori_assignment.api_conditions import SAFE, check_preconditions, compute_etag, has_condition
-from lori_assignment.work import unit_of_work
+from lori_assignment.api_conditions import SAFE, check_preconditions, compute_etag, has_precondition
+from lori_assignment.work import atomic_with_retry
 
 _Model = TypeVar("_Model", bound=Model)
 _Result = TypeVar("_Result")
@@ -25,9 +25,9 @@ class ResourceViewSet(GenericViewSet[_Model]):
     """A method that a path does not have is 405 for everybody, before anybody is asked who they are."""
 
     tag: str
-    # One of them is answered with an ETag, by `answer_one`.
+    # One of them is answered with an ETag, by `detail_response`.
     has_etags = False
-    # And so is a list of them, by `answer_list`.
+    # And so is a list of them, by `list_response`.
     lists_have_etags = False
 
     def check_permissions(self, request: Request) -> None:
@@ -53,16 +53,16 @@ class ResourceViewSet(GenericViewSet[_Model]):
         """Who calls; signed in, where the permissions ask for it."""
         return self.request.user
 
-    def shown(self, pk: Any) -> Any:
+    def represent(self, pk: Any) -> Any:
         """What one of them is answered as, read anew from the database; for those that have ETags."""
         raise NotImplementedError
 
-    def answer_one(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
+    def detail_response(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
         """`data` with its ETag, or 304 when If-None-Match names it."""
         return self._with_etag(Response(data, status=status_code), compute_etag(data))
 
-    def answer_list(self, answer: Response) -> Response:
-        """Like `answer_one`, with a weak ETag, because lists are compressed."""
+    def list_response(self, answer: Response) -> Response:
+        """Like `detail_response`, with a weak ETag, because lists are compressed."""
         return self._with_etag(answer, f"W/{compute_etag(answer.data)}")
 
     def _with_etag(self, answer: Response, etag: str) -> Response:
@@ -75,7 +75,7 @@ class ResourceViewSet(GenericViewSet[_Model]):
         conditional: Any = get_conditional_response(request, etag=etag, response=answer)
         return conditional
 
-    def as_it_was_read(
+    def if_unmodified(
         self, one: Model, change: Callable[[], _Result], *, lock: Callable[[Any], object]
     ) -> _Result:
         """Do `change` to `one`; raises PreconditionFailed when that is not what If-Match says.
@@ -83,15 +83,15 @@ class ResourceViewSet(GenericViewSet[_Model]):
         The look and the change are one transaction under `lock`, which the change takes anyway, so
         that of two who have read the same only one writes. Without the header nothing is locked here.
         """
-        if not has_condition(self.request.headers):
+        if not has_precondition(self.request.headers):
             return change()
-        return self._while_unchanged(one, change, lock)
+        return self._change_if_unmodified(one, change, lock)
 
-    @unit_of_work
-    def _while_unchanged(
+    @atomic_with_retry
+    def _change_if_unmodified(
         self, one: Model, change: Callable[[], _Result], lock: Callable[[Any], object]
     ) -> _Result:
         lock(one)
-        etag = compute_etag(self.shown(one.pk))
+        etag = compute_etag(self.represent(one.pk))
         check_preconditions(self.request.headers, method=str(self.request.method), etag=etag)
         return change()

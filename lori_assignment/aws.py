@@ -11,7 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 ERRORS = (BotoCoreError, ClientError)
 # Somebody waits for most of what is asked: a member for a page, the cluster for a pod to be ready.
-PATIENT = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
+BOTO_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 class SecretUnreadable(Exception):
@@ -21,7 +21,7 @@ class SecretUnreadable(Exception):
 def read_secret(arn: str) -> dict[str, str]:
     """What the secret at `arn` holds as JSON: texts by their names. Raises SecretUnreadable."""
     try:
-        client: Any = boto3.client("secretsmanager", region_name=arn.split(":")[3], config=PATIENT)
+        client: Any = boto3.client("secretsmanager", region_name=arn.split(":")[3], config=BOTO_CONFIG)
         held = json.loads(client.get_secret_value(SecretId=arn).get("SecretString", ""))
     except ClientError as error:
         raise SecretUnreadable(error.response["Error"]["Code"]) from None

@@ -22,12 +22,12 @@ from django.db import DatabaseError, connection
 from psycopg2.extensions import make_dsn
 
 # Where Debian has the tools of each version of PostgreSQL; the first on PATH may be of another.
-DEBIANS = Path("/usr/lib/postgresql")
-BEGINNINGS = {"postgresql": b"PGDMP", "sqlite": b"SQLite format 3\0"}
+DEBIAN_TOOLS = Path("/usr/lib/postgresql")
+SIGNATURES = {"postgresql": b"PGDMP", "sqlite": b"SQLite format 3\0"}
 # Whoever restores it owns it.
-NOBODYS = ("--no-owner", "--no-privileges")
-ALL_OR_NOTHING = ("--single-transaction", "--exit-on-error")
-NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
+WITHOUT_OWNER = ("--no-owner", "--no-privileges")
+IN_ONE_TRANSACTION = ("--single-transaction", "--exit-on-error")
+VENDOR_NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def back_up(target: Path) -> None:
@@ -56,9 +56,9 @@ def back_up(target: Path) -> None:
             )
         else:
             _copy_sqlite(part)
-        _on_disk(part)
+        _fsync(part)
         part.replace(target)
-        _on_disk(target.parent)
+        _fsync(target.parent)
     finally:
         part.unlink(missing_ok=True)
 
@@ -73,11 +73,11 @@ def restore(source: Path) -> None:
             beginning = file.read(16)
     except OSError as problem:
         raise CommandError(f"{source} cannot be read: {problem.strerror}.") from None
-    if not beginning.startswith(BEGINNINGS[connection.vendor]):
-        raise CommandError(f"{source} is no backup of a {NAMES[connection.vendor]} database.")
+    if not beginning.startswith(SIGNATURES[connection.vendor]):
+        raise CommandError(f"{source} is no backup of a {VENDOR_NAMES[connection.vendor]} database.")
     _refuse_unless_empty()
     if connection.vendor == "postgresql":
-        _run("pg_restore", *ALL_OR_NOTHING, *NOBODYS, str(source))
+        _run("pg_restore", *IN_ONE_TRANSACTION, *WITHOUT_OWNER, str(source))
         with connection.cursor() as cursor:
             # A backup has no statistics, without which the first searches would take long ways.
             cursor.execute("ANALYZE")
@@ -96,7 +96,7 @@ def _refuse_unless_empty() -> None:
         )
 
 
-def _on_disk(path: Path) -> None:
+def _fsync(path: Path) -> None:
     """Returns when what was written there survives a failure of power."""
     handle = os.open(path, os.O_RDONLY)
     try:
@@ -142,7 +142,7 @@ def _tool(name: str, server: int) -> str:
 
 
 def _versions(name: str) -> Iterator[tuple[int, str]]:
-    for path in (*sorted(DEBIANS.glob(f"*/bin/{name}")), shutil.which(name)):
+    for path in (*sorted(DEBIAN_TOOLS.glob(f"*/bin/{name}")), shutil.which(name)):
         if path:
             told = subprocess.run([path, "--version"], capture_output=True, text=True, check=False)  # noqa: S603  # as above
             if version := re.search(r"\(PostgreSQL\) (\d+)", told.stdout):

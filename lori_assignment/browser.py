@@ -30,7 +30,7 @@ from django.test import Client, override_settings, tag
 from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, sync_playwright
 
 from accounts.models import User
-from lori_assignment.cast import Committed
+from lori_assignment.cast import CommittedDataMixin
 
 # The shell, a package of its own, has no window to draw and takes half the processor time.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
@@ -51,9 +51,9 @@ FLAGS = [
     f"--host-resolver-rules=MAP {PUBLIC_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
 ]
 # A slow machine is no failure.
-PATIENCE_MS = 30_000
+TIMEOUT_MS = 30_000
 COLOR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
-expect.set_options(timeout=PATIENCE_MS)
+expect.set_options(timeout=TIMEOUT_MS)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]
 
 NOTE = """
@@ -83,7 +83,7 @@ def launch_browser() -> tuple[Browser, asyncio.AbstractEventLoop]:
 
 
 @tag("browser", "any_database")
-class BrowserTestCase(Committed, StaticLiveServerTestCase):
+class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
     """`self.page` is a page of 1280 x 800 in a context of its own, with nobody signed in."""
 
     browser: ClassVar[Browser]
@@ -118,7 +118,7 @@ class BrowserTestCase(Committed, StaticLiveServerTestCase):
         cache.clear()
         self.addCleanup(cache.clear)
         self.complaints: list[str] = []
-        self.addCleanup(self._fail_on_complaints)
+        self.addCleanup(self._fail_on_browser_errors)
         self.page = self.new_page()
 
     def new_page(
@@ -133,7 +133,7 @@ class BrowserTestCase(Committed, StaticLiveServerTestCase):
             locale="en-US",
         )
         self.addCleanup(self._leave, context)
-        context.set_default_timeout(PATIENCE_MS)
+        context.set_default_timeout(TIMEOUT_MS)
         self._watch(context)
         return context.new_page()
 
@@ -176,11 +176,11 @@ class BrowserTestCase(Committed, StaticLiveServerTestCase):
             page.wait_for_load_state("load")
         context.close()
 
-    def _fail_on_complaints(self) -> None:
+    def _fail_on_browser_errors(self) -> None:
         self.assertEqual(self.complaints, [], "The browser complained.")
 
     @contextmanager
-    def complaining_of(self, part: str) -> Iterator[None]:
+    def expect_browser_error(self, part: str) -> Iterator[None]:
         """The browser must complain of something with `part` in it; every such complaint is meant."""
         before = len(self.complaints)
         yield
@@ -230,7 +230,7 @@ class BrowserTestCase(Committed, StaticLiveServerTestCase):
         excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         self.assertLessEqual(excess, 0, page.url)
 
-    def take_picture(self, name: str) -> None:
+    def take_screenshot(self, name: str) -> None:
         """For the README: write `name`.png into the folder that PICTURES names, where it is set."""
         folder = os.environ.get("PICTURES")
         if folder:

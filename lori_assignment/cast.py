@@ -19,8 +19,8 @@ from accounts.models import User
 PASSWORD = "the-fourth-chapter"
 
 
-class Cast:
-    """Mixed into the test cases, which call `introduce`."""
+class CastMixin:
+    """Mixed into the test cases, which call `create_users`."""
 
     alice: User
     bob: User
@@ -35,7 +35,7 @@ class Cast:
         return client
 
 
-def introduce(case: Any) -> None:
+def create_users(case: Any) -> None:
     """Make the cast's accounts and put them on a test case or its class."""
     case.alice = User.objects.create_user("alice", "alice@example.org", PASSWORD, name="Alice Moss")
     case.bob = User.objects.create_user("bob", "bob@example.org", PASSWORD, name="Bob Reed")
@@ -43,20 +43,20 @@ def introduce(case: Any) -> None:
     case.dan = User.objects.create_superuser("dan", "dan@example.org", PASSWORD)
 
 
-class CastTestCase(Cast, TestCase):
+class CastTestCase(CastMixin, TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
-        introduce(cls)
+        create_users(cls)
 
 
-class Committed(Cast):
+class CommittedDataMixin(CastMixin):
     """Mixed into the TransactionTestCases: everything is really committed, and other connections see it."""
 
     # What the migrations filled in (price lists, policy) comes back after each test.
     serialized_rollback = True
 
     def setUp(self) -> None:
-        introduce(self)
+        create_users(self)
 
     def _fixture_teardown(self) -> None:
         # Emptying the tables is a DELETE on SQLite, which the ledger's trigger refuses, as it should.
@@ -74,10 +74,10 @@ class Committed(Cast):
             super()._fixture_teardown()  # type: ignore[misc]  # the stubs leave it out
 
 
-class RaceTestCase(Committed, TransactionTestCase):
+class RaceTestCase(CommittedDataMixin, TransactionTestCase):
     """For what several connections do at once."""
 
-    def all_at_once(self, *calls: Callable[[], Any]) -> list[Any]:
+    def run_concurrently(self, *calls: Callable[[], Any]) -> list[Any]:
         """Run `calls` in a thread each, started together; what each returned, or the exception."""
         outcomes: list[Any] = [None] * len(calls)
         line = threading.Barrier(len(calls))

@@ -8,7 +8,7 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from lori_assignment.problems import shaped
+from lori_assignment.problems import format_error
 from lori_assignment.safety import HEADERS
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
@@ -27,19 +27,19 @@ ERROR_HEADERS = {
 _ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "parse_error"}
 
 
-def speaks_utf8(content_type: str) -> bool:
+def is_utf8(content_type: str) -> bool:
     """False for another charset, and for a parameter in an encoding of its own (`name*=…`)."""
     charsets = re.findall(r"""charset\s*=\s*["']?([^"';\s]*)""", content_type, re.IGNORECASE)
     return all(charset.lower() in ("utf-8", "utf8") for charset in charsets) and "*=" not in content_type
 
 
-def only_utf8(application: Application) -> Application:
+def refuse_other_charsets(application: Application) -> Application:
     """Answer 400 to a request in another charset, and hand on the rest."""
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
-        if speaks_utf8(environ.get("CONTENT_TYPE", "")):
+        if is_utf8(environ.get("CONTENT_TYPE", "")):
             return application(environ, start_response)
-        told, kind = shaped(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
+        told, kind = format_error(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
         body = json.dumps(told).encode()
         headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
         start_response("400 Bad Request", [*headers, *ERROR_HEADERS.items()])

@@ -23,23 +23,23 @@ DETAIL = _(
 )
 
 # Somebody else was in the way, and is gone in a moment.
-SOON = 1
+RETRY_SOON = 1
 # Something has to come back first.
-LATER = 5
+RETRY_LATER = 5
 
 # Of two who wait for each other, and of two who saw what the other changed, one is sent away with nothing
 # done: deadlock_detected, serialization_failure.
-TO_BE_DONE_AGAIN = {"40P01", "40001"}
+RETRYABLE = {"40P01", "40001"}
 LOCK_NOT_AVAILABLE = "55P03"
 # The second is what statement_timeout ends in, query_canceled.
-WAITED_TOO_LONG = {LOCK_NOT_AVAILABLE, "57014"}
+TIMED_OUT = {LOCK_NOT_AVAILABLE, "57014"}
 # read_only_sql_transaction, idle_in_transaction_session_timeout.
-GONE_WRONG = {"25006", "25P03"}
+UNAVAILABLE_STATES = {"25006", "25P03"}
 # Connections, resources (memory, disk, the number of connections), an operator, the system.
-CLASSES_GONE_WRONG = {"08", "53", "57", "58"}
+UNAVAILABLE_CLASSES = {"08", "53", "57", "58"}
 
-SQLITE_WAITED_TOO_LONG = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-SQLITE_GONE_WRONG = {
+SQLITE_TIMED_OUT = {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_CANTOPEN,
     sqlite3.SQLITE_FULL,
     sqlite3.SQLITE_IOERR,
@@ -48,51 +48,51 @@ SQLITE_GONE_WRONG = {
 
 
 @dataclass(frozen=True, slots=True)
-class Fault:
+class Unavailable:
     """What it was, for the log, and after how many seconds to ask again."""
 
     name: str
     retry_after: int
 
 
-def fault_of(error: BaseException | None) -> Fault | None:
+def classify_error(error: BaseException | None) -> Unavailable | None:
     """The fault that `error` tells of; None for a bug."""
     if not isinstance(error, Error):
         return None
     if isinstance(error.__cause__, sqlite3.Error):
-        return _fault_of_sqlite(error.__cause__)
-    state = state_of(error)
-    if state in TO_BE_DONE_AGAIN | WAITED_TOO_LONG:
-        return Fault(state, SOON)
-    if state in GONE_WRONG or state[:2] in CLASSES_GONE_WRONG:
-        return Fault(state, LATER)
+        return _classify_sqlite_error(error.__cause__)
+    state = sqlstate(error)
+    if state in RETRYABLE | TIMED_OUT:
+        return Unavailable(state, RETRY_SOON)
+    if state in UNAVAILABLE_STATES or state[:2] in UNAVAILABLE_CLASSES:
+        return Unavailable(state, RETRY_LATER)
     if not state and type(error) in (DatabaseError, InterfaceError, OperationalError):
         # A connection that was refused, or broke while somebody waited for its answer, has no state.
-        return Fault("no connection", LATER)
+        return Unavailable("no connection", RETRY_LATER)
     return None
 
 
-def state_of(error: BaseException) -> str:
+def sqlstate(error: BaseException) -> str:
     """PostgreSQL's SQLSTATE, or nothing."""
     return getattr(error.__cause__, "pgcode", None) or ""
 
 
-def _fault_of_sqlite(error: sqlite3.Error) -> Fault | None:
+def _classify_sqlite_error(error: sqlite3.Error) -> Unavailable | None:
     # The low byte is the kind, and the rest which of it.
     kind = getattr(error, "sqlite_errorcode", sqlite3.SQLITE_ERROR) & 0xFF
-    if kind in SQLITE_WAITED_TOO_LONG:
-        return Fault(error.sqlite_errorname, SOON)
-    return Fault(error.sqlite_errorname, LATER) if kind in SQLITE_GONE_WRONG else None
+    if kind in SQLITE_TIMED_OUT:
+        return Unavailable(error.sqlite_errorname, RETRY_SOON)
+    return Unavailable(error.sqlite_errorname, RETRY_LATER) if kind in SQLITE_UNAVAILABLE else None
 
 
-def can_be_done_again(error: BaseException) -> bool:
+def is_retryable(error: BaseException) -> bool:
     """Whether the database has undone everything, and would probably do it if asked once more."""
-    return state_of(error) in TO_BE_DONE_AGAIN
+    return sqlstate(error) in RETRYABLE
 
 
-def note(fault: Fault, *, method: str | None, path: str) -> None:
+def log_unavailable(fault: Unavailable, *, method: str | None, path: str) -> None:
     """Write one line, and let go of a connection that may be the trouble: to a server that has become a
     standby one can talk for a long time, and never write."""
     logger.warning("The database failed (%s): %s %s", fault.name, method, path)
-    if fault.retry_after == LATER and not connection.in_atomic_block:
+    if fault.retry_after == RETRY_LATER and not connection.in_atomic_block:
         connection.close()

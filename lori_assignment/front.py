@@ -17,7 +17,7 @@ from rentals.price_lists import rates_in_force
 from rentals.pricing import price_of_days
 
 SHELF = 6
-MOST_DUE = 3
+MAX_DUE = 3
 EXAMPLES = (1, 3, 7, 14)
 
 
@@ -26,13 +26,12 @@ def front(request: HttpRequest) -> HttpResponse:
     now = clock.now()
     facts: dict[str, Any] = {
         "newest": list(Book.objects.newest()[:SHELF]),
-        "popular": most_rented(at=now, most=SHELF),
+        "popular": most_rented(at=now, limit=SHELF),
     }
     if request.user.is_authenticated:
         due = Rental.objects.open().filter(user=request.user).with_terms().order_by("due_at", "ref")
         facts["due"] = [
-            (rental, due_in_words(rental.due_at, now=now), rental.is_overdue(now))
-            for rental in due[:MOST_DUE]
+            (rental, due_in_words(rental.due_at, now=now), rental.is_overdue(now)) for rental in due[:MAX_DUE]
         ]
     else:
         facts["examples"] = EXAMPLES

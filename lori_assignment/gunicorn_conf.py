@@ -50,7 +50,7 @@ worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else tempfile.gettempdir
 limit_request_line = 8190
 accesslog = "-"
 # Some addresses are secrets.
-logger_class = "lori_assignment.logs.AccessLog"
+logger_class = "lori_assignment.logs.GunicornLogger"
 # Nobody steers a running server by a socket in somebody's home folder.
 control_socket_disable = True
 

@@ -24,9 +24,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 logger = logging.getLogger(__name__)
 
 # Whoever asks more often gets the answer of before: readiness is no lever to load the database with.
-KEPT_SECONDS = 1.0
+CACHE_SECONDS = 1.0
 # A database that says nothing for so long is as good as none.
-PATIENCE_SECONDS = 2.0
+TIMEOUT_SECONDS = 2.0
 
 OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
     "ok",
@@ -37,74 +37,76 @@ OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
     "unknown",
 )
 # What any database answers, and whether this one can be written to.
-ASKED = {"postgresql": "SHOW transaction_read_only"}
+READ_ONLY_QUERIES = {"postgresql": "SHOW transaction_read_only"}
 
 
-class Question:
+class DatabaseCheck:
     """What the database was asked at one time, and what it has answered by now."""
 
-    def __init__(self, asked_at: float) -> None:
-        self.asked_at = asked_at
-        self.answered = threading.Event()
+    def __init__(self, started_at: float) -> None:
+        self.started_at = started_at
+        self.finished = threading.Event()
         self.checks = {"database": TIMEOUT, "migrations": UNKNOWN}
-        self.why = "no answer"
+        self.reason = "no answer"
 
 
 class Readiness:
     """Asks in a thread and over a connection of its own, one question at a time: a database that never
-    answers holds up nobody for longer than `patience`."""
+    answers holds up nobody for longer than `timeout`."""
 
     def __init__(
         self,
         connect: Callable[[], BaseDatabaseWrapper],
         *,
-        patience: float = PATIENCE_SECONDS,
-        kept: float = KEPT_SECONDS,
+        timeout: float = TIMEOUT_SECONDS,
+        max_age: float = CACHE_SECONDS,
     ) -> None:
         self._connect = connect
-        self._patience = patience
-        self._kept = kept
+        self._timeout = timeout
+        self._max_age = max_age
         self._lock = threading.Lock()
-        self._question: Question | None = None
+        self._check: DatabaseCheck | None = None
         self._connection: BaseDatabaseWrapper | None = None
         self._told: dict[str, str] = {}
         # Once all are applied they stay so, and the files of all migrations are not read again.
         self._migrated = False
 
     def checks(self) -> dict[str, str]:
-        """The state of each check by its name, at most `kept` seconds old."""
-        question = self._current()
-        question.answered.wait(timeout=max(question.asked_at + self._patience - time.monotonic(), 0))
-        checks, why = question.checks, question.why
+        """The state of each check by its name, at most `max_age` seconds old."""
+        check = self._current()
+        check.finished.wait(timeout=max(check.started_at + self._timeout - time.monotonic(), 0))
+        checks, reason = check.checks, check.reason
         with self._lock:
             news, self._told = checks != self._told, checks
         if news:  # One line when it changes, however often it is asked.
             level = logging.INFO if is_ready(checks) else logging.WARNING
-            logger.log(level, "Database %s, migrations %s%s", *checks.values(), f": {why}" if why else ".")
+            logger.log(
+                level, "Database %s, migrations %s%s", *checks.values(), f": {reason}" if reason else "."
+            )
         return checks
 
     def close(self) -> None:
         """Give the connection back, after the question that is out."""
-        if self._question is not None:
-            self._question.answered.wait(timeout=self._patience)
+        if self._check is not None:
+            self._check.finished.wait(timeout=self._timeout)
         if self._connection is not None:
             self._connection.close()
 
-    def _current(self) -> Question:
+    def _current(self) -> DatabaseCheck:
         with self._lock:
-            now, question = time.monotonic(), self._question
-            if question is None or (question.answered.is_set() and now - question.asked_at >= self._kept):
-                question = self._question = Question(now)
-                threading.Thread(target=self._ask, args=(question,), daemon=True).start()
-            return question
+            now, check = time.monotonic(), self._check
+            if check is None or (check.finished.is_set() and now - check.started_at >= self._max_age):
+                check = self._check = DatabaseCheck(now)
+                threading.Thread(target=self._run, args=(check,), daemon=True).start()
+            return check
 
-    def _ask(self, question: Question) -> None:
+    def _run(self, check: DatabaseCheck) -> None:
         try:
-            self._look(question)
+            self._query(check)
         finally:
-            question.answered.set()
+            check.finished.set()
 
-    def _look(self, question: Question) -> None:
+    def _query(self, check: DatabaseCheck) -> None:
         if self._connection is None:
             self._connection = self._connect()
             # Each question is asked by a new thread, one after the other.
@@ -115,7 +117,7 @@ class Readiness:
             # As at the beginning of a request: a connection that broke meanwhile is made anew.
             self._connection.close_if_unusable_or_obsolete()
             with self._connection.cursor() as cursor:
-                cursor.execute(ASKED.get(self._connection.vendor, "SELECT 'off'"))
+                cursor.execute(READ_ONLY_QUERIES.get(self._connection.vendor, "SELECT 'off'"))
                 is_read_only = cursor.fetchone() != ("off",)
             if not self._migrated:
                 executor = MigrationExecutor(self._connection)
@@ -123,13 +125,13 @@ class Readiness:
                 # migrations that the older one has never heard of, and with which it works.
                 self._migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
         except Error as error:
-            question.checks = {"database": FAILED, "migrations": UNKNOWN}
-            question.why = str(error).strip() or type(error).__name__
+            check.checks = {"database": FAILED, "migrations": UNKNOWN}
+            check.reason = str(error).strip() or type(error).__name__
             self._connection.close()
         else:
             state = READ_ONLY if is_read_only else OK
-            question.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
-            question.why = "it takes nothing that is written" if is_read_only else ""
+            check.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
+            check.reason = "it takes nothing that is written" if is_read_only else ""
             if is_read_only:
                 # A server that was demoted to a standby: the next connection may lead to the new one.
                 self._connection.close()

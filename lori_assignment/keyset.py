@@ -63,7 +63,7 @@ def _is_plain(value: Any) -> bool:
     return type(value) is int and abs(value) < 1 << 63
 
 
-def page_of(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Page[_Row]:
+def paginate(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Page[_Row]:
     """The page of `rows` that begins at `cursor`, or the first.
 
     The queryset is paged in its own order: names of fields or annotations that all go the same way,
@@ -75,7 +75,7 @@ def page_of(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Pa
     try:
         if start:
             down = order[0].startswith("-") != start.back
-            rows = rows.filter(_beyond(rows, names, start.values, down=down))
+            rows = rows.filter(_after_cursor(rows, names, start.values, down=down))
             rows = rows.reverse() if start.back else rows
         found = list(rows[: size + 1])
     except (ValueError, TypeError, OverflowError, ValidationError):
@@ -99,7 +99,7 @@ def _cursor(names: Sequence[str], row: Model, *, back: bool) -> str:
     return Cursor(back, [getattr(row, name) for name in names]).encode()
 
 
-def _beyond(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *, down: bool) -> Q:
+def _after_cursor(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *, down: bool) -> Q:
     """The rows whose values, taken together in the order of `names`, come after `values`.
 
     The first comparison says nothing new; SQLite finds the place in the index by it where PostgreSQL
@@ -109,12 +109,12 @@ def _beyond(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *,
     first = Q(**{f"{names[0]}__{'lt' if down else 'gt'}{'e' if len(names) > 1 else ''}": place[0]})
     if len(names) == 1:
         return first
-    here = _together(*(F(name) for name in names))
-    there = _together(*place)
+    here = _row_value(*(F(name) for name in names))
+    there = _row_value(*place)
     return first & Q((LessThan if down else GreaterThan)(here, there))
 
 
-def _together(*expressions: Any) -> Func:
+def _row_value(*expressions: Any) -> Func:
     return Func(*expressions, template="(%(expressions)s)", output_field=BooleanField())
 
 

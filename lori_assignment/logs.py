@@ -33,7 +33,7 @@ TOKENS = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w.-]+")
 _WORD = r"[^\s@<>(){}\[\]\"',;:=/?&]"
 ADDRESSES = re.compile(rf"(?<!{_WORD}){_WORD}+(@|%40)[\w-]+(\.[\w-]+)+")
 # What gunicorn says of a request that is none.
-WHO_ASKED = re.compile(r"( from ip=)\S+")
+CLIENT_ADDRESS = re.compile(r"( from ip=)\S+")
 QUOTED_ROWS = re.compile(r"((?:DETAIL|CONTEXT|LINE \d+):)[^\n]*")
 
 # What would begin a line of its own, or steer the terminal of whoever reads: as Python writes it in a string.
@@ -41,20 +41,20 @@ _CONTROLS = {
     number: chr(number).encode("unicode_escape").decode()
     for number in (*range(32), *range(127, 160), 0x2028, 0x2029)
 }
-_BUT_LINES = {number: escape for number, escape in _CONTROLS.items() if chr(number) != "\n"}
+_CONTROLS_EXCEPT_NEWLINE = {number: escape for number, escape in _CONTROLS.items() if chr(number) != "\n"}
 
 # Those that answer for health come every few seconds; as long as all is well they are not worth a line.
 QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
-def without_secrets(text: str) -> str:
+def redact(text: str) -> str:
     text = SECRET_PARTS.sub(r"\1…", text)
-    text = WHO_ASKED.sub(r"\1…", text)
+    text = CLIENT_ADDRESS.sub(r"\1…", text)
     text = QUOTED_ROWS.sub(r"\1 …", text)
     return ADDRESSES.sub("…@…", TOKENS.sub("…", text))
 
 
-class Line(logging.Formatter):
+class LineFormatter(logging.Formatter):
     """One line for a record. A traceback follows indented, so that no line of it looks like a record."""
 
     # In UTC, whatever zone the shop is in: lines of several machines, and of the night on which clocks go
@@ -64,7 +64,7 @@ class Line(logging.Formatter):
     default_msec_format = "%s.%03dZ"
 
     def format(self, record: logging.LogRecord) -> str:
-        return without_secrets(super().format(record))
+        return redact(super().format(record))
 
     def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # Its name in `logging`.
         return super().formatMessage(record).translate(_CONTROLS)
@@ -76,10 +76,10 @@ class Line(logging.Formatter):
         return self._indented(super().formatStack(stack_info))
 
     def _indented(self, text: str) -> str:
-        return "    " + text.translate(_BUT_LINES).replace("\n", "\n    ")
+        return "    " + text.translate(_CONTROLS_EXCEPT_NEWLINE).replace("\n", "\n    ")
 
 
-class Json(JsonFormatter):
+class JSONFormatter(JsonFormatter):
     """One JSON object for a record. Only these fields: others hang whole requests on a record."""
 
     FACTS = ("method", "path", "status", "bytes", "milliseconds")
@@ -92,7 +92,7 @@ class Json(JsonFormatter):
         log_data["time"] = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
         log_data["level"] = record.levelname
         log_data["logger"] = record.name
-        log_data["message"] = without_secrets(record.getMessage())
+        log_data["message"] = redact(record.getMessage())
         log_data["request_id"] = getattr(record, "request_id", None)
         log_data["process"] = record.process
         log_data |= {name: vars(record)[name] for name in self.FACTS if name in vars(record)}
@@ -100,10 +100,10 @@ class Json(JsonFormatter):
             log_data |= {name: vars(record)[name] for name in self.SECURITY if name in vars(record)}
         for name in ("exc_info", "stack_info"):
             if name in message_dict:
-                log_data[name] = without_secrets(message_dict[name])
+                log_data[name] = redact(message_dict[name])
 
 
-class AccessLog(Logger):
+class GunicornLogger(Logger):
     """The server's own log, and that of requests."""
 
     error_fmt = "%(asctime)s [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s"
@@ -113,9 +113,9 @@ class AccessLog(Logger):
         super().setup(cfg)
         # The settings, which refuse any other value, are not loaded yet.
         self.as_json = os.environ.get("LOG_FORMAT") == "json"
-        for log, written in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
+        for log, fmt in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
             for handler in log.handlers:
-                handler.setFormatter(Json() if self.as_json else Line(written, self.datefmt))
+                handler.setFormatter(JSONFormatter() if self.as_json else LineFormatter(fmt, self.datefmt))
                 handler.filters = [CorrelationId("request_id")]
                 if self.as_json and type(handler) is logging.StreamHandler:
                     handler.setStream(sys.stdout)
@@ -131,7 +131,7 @@ class AccessLog(Logger):
             # Neither what was asked for behind the `?`, nor who asked: that would be of a person.
             facts = {
                 "method": environ.get("REQUEST_METHOD"),
-                "path": without_secrets(path),
+                "path": redact(path),
                 "status": status,
                 "bytes": getattr(resp, "sent", None),
                 "milliseconds": round(request_time.total_seconds() * 1000, 1),

@@ -52,7 +52,7 @@ class MonitoringMiddleware:
 
     def __init__(self, get_response: Answer) -> None:
         self.get_response = get_response
-        self.probes: dict[str, Answer] = {"/healthz": alive, "/readyz": ready, PATH: tell}
+        self.probes: dict[str, Answer] = {"/healthz": alive, "/readyz": ready, PATH: metrics_view}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
         if probe := self.probes.get(request.path_info.removesuffix("/")):
@@ -75,7 +75,7 @@ def route_of(request: HttpRequest) -> str:
     return settings.STATIC_URL if request.path_info.startswith(settings.STATIC_URL) else "none"
 
 
-def tell(request: HttpRequest) -> HttpResponse:
+def metrics_view(request: HttpRequest) -> HttpResponse:
     """To whoever has not the token there is nothing here."""
     given = request.META.get("HTTP_AUTHORIZATION", "").encode()
     expected = f"Bearer {settings.METRICS_TOKEN}".encode()

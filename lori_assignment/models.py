@@ -9,16 +9,16 @@ from django.conf import settings
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-KEPT_FOR = timedelta(hours=24)
+MAX_AGE = timedelta(hours=24)
 
 
-class KeptAnswerQuerySet(models.QuerySet["KeptAnswer"]):
-    def outdated(self, at: datetime) -> Self:
+class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
+    def expired(self, at: datetime) -> Self:
         """The answers that are not given again at `at`."""
-        return self.filter(made_at__lte=at - KEPT_FOR)
+        return self.filter(made_at__lte=at - MAX_AGE)
 
 
-class KeptAnswer(models.Model):
+class IdempotencyRecord(models.Model):
     """What a call with an Idempotency-Key was answered, to be answered again; see `api_idempotency`.
 
     It holds what the member was told, so it goes when the account is closed; and it is no record of the
@@ -34,9 +34,10 @@ class KeptAnswer(models.Model):
     headers = models.JSONField(default=dict)
     made_at = models.DateTimeField()
 
-    objects = KeptAnswerQuerySet.as_manager()
+    objects = IdempotencyRecordQuerySet.as_manager()
 
     class Meta:
+        db_table = "lori_assignment_keptanswer"
         verbose_name = _("kept answer")
         verbose_name_plural = _("kept answers")
         constraints = [

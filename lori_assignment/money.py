@@ -9,7 +9,7 @@ from django.conf import settings
 from django.utils.translation import get_language, to_locale
 
 
-def shown(amount: Decimal) -> str:
+def format_money(amount: Decimal) -> str:
     """`amount` in the shop's currency, as the language in use writes it: $4.50, or 4,50 $ in German."""
     return format_currency(
         amount, settings.CURRENCY, locale=to_locale(get_language() or settings.LANGUAGE_CODE)

@@ -18,10 +18,10 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 
 from accounts import security_log
-from accounts.attempts import Busy, TooMany
-from lori_assignment.faults import CODE, DETAIL, Fault, fault_of, note
-from lori_assignment.pages import page_before, typed_values
-from lori_assignment.problems import shaped
+from accounts.attempts import Busy, Throttled
+from lori_assignment.faults import CODE, DETAIL, Unavailable, classify_error, log_unavailable
+from lori_assignment.pages import referring_page, unsecret_post_data
+from lori_assignment.problems import format_error
 
 
 def _is_api(request: HttpRequest) -> bool:
@@ -30,20 +30,20 @@ def _is_api(request: HttpRequest) -> bool:
 
 def _json(request: HttpRequest, status_code: int, code: str, detail: str) -> JsonResponse:
     accept = request.headers.get("Accept", "")
-    body, kind = shaped({"detail": detail, "code": code}, status=status_code, accept=accept)
-    written = {"separators": (",", ":"), "ensure_ascii": False}
-    answer = JsonResponse(body, status=status_code, content_type=kind, json_dumps_params=written)
+    body, kind = format_error({"detail": detail, "code": code}, status=status_code, accept=accept)
+    json_options = {"separators": (",", ":"), "ensure_ascii": False}
+    answer = JsonResponse(body, status=status_code, content_type=kind, json_dumps_params=json_options)
     patch_vary_headers(answer, ["Accept"])
     return answer
 
 
-def _note(event: str, request: HttpRequest) -> None:
+def _log_event(event: str, request: HttpRequest) -> None:
     """By what is known of who asks without a look into the database."""
     user = getattr(request, "_cached_user", None)
-    security_log.note(event, request, account=user.pk if user else None)
+    security_log.log_event(event, request, account=user.pk if user else None)
 
 
-def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
             return _json(request, 413, "too_large", _("The body is too large."))
@@ -53,32 +53,32 @@ def answer_400(request: HttpRequest, exception: Exception) -> HttpResponse:
     return defaults.bad_request(request, exception)
 
 
-def answer_403(request: HttpRequest, exception: Exception) -> HttpResponse:
-    _note("refused", request)
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    _log_event("refused", request)
     if _is_api(request):
         return _json(request, 403, "permission_denied", _("You may not do this."))
     return defaults.permission_denied(request, exception)
 
 
-def answer_not_https(request: HttpRequest) -> HttpResponse:
+def https_required(request: HttpRequest) -> HttpResponse:
     return _json(request, 403, "https_required", _("Ask by https; what was sent by http others could read."))
 
 
-def answer_404(request: HttpRequest, exception: Exception) -> HttpResponse:
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
         return _json(request, 404, "not_found", _("There is no such address; /swagger lists every call."))
     return defaults.page_not_found(request, exception)
 
 
-def answer_411(request: HttpRequest) -> HttpResponse:
+def length_required(request: HttpRequest) -> HttpResponse:
     """For programs only: a browser always says how much it sends."""
     said = _("Send the body with its Content-Length; one in chunks is not taken.")
     return _json(request, 411, "length_required", said)
 
 
-def answer_429(request: HttpRequest, refusal: TooMany | None = None) -> HttpResponse:
+def too_many_requests(request: HttpRequest, refusal: Throttled | None = None) -> HttpResponse:
     """Without `refusal` a limit of allauth's says so."""
-    refusal = refusal or TooMany(60)
+    refusal = refusal or Throttled(60)
     answer: HttpResponse
     if _is_api(request):
         answer = _json(request, 429, refusal.code, str(refusal.message))
@@ -88,17 +88,17 @@ def answer_429(request: HttpRequest, refusal: TooMany | None = None) -> HttpResp
     return answer
 
 
-def answer_500(request: HttpRequest) -> HttpResponse:
+def server_error(request: HttpRequest) -> HttpResponse:
     """Called while the exception that nobody caught is handled."""
-    if fault := fault_of(sys.exc_info()[1]):
-        return _answer_503(request, fault)
+    if fault := classify_error(sys.exc_info()[1]):
+        return _service_unavailable(request, fault)
     if _is_api(request):
         return _json(request, 500, "error", _("Something went wrong on our side."))
     return defaults.server_error(request)
 
 
-def _answer_503(request: HttpRequest, fault: Fault) -> HttpResponse:
-    note(fault, method=request.method, path=request.path)
+def _service_unavailable(request: HttpRequest, fault: Unavailable) -> HttpResponse:
+    log_unavailable(fault, method=request.method, path=request.path)
     answer: HttpResponse
     if _is_api(request):
         answer = _json(request, 503, CODE, str(DETAIL))
@@ -111,20 +111,20 @@ def _answer_503(request: HttpRequest, fault: Fault) -> HttpResponse:
     return answer
 
 
-def answer_csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """A form whose token is not that of this browser's session: mostly one that stood open for long,
     while somebody signed in or out in another tab.
 
     A form of our own pages, as the browser itself says by the Origin header, can be sent again with
     what was typed. What another site sent here is not offered: the person never meant it.
     """
-    _note("csrf_refused", request)
+    _log_event("csrf_refused", request)
     if _is_api(request):
         return _json(request, 403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
     facts = {
         "ours": _is_from_our_page(request),
-        "sent": _what_was_sent(request),
-        "back": page_before(request),
+        "sent": _submitted_values(request),
+        "back": referring_page(request),
     }
     return render(request, "session_ended.html", facts, status=403)
 
@@ -134,9 +134,9 @@ def _is_from_our_page(request: HttpRequest) -> bool:
     return origin.netloc == request.get_host()
 
 
-def _what_was_sent(request: HttpRequest) -> list[tuple[str, str]] | None:
+def _submitted_values(request: HttpRequest) -> list[tuple[str, str]] | None:
     """Field by field; None where a secret was typed, which is not written into a page."""
-    typed = typed_values(request)
+    typed = unsecret_post_data(request)
     if set(request.POST) - set(typed) - {"csrfmiddlewaretoken"} or request.FILES:
         return None
     return [(name, text) for name, values in typed.items() for text in values]

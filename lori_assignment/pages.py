@@ -19,10 +19,10 @@ from lori_assignment.errors import Refusal
 View = Callable[..., HttpResponseBase]
 
 # Long enough to sign in, short enough that the next person at this browser does not find it.
-KEPT_SECONDS = 15 * 60
-MOST_KEPT = 20_000
+MAX_AGE = 15 * 60
+MAX_KEPT_LENGTH = 20_000
 # Neither goes into a session: the first proves nothing later, the others are secrets.
-NEVER_KEPT = ("csrfmiddlewaretoken", "password", "otp", "code")
+SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "otp", "code")
 
 
 def member_page(view: View) -> View:
@@ -40,7 +40,7 @@ def member_page(view: View) -> View:
             answer.headers.setdefault("Cache-Control", "private, no-cache, no-store")
             return answer
         if request.method == "POST":
-            _keep_unsent(request)
+            _store_unsent(request)
         return _sign_in_first(request)
 
     return opened
@@ -50,7 +50,7 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     back = request.get_full_path()
     if request.method == "POST" or request.htmx:  # type: ignore[attr-defined]  # django_htmx puts it there
         # Where the button stood: an address that takes a POST only has no page, a part of one neither.
-        back = page_before(request) or back
+        back = referring_page(request) or back
     answer = redirect_to_login(back)
     if request.htmx:  # type: ignore[attr-defined]  # as above
         # Else the sign-in page would be put into the middle of this one.
@@ -58,7 +58,7 @@ def _sign_in_first(request: HttpRequest) -> HttpResponse:
     return answer
 
 
-def page_before(request: HttpRequest) -> str | None:
+def referring_page(request: HttpRequest) -> str | None:
     """The path of the page of this shop that led here, as the browser says; None where it does not."""
     before = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
     if not before or not url_has_allowed_host_and_scheme(before, {request.get_host()}):
@@ -69,18 +69,18 @@ def page_before(request: HttpRequest) -> str | None:
     return f"{path}?{address.query}" if address.query else path
 
 
-def typed_values(request: HttpRequest) -> dict[str, list[str]]:
+def unsecret_post_data(request: HttpRequest) -> dict[str, list[str]]:
     """What a form brought that may be shown again: no secrets, no files."""
     return {
         name: values
         for name, values in request.POST.lists()
-        if not any(secret in name.lower() for secret in NEVER_KEPT)
+        if not any(secret in name.lower() for secret in SECRET_FIELDS)
     }
 
 
-def _keep_unsent(request: HttpRequest) -> None:
-    typed = typed_values(request)
-    if typed and sum(len(text) for values in typed.values() for text in values) <= MOST_KEPT:
+def _store_unsent(request: HttpRequest) -> None:
+    typed = unsecret_post_data(request)
+    if typed and sum(len(text) for values in typed.values() for text in values) <= MAX_KEPT_LENGTH:
         request.session["unsent"] = {"path": request.path, "at": clock.now().timestamp(), "typed": typed}
 
 
@@ -93,7 +93,7 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
     if not kept or kept["path"] != request.path:
         return None
     del request.session["unsent"]
-    if clock.now().timestamp() - kept["at"] > KEPT_SECONDS:
+    if clock.now().timestamp() - kept["at"] > MAX_AGE:
         return None
     typed = QueryDict(mutable=True)
     for name, values in kept["typed"].items():
@@ -102,7 +102,7 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
     return typed
 
 
-def tell_refusal(request: HttpRequest, refusal: Refusal) -> None:
+def show_refusal(request: HttpRequest, refusal: Refusal) -> None:
     """Show every reason of a refusal on the next page, in the words that the API uses."""
     for reason in refusal.reasons:
         messages.error(request, str(reason.message))

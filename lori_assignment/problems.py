@@ -17,9 +17,9 @@ JSON = "application/json"
 PROBLEM = "application/problem+json"
 
 
-def shaped(body: dict[str, Any], *, status: int, accept: str) -> tuple[dict[str, Any], str]:
+def format_error(body: dict[str, Any], *, status: int, accept: str) -> tuple[dict[str, Any], str]:
     """The body of an error as the client wants it, with its media type; `body` is in the shop's shape."""
-    if not asks_for_problem(accept):
+    if not prefers_problem_json(accept):
         return body, JSON
     # The code says more than any type of ours could; for that, RFC 9457 has about:blank.
     told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
@@ -28,7 +28,7 @@ def shaped(body: dict[str, Any], *, status: int, accept: str) -> tuple[dict[str,
     return told | {"detail": _("A field is wrong."), "code": "invalid", "errors": body}, PROBLEM
 
 
-def asks_for_problem(accept: str) -> bool:
+def prefers_problem_json(accept: str) -> bool:
     wanted = dict(_qualities(accept))
     plain = next((wanted[kind] for kind in (JSON, "application/*", "*/*") if kind in wanted), 0.0)
     asked = wanted.get(PROBLEM, 0.0)

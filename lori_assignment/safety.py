@@ -29,14 +29,14 @@ HEADERS = {
 
 NO_STORE = "private, no-cache, no-store"
 # Whoever keeps it asks each time whether it still holds, by its ETag where it has one.
-ASK_AGAIN = "no-cache"
+REVALIDATE = "no-cache"
 # Below these everything is somebody's own, or a token.
 OWN_PLACES = ("/user/", "/admin/", "/api-token-", "/api/rest-auth/")
 # Of the API, what is the same for whoever asks.
 PUBLIC_RESOURCES = ("books", "price_lists")
 
 
-class SafetyHeadersMiddleware:
+class SecurityHeadersMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
 
@@ -48,7 +48,7 @@ class SafetyHeadersMiddleware:
             if is_personal(request):
                 response.headers["Cache-Control"] = NO_STORE
             elif request.path.startswith("/api/"):
-                response.headers["Cache-Control"] = ASK_AGAIN
+                response.headers["Cache-Control"] = REVALIDATE
         return response
 
 

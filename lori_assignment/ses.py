@@ -8,14 +8,14 @@ from typing import Any
 from django.core.mail import EmailMessage
 from django_ses import SESBackend
 
-from lori_assignment.aws import ERRORS, PATIENT
+from lori_assignment.aws import BOTO_CONFIG, ERRORS
 
 
-class Mail(SESBackend):
+class SESEmailBackend(SESBackend):
     """Fails as a mail server fails: with an OSError, which whoever sends mail is prepared for."""
 
     def __init__(self, **given: Any) -> None:
-        super().__init__(aws_config=PATIENT, **given)
+        super().__init__(aws_config=BOTO_CONFIG, **given)
 
     def send_messages(self, email_messages: Sequence[EmailMessage]) -> int:
         try:

@@ -175,7 +175,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_guid.middleware.guid_middleware",
     # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
-    "lori_assignment.safety.SafetyHeadersMiddleware",
+    "lori_assignment.safety.SecurityHeadersMiddleware",
     # Answers health checks and /metrics before the Host is checked, since they name the pod's address, and
     # counts all other responses by their route.
     "lori_assignment.metrics.MonitoringMiddleware",
@@ -199,7 +199,7 @@ MIDDLEWARE = [
     # Leads staff who need a second factor and have none to where they set one up.
     "accounts.second_factor.StaffSecondFactorMiddleware",
     # Refuses a request by its size, method or encoding before a view parses it, and answers 429 for a view.
-    "lori_assignment.admission.AdmissionMiddleware",
+    "lori_assignment.admission.RequestLimitsMiddleware",
 ]
 
 ROOT_URLCONF = "lori_assignment.urls"
@@ -336,7 +336,7 @@ if MEDIA_BUCKET:
     # Only here: loading boto3 takes time and memory.
     from boto3.s3.transfer import TransferConfig
 
-    from lori_assignment.aws import PATIENT
+    from lori_assignment.aws import BOTO_CONFIG
 
     STORAGES["default"] = {
         "BACKEND": "lori_assignment.bucket.Bucket",
@@ -344,7 +344,7 @@ if MEDIA_BUCKET:
             "bucket_name": MEDIA_BUCKET,
             "region_name": AWS_REGION,
             "file_overwrite": False,
-            "client_config": PATIENT,
+            "client_config": BOTO_CONFIG,
             # A cover is small enough to be sent in one piece.
             "transfer_config": TransferConfig(use_threads=False),
         },
@@ -358,7 +358,7 @@ _demand(
 )
 _ses = re.fullmatch("ses://([a-z]{2}(?:-[a-z]+)+-[0-9])", env.str("EMAIL_URL", default=""))
 _email = (
-    {"EMAIL_BACKEND": "lori_assignment.ses.Mail"}
+    {"EMAIL_BACKEND": "lori_assignment.ses.SESEmailBackend"}
     if _ses
     else _address("EMAIL_URL", env.email_url, "consolemail://")
 )
@@ -378,7 +378,7 @@ USE_SES_V2 = True
 AWS_SES_AUTO_THROTTLE = None
 # After the commit; what strangers can ask for after the answer too, whose time would else tell who has an
 # account.
-MAIL_AFTERWARDS = True
+MAIL_IN_BACKGROUND = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
 
 # ---------------------------------------------------------------- safe transport
@@ -410,7 +410,7 @@ SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}csrftoken"
 LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
 MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
-CSRF_FAILURE_VIEW = "lori_assignment.outer_errors.answer_csrf_failure"
+CSRF_FAILURE_VIEW = "lori_assignment.outer_errors.csrf_failure"
 
 # No script and no style but from our own files. Covers may lie elsewhere: at MEDIA_URL.
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
@@ -447,7 +447,7 @@ AUTH_PASSWORD_VALIDATORS = [
     },
     {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
     {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
-    {"NAME": "accounts.password_rules.NotTheShopsWords"},
+    {"NAME": "accounts.password_rules.ShopVocabularyValidator"},
 ]
 
 # Of the link in a mail: long enough to find the mail, and none for whoever finds the mailbox next week.
@@ -523,7 +523,7 @@ REST_AUTH = {
     "TOKEN_MODEL": None,
     "JWT_AUTH_HTTPONLY": False,
     "LOGIN_SERIALIZER": "accounts.api.serializers.auth.LoginIn",
-    "JWT_SERIALIZER": "accounts.api.serializers.auth.SignedIn",
+    "JWT_SERIALIZER": "accounts.api.serializers.auth.LoginOut",
     "REGISTER_SERIALIZER": "accounts.api.serializers.auth.RegisterIn",
     "USER_DETAILS_SERIALIZER": "accounts.api.serializers.auth.Profile",
     "PASSWORD_CHANGE_SERIALIZER": "accounts.api.serializers.auth.PasswordChangeIn",
@@ -534,7 +534,7 @@ REST_AUTH = {
 # ---------------------------------------------------------------- API
 
 REST_FRAMEWORK = {
-    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.HeaderOrCookie"],
+    "DEFAULT_AUTHENTICATION_CLASSES": ["accounts.api.authentication.JWTHeaderOrCookieAuthentication"],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     "DEFAULT_VERSIONING_CLASS": "rest_framework.versioning.URLPathVersioning",
     "ALLOWED_VERSIONS": ["v1", "v2", "v3"],
@@ -545,16 +545,16 @@ REST_FRAMEWORK = {
         "lori_assignment.api_parsing.StrictMultiPartParser",
     ],
     "DEFAULT_RENDERER_CLASSES": ["lori_assignment.api_rendering.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.AlwaysJSON",
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.JSONOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "lori_assignment.api_paging.VersionedPagination",
-    "DEFAULT_FILTER_BACKENDS": ["lori_assignment.api_filters.WhereAsked"],
+    "DEFAULT_FILTER_BACKENDS": ["lori_assignment.api_filters.LazyFilterBackend"],
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
     # dj_rest_auth is the scope that its views carry; ours for tokens share the budget.
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
-    "EXCEPTION_HANDLER": "lori_assignment.api_errors.answer_exception",
+    "EXCEPTION_HANDLER": "lori_assignment.api_errors.handle_api_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
@@ -601,11 +601,11 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "lori_assignment.logs.Line",
+            "()": "lori_assignment.logs.LineFormatter",
             "format": "{asctime} {levelname} {name} [{request_id}] {message}",
             "style": "{",
         },
-        "json": {"()": "lori_assignment.logs.Json"},
+        "json": {"()": "lori_assignment.logs.JSONFormatter"},
     },
     "filters": {
         "with_request_id": {

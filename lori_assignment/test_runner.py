@@ -88,7 +88,7 @@ class LoriTestRunner(DiscoverRunner):
         # Tests look at fresh data; those of the cache turn it on.
         settings.RESPONSE_CACHE_SECONDS = 0
         # A thread does not see what a test has not committed, and most tests commit nothing.
-        settings.MAIL_AFTERWARDS = False
+        settings.MAIL_IN_BACKGROUND = False
         # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
         # a test that loads the WSGI application sets up the log anew.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}

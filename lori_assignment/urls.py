@@ -44,9 +44,9 @@ if settings.MEDIA_URL.startswith("/"):
     # Elsewhere somebody else gives them out.
     urlpatterns.append(re_path(rf"^{settings.MEDIA_URL.strip('/')}/(?P<name>{COVER})\Z", cover, name="cover"))
 
-handler400 = "lori_assignment.outer_errors.answer_400"
-handler403 = "lori_assignment.outer_errors.answer_403"
-handler404 = "lori_assignment.outer_errors.answer_404"
+handler400 = "lori_assignment.outer_errors.bad_request"
+handler403 = "lori_assignment.outer_errors.permission_denied"
+handler404 = "lori_assignment.outer_errors.not_found"
 # allauth's name for what answers its own limits.
-handler429 = "lori_assignment.outer_errors.answer_429"
-handler500 = "lori_assignment.outer_errors.answer_500"
+handler429 = "lori_assignment.outer_errors.too_many_requests"
+handler500 = "lori_assignment.outer_errors.server_error"

@@ -16,7 +16,7 @@ from typing import ParamSpec, TypeVar
 from django.db import DatabaseError, connection, transaction
 from django.db.models import Model, QuerySet
 
-from lori_assignment.faults import can_be_done_again, state_of
+from lori_assignment.faults import is_retryable, sqlstate
 
 logger = logging.getLogger(__name__)
 
@@ -25,16 +25,16 @@ _Result = TypeVar("_Result")
 _Model = TypeVar("_Model", bound=Model)
 
 
-class _Unit(threading.local):
+class _RetryState(threading.local):
     """What this thread's unit has done so far."""
 
-    has_left_the_database = False
+    retry_disabled = False
 
 
-_unit = _Unit()
+_retry_state = _RetryState()
 
 
-def unit_of_work(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
+def atomic_with_retry(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     """Do `work` in one transaction; a unit within another is part of that one, which is done again whole.
 
     So `work` has to read anew what it changes, and leave what it was given as it is. What waits for the
@@ -46,24 +46,24 @@ def unit_of_work(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
         if connection.in_atomic_block:
             with transaction.atomic():
                 return work(*args, **kwargs)
-        _unit.has_left_the_database = False
+        _retry_state.retry_disabled = False
         try:
             with transaction.atomic():
                 return work(*args, **kwargs)
         except DatabaseError as error:
-            if _unit.has_left_the_database or not can_be_done_again(error):
+            if _retry_state.retry_disabled or not is_retryable(error):
                 raise
-            logger.info("Once more, after %s: %s", state_of(error), work.__qualname__)
+            logger.info("Once more, after %s: %s", sqlstate(error), work.__qualname__)
         with transaction.atomic():
             return work(*args, **kwargs)
 
     return done
 
 
-def leaves_the_database() -> None:
+def disable_retry() -> None:
     """Called before something is done that a rollback does not undo, as the storing of a file: this unit
     is not done again."""
-    _unit.has_left_the_database = True
+    _retry_state.retry_disabled = True
 
 
 def lock(row: _Model) -> _Model:

@@ -21,7 +21,7 @@ A_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class OpenRentalSummary:
     """An open rental at one moment. `at_due` is None when the due date is no longer ahead."""
 
     rental: Rental
@@ -31,13 +31,15 @@ class Outlook:
     tomorrow: Price
     at_due: Price | None
     renewals_left: int
-    why_not_renewed: tuple[Refusal, ...]
+    renewal_obstacles: tuple[Refusal, ...]
 
 
-def look_ahead(rental: Rental, *, at: datetime, policy: Policy, others_wait: bool = False) -> Outlook:
+def summarize(
+    rental: Rental, *, at: datetime, policy: Policy, others_wait: bool = False
+) -> OpenRentalSummary:
     """What `rental`, which is open, costs at `at`, a day later and at its due date, and its renewals."""
     is_overdue = rental.is_overdue(at)
-    return Outlook(
+    return OpenRentalSummary(
         rental=rental,
         is_overdue=is_overdue,
         due=due_in_words(rental.due_at, now=at),
@@ -45,7 +47,7 @@ def look_ahead(rental: Rental, *, at: datetime, policy: Policy, others_wait: boo
         tomorrow=rental.running_price(at + TOMORROW),
         at_due=None if is_overdue else rental.running_price(rental.due_at),
         renewals_left=max(0, policy.max_renewals - rental.renewals),
-        why_not_renewed=tuple(renewal_refusals(rental, policy=policy, others_wait=others_wait)),
+        renewal_obstacles=tuple(renewal_refusals(rental, policy=policy, others_wait=others_wait)),
     )
 
 

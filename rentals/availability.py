@@ -22,7 +22,7 @@ from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds
 from rentals.models import Hold, Rental
 
 # Where so many books are unavailable, counting goes by all books.
-MANY = 200
+MAX_LISTED_UNAVAILABLE = 200
 
 
 def free_copies() -> QuerySet[Copy]:
@@ -42,11 +42,11 @@ def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
     """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
     # Subqueries and not a join: they are made for the rows of one page only.
     return books.annotate(
-        copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_left(), 0)
+        copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_surplus(), 0)
     )
 
 
-def count_copies(books: Collection[Any]) -> None:
+def set_copy_counts(books: Collection[Any]) -> None:
     """Put the two counts on each of `books`, in one query for all of them."""
     if not books:
         return
@@ -64,7 +64,7 @@ def _counts_of_books() -> QuerySet[Any, Any]:
 _counts: CompiledQuery[Any] = CompiledQuery(_counts_of_books)
 
 
-def _left() -> CombinedExpression:
+def _surplus() -> CombinedExpression:
     """How many free copies a book has beyond those that wait for it; below zero where more wait."""
     return count_by_book(free_copies()) - count_by_book(Hold.objects.waiting())
 
@@ -80,12 +80,12 @@ def available_books(books: QuerySet[Book]) -> QuerySet[Book]:
     free = Exists(free_copies().filter(book=OuterRef("pk")))
     waited_for = Exists(Hold.objects.waiting().filter(book=OuterRef("pk")))
     # Only where somebody waits for a book that has a free copy, which is rare, are they counted.
-    return books.filter(free).filter(~waited_for | Q(GreaterThan(_left(), 0)))
+    return books.filter(free).filter(~waited_for | Q(GreaterThan(_surplus(), 0)))
 
 
 def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     """Those of `books` of which no copy can be rented now. Asks first whether there are many."""
-    none_left = LessThanOrEqual(_left(), 0)
+    none_left = LessThanOrEqual(_surplus(), 0)
     some_copy = Copy.objects.in_service().filter(book=OuterRef("pk"))
     # Of a book without a free copy the first is out like all others, unless it is waited for: so each is
     # met once.
@@ -102,9 +102,9 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     ]
     found: set[int] = set()
     for look in looks:
-        rows = look.order_by()[:MANY]
+        rows = look.order_by()[:MAX_LISTED_UNAVAILABLE]
         found.update(rows)
-        if len(rows) == MANY:
+        if len(rows) == MAX_LISTED_UNAVAILABLE:
             # Then they are soon met by looking at one book after the other, until the page is full.
             return books.filter(none_left)
     # They may be available since.

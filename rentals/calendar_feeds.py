@@ -67,7 +67,7 @@ def _digest(secret: str) -> str:
     return hashlib.sha256(secret.encode()).hexdigest()
 
 
-def due_dates(member: User) -> bytes:
+def render_ical(member: User) -> bytes:
     """What the member has to be at the shop for, as an iCalendar file (RFC 5545).
 
     An event at the due date of each open rental, and at the pick-up deadline of each copy put aside.

@@ -7,30 +7,30 @@ from datetime import datetime
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from accounts.closing import forget
+from accounts.closing import erase_personal_data
 from accounts.models import User
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.money import shown
-from lori_assignment.work import lock, unit_of_work
+from lori_assignment.money import format_money
+from lori_assignment.work import atomic_with_retry, lock
 from rentals import errors, ledger
 from rentals.calendar_feeds import revoke_feed
-from rentals.queue import leave_all_queues
+from rentals.queue import cancel_holds_of
 
 
-@unit_of_work
+@atomic_with_retry
 def close_account(*, member: User, at: datetime) -> None:
     """Forget the person; what was rented and paid stays, under a number. The places in queues pass on.
 
-    Raises every refusal that `against_closing` finds, in one.
+    Raises every refusal that `closing_blockers` finds, in one.
     """
     member = lock(member)
-    refuse(against_closing(member, at=at))
-    leave_all_queues(member=member, at=at)
+    refuse(closing_blockers(member, at=at))
+    cancel_holds_of(member=member, at=at)
     revoke_feed(member=member)
-    forget(member)
+    erase_personal_data(member)
 
 
-def against_closing(member: User, *, at: datetime) -> list[Refusal]:
+def closing_blockers(member: User, *, at: datetime) -> list[Refusal]:
     """What must be settled before this account can be closed; nothing, when it can."""
     if not member.is_active:
         return [errors.MemberInactive()]
@@ -52,13 +52,13 @@ def against_closing(member: User, *, at: datetime) -> list[Refusal]:
         )
     if balance.total > 0:
         reasons.append(
-            errors.MoneyOwed(_("%(amount)s is owed. Pay it first.") % {"amount": shown(balance.total)})
+            errors.MoneyOwed(_("%(amount)s is owed. Pay it first.") % {"amount": format_money(balance.total)})
         )
     elif balance.total < 0:
         reasons.append(
             errors.CreditLeft(
                 _("The shop owes you %(amount)s. The counter pays it out.")
-                % {"amount": shown(-balance.total)}
+                % {"amount": format_money(-balance.total)}
             )
         )
     return reasons

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
-from lori_assignment.money import shown
-from lori_assignment.work import lock, unit_of_work
+from lori_assignment.money import format_money
+from lori_assignment.work import atomic_with_retry, lock
 from rentals import errors
 from rentals.models import ZERO, LedgerEntry, Rental
 
@@ -114,17 +114,17 @@ def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> 
     )
 
 
-def refuse_more_than_owed(member: User, amount: Decimal, *, at: datetime) -> None:
+def refuse_overpayment(member: User, amount: Decimal, *, at: datetime) -> None:
     """Raises Overpayment when the member owes less than `amount` at `at`."""
     owed = balance(member, at=at).total
     if amount > owed:
         raise errors.Overpayment(
             _("The member owes %(owed)s, less than %(amount)s.")
-            % {"owed": shown(max(owed, ZERO)), "amount": shown(amount)}
+            % {"owed": format_money(max(owed, ZERO)), "amount": format_money(amount)}
         )
 
 
-@unit_of_work
+@atomic_with_retry
 def take_payment(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, actor: User, at: datetime, note: str = ""
 ) -> LedgerEntry:
@@ -133,7 +133,7 @@ def take_payment(
     The running cost of open rentals may be paid ahead. Raises Overpayment above what is owed.
     """
     member = lock(member)
-    refuse_more_than_owed(member, amount, at=at)
+    refuse_overpayment(member, amount, at=at)
     return post(
         member=member,
         kind=LedgerEntry.Kind.PAYMENT,
@@ -145,25 +145,25 @@ def take_payment(
     )
 
 
-@unit_of_work
+@atomic_with_retry
 def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
     """Let the member off `amount`, above zero. Raises Overpayment above what is owed."""
     member = lock(member)
-    refuse_more_than_owed(member, amount, at=at)
+    refuse_overpayment(member, amount, at=at)
     return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
 
 
-def refuse_more_than_credit(member: User, amount: Decimal, *, at: datetime) -> None:
+def refuse_refund_above_credit(member: User, amount: Decimal, *, at: datetime) -> None:
     """Raises RefundAboveCredit when the shop owes the member less than `amount` at `at`."""
     credit = -balance(member, at=at).total
     if amount > credit:
         raise errors.RefundAboveCredit(
             _("The shop owes the member %(credit)s, less than %(amount)s.")
-            % {"credit": shown(max(credit, ZERO)), "amount": shown(amount)}
+            % {"credit": format_money(max(credit, ZERO)), "amount": format_money(amount)}
         )
 
 
-@unit_of_work
+@atomic_with_retry
 def refund(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, reason: str, actor: User, at: datetime
 ) -> LedgerEntry:
@@ -172,7 +172,7 @@ def refund(
     The running cost of open rentals is kept back. Raises RefundAboveCredit above what is owed.
     """
     member = lock(member)
-    refuse_more_than_credit(member, amount, at=at)
+    refuse_refund_above_credit(member, amount, at=at)
     return post(
         member=member,
         kind=LedgerEntry.Kind.REFUND,
@@ -184,7 +184,7 @@ def refund(
     )
 
 
-@unit_of_work
+@atomic_with_retry
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
     """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
 

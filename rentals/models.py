@@ -19,10 +19,10 @@ from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
 # Times the days from 1970 to 2200 it still fits into a ledger entry.
-MOST_A_DAY = Decimal("9999.99")
+MAX_PER_DAY = Decimal("9999.99")
 
 
-def _amount(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
+def _amount_field(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
     """A field for an amount of money from zero to `most`; a constraint in the model's Meta holds it."""
     bounds = [MinValueValidator(ZERO), MaxValueValidator(most)]
     return models.DecimalField(label, max_digits=8, decimal_places=2, validators=bounds, **options)
@@ -38,7 +38,7 @@ class Policy(models.Model):
     max_open_rentals = models.PositiveSmallIntegerField(
         _("open rentals per member"), default=10, validators=[MinValueValidator(1)]
     )
-    debt_limit = _amount(
+    debt_limit = _amount_field(
         _("debt limit"),
         default=Decimal("50.00"),
         help_text=_("A member who owes more than this rents nothing more."),
@@ -118,10 +118,10 @@ class Rate(models.Model):
     first_days = models.PositiveSmallIntegerField(
         _("first days"), default=0, help_text=_("How many days have a rate of their own; 0 for none.")
     )
-    first_days_rate = _amount(_("rate in the first days"), most=MOST_A_DAY, default=ZERO)
-    daily_rate = _amount(_("daily rate after"), most=MOST_A_DAY)
-    minimum = _amount(_("minimum"), most=MOST_A_DAY, default=ZERO)
-    late_fee = _amount(_("late fee a day"), most=MOST_A_DAY, default=ZERO)
+    first_days_rate = _amount_field(_("rate in the first days"), most=MAX_PER_DAY, default=ZERO)
+    daily_rate = _amount_field(_("daily rate after"), most=MAX_PER_DAY)
+    minimum = _amount_field(_("minimum"), most=MAX_PER_DAY, default=ZERO)
+    late_fee = _amount_field(_("late fee a day"), most=MAX_PER_DAY, default=ZERO)
 
     class Meta:
         verbose_name = _("rate")
@@ -132,10 +132,10 @@ class Rate(models.Model):
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="rate_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(
-                    first_days_rate__range=(0, MOST_A_DAY),
-                    daily_rate__range=(0, MOST_A_DAY),
-                    minimum__range=(0, MOST_A_DAY),
-                    late_fee__range=(0, MOST_A_DAY),
+                    first_days_rate__range=(0, MAX_PER_DAY),
+                    daily_rate__range=(0, MAX_PER_DAY),
+                    minimum__range=(0, MAX_PER_DAY),
+                    late_fee__range=(0, MAX_PER_DAY),
                 ),
                 name="rate_amounts_within_bounds",
             ),
@@ -154,7 +154,7 @@ class Rate(models.Model):
 
 
 class RentalQuerySet(models.QuerySet["Rental"]):
-    def standing(self) -> Self:
+    def not_void(self) -> Self:
         """Rentals that count: those that were made by mistake are void, kept for the audit only."""
         return self.filter(voided_at=None)
 
@@ -162,7 +162,7 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.filter(voided_at=None, returned_at=None)
 
     def returned(self) -> Self:
-        return self.standing().filter(returned_at__isnull=False)
+        return self.not_void().filter(returned_at__isnull=False)
 
     def overdue(self, at: datetime) -> Self:
         return self.open().filter(due_at__lt=at)
@@ -194,7 +194,7 @@ class Rental(models.Model):
     # The rate, not only its price list: a book whose kind is corrected does not change the price of
     # the rentals that began before.
     rate = models.ForeignKey(Rate, models.PROTECT, related_name="rentals", verbose_name=_("rate"))
-    replacement_price = _amount(
+    replacement_price = _amount_field(
         _("replacement price"), null=True, blank=True, help_text=_("Of the copy, when it was rented.")
     )
     rented_at = models.DateTimeField(_("rented"))
@@ -332,7 +332,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         """Those for which a copy is put aside."""
         return self.live().filter(copy__isnull=False)
 
-    def lapsed(self, at: datetime) -> Self:
+    def past_pick_up(self, at: datetime) -> Self:
         """The ready holds whose copy should have been picked up before `at`."""
         return self.ready().filter(pick_up_by__lt=at)
 
@@ -456,11 +456,11 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
     def payments(self) -> Self:
         return self.filter(kind=LedgerEntry.Kind.PAYMENT)
 
-    def money_moved(self) -> Self:
+    def with_receipts(self) -> Self:
         """Payments and refunds: what a receipt is written for."""
-        return self.filter(kind__in=LedgerEntry.MONEY_MOVED)
+        return self.filter(kind__in=LedgerEntry.RECEIPT_KINDS)
 
-    def with_facts(self) -> Self:
+    def with_relations(self) -> Self:
         """With all that `rentals.wording` reads."""
         return self.select_related("user", "rental__copy__book", "reverses")
 
@@ -486,7 +486,7 @@ class LedgerEntry(models.Model):
         TRANSFER = "transfer", _("bank transfer")
         OTHER = "other", _("other")
 
-    MONEY_MOVED = (Kind.PAYMENT, Kind.REFUND)
+    RECEIPT_KINDS = (Kind.PAYMENT, Kind.REFUND)
 
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="ledger_entries", verbose_name=_("member")

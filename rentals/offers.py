@@ -19,7 +19,7 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 from rentals import errors, ledger
 from rentals.availability import free_copies
 from rentals.ledger import Balance
@@ -54,7 +54,7 @@ class Offer:
     policy: Policy
     rate: Rate | None
     copy: Copy | None
-    standing: Balance
+    balance: Balance
 
     @property
     def due_at(self) -> datetime:
@@ -81,30 +81,33 @@ class Offer:
         reasons: list[Refusal] = []
         if not self.member.is_active:
             reasons.append(errors.MemberInactive())
-        if any(rental.copy.book_id == self.book.pk for rental in self.standing.open_rentals):
+        if any(rental.copy.book_id == self.book.pk for rental in self.balance.open_rentals):
             reasons.append(errors.AlreadyRented())
         if not past:
-            reasons += self._over_limits()
+            reasons += self._limit_refusals()
         if self.rate is None:
             reasons.append(errors.NoPriceInForce())
         if self.copy is None:
             reasons.append(errors.BookUnavailable() if wanted is None else errors.CopyUnavailable())
         return reasons
 
-    def _over_limits(self) -> list[Refusal]:
+    def _limit_refusals(self) -> list[Refusal]:
         reasons: list[Refusal] = []
-        if len(self.standing.open_rentals) >= self.policy.max_open_rentals:
+        if len(self.balance.open_rentals) >= self.policy.max_open_rentals:
             reasons.append(
                 errors.RentalLimit(
                     _("At most %(limit)d books may be out at a time.")
                     % {"limit": self.policy.max_open_rentals}
                 )
             )
-        if self.standing.total > self.policy.debt_limit:
+        if self.balance.total > self.policy.debt_limit:
             reasons.append(
                 errors.DebtLimit(
                     _("The member owes %(owed)s; above %(limit)s nothing more is rented.")
-                    % {"owed": shown(self.standing.total), "limit": shown(self.policy.debt_limit)}
+                    % {
+                        "owed": format_money(self.balance.total),
+                        "limit": format_money(self.policy.debt_limit),
+                    }
                 )
             )
         return reasons
@@ -119,7 +122,7 @@ def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
         policy=Policy.current(),
         rate=rate_in_force(book, at=at),
         copy=_copy_to_rent(member=member, book=book),
-        standing=ledger.balance_for_renting(member, at=at),
+        balance=ledger.balance_for_renting(member, at=at),
     )
 
 
@@ -158,7 +161,7 @@ def copies_to_rent(
         free = free.filter(pk=wanted.pk)
     if since is None:
         return free.order_by("pk")
-    out_then = Rental.objects.standing().filter(copy=OuterRef("pk"), returned_at__gt=since)
+    out_then = Rental.objects.not_void().filter(copy=OuterRef("pk"), returned_at__gt=since)
     return free.annotate(out_then=Exists(out_then)).order_by("out_then", "pk")
 
 

@@ -24,7 +24,7 @@ from rentals.models import Hold, Policy, Rental
 
 
 @dataclass(frozen=True, slots=True)
-class Outlook:
+class WaitEstimate:
     """Of a hold that waits: 1 is the next place. No date where no copy is in service."""
 
     place: int
@@ -32,7 +32,7 @@ class Outlook:
 
 
 @dataclass(frozen=True, slots=True)
-class BookOutlook:
+class QueueEstimate:
     """`next_copy_at`: when the next copy is expected, whoever it is for. `expected_at`: when the turn
     of a member would come who joined the queue now. No dates where no copy is in service.
     """
@@ -42,7 +42,9 @@ class BookOutlook:
     expected_at: datetime | None
 
 
-def outlooks(holds: Iterable[Hold], *, at: datetime, policy: Policy | None = None) -> dict[int, Outlook]:
+def wait_estimates(
+    holds: Iterable[Hold], *, at: datetime, policy: Policy | None = None
+) -> dict[int, WaitEstimate]:
     """Of those of `holds` that wait, by their ids, as at `at`.
 
     Three queries, however many they are; two where the caller has read the policy already.
@@ -50,26 +52,26 @@ def outlooks(holds: Iterable[Hold], *, at: datetime, policy: Policy | None = Non
     books = {hold.book_id for hold in holds if hold.status == Hold.Status.WAITING}
     if not books:
         return {}
-    turns = _turns_by_book(books, at, policy or Policy.current())
+    free_times = _free_times_by_book(books, at, policy or Policy.current())
     found = {}
-    for book, line in _lines(books).items():
+    for book, line in _waiting_holds_by_book(books).items():
         for place, hold in enumerate(line, start=1):
-            found[hold] = Outlook(place, next(turns[book], None))
+            found[hold] = WaitEstimate(place, next(free_times[book], None))
     return {hold.pk: found[hold.pk] for hold in holds if hold.pk in found}
 
 
-def book_outlook(book: Book, *, at: datetime) -> BookOutlook:
+def estimate_queue(book: Book, *, at: datetime) -> QueueEstimate:
     """The queue of `book` as at `at`, for a page about it. Three queries."""
-    waiting = len(_lines([book.pk])[book.pk])
-    turns = list(islice(_turns_by_book([book.pk], at, Policy.current())[book.pk], waiting + 1))
-    return BookOutlook(
+    waiting = len(_waiting_holds_by_book([book.pk])[book.pk])
+    free_times = list(islice(_free_times_by_book([book.pk], at, Policy.current())[book.pk], waiting + 1))
+    return QueueEstimate(
         waiting=waiting,
-        next_copy_at=turns[0] if turns else None,
-        expected_at=turns[waiting] if len(turns) > waiting else None,
+        next_copy_at=free_times[0] if free_times else None,
+        expected_at=free_times[waiting] if len(free_times) > waiting else None,
     )
 
 
-def with_others_waiting(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
+def annotate_others_wait(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
     """`rentals` with `others_wait` each: whether a member waits for the book who cannot have a free copy of
     it instead. Such a rental is not renewed.
 
@@ -85,7 +87,7 @@ def with_others_waiting(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
     )
 
 
-def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:
+def _waiting_holds_by_book(books: Collection[int]) -> defaultdict[int, list[int]]:
     """The ids of the holds that wait for each book, first come first."""
     lines = defaultdict(list)
     waiting = Hold.objects.waiting().filter(book__in=books).order_by("pk")
@@ -94,7 +96,7 @@ def _lines(books: Collection[int]) -> defaultdict[int, list[int]]:
     return lines
 
 
-def _turns_by_book(
+def _free_times_by_book(
     books: Collection[int], at: datetime, policy: Policy
 ) -> defaultdict[int, Iterator[datetime]]:
     """For each book, the times at which those who wait get a copy, one after the other."""
@@ -112,13 +114,13 @@ def _turns_by_book(
             times[book].append(at + period)
         else:
             times[book].append(max(due, at) if due else at)
-    turns: defaultdict[int, Iterator[datetime]] = defaultdict(lambda: iter(()))
+    free_times: defaultdict[int, Iterator[datetime]] = defaultdict(lambda: iter(()))
     for book, free_at in times.items():
-        turns[book] = _turns(free_at, period)
-    return turns
+        free_times[book] = _free_times(free_at, period)
+    return free_times
 
 
-def _turns(free_at: list[datetime], period: timedelta) -> Iterator[datetime]:
+def _free_times(free_at: list[datetime], period: timedelta) -> Iterator[datetime]:
     """The times at which a copy comes free, each given out again for `period` when it does."""
     heapify(free_at)
     while free_at:

@@ -16,15 +16,18 @@ from accounts.personal_data import Part
 from rentals.models import CalendarFeed, Hold, LedgerEntry, Rental
 
 
-def everything_on(member: User, *, at: datetime) -> Iterator[str]:
+def export_personal_data(member: User, *, at: datetime) -> Iterator[str]:
     """The document in pieces: however much there is, little of it is in memory."""
-    yield from as_json(
-        [("made", {"by": settings.SITE_NAME, "at": at, "currency": settings.CURRENCY}), *held_on(member)]
+    yield from json_chunks(
+        [
+            ("made", {"by": settings.SITE_NAME, "at": at, "currency": settings.CURRENCY}),
+            *personal_data_of(member),
+        ]
     )
 
 
-def held_on(member: User) -> Iterator[Part]:
-    yield from personal_data.held_on(member)
+def personal_data_of(member: User) -> Iterator[Part]:
+    yield from personal_data.personal_data_of(member)
     yield "rentals", (_rental(one) for one in _rentals(member))
     yield (
         "holds",
@@ -69,26 +72,26 @@ def _rental(one: Rental) -> dict[str, Any]:
     }
 
 
-def as_json(parts: Iterable[Part]) -> Iterator[str]:
+def json_chunks(parts: Iterable[Part]) -> Iterator[str]:
     """One JSON object of the parts, each a single object or a list."""
     before = "{\n"
     for name, content in parts:
-        yield f"{before}{_written(name)}: "
+        yield f"{before}{_dump(name)}: "
         if isinstance(content, dict):
-            yield _written(content)
+            yield _dump(content)
         else:
-            yield from _list(content)
+            yield from _dump_list(content)
         before = ",\n"
     yield "\n}\n"
 
 
-def _list(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
+def _dump_list(rows: Iterable[Mapping[str, Any]]) -> Iterator[str]:
     before = "[\n  "
     for row in rows:
-        yield before + _written(row)
+        yield before + _dump(row)
         before = ",\n  "
     yield "[]" if before.startswith("[") else "\n]"
 
 
-def _written(value: Any) -> str:
+def _dump(value: Any) -> str:
     return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)

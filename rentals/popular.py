@@ -11,20 +11,20 @@ from rentals.models import Rental
 
 # The last rentals, by their running numbers, tell it as well as all of them would: in a shop with
 # millions of rentals as many are looked at as in a small one. In a small one some of them are old news.
-LOOKED_AT = 2000
-LATELY = timedelta(days=90)
+SAMPLE_SIZE = 2000
+PERIOD = timedelta(days=90)
 
 
-def most_rented(*, at: datetime, most: int) -> list[Book]:
+def most_rented(*, at: datetime, limit: int) -> list[Book]:
     """At most so many books, the one that was rented most often before `at` first. Takes two queries."""
-    last = Rental.objects.order_by("-ref")[:LOOKED_AT]
+    last = Rental.objects.order_by("-ref")[:SAMPLE_SIZE]
     counted = (
-        Rental.objects.standing()
-        .filter(ref__in=last.values("ref"), rented_at__gt=at - LATELY)
+        Rental.objects.not_void()
+        .filter(ref__in=last.values("ref"), rented_at__gt=at - PERIOD)
         .order_by()
         .values("copy__book")
         .annotate(times=Count("ref"))
-        .order_by("-times", "copy__book")[:most]
+        .order_by("-times", "copy__book")[:limit]
     )
     keys = [row["copy__book"] for row in counted]
     books = Book.objects.in_bulk(keys)

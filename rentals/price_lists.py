@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet, Subquery
 
 from books.models import Book
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import atomic_with_retry
 from rentals import errors
 from rentals.models import PriceList, Rate
 
@@ -35,10 +35,10 @@ def rates_in_force(*, at: datetime) -> dict[int, Rate]:
     return {rate.kind: rate for rate in _rates_in_force(at)}
 
 
-def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
+def lock_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
     while True:
-        rate = hold_rate(book, at=at)
+        rate = lock_rate(book, at=at)
         # Read after the lock: the transaction that we waited for may have put another list in force.
         price_list = next(iter(PriceList.objects.in_force(at)), None)
         if rate and price_list and rate.price_list_id == price_list.pk:
@@ -48,7 +48,7 @@ def hold_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
             return None
 
 
-def hold_rate(book: Book, *, at: datetime) -> Rate | None:
+def lock_rate(book: Book, *, at: datetime) -> Rate | None:
     """As `rate_in_force`, locked: nobody changes or deletes this rate until the transaction ends.
 
     Any number of rentals may hold one rate at once: QuerySets do not offer this lock, FOR KEY SHARE.
@@ -66,7 +66,7 @@ def hold_rate(book: Book, *, at: datetime) -> Rate | None:
     return next(iter(rates), None)
 
 
-@unit_of_work
+@atomic_with_retry
 def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[str, Any]]) -> PriceList:
     """A new price list; `rates` holds the fields of one rate for each kind.
 
@@ -81,14 +81,14 @@ def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[
     return price_list
 
 
-@unit_of_work
+@atomic_with_retry
 def change_price_list(
     *, price_list: PriceList, rates: Sequence[dict[str, Any]] | None = None, **changes: Any
 ) -> PriceList:
     """Change the name, the date or all the rates. Raises PriceListUsed once a rental refers to it,
     PriceListTaken as `make_price_list` does.
     """
-    price_list = _locked_unused(price_list)
+    price_list = _lock_unused(price_list)
     for field, value in changes.items():
         setattr(price_list, field, value)
     try:
@@ -102,13 +102,13 @@ def change_price_list(
     return price_list
 
 
-@unit_of_work
+@atomic_with_retry
 def delete_price_list(*, price_list: PriceList) -> None:
     """Raises PriceListUsed once a rental refers to it."""
-    _locked_unused(price_list).delete()
+    _lock_unused(price_list).delete()
 
 
-def _locked_unused(price_list: PriceList) -> PriceList:
+def _lock_unused(price_list: PriceList) -> PriceList:
     # A rental that is being made holds its rate until it commits, and one that comes later waits for
     # us. So the look below sees every rental.
     price_list = PriceList.objects.select_for_update().get(pk=price_list.pk)

@@ -33,7 +33,7 @@ class Terms(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class PriceLine:
     """One step of the working. `what` is first_days, daily, minimum, late_fee or cap."""
 
     what: str
@@ -43,10 +43,10 @@ class Line:
 
     def as_json(self) -> dict[str, Any]:
         """The line as it is kept in the ledger and shown by the API; amounts are strings."""
-        shown: dict[str, Any] = {"what": self.what}
+        data: dict[str, Any] = {"what": self.what}
         if self.days is not None:
-            shown |= {"days": self.days, "rate": str(self.rate)}
-        return shown | {"amount": str(self.amount)}
+            data |= {"days": self.days, "rate": str(self.rate)}
+        return data | {"amount": str(self.amount)}
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Price:
 
     days: int
     late_days: int
-    lines: tuple[Line, ...]
+    lines: tuple[PriceLine, ...]
 
     @property
     def total(self) -> Decimal:
@@ -97,17 +97,17 @@ def price_of_days(terms: Terms, days: int, *, late_days: int = 0, cap: Decimal |
     after = days - first
     lines = []
     if first:
-        lines.append(Line("first_days", first * terms.first_days_rate, first, terms.first_days_rate))
+        lines.append(PriceLine("first_days", first * terms.first_days_rate, first, terms.first_days_rate))
     if after:
-        lines.append(Line("daily", after * terms.daily_rate, after, terms.daily_rate))
+        lines.append(PriceLine("daily", after * terms.daily_rate, after, terms.daily_rate))
     rent = sum((line.amount for line in lines), NOTHING)
     if rent < terms.minimum:
-        lines.append(Line("minimum", terms.minimum - rent))
+        lines.append(PriceLine("minimum", terms.minimum - rent))
     if late_days and terms.late_fee:
-        lines.append(Line("late_fee", late_days * terms.late_fee, late_days, terms.late_fee))
+        lines.append(PriceLine("late_fee", late_days * terms.late_fee, late_days, terms.late_fee))
     total = sum((line.amount for line in lines), NOTHING)
     if cap is not None and total > cap:
-        lines.append(Line("cap", cap - total))
+        lines.append(PriceLine("cap", cap - total))
     return Price(days=days, late_days=late_days, lines=tuple(lines))
 
 

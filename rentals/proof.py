@@ -21,19 +21,19 @@ from django.db.models.functions import Abs, Lag
 from rentals.ledger import CENT
 from rentals.models import ZERO, Hold, LedgerEntry, Rate, Rental
 
-AT_A_TIME = 2000
+CHUNK_SIZE = 2000
 # SQLite adds amounts up as floating point numbers.
 HALF_A_CENT = Decimal("0.005")
 
 
-def disagreements() -> Iterator[str]:
+def find_errors() -> Iterator[str]:
     """What does not agree, in a sentence each that names the row by its number; nothing when all does."""
-    with _unhurried():
+    with _without_timeouts():
         for look in (
             _numbers_and_balances,
             _entries_of_another_account,
             _reversals,
-            _rents_of_no_return,
+            _rents_without_rental,
             _charges,
             _copies_out_twice,
             _copies_put_aside,
@@ -43,7 +43,7 @@ def disagreements() -> Iterator[str]:
 
 
 @contextmanager
-def _unhurried() -> Iterator[None]:
+def _without_timeouts() -> Iterator[None]:
     """However long it takes; and row by row, where a server would else keep the whole answer for us."""
     if (
         connection.vendor != "postgresql"
@@ -59,8 +59,8 @@ def _unhurried() -> Iterator[None]:
         yield
 
 
-def _rows(found: QuerySet[Any, Any]) -> Iterator[Any]:
-    return found.iterator(chunk_size=AT_A_TIME)
+def _iterate(found: QuerySet[Any, Any]) -> Iterator[Any]:
+    return found.iterator(chunk_size=CHUNK_SIZE)
 
 
 def _numbers_and_balances() -> Iterator[str]:
@@ -79,7 +79,7 @@ def _numbers_and_balances() -> Iterator[str]:
         .order_by("user", "number", "id")
         .values_list("user", "pk", "number", "number_before", "amount", "balance", "balance_before")
     )
-    for user, pk, number, number_before, amount, balance, balance_before in _rows(entries):
+    for user, pk, number, number_before, amount, balance, balance_before in _iterate(entries):
         entry = f"Ledger entry {pk} of member {user}"
         # SQLite's, once more.
         balance_before = balance_before.quantize(CENT)
@@ -92,7 +92,7 @@ def _numbers_and_balances() -> Iterator[str]:
 
 def _entries_of_another_account() -> Iterator[str]:
     entries = LedgerEntry.objects.filter(rental__isnull=False).exclude(user=F("rental__user"))
-    for pk, user, rental, renter in _rows(entries.values_list("pk", "user", "rental", "rental__user")):
+    for pk, user, rental, renter in _iterate(entries.values_list("pk", "user", "rental", "rental__user")):
         yield f"Ledger entry {pk} of member {user} is for rental {rental}, which is member {renter}'s."
 
 
@@ -101,15 +101,15 @@ def _reversals() -> Iterator[str]:
     entries = LedgerEntry.objects.filter(reverses__isnull=False).exclude(
         user=F("reverses__user"), amount=-F("reverses__amount")
     )
-    for pk, reversed_entry in _rows(entries.values_list("pk", "reverses")):
+    for pk, reversed_entry in _iterate(entries.values_list("pk", "reverses")):
         yield f"Ledger entry {pk} is no reversal of entry {reversed_entry}: member or amount is another."
 
 
-def _rents_of_no_return() -> Iterator[str]:
+def _rents_without_rental() -> Iterator[str]:
     """A rent is the charge of the rental that it names, and a rental has one."""
     its_own = Rental.objects.filter(pk=OuterRef("rental"), rent_entry=OuterRef("pk"))
     entries = LedgerEntry.objects.filter(~Exists(its_own), kind=LedgerEntry.Kind.RENT)
-    for pk, rental in _rows(entries.values_list("pk", "rental")):
+    for pk, rental in _iterate(entries.values_list("pk", "rental")):
         yield f"Ledger entry {pk} charges rental {rental}, whose charge it is not."
 
 
@@ -128,7 +128,7 @@ def _charges() -> Iterator[str]:
         .order_by()
     )
     rates: dict[int, Rate] = {}
-    for rental in _rows(rentals):
+    for rental in _iterate(rentals):
         its = f"Rental {rental.pk}"
         entry = f"entry {rental.rent_entry_id}"
         if rental.returned_at is None:
@@ -154,7 +154,7 @@ def _charges() -> Iterator[str]:
 def _copies_out_twice() -> Iterator[str]:
     """As many copies are out as rentals are open."""
     out = Rental.objects.open().order_by().values("copy").annotate(times=Count("pk")).filter(times__gt=1)
-    for copy, times in _rows(out.values_list("copy", "times")):
+    for copy, times in _iterate(out.values_list("copy", "times")):
         yield f"Copy {copy} is out {times} times at once."
 
 
@@ -162,17 +162,17 @@ def _copies_put_aside() -> Iterator[str]:
     """What is put aside is on the shelf, for one member, who waits for that book."""
     ready = Hold.objects.ready().order_by()
     twice = ready.values("copy").annotate(times=Count("pk")).filter(times__gt=1)
-    for copy, times in _rows(twice.values_list("copy", "times")):
+    for copy, times in _iterate(twice.values_list("copy", "times")):
         yield f"Copy {copy} is put aside {times} times at once."
     out = ready.filter(Exists(Rental.objects.open().filter(copy=OuterRef("copy"))))
-    for pk, copy in _rows(out.values_list("pk", "copy")):
+    for pk, copy in _iterate(out.values_list("pk", "copy")):
         yield f"Hold {pk} has copy {copy} put aside, which is out."
     others = ready.exclude(book=F("copy__book"))
-    for pk, copy, book in _rows(others.values_list("pk", "copy", "book")):
+    for pk, copy, book in _iterate(others.values_list("pk", "copy", "book")):
         yield f"Hold {pk} has copy {copy} put aside, which is no copy of book {book}."
 
 
 def _holds_picked_up() -> Iterator[str]:
     holds = Hold.objects.filter(rental__isnull=False).exclude(user=F("rental__user"), copy=F("rental__copy"))
-    for pk, rental in _rows(holds.order_by().values_list("pk", "rental")):
+    for pk, rental in _iterate(holds.order_by().values_list("pk", "rental")):
         yield f"Hold {pk} became rental {rental}, whose member or copy is another."

@@ -23,13 +23,13 @@ from accounts.mail import mail_member
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import lock, unit_of_work
+from lori_assignment.work import atomic_with_retry, lock
 from rentals import errors
 from rentals.availability import free_copies
 from rentals.models import Hold, Policy, Rental
 
 
-@unit_of_work
+@atomic_with_retry
 def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     """Give the member the last place in the queue for `book`.
 
@@ -38,7 +38,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     """
     member = lock(member)
     book = lock(book)
-    line = hand_out(book, at=at)
+    line = allocate_copies(book, at=at)
     policy = Policy.current()
     reasons: list[Refusal] = []
 
@@ -68,7 +68,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     return Hold.objects.create(user=member, book=book, placed_at=at)
 
 
-@unit_of_work
+@atomic_with_retry
 def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
     """Give the place up; a copy that was put aside goes to the next. Raises HoldEnded."""
     book = lock(hold.book)
@@ -76,12 +76,12 @@ def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
     if not hold.is_live:
         raise errors.HoldEnded
     _end(hold, Hold.Status.CANCELLED, at=at)
-    hand_out(book, at=at)
+    allocate_copies(book, at=at)
     return hold
 
 
-@unit_of_work
-def leave_all_queues(*, member: User, at: datetime) -> None:
+@atomic_with_retry
+def cancel_holds_of(*, member: User, at: datetime) -> None:
     """Cancel every live hold of a member whose account is being closed."""
     member = lock(member)
     # By book, so that two who hold several books' locks at once never wait for each other.
@@ -91,7 +91,7 @@ def leave_all_queues(*, member: User, at: datetime) -> None:
             cancel_hold(hold=hold, at=at)
 
 
-def hand_out(book: Book, *, at: datetime) -> list[Hold]:
+def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
     """Put the free copies of `book` aside for the first members who wait; returns the live holds in order.
 
     The caller holds the book's lock. Nothing is written where nobody waits. A hold whose copy was taken out
@@ -111,26 +111,26 @@ def hand_out(book: Book, *, at: datetime) -> list[Hold]:
     free = list(free_copies().filter(book=book).order_by("pk")[: len(without)])
     pick_up_by = at + timedelta(days=Policy.current().pick_up_days)
     for hold, copy in zip(without, free, strict=False):
-        _put_aside(hold, copy, ready_at=at, pick_up_by=pick_up_by)
+        _assign_copy(hold, copy, ready_at=at, pick_up_by=pick_up_by)
     for hold in without[len(free) :]:
         if hold.copy is not None:
-            _put_back(hold)
+            _return_to_waiting(hold)
     return line
 
 
-def _put_aside(hold: Hold, copy: Copy, *, ready_at: datetime, pick_up_by: datetime) -> None:
+def _assign_copy(hold: Hold, copy: Copy, *, ready_at: datetime, pick_up_by: datetime) -> None:
     # Who gets another copy instead of the one that was put aside has been told, and by when to come.
     if hold.copy is None:
         hold.ready_at, hold.pick_up_by = ready_at, pick_up_by
-        _tell(hold, "hold_ready", while_status=Hold.Status.READY)
+        _notify(hold, "hold_ready", while_status=Hold.Status.READY)
     hold.copy = copy
     hold.save(update_fields=["copy", "ready_at", "pick_up_by"])
 
 
-def _put_back(hold: Hold) -> None:
+def _return_to_waiting(hold: Hold) -> None:
     hold.copy = hold.ready_at = hold.pick_up_by = None
     hold.save(update_fields=["copy", "ready_at", "pick_up_by"])
-    _tell(hold, "hold_put_back", while_status=Hold.Status.WAITING)
+    _notify(hold, "hold_put_back", while_status=Hold.Status.WAITING)
 
 
 def pick_up(hold: Hold, *, rental: Rental, at: datetime) -> None:
@@ -148,17 +148,17 @@ def _end(hold: Hold, outcome: Hold.Status, *, at: datetime) -> None:
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
+class ExpiryResult:
     """What `expire_holds` did."""
 
     expired: int = 0
     ready: int = 0
 
-    def __add__(self, other: Swept) -> Swept:
-        return Swept(self.expired + other.expired, self.ready + other.ready)
+    def __add__(self, other: ExpiryResult) -> ExpiryResult:
+        return ExpiryResult(self.expired + other.expired, self.ready + other.ready)
 
 
-def expire_holds(*, at: datetime) -> Swept:
+def expire_holds(*, at: datetime) -> ExpiryResult:
     """End the holds that were not picked up in time, and serve every queue for which a copy is free.
 
     One transaction for each book. Whoever runs it at the same time waits for a book and then finds
@@ -170,29 +170,29 @@ def expire_holds(*, at: datetime) -> Swept:
         Q(pick_up_by__lt=at) | copy_gone | could_be_served | Q(user__is_active=False)
     )
     books = Book.objects.filter(pk__in=to_do.values("book")).order_by("pk")
-    return sum((_sweep(book, at) for book in books), Swept())
+    return sum((_expire_holds_of(book, at) for book in books), ExpiryResult())
 
 
-@unit_of_work
-def _sweep(book: Book, at: datetime) -> Swept:
+@atomic_with_retry
+def _expire_holds_of(book: Book, at: datetime) -> ExpiryResult:
     book = lock(book)
     ready_before = set(Hold.objects.ready().filter(book=book).values_list("pk", flat=True))
     expired = 0
-    for hold in Hold.objects.lapsed(at).filter(book=book).select_related("user", "book"):
+    for hold in Hold.objects.past_pick_up(at).filter(book=book).select_related("user", "book"):
         _end(hold, Hold.Status.EXPIRED, at=at)
-        _tell(hold, "hold_expired", while_status=Hold.Status.EXPIRED)
+        _notify(hold, "hold_expired", while_status=Hold.Status.EXPIRED)
         expired += 1
-    ready_now = {hold.pk for hold in hand_out(book, at=at) if hold.status == Hold.Status.READY}
-    return Swept(expired, len(ready_now - ready_before))
+    ready_now = {hold.pk for hold in allocate_copies(book, at=at) if hold.status == Hold.Status.READY}
+    return ExpiryResult(expired, len(ready_now - ready_before))
 
 
-def _tell(hold: Hold, template: str, *, while_status: Hold.Status) -> None:
+def _notify(hold: Hold, template: str, *, while_status: Hold.Status) -> None:
     """Mail the member after the commit, where it is still true by then."""
     # Robust: whatever comes of the mail, the return or rental before it stands and is answered.
-    transaction.on_commit(partial(_mail, hold.pk, template, while_status), robust=True)
+    transaction.on_commit(partial(_send_if_unchanged, hold.pk, template, while_status), robust=True)
 
 
-def _mail(pk: int, template: str, while_status: Hold.Status) -> None:
+def _send_if_unchanged(pk: int, template: str, while_status: Hold.Status) -> None:
     hold = Hold.objects.select_related("user", "book").get(pk=pk)
     if hold.status == while_status:
         mail_member(

@@ -12,15 +12,15 @@ from typing import Any
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import lock, lock_first, unit_of_work
+from lori_assignment.work import atomic_with_retry, lock, lock_first
 from rentals import errors, ledger, queue
 from rentals.models import Policy, Rental
 from rentals.offers import Offer, copies_to_rent
-from rentals.outlook import with_others_waiting
-from rentals.price_lists import hold_rate_in_force
+from rentals.outlook import annotate_others_wait
+from rentals.price_lists import lock_rate_in_force
 
 
-@unit_of_work
+@atomic_with_retry
 def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` where the desk has it in hand.
 
@@ -33,7 +33,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     """
     member = lock(member)
     book = lock(book)
-    holds = queue.hand_out(book, at=now)
+    holds = queue.allocate_copies(book, at=now)
     mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
     # What is free stays free: a copy changes under its book's lock only.
     chosen = lock_first(
@@ -44,7 +44,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
             since=at if at < now else None,
         )
     )
-    rate = hold_rate_in_force(book, at=at)
+    rate = lock_rate_in_force(book, at=at)
 
     offer = Offer(
         member=member,
@@ -53,7 +53,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         policy=Policy.current(),
         rate=rate,
         copy=chosen,
-        standing=ledger.balance_for_renting(member, at=now),
+        balance=ledger.balance_for_renting(member, at=now),
     )
     refuse(offer.refusals(past=at < now, wanted=copy))
     assert chosen is not None  # noqa: S101  # for the type checker: it was refused above
@@ -90,7 +90,7 @@ def refuse_unless_open(rental: Rental) -> None:
         raise errors.AlreadyReturned
 
 
-@unit_of_work
+@atomic_with_retry
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
     """Take the copy back at `at` and charge the rental, with its working.
 
@@ -104,11 +104,11 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
     rental.save(update_fields=["rent_entry", "returned_at"])
-    queue.hand_out(rental.book, at=now)
+    queue.allocate_copies(rental.book, at=now)
     return rental
 
 
-@unit_of_work
+@atomic_with_retry
 def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     """Move the due date on by the rental period, counted from the due date, or from `at` if late.
 
@@ -137,12 +137,12 @@ def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> li
 
 
 def _others_wait(rental: Rental) -> bool:
-    """As `with_others_waiting`, of one rental."""
-    found: Any = with_others_waiting(Rental.objects.filter(pk=rental.pk)).get()
+    """As `annotate_others_wait`, of one rental."""
+    found: Any = annotate_others_wait(Rental.objects.filter(pk=rental.pk)).get()
     return bool(found.others_wait)
 
 
-@unit_of_work
+@atomic_with_retry
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
     """Undo a rental that was made by mistake: its copy is free, its charge reversed, its row kept.
 
@@ -156,5 +156,5 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
     rental.voided_at = at
     rental.voided_by = actor
     rental.save(update_fields=["voided_at", "voided_by"])
-    queue.hand_out(rental.book, at=at)
+    queue.allocate_copies(rental.book, at=at)
     return rental

@@ -15,25 +15,25 @@ from rentals.wording import note_of, title_of
 # Without it Excel takes UTF-8 for something else.
 BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
 # A cell that begins so is a formula to a spreadsheet, which may run it.
-DANGEROUS = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-AT_ONCE = 500
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+CHUNK_SIZE = 500
 
 
-class _Line:
+class _Echo:
     """A file that hands back what is written to it."""
 
     def write(self, line: str) -> str:
         return line
 
 
-def harmless(text: str) -> str:
+def escape_formula(text: str) -> str:
     """`text` as a cell that no spreadsheet takes for a formula."""
-    return f"'{text}" if text.startswith(DANGEROUS) else text
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
 
 
-def lines(statement: Statement) -> Iterator[str]:
+def csv_lines(statement: Statement) -> Iterator[str]:
     """The file line by line, so that it needs no memory however long the month was."""
-    write: Any = csv.writer(_Line()).writerow
+    write: Any = csv.writer(_Echo()).writerow
     yield BYTE_ORDER_MARK + write(
         [
             *(_("No."), _("Time"), _("Kind"), _("What"), _("Note"), _("Rental no.")),
@@ -44,14 +44,14 @@ def lines(statement: Statement) -> Iterator[str]:
     currency = settings.CURRENCY
     opens = statement.month.start.isoformat(timespec="seconds")
     yield write(["", opens, "opening", _("Balance before"), "", "", "", statement.opening, currency])
-    for entry in statement.entries().iterator(chunk_size=AT_ONCE):
+    for entry in statement.entries().iterator(chunk_size=CHUNK_SIZE):
         yield write(
             [
                 entry.number,
                 entry.posted_at.astimezone(zone).isoformat(timespec="seconds"),
                 entry.kind,
-                harmless(title_of(entry)),
-                harmless(note_of(entry)),
+                escape_formula(title_of(entry)),
+                escape_formula(note_of(entry)),
                 entry.rental_id or "",
                 entry.amount,
                 entry.balance,

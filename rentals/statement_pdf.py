@@ -23,7 +23,7 @@ from django.utils.translation import gettext as _
 
 from accounts.attempts import Busy
 from accounts.models import User
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 from rentals.models import LedgerEntry
 from rentals.statements import Statement
 from rentals.wording import balance_in_words, note_of, title_of, working_of
@@ -117,10 +117,13 @@ def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
     document.add("space", h=4)
     charged, credited = statement.totals()
     sums = [
-        (_("Balance before"), shown(statement.opening)),
-        (_("Charged"), shown(charged)),
-        (_("Paid and credited"), shown(-credited)),
-        (_("Balance so far") if statement.is_running else _("Balance after"), shown(statement.closing)),
+        (_("Balance before"), format_money(statement.opening)),
+        (_("Charged"), format_money(charged)),
+        (_("Paid and credited"), format_money(-credited)),
+        (
+            _("Balance so far") if statement.is_running else _("Balance after"),
+            format_money(statement.closing),
+        ),
     ]
     document.add("sums", sums=sums)
     document.add("space", h=6)
@@ -129,8 +132,8 @@ def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
             "date": date_format(timezone.localtime(entry.posted_at), "SHORT_DATE_FORMAT"),
             "what": title_of(entry),
             "small": _small_print(entry),
-            "amount": shown(entry.amount),
-            "balance": shown(entry.balance),
+            "amount": format_money(entry.amount),
+            "balance": format_money(entry.balance),
         }
         for entry in statement.entries().iterator()
     ]
@@ -150,7 +153,7 @@ def _small_print(entry: LedgerEntry) -> list[str]:
     working = working_of(entry)
     if working is None:
         return [note_of(entry)] if note_of(entry) else []
-    steps = [f"{step.words}: {shown(step.amount)}" for step in working.steps]
+    steps = [f"{step.words}: {format_money(step.amount)}" for step in working.steps]
     span = _("%(start)s to %(end)s, price list %(price_list)s, %(kind)s") % {
         "start": _moment(working.rented_at),
         "end": _moment(working.until),
@@ -161,7 +164,7 @@ def _small_print(entry: LedgerEntry) -> list[str]:
 
 
 def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
-    """A receipt of a payment or a refund, with what `with_facts` fetches, the actor and `reversed_by`.
+    """A receipt of a payment or a refund, with what `with_relations` fetches, the actor and `reversed_by`.
 
     Raises Busy.
     """
@@ -181,10 +184,10 @@ def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
     ]
     if entry.note:
         facts.append((_("Note"), entry.note))
-    facts.append((_("Balance before"), shown(entry.balance - entry.amount)))
-    facts.append((_("Balance after"), shown(entry.balance)))
+    facts.append((_("Balance before"), format_money(entry.balance - entry.amount)))
+    facts.append((_("Balance after"), format_money(entry.balance)))
     moved = _("Received with thanks") if is_payment else _("Paid out")
-    document.add("sums", sums=[(moved, shown(abs(entry.amount)))])
+    document.add("sums", sums=[(moved, format_money(abs(entry.amount)))])
     document.add("space", h=4)
     document.add("facts", facts=facts)
     correction = getattr(entry, "reversed_by", None)

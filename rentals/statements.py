@@ -21,7 +21,7 @@ from rentals.models import ZERO, LedgerEntry, LedgerEntryQuerySet
 
 # Two doors read their clocks before one of them waits for the other, so times may run back within an
 # account. Never over so many entries as this: they would all have had to wait at once.
-OUT_OF_STEP = 20
+MAX_OUT_OF_ORDER = 20
 
 
 def shop_zone() -> ZoneInfo:
@@ -81,7 +81,7 @@ class Statement:
         entries: LedgerEntryQuerySet = LedgerEntry.objects.filter(
             user=self.member, number__gt=self.after, number__lte=self.last
         )
-        return entries.with_facts().order_by("number")
+        return entries.with_relations().order_by("number")
 
     def totals(self) -> tuple[Decimal, Decimal]:
         """What was charged in the month, and what was credited; both positive or zero."""
@@ -97,7 +97,7 @@ class Statement:
 
 def months_of(member: User, *, at: datetime) -> list[Month]:
     """The months that have a statement, the latest first: from the first entry to the month of `at`."""
-    return list(_backwards(first_month(member, at=at), Month.of(at)))
+    return list(_months_descending(first_month(member, at=at), Month.of(at)))
 
 
 def first_month(member: User, *, at: datetime) -> Month:
@@ -107,7 +107,7 @@ def first_month(member: User, *, at: datetime) -> Month:
     return min(Month.of(posted_at or at), Month.of(at))
 
 
-def _backwards(first: Month, last: Month) -> Iterator[Month]:
+def _months_descending(first: Month, last: Month) -> Iterator[Month]:
     month = last
     while month >= first:
         yield month
@@ -119,8 +119,8 @@ def statement(member: User, month: Month, *, at: datetime) -> Statement | None:
     first, latest = first_month(member, at=at), Month.of(at)
     if not first <= month <= latest:
         return None
-    after, opening = _standing_at(member, month.start)
-    last, closing = _standing_at(member, month.next.start)
+    after, opening = _entry_before(member, month.start)
+    last, closing = _entry_before(member, month.next.start)
     return Statement(
         member=member,
         month=month,
@@ -134,12 +134,12 @@ def statement(member: User, month: Month, *, at: datetime) -> Statement | None:
     )
 
 
-def _standing_at(member: User, at: datetime) -> tuple[int, Decimal]:
+def _entry_before(member: User, at: datetime) -> tuple[int, Decimal]:
     """The number of the last entry that was posted before `at`, and the balance with it."""
     latest = (
         LedgerEntry.objects.filter(user=member, posted_at__lt=at)
         # By number too: of many entries of one moment any could come first.
         .order_by("-posted_at", "-number")
-        .values_list("number", "balance")[:OUT_OF_STEP]
+        .values_list("number", "balance")[:MAX_OUT_OF_ORDER]
     )
     return max(latest, default=(0, ZERO))

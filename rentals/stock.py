@@ -10,25 +10,25 @@ from typing import Any
 
 from books import stock
 from books.models import Book, Copy
-from lori_assignment.work import unit_of_work
+from lori_assignment.work import atomic_with_retry
 from rentals import queue
 
 
-@unit_of_work
+@atomic_with_retry
 def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> Copy:
     """As `books.stock.add_copy`; the copy is put aside for the first member who waits."""
     copy = stock.add_copy(book=book, barcode=barcode, **fields)
     # The book is locked until the transaction ends.
-    queue.hand_out(book, at=at)
+    queue.allocate_copies(book, at=at)
     return copy
 
 
-@unit_of_work
+@atomic_with_retry
 def change_copy(*, copy: Copy, at: datetime, **changes: Any) -> Copy:
     """As `books.stock.change_copy`; a copy that is back in service is put aside for the first member who
     waits, and a hold whose copy is taken out of service gets another one or waits again.
     """
     copy = stock.change_copy(copy=copy, **changes)
     # The book is locked until the transaction ends.
-    queue.hand_out(copy.book, at=at)
+    queue.allocate_copies(copy.book, at=at)
     return copy

@@ -15,9 +15,9 @@ from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
 from books.models import Kind
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 from rentals.models import ZERO, LedgerEntry, Rental
-from rentals.pricing import Line, Price
+from rentals.pricing import Price, PriceLine
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Working:
 
 
 def title_of(entry: LedgerEntry) -> str:
-    """What the entry is, such as "Rent: Emma" or "Payment, cash"; reads what `with_facts` fetches."""
+    """What the entry is, such as "Rent: Emma" or "Payment, cash"; reads what `with_relations` fetches."""
     kind = LedgerEntry.Kind(entry.kind)
     if kind == LedgerEntry.Kind.REVERSAL and entry.reverses is not None:
         return _("Correction of no. %(number)d") % {"number": entry.reverses.number}
@@ -76,9 +76,9 @@ def note_of(entry: LedgerEntry) -> str:
 def balance_in_words(balance: Decimal) -> str:
     """Who owes whom, as it is said to the member."""
     if balance > 0:
-        return _("You owe %(amount)s.") % {"amount": shown(balance)}
+        return _("You owe %(amount)s.") % {"amount": format_money(balance)}
     if balance < 0:
-        return _("The shop owes you %(amount)s.") % {"amount": shown(-balance)}
+        return _("The shop owes you %(amount)s.") % {"amount": format_money(-balance)}
     return _("Nothing is owed.")
 
 
@@ -88,7 +88,7 @@ def working_of(entry: LedgerEntry) -> Working | None:
     if not kept:
         return None
     lines = [
-        Line(
+        PriceLine(
             line["what"],
             Decimal(line["amount"]),
             line.get("days"),
@@ -128,17 +128,17 @@ def kind_named(name: str) -> str:
     return str(known[name].label) if name in known else name
 
 
-def _steps(lines: Sequence[Line]) -> tuple[Step, ...]:
-    return tuple(Step(_words_of(line), line.amount) for line in lines)
+def _steps(lines: Sequence[PriceLine]) -> tuple[Step, ...]:
+    return tuple(Step(_describe_line(line), line.amount) for line in lines)
 
 
-def _words_of(line: Line) -> str:
+def _describe_line(line: PriceLine) -> str:
     if line.what == "minimum":
         return _("Up to the minimum of this kind of book")
     if line.what == "cap":
         return _("No more than the price of the book itself")
     days = line.days or 0
-    facts = {"days": days, "rate": shown(line.rate or ZERO)}
+    facts = {"days": days, "rate": format_money(line.rate or ZERO)}
     if line.what == "first_days":
         words = ngettext("First %(days)d day at %(rate)s", "First %(days)d days at %(rate)s", days)
     elif line.what == "late_fee":

@@ -113,7 +113,7 @@ def run(role: str, *, shop: str, document: dict[str, Any], place: Path, options:
     )
 
 
-def blindness(operations: list[str], runs: list[Run]) -> Iterator[str]:
+def find_blind_spots(operations: list[str], runs: list[Run]) -> Iterator[str]:
     """Why the runs would have seen nothing, if there was something to see."""
     if not operations:
         yield "the document has no operations"
@@ -171,7 +171,7 @@ def main(arguments: list[str]) -> int:
     sys.stdout.writelines(f"fuzz: {line}\n" for line in table(runs))
     log = options.log.read_text(errors="replace") if options.log else ""
     complaints = [
-        *blindness(operations, runs),
+        *find_blind_spots(operations, runs),
         *(f"in the server's log: {often} times {crash}" for crash, often in Counter(crashes(log)).items()),
         *(f"schemathesis is not content with the answers to {done.role}" for done in runs if not done.passed),
     ]

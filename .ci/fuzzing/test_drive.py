@@ -16,7 +16,7 @@ from typing import Any
 from unittest import TestCase, mock
 
 import drive
-from drive import Run, blindness, crashes
+from drive import Run, crashes, find_blind_spots
 
 # Each is an operation of the stand-in, with what schemathesis says of it.
 FAULTS = {
@@ -147,7 +147,7 @@ class CallCoverageTest(TestCase):
         more = [f"GET /{number}/" for number in range(others)]
         for done in runs:
             done.answers.update({name: {"200": 1} for name in more})
-        return list(blindness(["GET /a/", "POST /b/", *more], runs))
+        return list(find_blind_spots(["GET /a/", "POST /b/", *more], runs))
 
     def test_operations_called_and_succeeding_pass(self) -> None:
         first = {"GET /a/": {"200": 1}, "POST /b/": {"401": 9}}
@@ -173,7 +173,7 @@ class CallCoverageTest(TestCase):
         self.assertEqual(told, ["answered 429, so the shop runs with its limits: POST /b/"])
 
     def test_document_without_operations_fails(self) -> None:
-        self.assertEqual(list(blindness([], [])), ["the document has no operations"])
+        self.assertEqual(list(find_blind_spots([], [])), ["the document has no operations"])
 
 
 class CrashTest(TestCase):

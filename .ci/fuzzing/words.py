@@ -79,7 +79,7 @@ def ids_and_words(
             ids[path] = ids.get(path, []) + [row[key] for row in page["results"]]
             words["query.cursor"] += CURSOR.findall(page["next"] or "")
     if ids:
-        made = furnish(shop, number=list(ROLES).index(role), token=desk)
+        made = create_fixtures(shop, number=list(ROLES).index(role), token=desk)
         words["body.book"] = made.pop(LENDABLE) + ids[BOOKS]
         words["body.user"] = ids[ACCOUNTS]
         words |= {"query.book": words["body.book"], "query.user": words["body.user"]}
@@ -94,7 +94,7 @@ def ids_and_words(
     return by_part, {name: values for name, values in words.items() if values}
 
 
-def furnish(shop: str, *, number: int, token: str) -> dict[str, list[Any]]:
+def create_fixtures(shop: str, *, number: int, token: str) -> dict[str, list[Any]]:
     """Something of each kind that nobody needs, other things for each `number`: ids by their list."""
 
     def made(path: str, key: str, **body: Any) -> list[Any]:

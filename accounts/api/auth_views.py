@@ -17,18 +17,18 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts import tokens
-from accounts.api.doors import Door, OpenDoor, inner
-from accounts.api.refusals import refusals_answered
-from accounts.api.serializers.auth import EmailKeyIn, Profile, ProfileIn, RegisterIn, ResendEmailIn, SignedIn
+from accounts.api.doors import AuthAPIView, PublicAuthAPIView, django_request
+from accounts.api.refusals import refusals_as_api_errors
+from accounts.api.serializers.auth import EmailKeyIn, LoginOut, Profile, ProfileIn, RegisterIn, ResendEmailIn
 from accounts.api.serializers.tokens import RefreshIn
 from accounts.api.token_views import RestAuthTokenRefresh, TokenAuth, TokenRefresh, TokenVerify
-from accounts.mail import afterwards
+from accounts.mail import send_in_background
 from accounts.models import User
 from accounts.sign_in import sign_in
 
 
-class Login(OpenDoor, stock.LoginView):
-    answer = SignedIn
+class Login(PublicAuthAPIView, stock.LoginView):
+    response_serializer = LoginOut
     refuses_credentials = True
 
     def post(self, request: Request) -> Response:
@@ -37,19 +37,19 @@ class Login(OpenDoor, stock.LoginView):
 
     def login(self) -> None:
         given = self.serializer.validated_data
-        with refusals_answered():
+        with refusals_as_api_errors():
             self.user = sign_in(
-                inner(self.request),
+                django_request(self.request),
                 login=given["login"],
                 password=given["password"],
                 code=given.get("otp", ""),
             )
-        self.access_token, self.refresh_token = tokens.give_tokens(self.user)
+        self.access_token, self.refresh_token = tokens.issue_tokens(self.user)
 
 
-class Register(OpenDoor, RegisterView):
-    answer = SignedIn
-    answer_status = 201
+class Register(PublicAuthAPIView, RegisterView):
+    response_serializer = LoginOut
+    response_status = 201
 
     def post(self, request: Request) -> Response:
         """Open a member account"""
@@ -58,12 +58,12 @@ class Register(OpenDoor, RegisterView):
     def perform_create(self, serializer: RegisterIn) -> User:
         # Not allauth's complete_signup, which would sign in a web session beside the tokens.
         user = serializer.save(self.request)
-        afterwards(partial(_send_confirmation, self.request, user.email))
-        self.access_token, self.refresh_token = tokens.give_tokens(user)
+        send_in_background(partial(_send_confirmation, self.request, user.email))
+        self.access_token, self.refresh_token = tokens.issue_tokens(user)
         return user
 
 
-class Logout(OpenDoor, GenericAPIView[Any]):
+class Logout(PublicAuthAPIView, GenericAPIView[Any]):
     """dj-rest-auth's own answers 401 for a missing field and 500 for a token that is not a text."""
 
     serializer_class = RefreshIn
@@ -73,8 +73,8 @@ class Logout(OpenDoor, GenericAPIView[Any]):
         """Sign out: the refresh token stops working"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        with refusals_answered():
-            tokens.end(given.validated_data["refresh"])
+        with refusals_as_api_errors():
+            tokens.revoke(given.validated_data["refresh"])
         return Response({"detail": _("Signed out.")})
 
 
@@ -85,7 +85,7 @@ class UserDetails(stock.UserDetailsView):
     def get_serializer_class(self) -> type[Serializer[Any]]:
         return Profile if self.request.method == "GET" else ProfileIn
 
-    def answer_class(self) -> type[Serializer[Any]]:
+    def get_response_serializer_class(self) -> type[Serializer[Any]]:
         return Profile
 
     def get(self, request: Request) -> Response:
@@ -108,25 +108,25 @@ class UserDetails(stock.UserDetailsView):
         return Response(Profile(user).data)
 
 
-class PasswordChange(Door, stock.PasswordChangeView):
+class PasswordChange(AuthAPIView, stock.PasswordChangeView):
     def post(self, request: Request) -> Response:
         """Change the password; every token given out before stops working"""
         return super().post(request)
 
 
-class PasswordReset(OpenDoor, stock.PasswordResetView):
+class PasswordReset(PublicAuthAPIView, stock.PasswordResetView):
     def post(self, request: Request) -> Response:
         """Ask for a mail with a link that resets the password"""
         return super().post(request)
 
 
-class PasswordResetConfirm(OpenDoor, stock.PasswordResetConfirmView):
+class PasswordResetConfirm(PublicAuthAPIView, stock.PasswordResetConfirmView):
     def post(self, request: Request) -> Response:
         """Set a new password with the key of the mailed link"""
         return super().post(request)
 
 
-class VerifyEmail(OpenDoor, GenericAPIView[Any]):
+class VerifyEmail(PublicAuthAPIView, GenericAPIView[Any]):
     may_not_find = True
     serializer_class = EmailKeyIn
 
@@ -135,19 +135,19 @@ class VerifyEmail(OpenDoor, GenericAPIView[Any]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         confirmation = get_emailconfirmation_model().from_key(given.validated_data["key"])
-        if confirmation is None or not confirmation.confirm(inner(request)):
+        if confirmation is None or not confirmation.confirm(django_request(request)):
             raise NotFound
         return Response({"detail": _("The e-mail address is confirmed.")})
 
 
-class ResendEmail(OpenDoor, GenericAPIView[Any]):
+class ResendEmail(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = ResendEmailIn
 
     def post(self, request: Request) -> Response:
         """Ask for the mail again that confirms an address"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        afterwards(partial(_send_confirmation, request, given.validated_data["email"]))
+        send_in_background(partial(_send_confirmation, request, given.validated_data["email"]))
         return Response({"detail": _("If the address waits for confirmation, a mail is on its way.")})
 
 
@@ -155,8 +155,8 @@ def _send_confirmation(request: Request, email: str) -> None:
     """To an address that waits for it, and not again within allauth's cooldown."""
     email = email.lower()
     waiting = EmailAddress.objects.filter(email=email, verified=False).select_related("user").first()
-    if waiting and ratelimit.consume(inner(request), action="confirm_email", key=email):
-        waiting.send_confirmation(inner(request), signup=True)
+    if waiting and ratelimit.consume(django_request(request), action="confirm_email", key=email):
+        waiting.send_confirmation(django_request(request), signup=True)
 
 
 PATHS = [

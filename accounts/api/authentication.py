@@ -18,7 +18,7 @@ from accounts.tokens import owner_of, read_access_token
 from accounts.web_tokens import ACCESS_COOKIE
 
 
-class HeaderOrCookie(JWTAuthentication):
+class JWTHeaderOrCookieAuthentication(JWTAuthentication):
     """A header wins over the cookie, and a bad one is refused.
 
     The browser sends its cookie along unasked. A stale one is as good as none, so that what is for anyone
@@ -31,7 +31,7 @@ class HeaderOrCookie(JWTAuthentication):
         # A header of another kind, such as a proxy's Basic, is not about us.
         if header is not None and self.get_raw_token(header) is not None:
             return super().authenticate(request)
-        return self._by_cookie(request)
+        return self._authenticate_cookie(request)
 
     def get_validated_token(self, raw_token: bytes) -> Token:
         try:
@@ -47,7 +47,7 @@ class HeaderOrCookie(JWTAuthentication):
         except TokenError as error:
             raise InvalidToken(str(error)) from error
 
-    def _by_cookie(self, request: Request) -> tuple[Any, Any] | None:
+    def _authenticate_cookie(self, request: Request) -> tuple[Any, Any] | None:
         text = request.COOKIES.get(ACCESS_COOKIE)
         if not text:
             return None
@@ -56,21 +56,21 @@ class HeaderOrCookie(JWTAuthentication):
             user = self.get_user(token)
         except (InvalidToken, AuthenticationFailed, UnicodeError):
             return None
-        _refuse_without_csrf(request)
+        _require_csrf(request)
         return user, token
 
 
-def _refuse_without_csrf(request: Request) -> None:
-    check = CSRFCheck(_unused)
+def _require_csrf(request: Request) -> None:
+    check = CSRFCheck(_unused_view)
     # Reads the cookie, which is then compared with the header; safe methods pass.
     check.process_request(request)
-    if check.process_view(request, _unused, (), {}):
+    if check.process_view(request, _unused_view, (), {}):
         raise PermissionDenied(
             _("Signed in by cookie, a call that changes something needs the header X-CSRFToken."),
             code="csrf_failed",
         )
 
 
-def _unused(request: Any) -> HttpResponse:
+def _unused_view(request: Any) -> HttpResponse:
     """In place of the view, which is exempt: not every caller comes with a cookie."""
     raise NotImplementedError

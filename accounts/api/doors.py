@@ -14,25 +14,25 @@ from rest_framework_simplejwt.authentication import JWTAuthentication
 from accounts.api.serializers.tokens import Detail
 
 
-def inner(request: Request) -> HttpRequest:
+def django_request(request: Request) -> HttpRequest:
     """Django's request, which is what allauth takes."""
     return request._request  # noqa: SLF001  # REST framework has no public name for it.
 
 
-class Door(APIView):
-    """Mixed into views that take a POST; `answer` and `answer_status` are for the documentation."""
+class AuthAPIView(APIView):
+    """Mixed into views that take a POST; `response_serializer` and `response_status` are for the document."""
 
     tag = "sign-in"
     throttle_scope = "dj_rest_auth"
     http_method_names = ["post"]
-    answer: type[Serializer[Any]] | None = Detail
-    answer_status = 200
+    response_serializer: type[Serializer[Any]] | None = Detail
+    response_status = 200
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
-        return self.answer
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
+        return self.response_serializer
 
 
-class OpenDoor(Door):
+class PublicAuthAPIView(AuthAPIView):
     """Nobody has to be signed in, and a stale token in the header does no harm."""
 
     # For the documentation: a 401 that is about what the body holds.

@@ -5,19 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from rest_framework.exceptions import AuthenticationFailed, Throttled
+from rest_framework import exceptions
+from rest_framework.exceptions import AuthenticationFailed
 
-from accounts.attempts import TooMany
+from accounts.attempts import Throttled
 from accounts.sign_in import SignInRefused
 from accounts.tokens import TokenError
 
 
 @contextmanager
-def refusals_answered() -> Iterator[None]:
+def refusals_as_api_errors() -> Iterator[None]:
     try:
         yield
-    except TooMany as refusal:
-        raise Throttled(wait=refusal.seconds, detail=str(refusal.message)) from refusal
+    except Throttled as refusal:
+        raise exceptions.Throttled(wait=refusal.seconds, detail=str(refusal.message)) from refusal
     except SignInRefused as refusal:
         raise AuthenticationFailed(refusal.message, code=refusal.code) from refusal
     except TokenError as error:

@@ -12,61 +12,61 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts import tokens
-from accounts.api.doors import OpenDoor, inner
-from accounts.api.refusals import refusals_answered
+from accounts.api.doors import PublicAuthAPIView, django_request
+from accounts.api.refusals import refusals_as_api_errors
 from accounts.api.serializers.tokens import RefreshIn, RestAuthTokenPair, TokenIn, TokenPair, VerifyIn
 from accounts.sign_in import sign_in
 
 
 @method_decorator(sensitive_post_parameters("password", "otp"), name="dispatch")
-class TokenAuth(OpenDoor, GenericAPIView[Any]):
+class TokenAuth(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = TokenIn
     refuses_credentials = True
-    answer = TokenPair
+    response_serializer = TokenPair
 
     def post(self, request: Request) -> Response:
         """Get a token for a username and a password"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        with refusals_answered():
+        with refusals_as_api_errors():
             user = sign_in(
-                inner(request),
+                django_request(request),
                 login=given.validated_data["username"],
                 password=given.validated_data["password"],
                 code=given.validated_data.get("otp", ""),
             )
-        return Response(TokenPair(tokens.give_tokens(user)).data)
+        return Response(TokenPair(tokens.issue_tokens(user)).data)
 
 
-class TokenRefresh(OpenDoor, GenericAPIView[Any]):
+class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = RefreshIn
     refuses_credentials = True
-    answer: type[Serializer[Any]] = TokenPair
+    response_serializer: type[Serializer[Any]] = TokenPair
 
     def post(self, request: Request) -> Response:
         """Get a new token for a refresh token, which stops working"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        with refusals_answered():
+        with refusals_as_api_errors():
             pair = tokens.renew(given.validated_data["refresh"])
-        return Response(self.answer(pair).data)
+        return Response(self.response_serializer(pair).data)
 
 
 class RestAuthTokenRefresh(TokenRefresh):
     """The same under dj-rest-auth's path, with dj-rest-auth's names."""
 
-    answer = RestAuthTokenPair
+    response_serializer = RestAuthTokenPair
 
 
-class TokenVerify(OpenDoor, GenericAPIView[Any]):
+class TokenVerify(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = VerifyIn
     refuses_credentials = True
-    answer = None
+    response_serializer = None
 
     def post(self, request: Request) -> Response:
         """Ask whether a token is good"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
-        with refusals_answered():
-            tokens.check(given.validated_data["token"])
+        with refusals_as_api_errors():
+            tokens.verify(given.validated_data["token"])
         return Response({})

@@ -16,7 +16,7 @@ from accounts.models import User
 from lori_assignment.api_views import ResourceViewSet
 from lori_assignment.work import lock
 
-SHAPES: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 
 class AccountViewSet(ResourceViewSet[User]):
@@ -29,11 +29,11 @@ class AccountViewSet(ResourceViewSet[User]):
         return [IsAdminUser()] if self.action == "list" else [IsAuthenticated()]
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
-        shape = SHAPES[self.request.version]
+        shape = SERIALIZERS[self.request.version]
         return shape.AccountIn if self.action in ("update", "partial_update") else shape.AccountOut
 
-    def answer_class(self) -> type[Serializer[Any]]:
-        return SHAPES[self.request.version].AccountOut
+    def get_response_serializer_class(self) -> type[Serializer[Any]]:
+        return SERIALIZERS[self.request.version].AccountOut
 
     def get_queryset(self) -> QuerySet[User]:
         return User.objects.for_user(self.request.user).order_by("pk")
@@ -45,19 +45,19 @@ class AccountViewSet(ResourceViewSet[User]):
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one account"""
-        return self.answer_one(self.get_serializer(self.get_object()).data)
+        return self.detail_response(self.get_serializer(self.get_object()).data)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change the profile of an account"""
         account = self.get_object()
         given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        self.as_it_was_read(account, lambda: account.change_profile(**given.validated_data), lock=lock)
-        return self.answer_one(self.shown(account.pk))
+        self.if_unmodified(account, lambda: account.change_profile(**given.validated_data), lock=lock)
+        return self.detail_response(self.represent(account.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of the profile of an account"""
         return self.update(request, **kwargs)
 
-    def shown(self, pk: Any) -> Any:
-        return self.answer_class()(self.get_queryset().get(pk=pk)).data
+    def represent(self, pk: Any) -> Any:
+        return self.get_response_serializer_class()(self.get_queryset().get(pk=pk)).data

@@ -32,7 +32,7 @@ class SignInCase(CastTestCase):
     def sign_in(self, login="alice", password=PASSWORD, door=TOKEN, **more):
         return self.client.post(door, {"username": login, "password": password, **more})
 
-    def bearing(self, access):
+    def client_with_token(self, access):
         client = APIClient()
         client.credentials(HTTP_AUTHORIZATION=f"JWT {access}")
         return client
@@ -46,19 +46,19 @@ class SignInCase(CastTestCase):
             self.assertEqual(each, headers[0])
 
 
-def give_totp(user: User) -> str:
+def activate_totp(user: User) -> str:
     secret = totp.generate_totp_secret()
     totp.TOTP.activate(user, secret)
     return secret
 
 
 @contextmanager
-def at_the_second(now: int):
+def frozen_clock(now: int):
     """The clock of the authenticator app and of the shop."""
     with mock.patch.object(totp, "time") as clock:
         clock.time.return_value = now
         yield
 
 
-def code_of(secret: str, now: int) -> str:
+def totp_code(secret: str, now: int) -> str:
     return totp.format_hotp_value(totp.hotp_value(secret, now // 30))

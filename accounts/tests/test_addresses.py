@@ -12,8 +12,8 @@ from django.db import IntegrityError
 from django.test import Client
 
 from accounts.models import User
-from accounts.sign_up import change_address, open_account, record_address
-from accounts.tests.case import give_totp
+from accounts.sign_up import change_email, open_account, reset_email_address
+from accounts.tests.case import activate_totp
 from lori_assignment.cast import PASSWORD, CastTestCase
 
 PAGE = "/user/email/"
@@ -24,7 +24,7 @@ OTHER = "moss@example.org"
 class AddressTest(CastTestCase):
     def setUp(self):
         cache.clear()
-        record_address(self.alice)
+        reset_email_address(self.alice)
         self.client.force_login(self.alice)
         self.client.post("/user/reauthenticate/", {"password": PASSWORD})
 
@@ -84,7 +84,7 @@ class AddressTest(CastTestCase):
 
     def test_change_works_with_a_second_factor(self):
         self.confirmed()
-        give_totp(self.alice)
+        activate_totp(self.alice)
         self.ask_for(OTHER)
         self.follow_the_mailed_link()
         self.assert_address(OTHER)
@@ -100,12 +100,12 @@ class AddressTest(CastTestCase):
 
     def test_concurrently_taken_address_is_an_error(self):
         # After the look, and before the write.
-        with mock.patch("accounts.sign_up.record_address", side_effect=IntegrityError):
+        with mock.patch("accounts.sign_up.reset_email_address", side_effect=IntegrityError):
             answer = self.ask_for(OTHER)
         self.assertContains(answer, "An account with this e-mail address exists already.")
         self.assert_address(MINE)
 
     def test_refused_change_changes_nothing(self):
         with self.assertRaisesMessage(Exception, "An account with this e-mail address exists already."):
-            change_address(User.objects.get(pk=self.alice.pk), "Bob@example.org")
+            change_email(User.objects.get(pk=self.alice.pk), "Bob@example.org")
         self.assert_address(MINE)

@@ -132,7 +132,7 @@ class StaffPermissionsTest(AdminCase):
         self.assertEqual(self.desk.post(password, body).status_code, 302)
 
     def test_without_the_account_check_staff_could(self):
-        with mock.patch("accounts.admin._may_touch", return_value=True):
+        with mock.patch("accounts.admin._may_administer", return_value=True):
             self.assertEqual(self.counter.post(page(self.dan), self.form(self.dan)).status_code, 302)
 
     def test_permissions_do_not_open_credentials(self):
@@ -153,7 +153,7 @@ class StaffPermissionsTest(AdminCase):
     def test_sign_out_action_ends_sessions_and_tokens(self):
         clients = {one: self.browser_of(one) for one in (self.alice, self.bob, self.dan)}
         for one in clients:
-            tokens.give_tokens(one)
+            tokens.issue_tokens(one)
         chosen = {"action": "sign_out", "_selected_action": [self.alice.pk, self.dan.pk]}
         self.assertEqual(self.counter.post(LIST, chosen).status_code, 302)
         self.assertEqual(
@@ -163,7 +163,7 @@ class StaffPermissionsTest(AdminCase):
 
     def test_sign_out_action_needs_change_permission(self):
         self.carol.user_permissions.clear()
-        tokens.give_tokens(self.alice)
+        tokens.issue_tokens(self.alice)
         self.counter.post(LIST, {"action": "sign_out", "_selected_action": [self.alice.pk]})
         self.assertTrue(TokenFamily.objects.exists())
 

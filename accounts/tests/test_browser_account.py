@@ -12,8 +12,8 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.core import mail
 from playwright.sync_api import BrowserContext, Page, Request, expect
 
-from accounts.models import CLOSED, TokenFamily, User
-from accounts.tests.case import NEW, WRONG, at_the_second, code_of, give_totp
+from accounts.models import CLOSED_PREFIX, TokenFamily, User
+from accounts.tests.case import NEW, WRONG, activate_totp, frozen_clock, totp_code
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD
 from lori_assignment.tests.test_browser_pages import NOW, PagesTestCase
@@ -232,8 +232,8 @@ class SecondFactorTest(AccountTestCase):
         self.assert_heading("Set up an authenticator app")
         self.assert_accessible(self.page)
         secret = self.page.locator("#authenticator_secret").inner_text()
-        with at_the_second(NOW):
-            self.fill(code=code_of(secret, NOW))
+        with frozen_clock(NOW):
+            self.fill(code=totp_code(secret, NOW))
             self.press("Turn it on")
             self.assert_heading("Recovery codes")
         self.assert_accessible(self.page)
@@ -243,11 +243,11 @@ class SecondFactorTest(AccountTestCase):
         self.sign_in_by_the_form("alice")
         self.assert_heading("The second factor")
         self.assert_accessible(self.page)
-        with at_the_second(NOW + 600):
-            self.fill(code=code_of(secret, NOW))
+        with frozen_clock(NOW + 600):
+            self.fill(code=totp_code(secret, NOW))
             self.press("Sign in")
             expect(self.page.locator(".errorlist")).to_contain_text("not right")
-            self.fill(code=code_of(secret, NOW + 600))
+            self.fill(code=totp_code(secret, NOW + 600))
             self.press("Sign in")
         self.assert_signed_in_as("Alice Moss")
         self.sign_out()
@@ -380,7 +380,7 @@ class TokensTest(AccountTestCase):
         self.sign_in_by_the_form("alice")
         self.on_swagger()
         self.spoil_the_access_token()
-        with self.renewals(1), self.complaining_of("401"):
+        with self.renewals(1), self.expect_browser_error("401"):
             self.assertEqual(self.call(times=5), [200] * 5)
         with self.renewals(0):
             self.assertEqual(self.call(times=5), [200] * 5)
@@ -391,7 +391,7 @@ class TokensTest(AccountTestCase):
         self.on_swagger()
         self.spoil_the_access_token()
         start = "path => { window.answer = lori.call(path).then((answer) => answer.status); }"
-        with self.renewals(1), self.complaining_of("401"):
+        with self.renewals(1), self.expect_browser_error("401"):
             for page in (self.page, other):
                 page.evaluate(start, "/api/rest-auth/user/")
             for page in (self.page, other):
@@ -407,12 +407,12 @@ class TokensTest(AccountTestCase):
     def test_session_without_a_token_gets_one(self):
         self.sign_in(self.alice)
         self.on_swagger()
-        with self.renewals(1), self.complaining_of("401"):
+        with self.renewals(1), self.expect_browser_error("401"):
             self.assertEqual(self.call(times=3), [200] * 3)
 
     def test_anonymous_page_tries_to_renew_once(self):
         self.on_swagger()
-        with self.renewals(1), self.complaining_of("401"):
+        with self.renewals(1), self.expect_browser_error("401"):
             self.assertEqual(self.call(times=3), [401] * 3)
             self.assertEqual(self.call(times=3), [401] * 3)
         self.assertEqual(self.call(path="/api/v3/books/"), [200])
@@ -422,7 +422,7 @@ class TokensTest(AccountTestCase):
         self.on_swagger()
         self.spoil_the_access_token()
         self.page.context.clear_cookies(name="sessionid")
-        with self.renewals(1), self.complaining_of("401"):
+        with self.renewals(1), self.expect_browser_error("401"):
             self.assertEqual(self.call(times=3), [401] * 3)
         self.assertNotIn("lori-until", self.page.evaluate("document.cookie"))
 
@@ -468,7 +468,7 @@ class AccountClosingTest(AccountTestCase):
         self.say_it_is_me()
         self.told("Your account is closed, and what we knew of you is gone.")
         self.assert_signed_out()
-        self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED))
+        self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED_PREFIX))
         self.sign_in_by_the_form("alice")
         expect(self.page.locator(".errorlist")).to_be_visible()
 
@@ -494,8 +494,8 @@ class NoScriptTest(AccountTestCase):
 
         self.go_to("/user/2fa/totp/activate/")
         self.say_it_is_me()
-        with at_the_second(NOW):
-            self.fill(code=code_of(self.page.locator("#authenticator_secret").inner_text(), NOW))
+        with frozen_clock(NOW):
+            self.fill(code=totp_code(self.page.locator("#authenticator_secret").inner_text(), NOW))
             self.press("Turn it on")
         self.assert_heading("Recovery codes")
         self.sign_out()
@@ -533,7 +533,7 @@ class AccessibilityTest(AccountTestCase):
 
     def test_second_factor_pages_are_accessible(self):
         self.verified(self.alice)
-        give_totp(self.alice)
+        activate_totp(self.alice)
         RecoveryCodes.activate(self.alice)
         self.sign_in(self.alice)
         self.confirm()

@@ -21,7 +21,7 @@ from rest_framework.test import APIClient
 from accounts import mail as shops_mail
 from accounts.hashers import OwaspArgon2
 from accounts.models import User
-from accounts.sign_up import record_address
+from accounts.sign_up import reset_email_address
 from accounts.tests.case import LOGIN, RESET, TOKEN, WRONG, SignInCase
 from lori_assignment import settings as written
 from lori_assignment.cast import PASSWORD, RaceTestCase
@@ -52,7 +52,7 @@ class HashTest(SignInCase):
             self.assertIn("m=19456,t=2,p=1", self.alice.password)
             # The tokens are of the new one.
             self.assertEqual(
-                self.bearing(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
+                self.client_with_token(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
             )
             self.assertEqual(self.sign_in().status_code, 200)
 
@@ -63,7 +63,7 @@ class PasswordWorkTest(SignInCase):
     def setUp(self):
         cache.clear()
         for user in (self.alice, self.bob, self.carol):
-            record_address(user)
+            reset_email_address(user)
         EmailAddress.objects.filter(user=self.bob).update(verified=True)
         User.objects.filter(pk=self.bob.pk).update(is_active=False)
         self.carol.set_unusable_password()
@@ -134,7 +134,7 @@ class MailWorkTest(SignInCase):
 
     def setUp(self):
         cache.clear()
-        record_address(self.alice)
+        reset_email_address(self.alice)
 
     def asked(self):
         web = partial(Client().post, "/user/password/reset/")
@@ -144,7 +144,10 @@ class MailWorkTest(SignInCase):
                 yield path, partial(post, *path_or_none, {"email": address})
 
     def test_mail_requests_take_equal_statements(self):
-        with override_settings(MAIL_AFTERWARDS=True), mock.patch.object(shops_mail, "_postmen") as postmen:
+        with (
+            override_settings(MAIL_IN_BACKGROUND=True),
+            mock.patch.object(shops_mail, "_executor") as postmen,
+        ):
             done = {}
             for path, ask in self.asked():
                 cache.clear()
@@ -172,14 +175,14 @@ class SlowBackend(EmailBackend):
         return super().send_messages(messages)
 
 
-@override_settings(MAIL_AFTERWARDS=True)
+@override_settings(MAIL_IN_BACKGROUND=True)
 class BackgroundMailTest(RaceTestCase):
     """Really in a thread, with a mail server that takes its time."""
 
     @contextmanager
     def postmen(self):
         """All that they were given is done at the end, their connections closed included."""
-        with ThreadPoolExecutor(max_workers=2) as pool, mock.patch.object(shops_mail, "_postmen", pool):
+        with ThreadPoolExecutor(max_workers=2) as pool, mock.patch.object(shops_mail, "_executor", pool):
             yield
 
     def test_answer_does_not_wait_for_mail(self):
@@ -197,8 +200,8 @@ class BackgroundMailTest(RaceTestCase):
 
     def test_failed_mail_does_not_stop_later_ones(self):
         with self.assertLogs("accounts.mail", "ERROR"), self.postmen():
-            shops_mail.afterwards(lambda: 1 / 0)
-            shops_mail.afterwards(lambda: mail.send_mail("x", "x", None, ["alice@example.org"]))
+            shops_mail.send_in_background(lambda: 1 / 0)
+            shops_mail.send_in_background(lambda: mail.send_mail("x", "x", None, ["alice@example.org"]))
         self.assertEqual(len(mail.outbox), 1)
 
 

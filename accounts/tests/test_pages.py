@@ -16,9 +16,9 @@ from django.test import Client
 from django.utils import timezone
 
 from accounts import tokens
-from accounts.models import CLOSED, TokenFamily, User
-from accounts.sign_up import record_address
-from accounts.tests.case import NEW, WRONG, at_the_second, code_of, give_totp
+from accounts.models import CLOSED_PREFIX, TokenFamily, User
+from accounts.sign_up import reset_email_address
+from accounts.tests.case import NEW, WRONG, activate_totp, frozen_clock, totp_code
 from accounts.tests.test_web_tokens import COOKIES, RENEW, WebCase
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD, CastTestCase
@@ -63,7 +63,7 @@ FOR_MEMBERS = {
 class PagesCase(CastTestCase):
     def setUp(self):
         cache.clear()
-        record_address(self.alice)
+        reset_email_address(self.alice)
         EmailAddress.objects.filter(user=self.alice).update(verified=True)
         self.client.post("/user/login/", {"login": "alice", "password": PASSWORD})
 
@@ -81,7 +81,7 @@ class QueryCountTest(PagesCase):
                 self.assertEqual(Client().get(path).status_code, 200)
 
     def test_member_pages_have_fixed_query_counts(self):
-        give_totp(self.alice)
+        activate_totp(self.alice)
         RecoveryCodes.activate(self.alice)
         self.confirm_it_is_me()
         # allauth writes down that the codes were shown.
@@ -296,8 +296,8 @@ class SessionsPageTest(WebCase):
     def test_api_clients_are_listed_and_signed_out(self):
         mine, form = self.confirmed()
         self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
-        program = tokens.give_tokens(self.alice)
-        tokens.give_tokens(self.bob)
+        program = tokens.issue_tokens(self.alice)
+        tokens.issue_tokens(self.bob)
         self.assertContains(mine.get(SESSIONS), "A program, with a token", count=1)
         mine.post(f"{SESSIONS}end/", form)
         self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
@@ -323,9 +323,9 @@ class SessionsPageTest(WebCase):
             mine.post("/user/reauthenticate/", form | given)
             self.assertEqual(stolen.get(PROFILE).status_code, 302 if given["password"] == PASSWORD else 200)
         now = int(timezone.now().timestamp())
-        secret = give_totp(self.alice)
-        with at_the_second(now):
-            mine.post("/user/2fa/reauthenticate/", form | {"code": code_of(secret, now)})
+        secret = activate_totp(self.alice)
+        with frozen_clock(now):
+            mine.post("/user/2fa/reauthenticate/", form | {"code": totp_code(secret, now)})
         self.assertEqual((stolen.get(PROFILE).status_code, mine.get(PROFILE).status_code), (302, 200))
         [listed] = mine.get(SESSIONS).context["sessions"]
         self.assertTrue(listed.is_this)
@@ -378,7 +378,7 @@ class ClosePageTest(PagesCase):
 
         done = self.client.post(answer["Location"], {"password": PASSWORD})
         self.assertEqual((done.status_code, done["Location"]), (302, "/"))
-        self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED))
+        self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED_PREFIX))
         self.assertEqual([done.cookies[name].value for name in COOKIES], [""] * 3)
         front = self.client.get("/")
         self.assertEqual(
@@ -387,7 +387,7 @@ class ClosePageTest(PagesCase):
         self.assertNotContains(front, "Signed in as")
 
     def test_second_factor_replaces_the_password(self):
-        give_totp(self.alice)
+        activate_totp(self.alice)
         answer = self.client.get("/user/reauthenticate/")
         self.assertContains(answer, "/user/2fa/reauthenticate/")
 

@@ -13,8 +13,8 @@ from django.core.exceptions import ValidationError
 from django.test import Client, override_settings
 
 from accounts import tokens
-from accounts.password_rules import WORDS
-from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase, give_totp
+from accounts.password_rules import VOCABULARY
+from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase, activate_totp
 from lori_assignment.cast import PASSWORD
 
 LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-([0-9a-z-]+)/)")
@@ -22,8 +22,8 @@ LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-(
 
 class PasswordChangeTest(SignInCase):
     def setUp(self):
-        self.pair = tokens.give_tokens(self.alice)
-        self.mine = self.bearing(self.pair.access)
+        self.pair = tokens.issue_tokens(self.alice)
+        self.mine = self.client_with_token(self.pair.access)
 
     def change(self, **changes):
         body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
@@ -118,13 +118,15 @@ class PasswordValidationTest(SignInCase):
             validate_password("a book of eight letters", self.alice)
 
     def test_without_the_validator_it_is_accepted(self):
-        others = [one for one in settings.AUTH_PASSWORD_VALIDATORS if "NotTheShopsWords" not in one["NAME"]]
+        others = [
+            one for one in settings.AUTH_PASSWORD_VALIDATORS if "ShopVocabularyValidator" not in one["NAME"]
+        ]
         with override_settings(AUTH_PASSWORD_VALIDATORS=others):
             validate_password("Lori-Books-2026", self.alice)
 
     def test_vocabulary_is_documented(self):
         said = (settings.BASE_DIR / "docs" / "security.md").read_text()
-        for word in WORDS:
+        for word in VOCABULARY:
             with self.subTest(word=word):
                 self.assertIn(f"`{word}`", said)
 
@@ -179,7 +181,7 @@ class PasswordResetTest(SignInCase):
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
 
     def test_key_sets_a_password_once(self):
-        pair = tokens.give_tokens(self.alice)
+        pair = tokens.issue_tokens(self.alice)
         link = self.link()
         self.assertEqual(self.confirm(link).status_code, 200)
         self.assertEqual(self.sign_in(password=NEW).status_code, 200)
@@ -213,7 +215,7 @@ class PasswordResetTest(SignInCase):
                 self.assertEqual(self.confirm(link).status_code, status)
 
     def test_reset_does_not_replace_the_second_factor(self):
-        give_totp(self.alice)
+        activate_totp(self.alice)
         link = self.link()
         answer = self.confirm(link)
         self.assertEqual((answer.status_code, list(answer.json()), answer.cookies), (200, ["detail"], {}))

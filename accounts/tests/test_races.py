@@ -19,7 +19,7 @@ from accounts import attempts, backends, sign_up, tokens, web_tokens
 from accounts.models import PasswordAttempts, TokenFamily, User
 from accounts.tests.case import REGISTER, TOKEN, WRONG
 from accounts.tests.test_web_tokens import BrowserClient
-from accounts.turns import Turns
+from accounts.turns import HashingQueue
 from lori_assignment.cast import PASSWORD, RaceTestCase
 
 THREADS = 8
@@ -35,8 +35,8 @@ class RacesTest(RaceTestCase):
         self.addCleanup(cache.clear)
 
     def renew_at_once(self):
-        refresh = tokens.give_tokens(self.alice).refresh
-        return self.all_at_once(*[partial(tokens.renew, refresh)] * THREADS)
+        refresh = tokens.issue_tokens(self.alice).refresh
+        return self.run_concurrently(*[partial(tokens.renew, refresh)] * THREADS)
 
     def test_refresh_token_is_renewed_at_most_once(self):
         answers = self.renew_at_once()
@@ -44,7 +44,7 @@ class RacesTest(RaceTestCase):
         [won] = [answer for answer in answers if isinstance(answer, tokens.Pair)]
         for text in won:
             with self.assertRaises(tokens.TokenError):
-                tokens.check(text)
+                tokens.verify(text)
         self.assertFalse(TokenFamily.objects.exists())
 
     @has_row_locks
@@ -68,7 +68,7 @@ class RacesTest(RaceTestCase):
             [key] = Session.objects.values_list("session_key", flat=True)
             twin = BrowserClient()
             twin.cookies = browser.cookies.copy()
-            renewed, _ended = self.all_at_once(
+            renewed, _ended = self.run_concurrently(
                 lambda twin=twin: twin.say("/user/token/renew/").status_code,
                 lambda key=key: web_tokens.end_sessions(self.alice.pk, [key]),
             )
@@ -82,10 +82,10 @@ class RacesTest(RaceTestCase):
 
         encode = MD5PasswordHasher.encode
         # Else some would be told to come again before they are counted.
-        places = mock.patch.object(backends, "turns", Turns(at_once=THREADS, waiting=0))
+        places = mock.patch.object(backends, "hashing_queue", HashingQueue(at_once=THREADS, waiting=0))
         compute = mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode)
         with places, compute as computed:
-            answers = Counter(self.all_at_once(*[guess] * THREADS))
+            answers = Counter(self.run_concurrently(*[guess] * THREADS))
         return answers, computed.call_count
 
     def test_five_of_eight_concurrent_guesses_count(self):
@@ -106,12 +106,12 @@ class RacesTest(RaceTestCase):
                 rows.append(row)
             return rows
 
-        with mock.patch.object(attempts, "_count", look_and_write):
+        with mock.patch.object(attempts, "_increment", look_and_write):
             self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
 
     def test_concurrent_registrations_are_unique(self):
         """Hole 6, with the look before the write missing every one of the others."""
-        look, missed = sign_up._taken, Barrier(THREADS)
+        look, missed = sign_up._taken_errors, Barrier(THREADS)
         looks = Counter()
 
         def late(user):
@@ -132,9 +132,9 @@ class RacesTest(RaceTestCase):
             answer = APIClient().post(REGISTER, body)
             return answer.status_code, list(answer.json())
 
-        with mock.patch.object(sign_up, "_taken", late):
+        with mock.patch.object(sign_up, "_taken_errors", late):
             answers = Counter(
-                map(str, self.all_at_once(*[partial(register, index) for index in range(THREADS)]))
+                map(str, self.run_concurrently(*[partial(register, index) for index in range(THREADS)]))
             )
         self.assertEqual(
             answers, {"(201, ['access', 'refresh', 'user'])": 1, "(400, ['email'])": THREADS - 1}

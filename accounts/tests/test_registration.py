@@ -36,7 +36,7 @@ class RegistrationTest(SignInCase):
         eve = User.objects.get(username="eve")
         self.assertEqual((eve.name, eve.phone, eve.address), ("Eve Hill", "+39 06 555 0143", "Via Appia 8"))
         self.assertEqual((eve.is_staff, eve.is_superuser, eve.is_active), (False, False, True))
-        mine = self.bearing(answer.json()["access"]).get("/api/rest-auth/user/")
+        mine = self.client_with_token(answer.json()["access"]).get("/api/rest-auth/user/")
         self.assertEqual(mine.json(), answer.json()["user"])
         self.assertEqual(self.sign_in("eve@example.org").status_code, 200)
 
@@ -102,7 +102,7 @@ class RegistrationTest(SignInCase):
     def test_other_integrity_error_is_raised(self):
         eve = {"username": "eve", "email": "eve@example.org", "password": PASSWORD}
         with (
-            mock.patch("accounts.sign_up.record_address", side_effect=IntegrityError),
+            mock.patch("accounts.sign_up.reset_email_address", side_effect=IntegrityError),
             self.assertRaises(IntegrityError),
         ):
             open_account(**eve)

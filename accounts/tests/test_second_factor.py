@@ -9,8 +9,17 @@ from django.test import Client, override_settings
 
 from accounts import tokens
 from accounts.models import User
-from accounts.sign_up import record_address
-from accounts.tests.case import LOGIN, REFRESH, TOKEN, USER, SignInCase, at_the_second, code_of, give_totp
+from accounts.sign_up import reset_email_address
+from accounts.tests.case import (
+    LOGIN,
+    REFRESH,
+    TOKEN,
+    USER,
+    SignInCase,
+    activate_totp,
+    frozen_clock,
+    totp_code,
+)
 from accounts.tests.test_web_tokens import RENEW
 from accounts.web_tokens import ACCESS_COOKIE
 from lori_assignment.cast import PASSWORD
@@ -37,11 +46,11 @@ class StaffSecondFactorTest(SignInCase):
         self.assertEqual(self.sign_in("alice").status_code, 200)
 
     def test_code_gives_tokens(self):
-        secret = give_totp(self.carol)
+        secret = activate_totp(self.carol)
         self.assertEqual(self.sign_in("carol").json()["code"], "otp_required")
-        with at_the_second(NOW):
-            answer = self.sign_in("carol", otp=code_of(secret, NOW))
-        self.assertEqual(self.bearing(answer.json()["token"]).get(USER).status_code, 200)
+        with frozen_clock(NOW):
+            answer = self.sign_in("carol", otp=totp_code(secret, NOW))
+        self.assertEqual(self.client_with_token(answer.json()["token"]).get(USER).status_code, 200)
 
     def test_recovery_codes_alone_do_not_count(self):
         RecoveryCodes.activate(self.carol)
@@ -62,7 +71,7 @@ class StaffSecondFactorTest(SignInCase):
             self.assertContains(browser.get(SETUP), "Staff sign in with a second factor")
 
     def test_setup_and_sign_out_are_open(self):
-        record_address(self.carol)
+        reset_email_address(self.carol)
         EmailAddress.objects.update(verified=True)
         browser = self.browser()
         browser.post("/user/reauthenticate/", {"password": PASSWORD})
@@ -75,26 +84,26 @@ class StaffSecondFactorTest(SignInCase):
         browser = self.browser()
         self.assertNotIn(ACCESS_COOKIE, browser.cookies)
         self.assertEqual(browser.post(RENEW).status_code, 401)
-        give_totp(self.carol)
+        activate_totp(self.carol)
         self.assertEqual(browser.post(RENEW).status_code, 204)
         self.assertEqual((browser.get("/admin/").status_code, browser.get(USER).status_code), (200, 200))
 
     def test_earlier_tokens_are_invalid(self):
         with override_settings(STAFF_SECOND_FACTOR=False):
-            pair = tokens.give_tokens(self.carol)
-            self.assertEqual(self.bearing(pair.access).get(USER).status_code, 200)
-        self.assertEqual(self.bearing(pair.access).get(USER).status_code, 401)
+            pair = tokens.issue_tokens(self.carol)
+            self.assertEqual(self.client_with_token(pair.access).get(USER).status_code, 200)
+        self.assertEqual(self.client_with_token(pair.access).get(USER).status_code, 401)
         self.assertEqual(self.client.post(REFRESH, {"refresh": pair.refresh}).status_code, 401)
 
     def test_new_staff_need_a_factor_at_once(self):
-        browser, mine = self.browser("alice"), self.bearing(tokens.give_tokens(self.alice).access)
+        browser, mine = self.browser("alice"), self.client_with_token(tokens.issue_tokens(self.alice).access)
         self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (200, 200))
         User.objects.filter(pk=self.alice.pk).update(is_staff=True)
         self.assertEqual((browser.get("/home").status_code, mine.get(USER).status_code), (302, 401))
 
     def test_check_takes_no_query(self):
-        give_totp(self.carol)
-        mine = self.bearing(tokens.give_tokens(self.carol).access)
+        activate_totp(self.carol)
+        mine = self.client_with_token(tokens.issue_tokens(self.carol).access)
         with self.assertNumQueries(1):
             self.assertEqual(mine.get(USER).status_code, 200)
 

@@ -13,11 +13,11 @@ from django.core import mail
 from django.test import Client
 
 from accounts import tokens
-from accounts.security_log import EVENTS, note
+from accounts.security_log import EVENTS, log_event
 from accounts.sign_up import open_account
-from accounts.tests.case import CHANGE, CONFIRM, LOGOUT, NEW, REFRESH, RESET, WRONG, SignInCase, give_totp
+from accounts.tests.case import CHANGE, CONFIRM, LOGOUT, NEW, REFRESH, RESET, WRONG, SignInCase, activate_totp
 from lori_assignment.cast import PASSWORD
-from lori_assignment.logs import Json
+from lori_assignment.logs import JSONFormatter
 from rentals.leaving import close_account
 
 
@@ -44,7 +44,7 @@ class SecurityLogTest(SignInCase):
         self.assertEqual(self.told(self.page("/user/logout/")), [("signed_out", self.alice.pk)])
         self.assertEqual(self.told(self.sign_in), [("signed_in", self.alice.pk)])
         self.assertIn("door=api how=password", self.lines[0])
-        pair = tokens.give_tokens(self.alice)
+        pair = tokens.issue_tokens(self.alice)
         out = self.told(lambda: self.client.post(LOGOUT, {"refresh": pair.refresh}))
         self.assertEqual(out, [("signed_out", self.alice.pk)])
 
@@ -57,7 +57,7 @@ class SecurityLogTest(SignInCase):
         self.assertEqual(self.told(self.sign_in), [("sign_in_locked", self.alice.pk), ("throttled", None)])
 
     def test_second_factor_events_are_logged(self):
-        give_totp(self.alice)
+        activate_totp(self.alice)
         refused = self.told(lambda: self.sign_in(otp="000000"))
         self.assertEqual(refused, [("code_wrong", self.alice.pk)])
         self.browser.force_login(self.alice)
@@ -67,7 +67,7 @@ class SecurityLogTest(SignInCase):
         )
 
     def test_password_and_address_changes_are_logged(self):
-        mine = self.bearing(tokens.give_tokens(self.alice).access)
+        mine = self.client_with_token(tokens.issue_tokens(self.alice).access)
         body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
         changed = ("password_changed", self.alice.pk)
         self.assertEqual(self.told(lambda: mine.post(CHANGE, body)), [changed])
@@ -85,13 +85,13 @@ class SecurityLogTest(SignInCase):
         self.assertEqual(self.told(moved), [("address_changed", self.alice.pk)])
 
     def test_reused_token_is_logged(self):
-        pair = tokens.give_tokens(self.alice)
+        pair = tokens.issue_tokens(self.alice)
         tokens.renew(pair.refresh)
         used = self.told(lambda: self.client.post(REFRESH, {"refresh": pair.refresh}))
         self.assertEqual(used, [("token_reused", self.alice.pk)])
 
     def test_refusals_are_logged(self):
-        mine = self.bearing(tokens.give_tokens(self.alice).access)
+        mine = self.client_with_token(tokens.issue_tokens(self.alice).access)
         asked = self.told(lambda: mine.get("/api/v3/accounts/"))
         self.assertEqual(asked, [("refused", self.alice.pk)])
         self.browser.force_login(self.alice)
@@ -135,10 +135,10 @@ class SecurityLogTest(SignInCase):
     def test_json_log_has_a_field_for_each_fact(self):
         stream = io.StringIO()
         handler = logging.StreamHandler(stream)
-        handler.setFormatter(Json())
+        handler.setFormatter(JSONFormatter())
         with self.assertLogs("security"):
             logging.getLogger("security").addHandler(handler)
-            note("signed_in", account=4, door="web", how="password")
+            log_event("signed_in", account=4, door="web", how="password")
             logging.getLogger("security").removeHandler(handler)
         entry = json.loads(stream.getvalue())
         facts = {"event": "signed_in", "account": 4, "door": "web", "how": "password", "logger": "security"}
@@ -146,7 +146,7 @@ class SecurityLogTest(SignInCase):
 
     def test_every_event_is_documented(self):
         with self.assertRaises(ValueError):
-            note("something_else")
+            log_event("something_else")
         said = (settings.BASE_DIR / "docs" / "security.md").read_text()
         section = said.partition("## What is logged")[2].partition("\n## ")[0]
         self.assertEqual(set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)), EVENTS)

@@ -64,14 +64,14 @@ class SignUpPageTest(CastTestCase):
         self.assertEqual(User.objects.count(), 4)
 
     def test_concurrently_taken_name_is_an_error(self):
-        look = sign_up._taken
+        look = sign_up._taken_errors
 
         def look_and_be_late(user):
             found = look(user)
             User.objects.get_or_create(username="eve", email="eve@example.org")
             return found
 
-        with mock.patch.object(sign_up, "_taken", look_and_be_late):
+        with mock.patch.object(sign_up, "_taken_errors", look_and_be_late):
             answer = self.client.post(PAGE, EVE)
         errors = answer.context["form"].errors
         self.assertEqual((list(errors), answer.status_code), (["username", "email"], 200))
@@ -87,6 +87,6 @@ class SignUpRaceTest(RaceTestCase):
 
             return call
 
-        outcomes = self.all_at_once(*[sign_up_as(number) for number in range(5)])
+        outcomes = self.run_concurrently(*[sign_up_as(number) for number in range(5)])
         self.assertEqual(sorted(outcomes), [200, 200, 200, 200, 302], connection.vendor)
         self.assertEqual(User.objects.filter(email="eve@example.org").count(), 1)

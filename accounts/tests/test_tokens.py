@@ -12,10 +12,10 @@ from django.utils import timezone
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts import tokens
-from accounts.api.authentication import HeaderOrCookie
+from accounts.api.authentication import JWTHeaderOrCookieAuthentication
 from accounts.models import TokenFamily, User
 from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
-from accounts.tokens import TokenError, _mark_of
+from accounts.tokens import TokenError, _password_fingerprint
 from lori_assignment.cast import PASSWORD
 
 
@@ -36,19 +36,19 @@ GARBAGE = [
 
 class TokensTest(SignInCase):
     def setUp(self):
-        self.pair = tokens.give_tokens(self.alice)
+        self.pair = tokens.issue_tokens(self.alice)
 
     def refused(self, refresh=None):
         """`refresh` neither renews nor passes the check."""
         with self.assertRaises(TokenError):
-            tokens.check(refresh or self.pair.refresh)
+            tokens.verify(refresh or self.pair.refresh)
         with self.assertRaises(TokenError):
             tokens.renew(refresh or self.pair.refresh)
 
     def test_renewal_replaces_the_refresh_token(self):
         renewed = tokens.renew(self.pair.refresh)
-        tokens.check(renewed.access)
-        tokens.check(renewed.refresh)
+        tokens.verify(renewed.access)
+        tokens.verify(renewed.refresh)
         self.refused(self.pair.refresh)
 
     def test_malformed_token_is_refused(self):
@@ -58,7 +58,7 @@ class TokensTest(SignInCase):
 
     def test_an_expired_token_is_refused(self):
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
-            expired = tokens.give_tokens(self.alice).refresh
+            expired = tokens.issue_tokens(self.alice).refresh
         self.refused(expired)
 
     def test_an_access_token_does_not_renew(self):
@@ -79,32 +79,32 @@ class TokensTest(SignInCase):
         self.refused()
 
     def test_ended_token_is_refused(self):
-        tokens.end(self.pair.refresh)
+        tokens.revoke(self.pair.refresh)
         self.refused()
         with self.assertRaises(TokenError):
-            tokens.end(self.pair.refresh)
+            tokens.revoke(self.pair.refresh)
 
     def test_reuse_revokes_the_whole_family(self):
         """It was held by two: nobody can tell the thief, so the whole family ends."""
         renewed = tokens.renew(self.pair.refresh)
-        elsewhere = tokens.give_tokens(self.alice)
+        elsewhere = tokens.issue_tokens(self.alice)
         self.refused(self.pair.refresh)
         for text in (renewed.refresh, renewed.access, self.pair.access):
             with self.assertRaises(TokenError):
-                tokens.check(text)
-        tokens.check(elsewhere.access)
+                tokens.verify(text)
+        tokens.verify(elsewhere.access)
         tokens.renew(elsewhere.refresh)
 
     def test_checking_a_used_token_revokes_nothing(self):
         renewed = tokens.renew(self.pair.refresh)
         with self.assertRaises(TokenError):
-            tokens.check(self.pair.refresh)
+            tokens.verify(self.pair.refresh)
         tokens.renew(renewed.refresh)
 
     def test_logout_with_a_used_token_ends_family(self):
         renewed = tokens.renew(self.pair.refresh)
         with self.assertRaises(TokenError):
-            tokens.end(self.pair.refresh)
+            tokens.revoke(self.pair.refresh)
         self.refused(renewed.refresh)
 
     def test_every_token_has_its_own_id(self):
@@ -133,35 +133,35 @@ class TokensTest(SignInCase):
         self.refused(tokens.renew(self.pair.refresh).refresh)
 
     def test_without_the_maximum_it_would_not_expire(self):
-        with mock.patch.object(tokens, "LONGEST", timedelta(days=9999)):
+        with mock.patch.object(tokens, "MAX_AGE", timedelta(days=9999)):
             TokenFamily.objects.update(began_at=timezone.now() - timedelta(days=31))
-            tokens.check(tokens.renew(self.pair.refresh).refresh)
+            tokens.verify(tokens.renew(self.pair.refresh).refresh)
 
     def test_flush_removes_only_expired_families(self):
         """Hole 10: every refresh added a row; the daily command takes them away."""
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
-            tokens.give_tokens(self.alice)
+            tokens.issue_tokens(self.alice)
         call_command("flushexpiredtokens", stdout=mock.Mock())
         self.assertEqual(TokenFamily.objects.count(), 1)
-        tokens.check(self.pair.refresh)
+        tokens.verify(self.pair.refresh)
 
 
 class ForgedTokenTest(SignInCase):
     """What is signed otherwise than we sign, with the claims of a token that works."""
 
     def setUp(self):
-        self.access = tokens.give_tokens(self.alice).access
+        self.access = tokens.issue_tokens(self.alice).access
         self.claims = jwt.decode(self.access, options={"verify_signature": False})
 
     def assert_refused(self, text):
-        self.assertEqual(self.bearing(text).get(USER).status_code, 401)
+        self.assertEqual(self.client_with_token(text).get(USER).status_code, 401)
         with self.assertRaises(TokenError):
-            tokens.check(text)
+            tokens.verify(text)
 
     def test_signing_key_is_separate(self):
         self.assertNotEqual(settings.TOKEN_SIGNING_KEY, settings.SECRET_KEY)
         ours = jwt.encode(self.claims, settings.TOKEN_SIGNING_KEY, algorithm="HS256")
-        self.assertEqual(self.bearing(ours).get(USER).status_code, 200)
+        self.assertEqual(self.client_with_token(ours).get(USER).status_code, 200)
         for key in (settings.SECRET_KEY, "x" * 64, settings.TOKEN_SIGNING_KEY + "x"):
             self.assert_refused(jwt.encode(self.claims, key, algorithm="HS256"))
 
@@ -204,7 +204,7 @@ class ForgedTokenTest(SignInCase):
         for changes in ({"password_mark": mark[::-1]}, {"password_mark": None}, {"password_mark": ["x"]}):
             self.assert_refused(jwt.encode(self.claims | changes, key, algorithm="HS256"))
         with self.settings(TOKEN_SIGNING_KEY="another"):
-            self.assertNotEqual(_mark_of(self.alice), mark)
+            self.assertNotEqual(_password_fingerprint(self.alice), mark)
         self.assertFalse(any("hash" in name for name in self.claims))
 
     def test_wrong_account_or_family_is_refused(self):
@@ -219,9 +219,9 @@ class RevocationTest(SignInCase):
     """An access token does not outlive what ended it, for which no request takes a query more."""
 
     def setUp(self):
-        self.pair = tokens.give_tokens(self.alice)
-        self.mine = self.bearing(self.pair.access)
-        self.elsewhere = self.bearing(tokens.give_tokens(self.alice).access)
+        self.pair = tokens.issue_tokens(self.alice)
+        self.mine = self.client_with_token(self.pair.access)
+        self.elsewhere = self.client_with_token(tokens.issue_tokens(self.alice).access)
         self.assertEqual(self.mine.get(USER).status_code, 200)
 
     def assert_ended(self, client=None, pair=None):
@@ -264,21 +264,25 @@ class RevocationTest(SignInCase):
 
     def test_without_the_family_check_access_remains(self):
         """The twin: simplejwt's own look, which knows the account only."""
-        stock = super(type(HeaderOrCookie()), HeaderOrCookie()).get_user
+        stock = super(type(JWTHeaderOrCookieAuthentication()), JWTHeaderOrCookieAuthentication()).get_user
         self.client.post(LOGOUT, {"refresh": self.pair.refresh})
-        with mock.patch.object(HeaderOrCookie, "get_user", lambda _self, token: stock(token)):
+        with mock.patch.object(
+            JWTHeaderOrCookieAuthentication, "get_user", lambda _self, token: stock(token)
+        ):
             self.assertEqual(self.mine.get(USER).status_code, 200)
         self.assert_ended()
 
 
 class TokenApiTest(SignInCase):
     def setUp(self):
-        self.pair = tokens.give_tokens(self.alice)
+        self.pair = tokens.issue_tokens(self.alice)
 
     def test_refresh_returns_a_pair_once(self):
         answer = self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assertEqual((answer.status_code, set(answer.json())), (200, {"token", "refresh"}))
-        self.assertEqual(self.bearing(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200)
+        self.assertEqual(
+            self.client_with_token(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
+        )
 
         again = self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
@@ -307,13 +311,15 @@ class TokenApiTest(SignInCase):
             self.assertEqual(list(self.client.post(path, {}).json()), [field])
 
     def test_malformed_header_is_401(self):
-        self.assertEqual(self.bearing(self.pair.access).get("/api/rest-auth/user/").status_code, 200)
+        self.assertEqual(
+            self.client_with_token(self.pair.access).get("/api/rest-auth/user/").status_code, 200
+        )
         for text in GARBAGE[:2] + GARBAGE[4:]:
-            self.assertEqual(self.bearing(text).get("/api/rest-auth/user/").status_code, 401)
+            self.assertEqual(self.client_with_token(text).get("/api/rest-auth/user/").status_code, 401)
 
     def test_expired_header_does_not_block_a_refresh(self):
         with mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1)):
-            stale = self.bearing(tokens.give_tokens(self.alice).access)
+            stale = self.client_with_token(tokens.issue_tokens(self.alice).access)
         self.assertEqual(stale.get("/api/rest-auth/user/").status_code, 401)
         self.assertEqual(stale.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 200)
 
@@ -329,7 +335,7 @@ class TokenApiTest(SignInCase):
 
     def test_refresh_of_deleted_account_is_401(self):
         """Hole 5: a deleted user's token was a 500."""
-        of_bob = tokens.give_tokens(self.bob)
+        of_bob = tokens.issue_tokens(self.bob)
         self.bob.delete()
         for path in (REFRESH, "/api/rest-auth/token/refresh/"):
             answer = self.client.post(path, {"refresh": of_bob.refresh})
@@ -337,12 +343,12 @@ class TokenApiTest(SignInCase):
         self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 200)
 
     def test_logout_ends_the_refresh_token(self):
-        answer = self.bearing(self.pair.access).post(LOGOUT, {"refresh": self.pair.refresh})
+        answer = self.client_with_token(self.pair.access).post(LOGOUT, {"refresh": self.pair.refresh})
         self.assertEqual(answer.status_code, 200)
         self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 401)
         again = self.client.post(LOGOUT, {"refresh": self.pair.refresh})
         self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
 
     def test_logout_requires_the_token(self):
-        answer = self.bearing(self.pair.access).post(LOGOUT)
+        answer = self.client_with_token(self.pair.access).post(LOGOUT)
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["refresh"]))

@@ -15,11 +15,11 @@ from django.test import SimpleTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
 from accounts import turns
-from accounts.attempts import TooMany
+from accounts.attempts import Throttled
 from accounts.hashers import OwaspArgon2
 from accounts.models import PasswordAttempts
 from accounts.tests.case import TOKEN
-from accounts.turns import Turns
+from accounts.turns import HashingQueue
 from lori_assignment import gunicorn_conf
 from lori_assignment.cast import PASSWORD, CastTestCase
 
@@ -32,15 +32,15 @@ def in_thread(call: Callable[[], Any]) -> threading.Thread:
 
 class HashingQueueTest(SimpleTestCase):
     def setUp(self) -> None:
-        self.turns = Turns(at_once=1, waiting=1)
+        self.hashing_queue = HashingQueue(at_once=1, waiting=1)
         self.begun, self.go_on = threading.Semaphore(0), threading.Event()
         self.at_work = self.most = 0
         self.addCleanup(self.go_on.set)
 
     def work(self) -> None:
-        with self.turns.place():
+        with self.hashing_queue.slot():
             self.begun.release()
-            self.turns.hash(self.hash)
+            self.hashing_queue.hash(self.hash)
 
     def hash(self) -> None:
         self.at_work += 1
@@ -52,27 +52,27 @@ class HashingQueueTest(SimpleTestCase):
         threads = [in_thread(self.work) for _ in range(2)]
         for _ in threads:
             self.assertTrue(self.begun.acquire(timeout=10))
-        with self.assertRaises(TooMany) as told, self.turns.place():
+        with self.assertRaises(Throttled) as told, self.hashing_queue.slot():
             self.fail("There was a place.")
-        self.assertEqual(told.exception.seconds, turns.LATER_SECONDS)
-        with self.assertRaises(TooMany):
-            self.turns.hash(self.fail)
+        self.assertEqual(told.exception.seconds, turns.RETRY_AFTER)
+        with self.assertRaises(Throttled):
+            self.hashing_queue.hash(self.fail)
         self.go_on.set()
         for thread in threads:
             thread.join(timeout=10)
         self.assertEqual(self.most, 1)
-        self.assertEqual(self.turns.hash(lambda: 7), 7)
+        self.assertEqual(self.hashing_queue.hash(lambda: 7), 7)
 
     def test_slot_is_reentrant(self) -> None:
-        narrow = Turns(at_once=1, waiting=0)
+        narrow = HashingQueue(at_once=1, waiting=0)
         for _ in range(3):
-            with narrow.place(), narrow.place():
+            with narrow.slot(), narrow.slot():
                 self.assertEqual(narrow.hash(lambda: 7), 7)
 
     def test_slot_is_released_after_an_error(self) -> None:
         for _ in range(5):
             with self.assertRaises(ZeroDivisionError):
-                self.turns.hash(lambda: 1 // 0)
+                self.hashing_queue.hash(lambda: 1 // 0)
 
     @skipUnless(sys.platform == "linux", "threads have a priority of their own on Linux")
     def test_hashing_runs_at_a_lower_priority(self) -> None:
@@ -80,24 +80,24 @@ class HashingQueueTest(SimpleTestCase):
             return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
         before = nice()
-        self.assertEqual(self.turns.hash(nice), max(before, turns.STEP_BACK))
+        self.assertEqual(self.hashing_queue.hash(nice), max(before, turns.NICENESS))
         self.assertEqual(nice(), before)
 
     def test_worker_has_spare_threads(self) -> None:
-        self.assertGreaterEqual(gunicorn_conf.threads, turns.AT_ONCE + turns.WAITING + 2)
+        self.assertGreaterEqual(gunicorn_conf.threads, turns.MAX_CONCURRENT + turns.MAX_WAITING + 2)
 
     def test_password_hasher_uses_the_queue(self) -> None:
-        full = Turns(at_once=0, waiting=0)
-        with mock.patch("accounts.hashers.turns", full):
-            with self.assertRaises(TooMany):
+        full = HashingQueue(at_once=0, waiting=0)
+        with mock.patch("accounts.hashers.hashing_queue", full):
+            with self.assertRaises(Throttled):
                 OwaspArgon2().encode("x" * 8, "s" * 16)
-            with self.assertRaises(TooMany):
+            with self.assertRaises(Throttled):
                 OwaspArgon2().verify("x" * 8, Argon2PasswordHasher().encode("x" * 8, "s" * 16))
 
 
 class FullQueueTest(CastTestCase):
     def setUp(self) -> None:
-        patch = mock.patch("accounts.backends.turns", Turns(at_once=0, waiting=0))
+        patch = mock.patch("accounts.backends.hashing_queue", HashingQueue(at_once=0, waiting=0))
         patch.start()
         self.addCleanup(patch.stop)
 

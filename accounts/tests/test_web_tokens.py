@@ -12,9 +12,9 @@ from rest_framework_simplejwt.tokens import AccessToken
 
 from accounts import tokens, web_tokens
 from accounts.models import TokenFamily, User
-from accounts.tests.case import NEW, REFRESH, USER, WRONG, at_the_second, code_of, give_totp
+from accounts.tests.case import NEW, REFRESH, USER, WRONG, activate_totp, frozen_clock, totp_code
 from accounts.tokens import TokenError
-from accounts.web_tokens import ACCESS_COOKIE, REFRESH_COOKIE, UNTIL_COOKIE
+from accounts.web_tokens import ACCESS_COOKIE, EXPIRY_COOKIE, REFRESH_COOKIE
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
 from rentals.models import Rental
@@ -22,7 +22,7 @@ from rentals.models import Rental
 RENEW = "/user/token/renew/"
 RENTALS = "/api/v3/book_rentals/"
 BOOKS = "/api/v3/books/"
-COOKIES = (ACCESS_COOKIE, REFRESH_COOKIE, UNTIL_COOKIE)
+COOKIES = (ACCESS_COOKIE, REFRESH_COOKIE, EXPIRY_COOKIE)
 NOW = 1795132800
 
 
@@ -71,18 +71,18 @@ class SignInCookiesTest(WebCase):
         self.assertFalse(any(browser.has(name) for name in COOKIES))
 
     def test_second_factor_gives_tokens(self):
-        secret = give_totp(self.alice)
+        secret = activate_totp(self.alice)
         browser = self.browser()
         self.assertFalse(any(browser.has(name) for name in COOKIES))
-        with at_the_second(NOW):
-            code = code_of(secret, NOW)
+        with frozen_clock(NOW):
+            code = totp_code(secret, NOW)
             form = {"code": code, "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
             self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
         self.assert_has_tokens(browser)
 
     def test_recovery_code_gives_tokens(self):
         code = RecoveryCodes.activate(self.alice).get_unused_codes()[0]
-        give_totp(self.alice)
+        activate_totp(self.alice)
         browser = self.browser()
         form = {"code": code, "csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
         self.assertEqual(browser.post("/user/2fa/authenticate/", form).status_code, 302)
@@ -99,7 +99,7 @@ class SignInCookiesTest(WebCase):
         cookies = self.browser().cookies
         for name in COOKIES:
             self.assertEqual((cookies[name]["samesite"], cookies[name]["secure"]), ("Lax", ""))
-            self.assertEqual(bool(cookies[name]["httponly"]), name != UNTIL_COOKIE)
+            self.assertEqual(bool(cookies[name]["httponly"]), name != EXPIRY_COOKIE)
         self.assertEqual(cookies[ACCESS_COOKIE]["path"], "/api/")
         self.assertEqual(cookies[REFRESH_COOKIE]["path"], "/user/token/")
         self.assertTrue(RENEW.startswith(cookies[REFRESH_COOKIE]["path"]))
@@ -161,13 +161,13 @@ class CookieAuthenticationTest(WebCase):
         with self.assertNumQueries(1):
             browser.get(USER)
         by_header = APIClient()
-        by_header.credentials(HTTP_AUTHORIZATION=f"JWT {tokens.give_tokens(self.alice).access}")
+        by_header.credentials(HTTP_AUTHORIZATION=f"JWT {tokens.issue_tokens(self.alice).access}")
         with self.assertNumQueries(1):
             by_header.get(USER)
 
     def test_header_takes_precedence(self):
         browser = self.browser()
-        bobs = {"Authorization": f"JWT {tokens.give_tokens(self.bob).access}"}
+        bobs = {"Authorization": f"JWT {tokens.issue_tokens(self.bob).access}"}
         self.assertEqual(browser.get(USER, headers=bobs).json()["username"], "bob")
         # And needs no CSRF header, as no browser sends it unasked.
         answer = browser.patch(USER, {"name": "Bob"}, content_type="application/json", headers=bobs)
@@ -181,8 +181,8 @@ class CookieAuthenticationTest(WebCase):
 
     def test_invalid_cookie_is_ignored(self):
         with mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1)):
-            stale = tokens.give_tokens(self.alice).access
-        refresh = tokens.give_tokens(self.alice).refresh
+            stale = tokens.issue_tokens(self.alice).access
+        refresh = tokens.issue_tokens(self.alice).refresh
         for text in (stale, refresh, "x", "a.b.c", '"', "é"):
             with self.subTest(text=text[:10]):
                 client = Client()
@@ -229,8 +229,8 @@ class RenewalTest(WebCase):
         browser = self.browser()
         expired = mock.patch.object(AccessToken, "lifetime", timedelta(seconds=-1))
         with expired:
-            stale = tokens.give_tokens(self.alice).access
-        for refresh in ("x", tokens.give_tokens(self.bob).refresh, None):
+            stale = tokens.issue_tokens(self.alice).access
+        for refresh in ("x", tokens.issue_tokens(self.bob).refresh, None):
             browser.cookies[ACCESS_COOKIE] = stale
             browser.cookies[REFRESH_COOKIE] = refresh or ""
             self.assertEqual(browser.get(USER).status_code, 401)
@@ -252,7 +252,7 @@ class RenewalTest(WebCase):
         access = browser.cookies[ACCESS_COOKIE].value
         browser.cookies[REFRESH_COOKIE] = first
         self.assertEqual(browser.say(RENEW).status_code, 204)
-        tokens.check(access)
+        tokens.verify(access)
         self.assertEqual(browser.get(USER).status_code, 200)
 
     def test_renewal_revokes_a_stolen_pair(self):
@@ -261,7 +261,7 @@ class RenewalTest(WebCase):
         self.assertEqual(browser.say(RENEW).status_code, 204)
         for text in stolen:
             with self.assertRaises(TokenError):
-                tokens.check(text)
+                tokens.verify(text)
         self.assertEqual((browser.get(USER).status_code, browser.say(RENEW).status_code), (200, 204))
 
     def test_reuse_elsewhere_costs_one_renewal(self):
@@ -333,7 +333,7 @@ class SignOutTest(WebCase):
 
     def test_only_tokens_of_the_session_end(self):
         browser, other = self.browser(), self.browser()
-        program = tokens.give_tokens(self.alice)
+        program = tokens.issue_tokens(self.alice)
         for _ in range(3):
             # Each time as if the answer had been lost on its way.
             browser.cookies[REFRESH_COOKIE] = "x"
@@ -341,7 +341,7 @@ class SignOutTest(WebCase):
         self.sign_out(browser)
         self.assertEqual(TokenFamily.objects.count(), 2)
         for good in (program.refresh, other.cookies[REFRESH_COOKIE].value):
-            tokens.check(good)
+            tokens.verify(good)
 
     def test_admin_logout_ends_tokens(self):
         desk = self.browser("dan")
@@ -368,7 +368,7 @@ class RenewalRaceTest(RaceTestCase):
             answer = twin.say(RENEW)
             return answer.status_code, twin.get(USER).status_code, twin.say(RENEW).status_code
 
-        self.assertEqual(self.all_at_once(*[renew] * 5), [(204, 200, 204)] * 5)
+        self.assertEqual(self.run_concurrently(*[renew] * 5), [(204, 200, 204)] * 5)
         form = {"csrfmiddlewaretoken": browser.cookies["csrftoken"].value}
         browser.post("/user/logout/", form)
         self.assertFalse(TokenFamily.objects.exists())

@@ -30,7 +30,7 @@ class WiringTest(SimpleTestCase):
             with self.subTest(path=path):
                 door = view()
                 self.assertEqual(door.tag, "sign-in")
-                door.answer_class()
+                door.get_response_serializer_class()
                 for method in set(view.http_method_names) & {"get", "post", "put", "patch"}:
                     self.assertTrue(getattr(view, method).__doc__)
         for action in ("list", "retrieve", "update", "partial_update"):

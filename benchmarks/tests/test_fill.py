@@ -20,7 +20,7 @@ from books.search import find
 from rentals import ledger
 from rentals.availability import with_availability
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.proof import disagreements
+from rentals.proof import find_errors
 from rentals.services import rent_book, return_rental
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
@@ -54,7 +54,7 @@ FALSE = {
 
 def fill() -> None:
     with connection.cursor() as cursor:
-        load(cursor, SIZE, source=catalogue.made_up(500), at=NOW, done=lambda what: None)
+        load(cursor, SIZE, source=catalogue.generate_books(500), at=NOW, done=lambda what: None)
 
 
 def indexes() -> list[tuple[str, ...]]:
@@ -91,11 +91,11 @@ class FilledShopTest(TestCase):
             self.assertEqual((rentals.returned().count(), rentals.open().count()), (closed, OUT_NOW))
 
     def test_books_are_consistent(self) -> None:
-        self.assertEqual(list(disagreements()), [])
+        self.assertEqual(list(find_errors()), [])
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE; SET LOCAL session_replication_role = replica")
             cursor.execute(f"UPDATE rentals_ledgerentry SET amount = 7 WHERE number = 2 AND user_id = {FEW}")
-        self.assertGreater(len(list(disagreements())), 0)
+        self.assertGreater(len(list(find_errors())), 0)
 
     def test_no_false_data_is_found(self) -> None:
         for name, (sql, _) in FALSE.items():
@@ -159,7 +159,7 @@ class FilledShopTest(TestCase):
             [book.pk for book in find(Book.objects.all(), catalogue.RARE).books],
             [place + 1 for place in catalogue.RARE_BOOKS if place < SIZE.books],
         )
-        self.assertTrue(find(Book.objects.all(), catalogue.MISSPELT).near)
+        self.assertTrue(find(Book.objects.all(), catalogue.MISSPELT).is_corrected)
 
     def test_renting_works_in_the_filled_shop(self) -> None:
         member, staff = User.objects.get(pk=SIZE.first_renter), User.objects.get(username="staff")
@@ -182,9 +182,11 @@ class FilledShopTest(TestCase):
 
 class SourceTest(PlainTestCase):
     def test_same_size_gives_the_same_shop(self) -> None:
-        source = catalogue.made_up(300)
-        self.assertEqual(source, catalogue.made_up(300))
-        self.assertEqual(list(catalogue.multiplied(source, 900)), list(catalogue.multiplied(source, 900)))
+        source = catalogue.generate_books(300)
+        self.assertEqual(source, catalogue.generate_books(300))
+        self.assertEqual(
+            list(catalogue.multiply_books(source, 900)), list(catalogue.multiply_books(source, 900))
+        )
         shelf = Shelf(SIZE)
         self.assertEqual(shelf.of_copy, Shelf(SIZE).of_copy)
         self.assertEqual(
@@ -193,12 +195,12 @@ class SourceTest(PlainTestCase):
         )
 
     def test_source_books_come_first(self) -> None:
-        source = catalogue.made_up(50)
-        self.assertEqual(list(catalogue.multiplied(source, 120))[:50], source)
+        source = catalogue.generate_books(50)
+        self.assertEqual(list(catalogue.multiply_books(source, 120))[:50], source)
 
     def test_vocabulary_grows_with_the_catalogue(self) -> None:
-        source = catalogue.made_up(300)
-        number = len({row.name for row in catalogue.multiplied(source, 3000)})
+        source = catalogue.generate_books(300)
+        number = len({row.name for row in catalogue.multiply_books(source, 3000)})
         self.assertGreater(number, 2000)
 
     def test_generated_isbn_is_valid(self) -> None:

@@ -11,11 +11,11 @@ from rest_framework import serializers
 from rest_framework.validators import UniqueValidator
 
 from books.covers import clean_cover
-from books.isbn import isbn_of
-from books.languages import language_of
+from books.isbn import normalize_isbn
+from books.languages import language_code
 from books.models import ISBN_TAKEN, Book
-from books.stock import MOST_COPIES_AT_ONCE
-from lori_assignment.addresses import at_site
+from books.stock import MAX_COPIES_AT_ONCE
+from lori_assignment.addresses import absolute_url
 from lori_assignment.api_fields import Amount, PlainInteger
 
 KINDS = "1: regular, 2: fiction, 3: novel."
@@ -39,16 +39,16 @@ class CoverField(serializers.Field[Any, Any, Any, Any]):
             raise serializers.ValidationError(error.messages) from error
 
 
-class CoverAddress(serializers.ImageField):
-    """As `address_of` has it."""
+class CoverURLField(serializers.ImageField):
+    """As `cover_url` has it."""
 
     def to_representation(self, value: Any) -> Any:
-        return address_of(value)
+        return cover_url(value)
 
 
-def address_of(cover: Any) -> str | None:
+def cover_url(cover: Any) -> str | None:
     """The whole address of a book's cover, whatever Host was asked; None where it has none."""
-    return at_site(cover.url) if cover else None
+    return absolute_url(cover.url) if cover else None
 
 
 class IsbnField(serializers.CharField):
@@ -64,7 +64,7 @@ class IsbnField(serializers.CharField):
         text = super().to_internal_value(data)
         if not text:
             return ""
-        isbn = isbn_of(text)
+        isbn = normalize_isbn(text)
         if isbn is None:
             self.fail("not_isbn")
         return isbn
@@ -79,7 +79,7 @@ class LanguageField(serializers.CharField):
         super().__init__(allow_blank=True, max_length=40, **options)
 
     def to_internal_value(self, data: Any) -> str:
-        language = language_of(super().to_internal_value(data))
+        language = language_code(super().to_internal_value(data))
         if language is None:
             self.fail("not_language")
         return language
@@ -87,7 +87,7 @@ class LanguageField(serializers.CharField):
 
 def number_of_copies() -> PlainInteger:
     """How many copies a new book gets; not asked for when a book is changed."""
-    return PlainInteger(write_only=True, default=1, min_value=0, max_value=MOST_COPIES_AT_ONCE)
+    return PlainInteger(write_only=True, default=1, min_value=0, max_value=MAX_COPIES_AT_ONCE)
 
 
 def replacement_price() -> Amount:

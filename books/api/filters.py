@@ -12,8 +12,8 @@ from django.utils.translation import gettext_lazy as _
 from books.api.fields import KINDS
 from books.catalogue import ORDERS, in_decade, in_order
 from books.models import Book, Copy, Kind
-from books.search import LONGEST_TEXT, find
-from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
+from books.search import MAX_TEXT_LENGTH, find
+from lori_assignment.api_filters import KeyFilter, OneOfFilter, StrictBooleanFilter
 from rentals.availability import available_books, unavailable_books
 
 
@@ -33,7 +33,7 @@ class BookFilter(filters.FilterSet):
     decade = DecadeFilter(
         method="narrow_by_decade", help_text="The first of the ten years of publication, such as 1980."
     )
-    available = TrueFalseFilter(
+    available = StrictBooleanFilter(
         method="narrow_by_availability", help_text="true: only books that can be rented now."
     )
     ordering = OneOfFilter(
@@ -44,7 +44,7 @@ class BookFilter(filters.FilterSet):
     # Last, because what is found is put into order of what is left by the others.
     search = filters.CharFilter(
         method="narrow_by_search",
-        max_length=LONGEST_TEXT,
+        max_length=MAX_TEXT_LENGTH,
         help_text="Words of the name or the author, the last perhaps only begun, or an ISBN.",
     )
 

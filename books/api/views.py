@@ -23,12 +23,12 @@ from books.models import Book, Copy
 from lori_assignment.api_idempotency import idempotent
 from lori_assignment.api_views import ResourceViewSet
 from lori_assignment.work import lock
-from rentals.availability import count_copies, free_copies
+from rentals.availability import free_copies, set_copy_counts
 from rentals.errors import NoPriceInForce
 from rentals.offers import quote_for
 from rentals.stock import add_copy, change_copy
 
-SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 
 class BookViewSet(ResourceViewSet[Book]):
@@ -41,21 +41,21 @@ class BookViewSet(ResourceViewSet[Book]):
         return [AllowAny()] if self.action in ("list", "retrieve", "quote") else [IsAdminUser()]
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
-        shape = SHAPES[self.api_version]
+        shape = SERIALIZERS[self.api_version]
         writes = self.action in ("create", "update", "partial_update")
         return shape.BookIn if writes else shape.BookOut
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
-        return None if self.action == "destroy" else SHAPES[self.api_version].BookOut
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
+        return None if self.action == "destroy" else SERIALIZERS[self.api_version].BookOut
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """Find books"""
         page: Any = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
-        return self.answer_list(self.get_paginated_response(self._written(page)))
+        return self.list_response(self.get_paginated_response(self._represent(page)))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one book"""
-        return self.answer_one(self._written([self.get_object()])[0])
+        return self.detail_response(self._represent([self.get_object()])[0])
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
@@ -63,7 +63,7 @@ class BookViewSet(ResourceViewSet[Book]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         book = stock.add_book(**given.validated_data)
-        return self.answer_one(self.shown(book.pk), status.HTTP_201_CREATED)
+        return self.detail_response(self.represent(book.pk), status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change a book"""
@@ -73,8 +73,8 @@ class BookViewSet(ResourceViewSet[Book]):
         changes = given.validated_data
         # Copies come and go one by one once the book is there.
         changes.pop("copies", None)
-        self.as_it_was_read(book, lambda: stock.change_book(book=book, **changes), lock=lock)
-        return self.answer_one(self.shown(book.pk))
+        self.if_unmodified(book, lambda: stock.change_book(book=book, **changes), lock=lock)
+        return self.detail_response(self.represent(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of a book"""
@@ -83,7 +83,7 @@ class BookViewSet(ResourceViewSet[Book]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Delete a book that was never rented"""
         book = self.get_object()
-        self.as_it_was_read(book, lambda: stock.delete_book(book=book), lock=lock)
+        self.if_unmodified(book, lambda: stock.delete_book(book=book), lock=lock)
         return Response(status=status.HTTP_204_NO_CONTENT)
 
     @swagger_auto_schema(
@@ -114,14 +114,14 @@ class BookViewSet(ResourceViewSet[Book]):
             }
         )
 
-    def shown(self, pk: Any) -> Any:
-        return self._written([self.get_queryset().get(pk=pk)])[0]
+    def represent(self, pk: Any) -> Any:
+        return self._represent([self.get_queryset().get(pk=pk)])[0]
 
-    def _written(self, books: Sequence[Book]) -> Any:
+    def _represent(self, books: Sequence[Book]) -> Any:
         # The older versions don't show what is on the shelf.
         if self.api_version == "v3":
-            count_copies(books)
-        return SHAPES[self.api_version].BookOut(books, many=True).data
+            set_copy_counts(books)
+        return SERIALIZERS[self.api_version].BookOut(books, many=True).data
 
 
 class CopyViewSet(ResourceViewSet[Copy]):
@@ -134,7 +134,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
             return v3.CopyIn
         return v3.CopyChange if self.action in ("update", "partial_update") else v3.CopyOut
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
         return None if self.action == "destroy" else v3.CopyOut
 
     def get_queryset(self) -> QuerySet[Copy]:
@@ -156,7 +156,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         copy = add_copy(at=self.now, **given.validated_data)
-        return self._answer(copy.pk, status.HTTP_201_CREATED)
+        return self._response(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change a copy"""
@@ -164,7 +164,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
         change_copy(copy=copy, at=self.now, **given.validated_data)
-        return self._answer(copy.pk)
+        return self._response(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of a copy"""
@@ -175,5 +175,5 @@ class CopyViewSet(ResourceViewSet[Copy]):
         stock.delete_copy(copy=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _answer(self, pk: int, status_code: int = status.HTTP_200_OK) -> Response:
+    def _response(self, pk: int, status_code: int = status.HTTP_200_OK) -> Response:
         return Response(v3.CopyOut(self.get_queryset().get(pk=pk)).data, status=status_code)

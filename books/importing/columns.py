@@ -6,11 +6,11 @@ from collections.abc import Mapping, Sequence
 
 from django.utils.translation import gettext as _
 
-from books.importing.table import ImportFileError, shown
+from books.importing.table import ImportFileError, displayable
 
 # What each field is called in other people's catalogues, the likeliest first, in lower case without
 # spaces and punctuation. The keys are what `columns_in` returns and what the options are named after.
-NAMES_OF_COLUMNS: Mapping[str, Sequence[str]] = {
+COLUMN_NAMES: Mapping[str, Sequence[str]] = {
     "name": ("name", "title", "booktitle", "bookname", "fulltitle", "originaltitle"),
     "author": ("author", "authors", "bookauthor", "bookauthors", "authorname", "writer", "creator"),
     "isbn": ("isbn", "isbn13", "isbn10", "ean", "ean13"),
@@ -42,7 +42,7 @@ def columns_in(header: Sequence[str], *, chosen: Mapping[str, str | None]) -> di
     """
     found = {field: _chosen(header, name) for field, name in chosen.items() if name}
     plain = [_plain(column) for column in header]
-    for field, names in NAMES_OF_COLUMNS.items():
+    for field, names in COLUMN_NAMES.items():
         if chosen.get(field) is None:
             places = (plain.index(name) for name in names if name in plain)
             free = next((place for place in places if place not in found.values()), None)
@@ -62,7 +62,7 @@ def _chosen(header: Sequence[str], name: str) -> int:
     plain = [_plain(column) for column in header]
     if _plain(name) not in plain:
         sentence = _("There is no column “{name}”. The columns are: {columns}.")
-        raise ImportFileError(sentence.format(name=shown(name), columns=_listed(header)))
+        raise ImportFileError(sentence.format(name=displayable(name), columns=_listed(header)))
     return plain.index(_plain(name))
 
 
@@ -71,4 +71,4 @@ def _plain(name: str) -> str:
 
 
 def _listed(header: Sequence[str]) -> str:
-    return ", ".join(shown(column) for column in header)
+    return ", ".join(displayable(column) for column in header)

@@ -12,11 +12,11 @@ from typing import Any
 from django.db.models import CharField, TextField
 from django.utils.translation import gettext as _
 
-from books.importing.table import Record, is_not_utf8, shown
-from books.isbn import has_shape_of_isbn, repaired_isbn_of
-from books.languages import language_of
+from books.importing.table import Record, displayable, is_not_utf8
+from books.isbn import looks_like_isbn, normalize_repaired_isbn
+from books.languages import language_code
 from books.models import EARLIEST_YEAR, LATEST_YEAR, Book, Kind
-from books.stock import MOST_COPIES_AT_ONCE
+from books.stock import MAX_COPIES_AT_ONCE
 
 # White space among them (tab, line feed and their like) is only space.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
@@ -72,7 +72,7 @@ def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int
     if is_not_utf8(record.raw):
         bad = (name for name, cell in zip(header, record.cells, strict=False) if is_not_utf8(cell))
         if name := next(bad, ""):
-            raise RowError(_("The text in “{column}” is not UTF-8.").format(column=shown(name)))
+            raise RowError(_("The text in “{column}” is not UTF-8.").format(column=displayable(name)))
         raise RowError(_("The row is not UTF-8."))
     if record.problem:
         raise RowError(record.problem)
@@ -102,7 +102,9 @@ def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int
 
 def _without_control(cell: str, column: str) -> str:
     if _CONTROL.search(cell):
-        raise RowError(_("The text in “{column}” has a control character.").format(column=shown(column)))
+        raise RowError(
+            _("The text in “{column}” has a control character.").format(column=displayable(column))
+        )
     return cell if cell.isascii() else unicodedata.normalize("NFC", cell)
 
 
@@ -130,13 +132,13 @@ def _isbn(cell: str, warnings: list[str]) -> str:
     # An empty cell can also be a spreadsheet's formula for an empty text.
     if not cell.strip(' ="'):
         return ""
-    if isbn := repaired_isbn_of(cell):
+    if isbn := normalize_repaired_isbn(cell):
         return isbn
-    if has_shape_of_isbn(cell):
+    if looks_like_isbn(cell):
         sentence = _("The check digit of the ISBN “{cell}” is wrong; the book is taken without it.")
     else:
         sentence = _("“{cell}” is not an ISBN; the book is taken without it.")
-    warnings.append(sentence.format(cell=shown(cell)))
+    warnings.append(sentence.format(cell=displayable(cell)))
     return ""
 
 
@@ -147,14 +149,16 @@ def _year(cell: str, warnings: list[str]) -> int | None:
     if match and EARLIEST_YEAR <= (year := int(match[1] or match[2])) <= LATEST_YEAR:
         return year
     sentence = _("“{cell}” is not a year from {first} to {last}; it is left out.")
-    warnings.append(sentence.format(cell=shown(cell), first=EARLIEST_YEAR, last=LATEST_YEAR))
+    warnings.append(sentence.format(cell=displayable(cell), first=EARLIEST_YEAR, last=LATEST_YEAR))
     return None
 
 
 def _language(cell: str, warnings: list[str]) -> str:
-    language = language_of(cell)
+    language = language_code(cell)
     if language is None:
-        warnings.append(_("“{cell}” is not the code of a language; it is left out.").format(cell=shown(cell)))
+        warnings.append(
+            _("“{cell}” is not the code of a language; it is left out.").format(cell=displayable(cell))
+        )
     return language or ""
 
 
@@ -163,7 +167,7 @@ def _kind(cell: str) -> int | None:
         return None
     if text not in _KINDS:
         sentence = _("“{cell}” is not a kind of book: regular, fiction or novel, or 1, 2 or 3.")
-        raise RowError(sentence.format(cell=shown(cell)))
+        raise RowError(sentence.format(cell=displayable(cell)))
     return _KINDS[text]
 
 
@@ -171,7 +175,7 @@ def _copies(cell: str, otherwise: int) -> int:
     if not (text := cell.strip()):
         return otherwise
     match = _COUNT.fullmatch(text)
-    if not match or int(match[1]) > MOST_COPIES_AT_ONCE:
+    if not match or int(match[1]) > MAX_COPIES_AT_ONCE:
         sentence = _("“{cell}” is not a number of copies from 0 to {most}.")
-        raise RowError(sentence.format(cell=shown(cell), most=f"{MOST_COPIES_AT_ONCE:,}"))
+        raise RowError(sentence.format(cell=displayable(cell), most=f"{MAX_COPIES_AT_ONCE:,}"))
     return int(match[1])

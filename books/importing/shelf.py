@@ -23,14 +23,14 @@ from typing import Any
 from django.utils.translation import gettext as _
 
 from books.importing.rows import Row
-from books.importing.table import shown
+from books.importing.table import displayable
 from books.models import Book
 
 # Beyond every primary key, so that a book is older than all that were added after it.
 _NEW = 1 << 62
 
 
-class Memory:
+class SettledBooks:
     """What must be known of the rows before: it grows by a few bytes a book, not by what was read."""
 
     _PAGE = 4096
@@ -51,7 +51,7 @@ class Memory:
 
 
 @dataclass(slots=True, eq=False)
-class Held:
+class MatchedBook:
     """A book on the shelf, old or new. `line` is that of the row which settled it, 0 for none yet."""
 
     book: Book
@@ -65,41 +65,43 @@ class Held:
         return self.book.name, self.book.author
 
 
-class Shelf:
+class BookMatcher:
     """The books that some rows may be about, and in memory what the rows make of them."""
 
-    def __init__(self, rows: Sequence[Row], memory: Memory) -> None:
-        self._memory = memory
-        self._by_isbn: dict[str, Held] = {}
-        self._by_key: defaultdict[tuple[str, str], list[Held]] = defaultdict(list)
+    def __init__(self, rows: Sequence[Row], settled: SettledBooks) -> None:
+        self._settled = settled
+        self._by_isbn: dict[str, MatchedBook] = {}
+        self._by_key: defaultdict[tuple[str, str], list[MatchedBook]] = defaultdict(list)
         self.claimed: set[int] = set()
-        self.new: list[Held] = []
-        self.old: list[Held] = [Held(book, book.pk, memory.line_of(book.pk)) for book in _books_for(rows)]
+        self.new: list[MatchedBook] = []
+        self.old: list[MatchedBook] = [
+            MatchedBook(book, book.pk, settled.line_of(book.pk)) for book in _books_for(rows)
+        ]
         for held in self.old:
             self._put(held)
 
-    def place(self, row: Row) -> tuple[str, list[str]]:
+    def apply(self, row: Row) -> tuple[str, list[str]]:
         """Make of the shelf what `row` says: ("created" or "updated" or "unchanged", warnings)."""
         warnings: list[str] = []
         isbn = row.isbn
         held = self._by_isbn.get(isbn) if isbn else None
         if held and held.line and _are_different(held.book.name, row.name):
             sentence = _("Line {line} has the same ISBN for “{name}”; this book is taken without it.")
-            warnings.append(sentence.format(line=held.line, name=shown(held.book.name)))
+            warnings.append(sentence.format(line=held.line, name=displayable(held.book.name)))
             isbn, held = "", None
-        held = held or self._of_the_same_name(row, isbn)
+        held = held or self._find_by_name(row, isbn)
         if held is None:
             self._add(row, isbn)
             return "created", warnings
         if held.line:
-            changes = _what_is_still_empty(held, row, warnings)
+            changes = _missing_values(held, row, warnings)
         else:
-            changes = self._what_is_different(held, row, isbn, warnings)
+            changes = self._changes(held, row, isbn, warnings)
             held.line = row.line
         self._change(held, changes)
         return ("updated" if changes else "unchanged"), warnings
 
-    def _of_the_same_name(self, row: Row, isbn: str) -> Held | None:
+    def _find_by_name(self, row: Row, isbn: str) -> MatchedBook | None:
         same = self._by_key.get(row.key, [])
         without = [held for held in same if not held.book.isbn]
         if isbn:
@@ -109,18 +111,18 @@ class Shelf:
             without = same
         return min(without, key=lambda held: held.order, default=None)
 
-    def _what_is_different(self, held: Held, row: Row, isbn: str, warnings: list[str]) -> dict[str, Any]:
+    def _changes(self, held: MatchedBook, row: Row, isbn: str, warnings: list[str]) -> dict[str, Any]:
         said = row.said | ({"isbn": isbn} if isbn else {})
         changes = {name: value for name, value in said.items() if getattr(held.book, name) != value}
         key = changes.get("name", held.book.name), changes.get("author", held.book.author)
         # A row before meant another book by this name; with two of them the next run could not tell.
-        if key != held.key and (hash(key) in self.claimed or hash(key) in self._memory.claimed):
+        if key != held.key and (hash(key) in self.claimed or hash(key) in self._settled.claimed):
             sentence = _("Another book of this file has this name; “{name}” keeps its own.")
-            warnings.append(sentence.format(name=shown(held.book.name)))
+            warnings.append(sentence.format(name=displayable(held.book.name)))
             return {name: value for name, value in changes.items() if name not in ("name", "author")}
         return changes
 
-    def _change(self, held: Held, changes: dict[str, Any]) -> None:
+    def _change(self, held: MatchedBook, changes: dict[str, Any]) -> None:
         if not changes:
             return
         self._by_key[held.key].remove(held)
@@ -131,11 +133,11 @@ class Shelf:
 
     def _add(self, row: Row, isbn: str) -> None:
         book = Book(isbn=isbn, **(row.said | {"kind": row.kind}))
-        held = Held(book, _NEW + len(self.new), row.line, row.copies)
+        held = MatchedBook(book, _NEW + len(self.new), row.line, row.copies)
         self.new.append(held)
         self._put(held)
 
-    def _put(self, held: Held) -> None:
+    def _put(self, held: MatchedBook) -> None:
         self._by_key[held.key].append(held)
         if held.book.isbn:
             self._by_isbn[held.book.isbn] = held
@@ -155,7 +157,7 @@ def _books_for(rows: Sequence[Row]) -> list[Book]:
     return list(books.values())
 
 
-def _what_is_still_empty(held: Held, row: Row, warnings: list[str]) -> dict[str, Any]:
+def _missing_values(held: MatchedBook, row: Row, warnings: list[str]) -> dict[str, Any]:
     changes: dict[str, Any] = {}
     contradicted: list[str] = []
     for name, value in row.said.items():

@@ -14,7 +14,7 @@ from django.utils.translation import gettext as _
 DELIMITERS = (",", ";", "\t", "|")
 # As many as the csv module takes in one cell, and far more than a shop keeps of a book: a quotation
 # mark that is never closed, or a file that is no text, would otherwise be read into memory whole.
-MOST_CHARACTERS_OF_A_RECORD = 128 * 1024
+MAX_RECORD_LENGTH = 128 * 1024
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
@@ -22,8 +22,8 @@ class ImportFileError(Exception):
     """The file as a whole cannot be imported, and nothing was; the text is a sentence that says why."""
 
 
-class _TooLong(csv.Error):
-    """A record is longer than MOST_CHARACTERS_OF_A_RECORD."""
+class _RecordTooLong(csv.Error):
+    """A record is longer than MAX_RECORD_LENGTH."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,9 +94,9 @@ class Table:
         A quotation mark that is not closed takes in the lines after it up to the next one.
         """
         first, taken = self._lines.first, self._lines.taken
-        if isinstance(error, _TooLong) and len(taken) == 1:
+        if isinstance(error, _RecordTooLong) and len(taken) == 1:
             problem = _("The row is longer than {most} characters.")
-            return Record(first, taken[0], [], problem.format(most=f"{MOST_CHARACTERS_OF_A_RECORD:,}"))
+            return Record(first, taken[0], [], problem.format(most=f"{MAX_RECORD_LENGTH:,}"))
         end = next((at for at in range(1, len(taken)) if self._is_record(taken[at])), len(taken))
         raw = "".join(taken[:end])
         self._lines.give_back(taken[end:])
@@ -151,12 +151,12 @@ class _Lines:
         self._number += 1
         self.taken.append(line)
         self._size += len(line)
-        if self._size > MOST_CHARACTERS_OF_A_RECORD:
-            raise _TooLong
+        if self._size > MAX_RECORD_LENGTH:
+            raise _RecordTooLong
         return line
 
     def _read(self) -> str:
-        limit = MOST_CHARACTERS_OF_A_RECORD + 1
+        limit = MAX_RECORD_LENGTH + 1
         line = part = self._stream.readline(limit)
         while len(part) == limit and not part.endswith(("\n", "\r")):
             part = self._stream.readline(limit)
@@ -178,10 +178,10 @@ def _wrong_number(cells: list[str], header: list[str]) -> str:
         text = _("The row has {cells} of {columns} cells; the first that is missing is “{column}”.")
         return text.format(cells=len(cells), columns=len(header), column=header[len(cells)])
     text = _("The row has {cells} cells for {columns} columns; the first too many is “{cell}”.")
-    return text.format(cells=len(cells), columns=len(header), cell=shown(cells[len(header)]))
+    return text.format(cells=len(cells), columns=len(header), cell=displayable(cells[len(header)]))
 
 
-def shown(text: str) -> str:
+def displayable(text: str) -> str:
     """`text` as it can be shown in a sentence: short, on one line, and printable anywhere UTF-8 is."""
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.strip())
     return printable if len(printable) <= 60 else f"{printable[:59]}…"

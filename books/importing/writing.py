@@ -13,13 +13,13 @@ from django.utils.translation import gettext as _
 
 from books.errors import BarcodeTaken
 from books.importing.rows import NewBooks, Row, RowError, read_row
-from books.importing.shelf import Held, Memory, Shelf
+from books.importing.shelf import BookMatcher, MatchedBook, SettledBooks
 from books.importing.table import Record, Table
 from books.models import Book, Copy
 from books.stock import add_copy, first_copies
 
 # Below the 999 variables that an old SQLite takes in one statement.
-RECORDS_AT_A_TIME = 900
+BATCH_SIZE = 900
 # Only imports take this lock; any number that nobody else takes would do.
 _LOCK_OF_IMPORTS = 0x1B00C5
 
@@ -44,7 +44,7 @@ class Outcome:
     refused: list[Remark] = field(default_factory=list)
     warnings: list[Remark] = field(default_factory=list)
 
-    def note(self, row: Row, result: str, warnings: list[str]) -> None:
+    def count_row(self, row: Row, result: str, warnings: list[str]) -> None:
         setattr(self, result, getattr(self, result) + 1)
         self.warnings += [Remark(row.line, sentence) for sentence in [*row.warnings, *warnings]]
 
@@ -55,19 +55,19 @@ def import_books(
     columns: Mapping[str, int],
     new: NewBooks,
     dry_run: bool = False,
-    at_a_time: int = RECORDS_AT_A_TIME,
+    batch_size: int = BATCH_SIZE,
 ) -> Generator[Outcome]:
-    """Put the books of `table` into the shop; yields what came of each `at_a_time` records.
+    """Put the books of `table` into the shop; yields what came of each `batch_size` records.
 
     What was yielded is committed, and nothing else is: whoever stops in between and starts again with
     the same table doubles no book. With `dry_run` everything is done in one transaction, which is
     rolled back at the end. Several may import at once; they take turns.
     """
-    memory = Memory()
+    settled = SettledBooks()
     with transaction.atomic() if dry_run else nullcontext():
         records = table.records()
-        while some := list(islice(records, at_a_time)):
-            yield _import_records(some, table.header, columns, new, memory)
+        while some := list(islice(records, batch_size)):
+            yield _import_records(some, table.header, columns, new, settled)
         if dry_run:
             transaction.set_rollback(True)
 
@@ -77,7 +77,7 @@ def _import_records(
     header: Sequence[str],
     columns: Mapping[str, int],
     new: NewBooks,
-    memory: Memory,
+    settled: SettledBooks,
 ) -> Outcome:
     rows: list[Row] = []
     refused: list[Remark] = []
@@ -86,17 +86,17 @@ def _import_records(
             rows.append(read_row(record, header=header, columns=columns, new=new))
         except RowError as refusal:
             refused.append(Remark(record.line, str(refusal), record.raw))
-    outcome = _written(rows, memory)
+    outcome = _write_rows(rows, settled)
     outcome.read = len(records)
     outcome.refused = sorted([*refused, *outcome.refused], key=lambda remark: remark.line)
     return outcome
 
 
-def _written(rows: Sequence[Row], memory: Memory) -> Outcome:
+def _write_rows(rows: Sequence[Row], settled: SettledBooks) -> Outcome:
     """All rows in one transaction: together, once again if somebody came between, else one by one."""
     for _attempt in range(2):
         try:
-            return _written_together(rows, memory)
+            return _write_in_one_transaction(rows, settled)
         except IntegrityError:
             continue
     outcome = Outcome()
@@ -105,7 +105,7 @@ def _written(rows: Sequence[Row], memory: Memory) -> Outcome:
         _wait_for_other_imports()
         for row in rows:
             try:
-                one = _written_together([row], memory, alone=True)
+                one = _write_in_one_transaction([row], settled, alone=True)
             except (IntegrityError, BarcodeTaken):
                 sentence = _("Somebody else has just taken its ISBN or the barcodes of its copies.")
                 outcome.refused.append(Remark(row.line, sentence, row.raw))
@@ -117,19 +117,19 @@ def _written(rows: Sequence[Row], memory: Memory) -> Outcome:
     return outcome
 
 
-def _written_together(rows: Sequence[Row], memory: Memory, *, alone: bool = False) -> Outcome:
+def _write_in_one_transaction(rows: Sequence[Row], settled: SettledBooks, *, alone: bool = False) -> Outcome:
     outcome = Outcome()
     with transaction.atomic():
         _wait_for_other_imports()
-        shelf = Shelf(rows, memory)
+        matcher = BookMatcher(rows, settled)
         for row in rows:
-            outcome.note(row, *shelf.place(row))
-        _create(shelf.new, barcodes_may_be_taken=alone)
-        _update([held for held in shelf.old if held.changed])
-    memory.claimed |= shelf.claimed
-    for held in (*shelf.old, *shelf.new):
+            outcome.count_row(row, *matcher.apply(row))
+        _create(matcher.new, barcodes_may_be_taken=alone)
+        _update([held for held in matcher.old if held.changed])
+    settled.claimed |= matcher.claimed
+    for held in (*matcher.old, *matcher.new):
         if held.line:
-            memory.settle(held.book.pk, held.line)
+            settled.settle(held.book.pk, held.line)
     return outcome
 
 
@@ -141,7 +141,7 @@ def _wait_for_other_imports() -> None:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_OF_IMPORTS])
 
 
-def _create(new: Sequence[Held], *, barcodes_may_be_taken: bool) -> None:
+def _create(new: Sequence[MatchedBook], *, barcodes_may_be_taken: bool) -> None:
     Book.objects.bulk_create([held.book for held in new])
     if barcodes_may_be_taken:
         for held in new:
@@ -156,10 +156,10 @@ def _create(new: Sequence[Held], *, barcodes_may_be_taken: bool) -> None:
     )
 
 
-def _update(changed: Sequence[Held]) -> None:
+def _update(changed: Sequence[MatchedBook]) -> None:
     # Only what changes is written, so that nothing is undone that staff change at the same time.
     of_fields: defaultdict[frozenset[str], list[Book]] = defaultdict(list)
-    for held in _still_there(changed):
+    for held in _lock_existing(changed):
         of_fields[frozenset(held.changed)].append(held.book)
     for fields, books in of_fields.items():
         # An upsert that never inserts: several times as fast as the CASE ... WHEN of bulk_update.
@@ -168,7 +168,7 @@ def _update(changed: Sequence[Held]) -> None:
         )
 
 
-def _still_there(changed: Sequence[Held]) -> list[Held]:
+def _lock_existing(changed: Sequence[MatchedBook]) -> list[MatchedBook]:
     """Those that nobody has deleted meanwhile; they stay until the transaction ends."""
     keys = [held.book.pk for held in changed]
     locked = Book.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")

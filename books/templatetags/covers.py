@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 
 from books.drawn_covers import drawn_cover, svg
 from books.models import Book, Kind
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 from lori_assignment.templatetags.shop import icon
 from rentals.models import Rate
 from rentals.pricing import price_of_days
@@ -63,12 +63,12 @@ def results(books: Sequence[Any], rates: dict[int, Rate]) -> SafeString:
 
 def _price_a_day(rate: Rate) -> SafeString:
     """What a day costs, and the least that a rental costs where that is more."""
-    daily = _("%(daily)s a day") % {"daily": shown(rate.daily_rate)}
+    daily = _("%(daily)s a day") % {"daily": format_money(rate.daily_rate)}
     price = format_html('<span class="price">{}</span>', daily)
     least = price_of_days(rate, 1).total
     if least <= rate.daily_rate:
         return price
-    at_least = _("at least %(least)s") % {"least": shown(least)}
+    at_least = _("at least %(least)s") % {"least": format_money(least)}
     return format_html('{} <span class="faint small">{}</span>', price, at_least)
 
 

@@ -17,10 +17,10 @@ EMMA = "9780141439587"
 ODYSSEY = "9780140268867"
 
 
-def imported(
+def import_text(
     text: str | io.TextIOBase,
     *,
-    at_a_time: int = 1000,
+    batch_size: int = 1000,
     new: NewBooks | None = None,
     dry_run: bool = False,
     report: ImportReport | None = None,
@@ -30,22 +30,22 @@ def imported(
     columns = columns_in(table.header, chosen=chosen)
     report = report or ImportReport(most_remarks=None)
     for outcome in import_books(
-        table=table, columns=columns, new=new or NewBooks(), dry_run=dry_run, at_a_time=at_a_time
+        table=table, columns=columns, new=new or NewBooks(), dry_run=dry_run, batch_size=batch_size
     ):
         report.add(outcome)
     return report
 
 
-def counts(report: ImportReport) -> tuple[int, int, int, int]:
+def report_counts(report: ImportReport) -> tuple[int, int, int, int]:
     """(created, updated, unchanged, refused)"""
     return report.created, report.updated, report.unchanged, report.refused.count
 
 
-def sentences(report: ImportReport) -> list[str]:
+def report_sentences(report: ImportReport) -> list[str]:
     return [remark.sentence for remark in (*report.warnings.first, *report.refused.first)]
 
 
-class CutOff(io.TextIOBase):
+class InterruptedStream(io.TextIOBase):
     """A stream at which somebody presses Ctrl-C after `lines` lines."""
 
     def __init__(self, text: str, *, lines: int) -> None:
@@ -57,7 +57,7 @@ class CutOff(io.TextIOBase):
         raise KeyboardInterrupt
 
 
-def shelf_of(number: int, *, with_isbn: int = 0) -> Iterator[str]:
+def csv_lines(number: int, *, with_isbn: int = 0) -> Iterator[str]:
     """A header and `number` lines of books, the first `with_isbn` of them with an ISBN."""
     yield "name,author,isbn\n"
     for at in range(number):

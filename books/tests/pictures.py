@@ -24,7 +24,7 @@ def upload(content: bytes | None = None, name: str = "cover.png") -> SimpleUploa
     return SimpleUploadedFile(name, picture() if content is None else content, "image/png")
 
 
-def declared(width: int, height: int) -> bytes:
+def png_declaring_size(width: int, height: int) -> bytes:
     """A PNG of a few bytes that says it is so large, and holds next to nothing of it."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:

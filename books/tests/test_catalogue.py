@@ -10,10 +10,10 @@ from unittest import skipUnless
 from django.db import connection
 from django.test import TestCase
 
-from books.catalogue import COUNTED, ORDERS, Facets, counted, decade_of, facets, in_decade, in_order
+from books.catalogue import COUNT_LIMIT, ORDERS, Facets, capped_count, decade_of, facets, in_decade, in_order
 from books.models import Book
 from books.search import find
-from lori_assignment.keyset import page_of
+from lori_assignment.keyset import paginate
 from rentals.availability import with_availability
 
 ON_POSTGRESQL = connection.vendor == "postgresql"
@@ -60,10 +60,12 @@ class FilterTest(TestCase):
         self.assertEqual(facets(), Facets(languages=[], decades=[]))
 
     def test_count_is_capped(self) -> None:
-        self.assertEqual(counted(Book.objects.all()), (7, False))
-        Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(COUNTED))
+        self.assertEqual(capped_count(Book.objects.all()), (7, False))
+        Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(COUNT_LIMIT))
         with self.assertNumQueries(1):
-            self.assertEqual(counted(with_availability(Book.objects.order_by("name"))), (COUNTED, True))
+            self.assertEqual(
+                capped_count(with_availability(Book.objects.order_by("name"))), (COUNT_LIMIT, True)
+            )
 
     def test_newest_book_was_added_last(self) -> None:
         self.assertEqual(Book.objects.newest()[0].name, "Undated")
@@ -108,10 +110,10 @@ class PlanTest(TestCase):
         indexes = {"name": "book_by_name", "author": "book_by_author", "published": "book_by_year"}
         for order in ORDERS:
             books = in_order(with_availability(Book.objects.all()), order)
-            second = page_of(books, size=24).next
+            second = paginate(books, size=24).next
             for cursor in (None, second):
                 with self.subTest(order=order, cursor=cursor):
-                    plan = self.plan_of_query_of(partial(page_of, books, size=24, cursor=cursor))
+                    plan = self.plan_of_query_of(partial(paginate, books, size=24, cursor=cursor))
                     self.assertIn(indexes.get(order.removeprefix("-"), ""), plan)
                     self.assertNotRegex(plan, "Seq Scan on books_book|Sort Key|TEMP B-TREE")
 
@@ -122,7 +124,7 @@ class PlanTest(TestCase):
             (in_order(in_decade(Book.objects.all(), 1950), "-published"), "book_by_year"),
         ):
             with self.subTest(index=index):
-                self.assertIn(index, self.plan_of_query_of(partial(page_of, books, size=24)))
+                self.assertIn(index, self.plan_of_query_of(partial(paginate, books, size=24)))
 
     def test_facets_use_the_indexes(self) -> None:
         plan = self.plan_of_query_of(facets)

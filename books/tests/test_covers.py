@@ -22,7 +22,7 @@ from books.covers import clean_cover
 from books.errors import IsbnTaken
 from books.models import Book, Copy
 from books.stock import add_book, change_book
-from books.tests.pictures import BLUE, RED, declared, picture, upload
+from books.tests.pictures import BLUE, RED, picture, png_declaring_size, upload
 from lori_assignment.cast import CastTestCase, RaceTestCase
 
 ISBN = "9780141439587"
@@ -95,27 +95,29 @@ class CleanCoverTest(TestCase):
 
     def test_file_size_is_limited(self) -> None:
         content = picture()
-        with mock.patch.object(covers, "MOST_BYTES", len(content)):
+        with mock.patch.object(covers, "MAX_BYTES", len(content)):
             self.assertIsNotNone(cleaned(content))
             self.assertEqual(sentence(content + b"\0"), "A cover may have at most 5 MB.")
 
     def test_limits_are_as_documented(self) -> None:
         promised = (("JPEG", "PNG", "WEBP"), 5 * 1024 * 1024, 20_000_000)
-        self.assertEqual((covers.FORMATS, covers.MOST_BYTES, covers.MOST_PIXELS), promised)
+        self.assertEqual((covers.FORMATS, covers.MAX_BYTES, covers.MAX_PIXELS), promised)
 
     def test_without_the_limit_large_image_is_decoded(self) -> None:
         with (
-            mock.patch.object(covers, "MOST_PIXELS", 10**9),
+            mock.patch.object(covers, "MAX_PIXELS", 10**9),
             mock.patch("PIL.ImageOps.exif_transpose", side_effect=EOFError) as decode,
         ):
-            self.assertIn("this file is not", sentence(declared(5000, 5000)))
+            self.assertIn("this file is not", sentence(png_declaring_size(5000, 5000)))
         decode.assert_called_once()
 
     def test_pixel_limit_applies_before_decoding(self) -> None:
         # 25 megapixels; and 400, where Pillow itself already says no.
         for size in ((5000, 5000), (20_000, 20_000)):
             with mock.patch("PIL.ImageOps.exif_transpose") as decode:
-                self.assertEqual(sentence(declared(*size)), "A cover may have at most 20 megapixels.")
+                self.assertEqual(
+                    sentence(png_declaring_size(*size)), "A cover may have at most 20 megapixels."
+                )
             decode.assert_not_called()
 
     def test_other_file_types_are_refused(self) -> None:
@@ -175,7 +177,7 @@ class CoverApiTest(CoverCase):
         self.assertEqual(Image.open(BytesIO(b"".join(answer.streaming_content))).format, "WEBP")
 
     def test_invalid_cover_is_an_image_error(self) -> None:
-        for content in (picture("GIF"), b"<svg/>", declared(5000, 5000), b""):
+        for content in (picture("GIF"), b"<svg/>", png_declaring_size(5000, 5000), b""):
             answer = self.send(content)
             self.assertEqual((answer.status_code, list(answer.json())), (400, ["image"]))
         for text in ("cover.png", "data:image/png;base64,AAAA"):
@@ -242,7 +244,7 @@ class CoverFileTest(CoverCase):
 
     def test_without_cleanup_the_cover_would_stay(self) -> None:
         add_book(name="Persuasion", isbn=ISBN)
-        with mock.patch.object(stock, "_cover_only_if_saved", nullcontext), self.assertRaises(IsbnTaken):
+        with mock.patch.object(stock, "_delete_cover_on_failure", nullcontext), self.assertRaises(IsbnTaken):
             add_book(name="Susan", isbn=ISBN, cover=clean_cover(upload()))
         self.assertEqual(len(self.files()), 1)
 
@@ -279,7 +281,7 @@ class RaceTest(RaceTestCase):
             override_settings(MEDIA_ROOT=place),
             mock.patch("rest_framework.validators.UniqueValidator.__call__", meet),
         ):
-            answers = self.all_at_once(send, send)
+            answers = self.run_concurrently(send, send)
         self.assertEqual(sorted(answer.status_code for answer in answers), [201, 409])
         [kept] = Path(place).rglob("*.webp")
         self.assertEqual(Book.objects.get().cover.name, f"covers/{kept.name}")

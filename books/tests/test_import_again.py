@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.django import TestCase
 
 from books.models import Book, Copy
-from books.tests.importing import DUNE, EMMA, counts, imported
+from books.tests.importing import DUNE, EMMA, import_text, report_counts
 
 # Few of each, so that rows meet.
 names = st.sampled_from(["A", "a.", "B"])
@@ -25,7 +25,7 @@ there = st.lists(
 class RepeatedImportTest(TestCase):
     @settings(deadline=None, max_examples=150)
     @given(there, rows, st.integers(1, 4), st.integers(1, 4))
-    def test_second_import_changes_nothing(self, there, rows, at_a_time, at_a_time_again):
+    def test_second_import_changes_nothing(self, there, rows, batch_size, at_a_time_again):
         for name, author, isbn, year in there:
             try:
                 with transaction.atomic():
@@ -35,10 +35,10 @@ class RepeatedImportTest(TestCase):
             except IntegrityError:
                 continue
         text = "name,author,isbn,year,kind\n" + "".join(",".join(row) + "\n" for row in rows)
-        first = imported(text, at_a_time=at_a_time)
+        first = import_text(text, batch_size=batch_size)
         after = list(Book.objects.order_by("pk").values())
-        again = imported(text, at_a_time=at_a_time_again)
-        self.assertEqual(counts(again), (0, 0, len(rows), 0))
+        again = import_text(text, batch_size=at_a_time_again)
+        self.assertEqual(report_counts(again), (0, 0, len(rows), 0))
         self.assertEqual(list(Book.objects.order_by("pk").values()), after)
-        self.assertEqual(first.read, sum(counts(first)))
+        self.assertEqual(first.read, sum(report_counts(first)))
         self.assertEqual(Copy.objects.count(), first.created)

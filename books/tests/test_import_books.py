@@ -13,7 +13,7 @@ from django.test import TestCase
 from books.importing.writing import import_books
 from books.management.commands import import_books as command
 from books.models import Book, Kind
-from books.tests.importing import DUNE, shelf_of
+from books.tests.importing import DUNE, csv_lines
 
 
 class Terminal(io.StringIO):
@@ -143,7 +143,7 @@ class OutputTest(CommandTestCase):
     def test_terminal_shows_a_progress_bar(self):
         terminal = Terminal()
         with mock.patch("sys.stderr", terminal):
-            self.run_import("".join(shelf_of(5)), stderr=terminal)
+            self.run_import("".join(csv_lines(5)), stderr=terminal)
         self.assertIn("100%", terminal.getvalue())
         self.assertIn("5 rows", terminal.getvalue())
 
@@ -156,11 +156,11 @@ class OutputTest(CommandTestCase):
         self.assertEqual(Book.objects.count(), 1)
 
     def test_other_output_gets_occasional_lines(self):
-        with mock.patch.object(command, "import_books", lambda **given: import_books(**given, at_a_time=2)):
-            self.run_import("".join(shelf_of(6)))
+        with mock.patch.object(command, "import_books", lambda **given: import_books(**given, batch_size=2)):
+            self.run_import("".join(csv_lines(6)))
             self.assertEqual(self.stderr.getvalue(), "")
             with mock.patch.object(command, "SECONDS_BETWEEN_LINES", 0):
-                self.run_import("".join(shelf_of(6)))
+                self.run_import("".join(csv_lines(6)))
         self.assertEqual(self.stderr.getvalue(), "… 2 rows\n… 4 rows\n… 6 rows\n")
 
 
@@ -169,14 +169,14 @@ class InterruptTest(CommandTestCase):
         """Ctrl-C in the third of five steps."""
 
         def steps(**given):
-            outcomes = import_books(**given, at_a_time=2)
+            outcomes = import_books(**given, batch_size=2)
             yield next(outcomes)
             yield next(outcomes)
             outcomes.close()
             raise KeyboardInterrupt
 
         out = io.StringIO()
-        path = self.file("".join(shelf_of(10)) + "x,y\n")
+        path = self.file("".join(csv_lines(10)) + "x,y\n")
         with mock.patch.object(command, "import_books", steps), self.assertRaises(CommandError) as caught:
             call_command("import_books", str(path), *options, stdout=out, stderr=io.StringIO())
         return out.getvalue(), caught.exception
@@ -262,7 +262,7 @@ class RejectsTest(CommandTestCase):
 
     def test_interrupted_import_keeps_its_rejects(self):
         def steps(**given):
-            yield next(import_books(**given, at_a_time=2))
+            yield next(import_books(**given, batch_size=2))
             raise KeyboardInterrupt
 
         with mock.patch.object(command, "import_books", steps), self.assertRaises(CommandError):

@@ -14,7 +14,7 @@ from django.core.management import call_command
 from django.test import TestCase
 
 from books.models import Book, Copy
-from books.tests.importing import counts, imported, isbn_number
+from books.tests.importing import import_text, isbn_number, report_counts
 
 NOT_RUN = "THE REAL CATALOGUE WAS NOT IMPORTED: LORI_DATA names no folder with goodbooks-10k.csv."
 
@@ -74,18 +74,18 @@ class GeneratedCatalogueTest(TestCase):
 
     def test_second_import_changes_nothing(self):
         text = self.catalogue()
-        report = imported(text)
+        report = import_text(text)
         wrong = len(range(1, self.rows, 431)) - len([at for at in range(1, self.rows, 431) if at % 14 == 0])
         empty = len(range(0, self.rows, 14))
-        self.assertEqual((counts(report), report.warnings.count), ((self.rows, 0, 0, 0), wrong))
+        self.assertEqual((report_counts(report), report.warnings.count), ((self.rows, 0, 0, 0), wrong))
         self.assertEqual(Book.objects.filter(isbn="").count(), empty + wrong)
         self.assertEqual(Book.objects.filter(published=-750).count(), len(range(0, self.rows, 90)))
         self.assertEqual(set(Book.objects.values_list("language", flat=True)), {"en", "", "fr", "fa"})
         self.assertEqual(Copy.objects.count(), self.rows)
         after = list(Book.objects.values())
-        self.assertEqual(counts(imported(text)), (0, 0, self.rows, 0))
+        self.assertEqual(report_counts(import_text(text)), (0, 0, self.rows, 0))
         self.assertEqual(list(Book.objects.values()), after)
 
     def test_generated_isbns_are_valid(self):
-        report = imported(f"name,isbn\nDune,{isbn_number(7)}\n")
+        report = import_text(f"name,isbn\nDune,{isbn_number(7)}\n")
         self.assertEqual((report.warnings.count, Book.objects.get().isbn), (0, isbn_number(7)))

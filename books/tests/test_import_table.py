@@ -6,7 +6,7 @@ from unittest import mock
 from django.test import SimpleTestCase
 
 from books.importing.columns import columns_in
-from books.importing.table import ImportFileError, Record, Table, shown
+from books.importing.table import ImportFileError, Record, Table, displayable
 
 
 def table_of(content: str | bytes, delimiter: str | None = None) -> Table:
@@ -100,14 +100,14 @@ class RecordTest(SimpleTestCase):
         self.assertEqual((fits.problem, long.problem), ("", "The row is longer than 131,072 characters."))
 
     def test_endless_row_is_not_kept_in_memory(self):
-        with mock.patch("books.importing.table.MOST_CHARACTERS_OF_A_RECORD", 50):
+        with mock.patch("books.importing.table.MAX_RECORD_LENGTH", 50):
             endless, good = records_of(f"name,author\n{'y' * 500},x\nA,x\n")
             self.assertIn("longer", endless.problem)
             self.assertLessEqual(len(endless.raw), 51)
             self.assertEqual((good.line, good.cells), (3, ["A", "x"]))
 
     def test_unclosed_quote_is_limited_by_row_length(self):
-        with mock.patch("books.importing.table.MOST_CHARACTERS_OF_A_RECORD", 50):
+        with mock.patch("books.importing.table.MAX_RECORD_LENGTH", 50):
             found = records_of('name,author\n"B,x\n' + "C,x\n" * 40)
         self.assertEqual([record.line for record in found if record.problem], [2])
         self.assertEqual(len(found), 41)
@@ -115,9 +115,11 @@ class RecordTest(SimpleTestCase):
 
 class ShownTextTest(SimpleTestCase):
     def test_shown_text_is_short_and_printable(self):
-        self.assertEqual(shown(" Dune\n"), "Dune")
-        self.assertEqual(shown("a\x1b[31m\udcff"), "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}")
-        self.assertEqual(len(shown("y" * 100)), 60)
+        self.assertEqual(displayable(" Dune\n"), "Dune")
+        self.assertEqual(
+            displayable("a\x1b[31m\udcff"), "a\N{REPLACEMENT CHARACTER}[31m\N{REPLACEMENT CHARACTER}"
+        )
+        self.assertEqual(len(displayable("y" * 100)), 60)
 
 
 class ColumnTest(SimpleTestCase):

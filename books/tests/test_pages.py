@@ -222,12 +222,12 @@ class BookPageTest(PagesTestCase):
         self.assertEqual(self.page(self.emma, self.bob).context["state"], "rented")
         out = self.page(self.emma, self.alice)
         self.assertEqual((out.context["state"], out.context["next_place"]), ("out", 1))
-        self.assertEqual(out.context["outlook"].next_copy_at, rental.due_at)
+        self.assertEqual(out.context["queue_estimate"].next_copy_at, rental.due_at)
 
         now = timezone.now()
         place_hold(member=self.alice, book=self.emma, at=now)
         waiting = self.page(self.emma, self.alice)
-        self.assertEqual((waiting.context["state"], waiting.context["outlook"].place), ("waiting", 1))
+        self.assertEqual((waiting.context["state"], waiting.context["queue_estimate"].place), ("waiting", 1))
         self.assertContains(waiting, "You have place 1 in the queue.")
         self.assertContains(self.page(self.emma, self.carol), "1 member waits for it.")
 

@@ -15,7 +15,7 @@ from books import search
 from books.models import Book
 from books.search import find
 from books.stock import change_book
-from books.words import words_of
+from books.words import fold_search_terms
 
 ON_POSTGRESQL = connection.vendor == "postgresql"
 forgiving = skipUnless(ON_POSTGRESQL, "Typing errors are forgiven on PostgreSQL.")
@@ -128,11 +128,11 @@ class RankingTest(SearchTestCase):
         self.assertEqual([book.name for book in find(some, "emma").books][:2], ["Emma", "The Story of Emma"])
 
     def test_excess_matches_keep_catalogue_order(self) -> None:
-        Book.objects.bulk_create(Book(name=f"Emma, volume {n}", kind=1) for n in range(search.MOST_RANKED))
+        Book.objects.bulk_create(Book(name=f"Emma, volume {n}", kind=1) for n in range(search.MAX_RANKED))
         found = find(Book.objects.all(), "emma")
-        self.assertEqual((found.number, found.more), (search.MOST_RANKED, True))
+        self.assertEqual((found.number, found.more), (search.MAX_RANKED, True))
         keys = [book.pk for book in found.books]
-        self.assertEqual((len(keys), keys), (search.MOST_RANKED + 4, sorted(keys)))
+        self.assertEqual((len(keys), keys), (search.MAX_RANKED + 4, sorted(keys)))
 
     @skipUnless(ON_POSTGRESQL, "SQLite is not asked for its plan.")
     def test_statistics_alone_say_that_there_are_many(self) -> None:
@@ -141,7 +141,7 @@ class RankingTest(SearchTestCase):
             cursor.execute("ANALYZE books_book")
         with self.assertNumQueries(1):
             found = find(Book.objects.all(), "villette")
-        self.assertEqual((found.number, found.more), (search.MOST_RANKED, True))
+        self.assertEqual((found.number, found.more), (search.MAX_RANKED, True))
         keys = list(found.books.values_list("pk", flat=True))
         self.assertEqual((len(keys), keys), (search.SURELY_MORE, sorted(keys)))
         # The statistics know that the others are few.
@@ -156,7 +156,7 @@ class RankingTest(SearchTestCase):
 
     def test_match_count_is_returned(self) -> None:
         found = find(Book.objects.all(), "emma")
-        self.assertEqual((found.number, found.more, found.near), (4, False, False))
+        self.assertEqual((found.number, found.more, found.is_corrected), (4, False, False))
 
 
 class SpellingTest(SearchTestCase):
@@ -175,11 +175,11 @@ class SpellingTest(SearchTestCase):
         ):
             with self.subTest(text=text):
                 found = find(Book.objects.all(), text)
-                self.assertEqual((next(iter(found.books)).name, found.near), (name, True))
+                self.assertEqual((next(iter(found.books)).name, found.is_corrected), (name, True))
 
     def test_known_word_is_not_corrected(self) -> None:
         found = find(Book.objects.exclude(author="Jane Austen"), "austen")
-        self.assertEqual((found.number, found.near), (0, False))
+        self.assertEqual((found.number, found.is_corrected), (0, False))
         self.assertEqual(self.names("emma eyre"), [])
 
     def test_word_unlike_any_finds_nothing(self) -> None:
@@ -205,11 +205,11 @@ class WordSplittingTest(PropertyTestCase):
         for text in [*HOSTILE, *(f"{name} {author}" for name, author, _ in BOOKS)]:
             text = text.replace("\x00", " ")
             with self.subTest(text=text[:20]):
-                self.assertEqual(self.in_database(text)[0], words_of(text))
+                self.assertEqual(self.in_database(text)[0], fold_search_terms(text))
 
     @given(st.text(st.characters(max_codepoint=0x24F, exclude_characters="\x00"), max_size=60))
     def test_latin_words_are_the_same(self, text: str) -> None:
-        self.assertEqual(self.in_database(text)[0], words_of(text))
+        self.assertEqual(self.in_database(text)[0], fold_search_terms(text))
 
     @given(
         st.text(
@@ -218,4 +218,4 @@ class WordSplittingTest(PropertyTestCase):
         )
     )
     def test_words_of_other_scripts_are_the_same(self, text: str) -> None:
-        self.assertEqual(self.in_database(text)[0], words_of(text))
+        self.assertEqual(self.in_database(text)[0], fold_search_terms(text))

@@ -93,7 +93,7 @@ class BarcodeTest(CastTestCase):
 
 class StockRaceTest(RaceTestCase):
     def add(self, book: Book, calls: int) -> list[Any]:
-        return self.all_at_once(*[lambda: add_copy(book=book)] * calls)
+        return self.run_concurrently(*[lambda: add_copy(book=book)] * calls)
 
     def test_barcodes_are_consecutive(self) -> None:
         book = add_book(name="Emma")
@@ -119,6 +119,6 @@ class StockRaceTest(RaceTestCase):
         self.assertEqual(outcomes, {Copy: 1, errors.BarcodeTaken: 2})
 
     def test_concurrent_books_share_no_isbn(self) -> None:
-        outcomes = self.all_at_once(*[lambda: add_book(name="Emma", isbn=ISBN)] * 3)
+        outcomes = self.run_concurrently(*[lambda: add_book(name="Emma", isbn=ISBN)] * 3)
         self.assertEqual(Counter(type(outcome) for outcome in outcomes), {Book: 1, errors.IsbnTaken: 2})
         self.assertEqual(Copy.objects.count(), 1)

@@ -207,7 +207,13 @@ def commands_exist(shop: Shop) -> Iterator[str]:
         ].split()
         for job in jobs
     }
-    for command in ("expire_holds", "flushexpiredtokens", "clearsessions", "forget_answers", "check_books"):
+    for command in (
+        "expire_holds",
+        "flushexpiredtokens",
+        "clearsessions",
+        "purge_idempotency_keys",
+        "check_books",
+    ):
         if command not in run:
             yield f"nothing runs {command}"
             continue

@@ -24,7 +24,7 @@ Login = dict[str, str]
 REFUSED = "password authentication failed"
 
 
-class Secret:
+class DatabaseCredentials:
     """A name and a password, read once for all threads, and again when PostgreSQL refuses them."""
 
     def __init__(self, arn: str) -> None:
@@ -38,7 +38,7 @@ class Secret:
                 self._login = self._read()
             return self._login
 
-    def login_after(self, refused: Login) -> Login:
+    def refresh_login(self, refused: Login) -> Login:
         """What the secret holds now; the first of the threads that were refused reads it for all."""
         with self._lock:
             if self._login == refused:
@@ -57,21 +57,21 @@ class Secret:
         raise OperationalError(f"The secret of DATABASE_SECRET_ARN cannot be read: {why}.")
 
 
-secret_at = lru_cache(maxsize=None)(Secret)
+credentials_for = lru_cache(maxsize=None)(DatabaseCredentials)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
     """Wants SECRET_ARN beside the other settings of the database."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
-        secret = secret_at(self.settings_dict["SECRET_ARN"])
+        secret = credentials_for(self.settings_dict["SECRET_ARN"])
         login = secret.login()
         try:
             return super().get_new_connection(conn_params | login)
         except OperationalError as error:
             if REFUSED not in str(error):
                 raise
-            newer = secret.login_after(login)
+            newer = secret.refresh_login(login)
             if newer == login:
                 raise
             logger.info("The database's password has changed; its secret was read again.")

@@ -6,7 +6,7 @@ from typing import Any
 
 # Each ends in 503, and the thread that waited serves others. A deadlock is found after a second, so before
 # the first of them; gunicorn's clients wait for longer than all of them.
-LIMITS = {
+TIMEOUTS = {
     # For a row that somebody else changes.
     "lock_timeout": "5s",
     "statement_timeout": "15s",
@@ -15,7 +15,7 @@ LIMITS = {
 }
 
 
-def limit_waiting(settings_of_database: dict[str, Any]) -> None:
+def set_timeouts(settings_of_database: dict[str, Any]) -> None:
     """Every connection that is made by these settings from now on has the limits.
 
     As options of the connection and not by SET, so that what is set for a transaction goes back to them.
@@ -24,5 +24,5 @@ def limit_waiting(settings_of_database: dict[str, Any]) -> None:
     if "sqlite" in settings_of_database["ENGINE"]:  # It has a limit of its own, for commands too.
         return
     said = settings_of_database["OPTIONS"].get("options", "")
-    ours = " ".join(f"-c {name}={limit}" for name, limit in LIMITS.items())
+    ours = " ".join(f"-c {name}={limit}" for name, limit in TIMEOUTS.items())
     settings_of_database["OPTIONS"]["options"] = f"{ours} {said}".rstrip()

@@ -20,7 +20,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
 
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 
 register = template.Library()
 
@@ -28,7 +28,7 @@ register = template.Library()
 @register.filter
 def money(amount: Decimal | None) -> str:
     """An amount in the shop's currency; nothing for None."""
-    return "" if amount is None else shown(amount)
+    return "" if amount is None else format_money(amount)
 
 
 @register.simple_tag

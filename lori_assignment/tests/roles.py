@@ -48,8 +48,8 @@ from fido2.webauthn import (
 
 from accounts import tokens
 from accounts.models import User
-from accounts.sign_up import record_address
-from accounts.tests.case import NEW, give_totp
+from accounts.sign_up import reset_email_address
+from accounts.tests.case import NEW, activate_totp
 from books.models import Book, Kind
 from books.stock import add_book
 from lori_assignment import health, metrics
@@ -77,7 +77,7 @@ OWN = {"user", "rental", "hold", "payment", "receipt", "passkey", "session"}
 
 
 @dataclass(frozen=True, slots=True)
-class Line:
+class TableRow:
     """What each role is answered to a method of a path."""
 
     method: str
@@ -99,9 +99,9 @@ class Line:
 
 
 @cache
-def written() -> list[Line]:
+def table_rows() -> list[TableRow]:
     """What stands in the table."""
-    lines: list[Line] = []
+    lines: list[TableRow] = []
     several: dict[str, list[str]] = {}
     for text in TABLE.read_text().splitlines():
         if not text.strip() or text.startswith("#"):
@@ -112,14 +112,15 @@ def written() -> list[Line]:
             continue
         methods, path, *answers = text.split()
         by_role = dict(zip(ROLES, answers * len(ROLES) if len(answers) == 1 else answers, strict=True))
-        for one in _each(path, several):
+        for one in _expand(path, several):
             lines += [
-                Line(method, one, by_role) for method in (METHODS if methods == "*" else methods.split(","))
+                TableRow(method, one, by_role)
+                for method in (METHODS if methods == "*" else methods.split(","))
             ]
     return lines
 
 
-def _each(path: str, several: dict[str, list[str]]) -> list[str]:
+def _expand(path: str, several: dict[str, list[str]]) -> list[str]:
     for name, meaning in several.items():
         if name in path:
             return [path.replace(name, one) for one in meaning]
@@ -127,12 +128,14 @@ def _each(path: str, several: dict[str, list[str]]) -> list[str]:
 
 
 @cache
-def table() -> list[Line]:
+def table() -> list[TableRow]:
     """What stands in the table, and what its head says of all that doesn't."""
-    lines = list(written())
+    lines = list(table_rows())
     # Whoever may not see a thing may not ask how long it is either.
     lines += [
-        Line("HEAD", line.path, {role: line.answers[role] for role in ("anonymous", "other", "deactivated")})
+        TableRow(
+            "HEAD", line.path, {role: line.answers[role] for role in ("anonymous", "other", "deactivated")}
+        )
         for line in lines
         if line.method == "GET"
     ]
@@ -140,7 +143,7 @@ def table() -> list[Line]:
     for path in dict.fromkeys(line.path.split("?")[0] for line in lines):
         bad_token = "401" if re.match("/api/v[0-9]/", path) else "405"
         no_such = {role: bad_token if role in ("deactivated", "deleted") else "405" for role in ROLES}
-        lines += [Line(method, path, no_such) for method in METHODS if (method, path) not in known]
+        lines += [TableRow(method, path, no_such) for method in METHODS if (method, path) not in known]
     return lines
 
 
@@ -164,14 +167,14 @@ def nameless(path: str) -> str:
     return re.sub(r"<[^>]*>", "<>", path.replace("\\", "")).split("?")[0]
 
 
-def unlisted() -> set[str]:
+def unlisted_routes() -> set[str]:
     """The routes of the shop that the table doesn't know."""
-    return routes() - {nameless(line.path) for line in written()}
+    return routes() - {nameless(line.path) for line in table_rows()}
 
 
-def without_route() -> set[str]:
+def paths_without_route() -> set[str]:
     """The paths of the table that the shop hasn't."""
-    return {nameless(line.path) for line in written()} - routes()
+    return {nameless(line.path) for line in table_rows()} - routes()
 
 
 def passkey(user: User) -> Authenticator:
@@ -209,9 +212,9 @@ class World:
         feeds = {role: make_feed(member=one, at=self.now) for role, one in self.people.items()}
         self.secrets = {role: secret_of(feed) for role, feed in feeds.items()}
         self.cookies = {role: sign_in(one) for role, one in self.people.items()}
-        self.tokens = {role: tokens.give_tokens(one) for role, one in self.people.items()}
+        self.tokens = {role: tokens.issue_tokens(one) for role, one in self.people.items()}
         self.of_the_shop = self._of_the_shop()
-        self.named = self.of_the_shop | self.things_of(self.alice)
+        self.named = self.of_the_shop | self.create_objects_of(self.alice)
         User.objects.filter(pk=self.people["deactivated"].pk).update(is_active=False)
         self.people["deleted"].delete()
 
@@ -238,7 +241,7 @@ class World:
             "nothing": "nothing",
         }
 
-    def things_of(self, member: User) -> dict[str, Any]:
+    def create_objects_of(self, member: User) -> dict[str, Any]:
         """One of each that a member may have, made new."""
         now, desk = self.now, self.desk
         rented, awaited, before = (
@@ -251,7 +254,7 @@ class World:
         return_rental(rental=returned, at=now, actor=desk, now=now)
         cash = LedgerEntry.Method.CASH
         payment = ledger.take_payment(member=member, amount=Decimal("1.00"), method=cash, actor=desk, at=now)
-        give_totp(member)
+        activate_totp(member)
         codes = RecoveryCodes.activate(member)
         codes.mark_as_viewed()
         self.recovery_code = codes.get_unused_codes()[0]
@@ -307,7 +310,7 @@ def person(role: str) -> User:
     rights = {"is_staff": role in ("staff", "superuser"), "is_superuser": role == "superuser"}
     name = f"{role}.moss"
     user = User.objects.create_user(name, f"{name}@example.org", PASSWORD, name=f"{role} Moss", **rights)
-    record_address(user)
+    reset_email_address(user)
     EmailAddress.objects.filter(user=user).update(verified=True)
     return user
 
@@ -397,7 +400,7 @@ def body_of(world: World, method: str, path: str, role: str) -> Body:
     return found
 
 
-class Asker:
+class RoleClient:
     """Asks as somebody; whatever it did is undone."""
 
     def __init__(self, world: World) -> None:
@@ -411,7 +414,7 @@ class Asker:
         body = body_of(self.world, method, path, role) | (more or {})
         address = self.world.address(path, role)
         address += ("&" if "?" in address else "?") + query if query else ""
-        with undone():
+        with rolled_back():
             return self.send(method, address, role, body, **headers)
 
     def send(self, method: str, address: str, role: str, body: Body, **more: str) -> HttpResponse:
@@ -429,19 +432,19 @@ class Asker:
         sent, kind = (json.dumps(body), JSON) if is_api else (urlencode(body, doseq=True), FORM)
         return client.generic(method, address, sent, content_type=kind, headers=headers)
 
-    def differences(self, lines: Iterable[Line]) -> list[str]:
+    def differences(self, lines: Iterable[TableRow]) -> list[str]:
         """Where the shop answers otherwise than the lines say."""
         found = []
         for line in lines:
             for role, expected in line.answers.items():
-                answer = in_a_word(self.ask(line.method, line.path, role))
+                answer = describe_response(self.ask(line.method, line.path, role))
                 if answer != expected:
                     found.append(f"{line.method} {line.path} as {role}: {answer}, not {expected}")
         return found
 
 
 @contextmanager
-def undone() -> Iterator[None]:
+def rolled_back() -> Iterator[None]:
     """What is done within never was."""
     with transaction.atomic():
         yield
@@ -449,7 +452,7 @@ def undone() -> Iterator[None]:
 
 
 @tag("any_database")
-class RoleCase(TestCase):
+class RoleTestCase(TestCase):
     """Has the world, undamaged before each test."""
 
     world: ClassVar[World]
@@ -470,15 +473,15 @@ class RoleCase(TestCase):
         cls.world = World()
 
     def setUp(self) -> None:
-        self.asker = Asker(self.world)
+        self.asker = RoleClient(self.world)
 
-    def lines(self, fits: Callable[[Line], Any]) -> list[Line]:
+    def lines(self, fits: Callable[[TableRow], Any]) -> list[TableRow]:
         found = [line for line in table() if fits(line)]
         self.assertNotEqual(found, [])
         return found
 
 
-def in_a_word(answer: HttpResponse) -> str:
+def describe_response(answer: HttpResponse) -> str:
     """As the table writes it."""
     leads_to = answer.headers.get("Location", "")
     for word, places in PLACES.items():

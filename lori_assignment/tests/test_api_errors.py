@@ -23,7 +23,7 @@ from books.stock import add_book
 from lori_assignment import urls
 from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.outer_errors import answer_400, answer_403, answer_404, answer_500
+from lori_assignment.outer_errors import bad_request, not_found, permission_denied, server_error
 from lori_assignment.work import lock
 
 SECRET = "the innards of the shop"
@@ -76,7 +76,7 @@ urlpatterns = [
     path("page/<what>", raising_page),
     *urls.urlpatterns,
 ]
-handler400, handler403, handler404, handler500 = answer_400, answer_403, answer_404, answer_500
+handler400, handler403, handler404, handler500 = bad_request, permission_denied, not_found, server_error
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")

@@ -16,7 +16,7 @@ from rest_framework.exceptions import ErrorDetail
 from rest_framework.renderers import JSONRenderer as Stock
 from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
 
-from lori_assignment.api_rendering import JSONRenderer, written
+from lori_assignment.api_rendering import JSONRenderer, render_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(
@@ -29,7 +29,7 @@ class RenderingTest(TestCase):
     @given(VALUES)
     def test_plain_values_render_as_in_rest_framework(self, value: Any) -> None:
         # Its own writes DEL as an escape and orjson as it is; a reader sees the same.
-        self.assertEqual(json.loads(written(value)), json.loads(Stock().render([value])[1:-1]))
+        self.assertEqual(json.loads(render_json(value)), json.loads(Stock().render([value])[1:-1]))
 
     def test_other_types_render_as_in_rest_framework(self) -> None:
         at = dt.datetime(2026, 11, 28, 1, 2, 3, 456789, dt.UTC)
@@ -49,7 +49,7 @@ class RenderingTest(TestCase):
             "</script>\u2028\u2029",
         ):
             with self.subTest(value=value):
-                self.assertEqual(written({"value": value}), Stock().render({"value": value}))
+                self.assertEqual(render_json({"value": value}), Stock().render({"value": value}))
 
     def test_none_renders_as_no_bytes(self) -> None:
         self.assertEqual(JSONRenderer().render(None), Stock().render(None))

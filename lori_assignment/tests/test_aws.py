@@ -20,7 +20,7 @@ from lori_assignment import aws
 from lori_assignment.aws import SecretUnreadable, read_secret
 from lori_assignment.bucket import Bucket
 from lori_assignment.cast import CastTestCase
-from lori_assignment.ses import Mail
+from lori_assignment.ses import SESEmailBackend
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop-AbCdEf"
 NAME = f"covers/{'0a' * 16}.webp"
@@ -28,7 +28,7 @@ NAME = f"covers/{'0a' * 16}.webp"
 
 class SecretTest(TestCase):
     def read(self, answer: dict[str, Any] | str | Exception) -> dict[str, str]:
-        client = boto3.client("secretsmanager", region_name="eu-central-1", config=aws.PATIENT)
+        client = boto3.client("secretsmanager", region_name="eu-central-1", config=aws.BOTO_CONFIG)
         with Stubber(client) as stub, mock.patch.object(boto3, "client", return_value=client) as made:
             if isinstance(answer, dict):
                 stub.add_response("get_secret_value", answer, {"SecretId": ARN})
@@ -60,18 +60,18 @@ class SecretTest(TestCase):
             self.assertEqual(str(stopped.exception), why)
 
     def test_read_is_bounded_in_time(self) -> None:
-        self.assertLessEqual(aws.PATIENT.connect_timeout + aws.PATIENT.read_timeout, 10)
-        self.assertEqual(aws.PATIENT.retries["total_max_attempts"], 2)
+        self.assertLessEqual(aws.BOTO_CONFIG.connect_timeout + aws.BOTO_CONFIG.read_timeout, 10)
+        self.assertEqual(aws.BOTO_CONFIG.retries["total_max_attempts"], 2)
 
 
 @override_settings(
     AWS_SES_REGION_NAME="eu-central-1",
     AWS_SES_REGION_ENDPOINT_URL=None,
-    EMAIL_BACKEND="lori_assignment.ses.Mail",
+    EMAIL_BACKEND="lori_assignment.ses.SESEmailBackend",
 )
 class MailTest(CastTestCase):
     def setUp(self) -> None:
-        self.mail = Mail(use_ses_v2=True)
+        self.mail = SESEmailBackend(use_ses_v2=True)
         self.mail.open()
         self.stub = Stubber(self.mail.connection)
         self.stub.activate()
@@ -90,7 +90,7 @@ class MailTest(CastTestCase):
         self.assertEqual(self.mail.send_messages([mail]), 1)
         self.stub.assert_no_pending_responses()
         self.assertEqual(self.mail.connection.meta.region_name, "eu-central-1")
-        self.assertEqual(self.mail.connection.meta.config.read_timeout, aws.PATIENT.read_timeout)
+        self.assertEqual(self.mail.connection.meta.config.read_timeout, aws.BOTO_CONFIG.read_timeout)
 
     def test_failure_is_an_os_error_and_is_logged(self) -> None:
         mail = EmailMessage("Hello", "", "shop@shop.example", ["a@b.example"])

@@ -211,7 +211,7 @@ class RefusalTest(BackupTestCase):
     def test_without_a_transaction_part_is_restored(self) -> None:
         run("backup", self.file)
         self.cut()
-        with self.elsewhere(), mock.patch.object(backups, "ALL_OR_NOTHING", ("--exit-on-error",)):
+        with self.elsewhere(), mock.patch.object(backups, "IN_ONE_TRANSACTION", ("--exit-on-error",)):
             self.assert_refused("pg_restore: error: could not read", "restore", self.file)
             self.assertNotEqual(connection.introspection.table_names(), [])
 
@@ -238,7 +238,7 @@ class ToolsTest(BackupTestCase):
 
     def only_these(self) -> Any:
         return mock.patch.multiple(
-            backups, DEBIANS=self.folder, shutil=mock.Mock(which=lambda _: self.here())
+            backups, DEBIAN_TOOLS=self.folder, shutil=mock.Mock(which=lambda _: self.here())
         )
 
     def here(self) -> str | None:

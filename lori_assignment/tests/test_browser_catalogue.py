@@ -79,7 +79,7 @@ class CatalogueTest(CatalogueTestCase):
     def test_results_update_while_typing(self) -> None:
         self.page.goto("/home")
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
-        self.take_picture("catalogue")
+        self.take_screenshot("catalogue")
         search = self.page.get_by_role("searchbox")
         search.press_sequentially("jane em")
         self.assert_found(self.page, "Emma")
@@ -133,14 +133,14 @@ class RentTest(CatalogueTestCase):
     def test_visitor_finds_signs_in_and_rents(self) -> None:
         self.page.goto("/home?search=emma")
         self.page.get_by_role("link", name="Emma", exact=True).click()
-        self.take_picture("book")
+        self.take_screenshot("book")
         self.page.get_by_role("link", name="Rent", exact=True).click()
         self.page.locator("[name=login]").fill("alice")
         self.page.locator("[name=password]").fill(PASSWORD)
         self.page.locator("[name=password]").press("Enter")
         expect(self.page.get_by_role("heading", level=1)).to_have_text("Before you rent it")
         expect(self.page.get_by_text("If you bring it back today")).to_be_visible()
-        self.take_picture("rent")
+        self.take_screenshot("rent")
         self.page.get_by_role("button", name="Rent it").click()
         self.assert_state(self.page, "You have it")
         expect(self.page.get_by_text("“Emma” is yours until")).to_be_visible()
@@ -185,7 +185,7 @@ class RentTest(CatalogueTestCase):
         first, second = pages
         first.get_by_role("button", name="Rent it").click()
         self.assert_state(first, "You have it")
-        with self.complaining_of("409"):
+        with self.expect_browser_error("409"):
             second.get_by_role("button", name="Rent it").click()
             expect(second.get_by_role("heading", level=1)).to_have_text("Somebody was faster")
         self.assert_accessible(second)

@@ -87,7 +87,7 @@ class RentalsTest(MineTestCase):
         expect(self.page.get_by_role("article").first).to_contain_text("2 days overdue")
         expect(self.page.get_by_text("lies ready for you until")).to_be_visible()
         expect(self.page.get_by_text("Place 1 in the queue.")).to_be_visible()
-        self.take_picture("rentals")
+        self.take_screenshot("rentals")
 
     def test_a_renewal_is_one_click(self) -> None:
         self.renew(self.page)
@@ -121,7 +121,7 @@ class RentalsTest(MineTestCase):
 class BalanceTest(MineTestCase):
     def test_lines_expand_and_link_to_a_receipt(self) -> None:
         self.page.goto("/balance")
-        self.take_picture("balance")
+        self.take_screenshot("balance")
         lines = self.page.locator("details")
         self.assertEqual(lines.count(), 4)
         for number in range(4):
@@ -147,7 +147,7 @@ class BalanceTest(MineTestCase):
         expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rent: Emma")
         expect(self.page.get_by_text("You owe $6.00.")).to_be_visible()
         # What is saved is no page: the browser leaves the way there.
-        with self.complaining_of("ERR_ABORTED"), self.page.expect_download() as sheet:
+        with self.expect_browser_error("ERR_ABORTED"), self.page.expect_download() as sheet:
             self.page.get_by_role("link", name="CSV").click()
         self.assertIn("Rent: Emma", Path(sheet.value.path()).read_text("utf-8-sig"))
         self.assert_pdf()

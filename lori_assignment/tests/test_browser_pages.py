@@ -5,7 +5,7 @@ from __future__ import annotations
 from playwright.sync_api import Page, expect
 
 from accounts.models import User
-from accounts.sign_up import record_address
+from accounts.sign_up import reset_email_address
 from lori_assignment.browser import BrowserTestCase
 from lori_assignment.cast import PASSWORD
 
@@ -62,7 +62,7 @@ class PagesTestCase(BrowserTestCase):
         self.fail(f"Tab does not lead to {target}.")
 
     def verified(self, user: User) -> None:
-        record_address(user)
+        reset_email_address(user)
         user.emailaddress_set.update(verified=True)
 
 
@@ -70,7 +70,7 @@ class FrontPageTest(PagesTestCase):
     def test_visitor_is_invited_to_sign_up(self):
         self.go_to("/")
         self.assert_signed_out()
-        self.take_picture("front")
+        self.take_screenshot("front")
         self.follow("Become a member")
         self.assert_heading("Become a member")
 
@@ -88,7 +88,7 @@ class FrontPageTest(PagesTestCase):
         self.page.wait_for_url("**/admin/")
 
     def test_missing_page_links_to_the_front_page(self):
-        with self.complaining_of("404"):
+        with self.expect_browser_error("404"):
             self.go_to("/no-such-page/")
         self.assert_heading("There is no such page")
         self.follow("To the front page")
@@ -135,7 +135,7 @@ class AccessibilityTest(PagesTestCase):
             for path in FOR_ANYONE:
                 with self.subTest(path, scheme=scheme):
                     self.look_at(page, path)
-            with self.complaining_of("404"):
+            with self.expect_browser_error("404"):
                 self.look_at(page, "/no-such-page/")
 
     def test_member_pages_are_accessible(self):

@@ -52,8 +52,8 @@ class DemoShopTest(BrowserTestCase):
             self.page = self.new_page(scheme=scheme)
             for name, path in (("front", "/"), ("catalogue", "/home"), ("book", f"/books/{self.book.pk}/")):
                 self.page.goto(path)
-                self.take_picture(f"{name}-{scheme}")
+                self.take_screenshot(f"{name}-{scheme}")
             self.sign_in(self.nora)
             for name, path in (("rentals", "/rentals/"), ("balance", "/balance")):
                 self.page.goto(path)
-                self.take_picture(f"{name}-{scheme}")
+                self.take_screenshot(f"{name}-{scheme}")

@@ -69,7 +69,7 @@ class SwaggerTest(BrowserTestCase):
 
     def test_jwt_button_authorizes_calls(self):
         rentals = self.operation("get", RENTALS)
-        with self.complaining_of("401"):
+        with self.expect_browser_error("401"):
             self.assertEqual(self.execute(rentals)[0], "401")
         self.sign_in_here()
         status, shown = self.execute(rentals)
@@ -96,7 +96,7 @@ class SwaggerTest(BrowserTestCase):
             }"""
         )
         self.page.locator("#operations-tag-v3_rentals").evaluate("group => group.scrollIntoView()")
-        self.take_picture("swagger")
+        self.take_screenshot("swagger")
 
 
 class RedocTest(BrowserTestCase):
@@ -118,7 +118,7 @@ class PublicHostTest(BrowserTestCase):
     def test_pages_load_nothing_from_other_hosts(self):
         site = f"http://{PUBLIC_HOST}:{self.server_thread.port}"
         # Which is about http at a public address, and there is none outside of this test.
-        with override_settings(ALLOWED_HOSTS=[PUBLIC_HOST]), self.complaining_of("Opener-Policy"):
+        with override_settings(ALLOWED_HOSTS=[PUBLIC_HOST]), self.expect_browser_error("Opener-Policy"):
             for path, sign in [("/swagger", ".opblock"), ("/redoc", "text=API docs by Redocly")]:
                 self.page.goto(site + path)
                 self.page.locator(sign).first.wait_for()

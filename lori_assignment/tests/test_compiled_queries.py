@@ -16,7 +16,7 @@ from books.models import Book
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds, Parameter
-from rentals.availability import count_copies, with_availability
+from rentals.availability import set_copy_counts, with_availability
 
 
 class RowsTest(CastTestCase):
@@ -74,7 +74,7 @@ class RowsTest(CastTestCase):
 class UsesTest(CastTestCase):
     def test_counts_follow_the_one_definition(self) -> None:
         books = [add_book(name=f"Book {number}", copies=number) for number in range(4)]
-        count_copies(books)
+        set_copy_counts(books)
         expected = with_availability(Book.objects.order_by("pk"))
         self.assertEqual(
             [(book.copies_in_service, book.available) for book in books],
@@ -82,7 +82,7 @@ class UsesTest(CastTestCase):
         )
 
     def test_second_factor_setting_is_not_compiled_in(self) -> None:
-        access = tokens.read_access_token(tokens.give_tokens(self.carol).access.encode())
+        access = tokens.read_access_token(tokens.issue_tokens(self.carol).access.encode())
         for setting in ("off", "on", "off"):
             with override_settings(STAFF_SECOND_FACTOR=setting == "on"):
                 if setting == "off":
@@ -102,7 +102,7 @@ class ThreadsTest(RaceTestCase):
             line.wait(timeout=10)
             return {user.pk for _ in range(50) for user in by_id(id=pk)}
 
-        answers = self.all_at_once(*[lambda pk=user.pk: ask(pk) for user in people])
+        answers = self.run_concurrently(*[lambda pk=user.pk: ask(pk) for user in people])
         self.assertEqual(answers, [{user.pk} for user in people])
 
 

@@ -221,7 +221,7 @@ class ConditionRaceTest(RaceTestCase):
 
     def test_one_of_many_concurrent_writers_succeeds(self) -> None:
         seen = {"If-Match": self.tag}
-        statuses = self.all_at_once(*[self.change(seen, name=f"Emma {number}") for number in range(8)])
+        statuses = self.run_concurrently(*[self.change(seen, name=f"Emma {number}") for number in range(8)])
         self.assertEqual(sorted(statuses), [200, *[412] * 7])
 
     @has_row_locks
@@ -237,13 +237,15 @@ class ConditionRaceTest(RaceTestCase):
         seen = {"If-Match": self.tag}
         unlocked = mock.patch.object(book_views, "lock", lambda book: Book.objects.get(pk=book.pk))
         with unlocked, mock.patch.object(stock, "change_book", meet_and_change):
-            statuses = self.all_at_once(*[self.change(seen, name=f"Emma {number}") for number in range(4)])
+            statuses = self.run_concurrently(
+                *[self.change(seen, name=f"Emma {number}") for number in range(4)]
+            )
         self.assertEqual(statuses, [200] * 4)
 
     def test_unconditional_changes_of_fields_merge(self) -> None:
         for _ in range(5):
             Book.objects.update(name="Emma", author="Austen")
-            statuses = self.all_at_once(self.change(name="Emma!"), self.change(author="J. Austen"))
+            statuses = self.run_concurrently(self.change(name="Emma!"), self.change(author="J. Austen"))
             self.assertEqual(statuses, [200, 200])
             self.book.refresh_from_db()
             self.assertEqual((self.book.name, self.book.author), ("Emma!", "J. Austen"))

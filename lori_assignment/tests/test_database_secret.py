@@ -55,8 +55,8 @@ class Server:
 class RotationTest(SimpleTestCase):
     def setUp(self) -> None:
         self.server = Server()
-        base.secret_at.cache_clear()
-        self.addCleanup(base.secret_at.cache_clear)
+        base.credentials_for.cache_clear()
+        self.addCleanup(base.credentials_for.cache_clear)
         connect = mock.patch("django.db.backends.postgresql.base.Database.connect", self.server.connect)
         jsonb = mock.patch("psycopg2.extras.register_default_jsonb")
         for patch in (mock.patch.object(base, "read_secret", self.server.read_secret), connect, jsonb):

@@ -29,8 +29,8 @@ from django.utils import timezone
 from books.stock import add_book
 from lori_assignment import urls
 from lori_assignment.cast import RaceTestCase
-from lori_assignment.database.limits import LIMITS, limit_waiting
-from lori_assignment.faults import LATER, SOON, fault_of
+from lori_assignment.database.limits import TIMEOUTS, set_timeouts
+from lori_assignment.faults import RETRY_LATER, RETRY_SOON, classify_error
 from lori_assignment.tests.test_settings import PRODUCTION
 from lori_assignment.tests.test_work import StateIs
 from rentals.models import Rental
@@ -55,15 +55,15 @@ def told(kind: type[Exception], cause: Exception | None = None) -> Exception:
 class ClassificationTest(TestCase):
     def test_sqlstates_have_a_retry_time(self) -> None:
         for states, seconds in (
-            (("40P01", "40001", "55P03", "57014"), SOON),
+            (("40P01", "40001", "55P03", "57014"), RETRY_SOON),
             (
                 ("25006", "25P03", "53100", "53200", "53300", "57P01", "57P02", "57P03", "08006", "58030"),
-                LATER,
+                RETRY_LATER,
             ),
         ):
             for state in states:
                 with self.subTest(state):
-                    fault = fault_of(StateIs.raised(state))
+                    fault = classify_error(StateIs.raised(state))
                     self.assertIsNotNone(fault)
                     assert fault
                     self.assertEqual((fault.name, fault.retry_after), (state, seconds))
@@ -71,9 +71,9 @@ class ClassificationTest(TestCase):
     def test_programming_errors_are_bugs(self) -> None:
         for state in ("23505", "22001", "42P01", "42601", "25P02", "XX000"):
             with self.subTest(state):
-                self.assertIsNone(fault_of(StateIs.raised(state)))
+                self.assertIsNone(classify_error(StateIs.raised(state)))
         for error in (ZeroDivisionError(), told(ProgrammingError), None):
-            self.assertIsNone(fault_of(error))
+            self.assertIsNone(classify_error(error))
 
     def test_lost_connection_is_unavailable(self) -> None:
         for error in (
@@ -81,27 +81,27 @@ class ClassificationTest(TestCase):
             told(InterfaceError, psycopg2.InterfaceError("connection already closed")),
             told(DatabaseError, psycopg2.DatabaseError("error with status PGRES_TUPLES_OK")),
         ):
-            fault = fault_of(error)
-            self.assertEqual(fault and fault.retry_after, LATER)
+            fault = classify_error(error)
+            self.assertEqual(fault and fault.retry_after, RETRY_LATER)
 
     def test_sqlite_codes_have_a_retry_time(self) -> None:
         for code, seconds in (
-            (sqlite3.SQLITE_BUSY, SOON),
-            (sqlite3.SQLITE_BUSY_SNAPSHOT, SOON),
-            (sqlite3.SQLITE_LOCKED, SOON),
-            (sqlite3.SQLITE_READONLY, LATER),
-            (sqlite3.SQLITE_FULL, LATER),
-            (sqlite3.SQLITE_IOERR_WRITE, LATER),
+            (sqlite3.SQLITE_BUSY, RETRY_SOON),
+            (sqlite3.SQLITE_BUSY_SNAPSHOT, RETRY_SOON),
+            (sqlite3.SQLITE_LOCKED, RETRY_SOON),
+            (sqlite3.SQLITE_READONLY, RETRY_LATER),
+            (sqlite3.SQLITE_FULL, RETRY_LATER),
+            (sqlite3.SQLITE_IOERR_WRITE, RETRY_LATER),
             (sqlite3.SQLITE_ERROR, None),
             (sqlite3.SQLITE_CONSTRAINT, None),
         ):
             with self.subTest(code):
                 cause = sqlite3.OperationalError("told so")
                 cause.sqlite_errorcode, cause.sqlite_errorname = code, "NAME"
-                fault = fault_of(told(OperationalError, cause))
+                fault = classify_error(told(OperationalError, cause))
                 self.assertEqual(fault and fault.retry_after, seconds)
         # One that sqlite3 raises of itself has no code.
-        self.assertIsNone(fault_of(told(InterfaceError, sqlite3.InterfaceError("bad parameter"))))
+        self.assertIsNone(classify_error(told(InterfaceError, sqlite3.InterfaceError("bad parameter"))))
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_faults")
@@ -187,15 +187,15 @@ class UnavailableResponseTest(RaceTestCase):
             finally:
                 over.set()
 
-        outcomes = self.all_at_once(hold, waiting)
+        outcomes = self.run_concurrently(hold, waiting)
         self.assertFalse(Rental.objects.exists())
         return outcomes[1]
 
     def limited(self, **limits: str) -> Any:
         """While it holds, new connections have these limits."""
         facts = {**connection.settings_dict, "OPTIONS": dict(connection.settings_dict["OPTIONS"])}
-        with mock.patch("lori_assignment.database.limits.LIMITS", limits):
-            limit_waiting(facts)
+        with mock.patch("lori_assignment.database.limits.TIMEOUTS", limits):
+            set_timeouts(facts)
         return mock.patch.dict(connections.settings["default"], {"OPTIONS": facts["OPTIONS"]})
 
     @has_row_locks
@@ -303,10 +303,10 @@ class TimeoutTest(TestCase):
     def test_postgresql_resets_to_the_timeouts(self) -> None:
         served = connection.copy()
         served.settings_dict["OPTIONS"] = dict(served.settings_dict["OPTIONS"])
-        limit_waiting(served.settings_dict)
+        set_timeouts(served.settings_dict)
         self.addCleanup(served.close)
         with served.cursor() as cursor:
-            for name, limit in LIMITS.items():
+            for name, limit in TIMEOUTS.items():
                 cursor.execute(f"SET {name} TO '1s'")
                 cursor.execute(f"SET {name} TO DEFAULT")
                 cursor.execute(f"SHOW {name}")

@@ -29,7 +29,7 @@ in_production = override_settings(
 
 def asked(**details: Any) -> Readiness:
     """One that asks the database of the tests anew each time."""
-    return Readiness(lambda: connections["default"].copy(), **{"kept": 0.0, "patience": 20.0} | details)
+    return Readiness(lambda: connections["default"].copy(), **{"max_age": 0.0, "timeout": 20.0} | details)
 
 
 def postgresql_at(port: int) -> DatabaseWrapper:
@@ -161,10 +161,10 @@ class ReadinessTest(TransactionTestCase):
             self.assertEqual(self.ask()[0], 200)
 
     def test_result_is_cached_for_a_second(self) -> None:
-        self.assertLessEqual(health.KEPT_SECONDS, 1)
-        readiness = self.use(asked(kept=0.5))
+        self.assertLessEqual(health.CACHE_SECONDS, 1)
+        readiness = self.use(asked(max_age=0.5))
         self.assertEqual(self.ask()[0], 200)
-        with mock.patch.object(readiness, "_look", wraps=readiness._look) as look:
+        with mock.patch.object(readiness, "_query", wraps=readiness._query) as look:
             for _ in range(20):
                 self.ask()
             self.assertEqual(look.call_count, 0)
@@ -196,7 +196,7 @@ class ReadinessTest(TransactionTestCase):
     def test_unresponsive_database_times_out(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as silent:
             port = silent.getsockname()[1]
-            readiness = self.use(Readiness(lambda: postgresql_at(port), patience=0.3, kept=0))
+            readiness = self.use(Readiness(lambda: postgresql_at(port), timeout=0.3, max_age=0))
             begun, threads = time.monotonic(), threading.active_count()
             outcomes: list[Any] = []
             askers = [threading.Thread(target=lambda: outcomes.append(readiness.checks())) for _ in range(8)]

@@ -22,14 +22,14 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from accounts import tokens
-from accounts.closing import forget
+from accounts.closing import erase_personal_data
 from books.models import Book
 from books.stock import add_book
 from books.tests.pictures import picture
 from lori_assignment import api, api_idempotency
 from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal
-from lori_assignment.models import KeptAnswer, KeptAnswerQuerySet
+from lori_assignment.models import IdempotencyRecord, IdempotencyRecordQuerySet
 from rentals import ledger
 from rentals.api.views import RentalViewSet
 from rentals.models import Hold, LedgerEntry, Rental
@@ -72,7 +72,7 @@ class ReplayTest(KeyCase):
     def test_call_without_a_key_is_not_replayed(self) -> None:
         self.assertEqual(self.rent(key=None).status_code, 201)
         self.assertEqual(self.rent(key=None).json()["code"], "already_rented")
-        self.assertEqual(KeptAnswer.objects.count(), 0)
+        self.assertEqual(IdempotencyRecord.objects.count(), 0)
 
     def test_every_post_supports_the_key(self) -> None:
         """What is in the table of paths is in this test, or it fails."""
@@ -118,7 +118,7 @@ class ReplayTest(KeyCase):
         self.assertEqual(renewed.renewals, 1)
 
     def test_a_refreshed_token_is_the_same_caller(self) -> None:
-        pair = tokens.give_tokens(self.alice)
+        pair = tokens.issue_tokens(self.alice)
         answers = []
         for _ in range(2):
             client = APIClient(headers={"authorization": f"JWT {pair.access}"})
@@ -142,14 +142,14 @@ class ReplayTest(KeyCase):
         self.assertEqual(self.post(RENTALS, body, client=APIClient()).status_code, 401)
 
     def test_response_headers_are_replayed(self) -> None:
-        real = RentalViewSet._answer
+        real = RentalViewSet._response
 
         def with_header(view: Any, *args: Any) -> Response:
             answer = real(view, *args)
             answer["Location"] = "/somewhere"
             return answer
 
-        with mock.patch.object(RentalViewSet, "_answer", with_header):
+        with mock.patch.object(RentalViewSet, "_response", with_header):
             self.rent()
         self.assertEqual(self.rent().headers["Location"], "/somewhere")
 
@@ -216,25 +216,25 @@ class UnstoredResponseTest(KeyCase):
     def test_crash_is_not_stored_and_rolls_back(self) -> None:
         client = self.api(self.alice)
         client.raise_request_exception = False
-        broken = mock.patch.object(RentalViewSet, "_answer", side_effect=ZeroDivisionError)
+        broken = mock.patch.object(RentalViewSet, "_response", side_effect=ZeroDivisionError)
         with broken, self.assertLogs("django.request", "ERROR"):
             self.assertEqual(self.rent(client=client).status_code, 500)
-        self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
+        self.assertEqual((Rental.objects.count(), IdempotencyRecord.objects.count()), (0, 0))
         self.assertEqual(self.rent().status_code, 201)
 
     def test_error_response_is_not_stored(self) -> None:
-        unwell = mock.patch.object(RentalViewSet, "_answer", return_value=Response({}, status=503))
+        unwell = mock.patch.object(RentalViewSet, "_response", return_value=Response({}, status=503))
         with unwell, self.assertLogs("django.request", "ERROR"):
             self.assertEqual(self.rent().status_code, 503)
-        self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
+        self.assertEqual((Rental.objects.count(), IdempotencyRecord.objects.count()), (0, 0))
 
     def test_failure_to_store_rolls_back(self) -> None:
         client = self.api(self.alice)
         client.raise_request_exception = False
-        broken = mock.patch.object(api_idempotency, "_keep", side_effect=ZeroDivisionError)
+        broken = mock.patch.object(api_idempotency, "_store", side_effect=ZeroDivisionError)
         with broken, self.assertLogs("django.request", "ERROR"):
             self.assertEqual(self.rent(client=client).status_code, 500)
-        self.assertEqual((Rental.objects.count(), KeptAnswer.objects.count()), (0, 0))
+        self.assertEqual((Rental.objects.count(), IdempotencyRecord.objects.count()), (0, 0))
 
     def test_invalid_key_is_400(self) -> None:
         for key in ("", "x" * 256, "é", "a\tb", "a\x7f", "ключ"):
@@ -249,7 +249,7 @@ class UnstoredResponseTest(KeyCase):
 
 class ExpiryTest(KeyCase):
     def keep_for(self, time: timedelta) -> None:
-        KeptAnswer.objects.update(made_at=timezone.now() - time)
+        IdempotencyRecord.objects.update(made_at=timezone.now() - time)
 
     def test_key_expires_after_a_day(self) -> None:
         other = add_book(name="Persuasion", kind=3)
@@ -264,15 +264,15 @@ class ExpiryTest(KeyCase):
         self.keep_for(timedelta(hours=24))
         self.post(RENTALS, {"book": add_book(name="Persuasion", kind=3).pk}, key="new")
         out = StringIO()
-        call_command("forget_answers", stdout=out)
+        call_command("purge_idempotency_keys", stdout=out)
         self.assertEqual(out.getvalue(), "Answers forgotten: 1.\n")
-        self.assertEqual(KeptAnswer.objects.get().key, "new")
+        self.assertEqual(IdempotencyRecord.objects.get().key, "new")
 
     def test_closing_an_account_deletes_its_records(self) -> None:
         self.rent()
         self.rent(client=self.api(self.bob))
-        forget(self.alice)
-        self.assertEqual(KeptAnswer.objects.get().user_id, self.bob.pk)
+        erase_personal_data(self.alice)
+        self.assertEqual(IdempotencyRecord.objects.get().user_id, self.bob.pk)
 
 
 @contextmanager
@@ -281,19 +281,21 @@ def without_the_guard() -> Iterator[None]:
 
     On SQLite also no transaction around it, which lets in one at a time by itself.
     """
-    constraint = KeptAnswer._meta.constraints[0]
+    constraint = IdempotencyRecord._meta.constraints[0]
     # On SQLite the table is made anew, as the model says at that moment.
-    with mock.patch.object(KeptAnswer._meta, "constraints", []), connection.schema_editor() as editor:
-        editor.remove_constraint(KeptAnswer, constraint)
+    with mock.patch.object(IdempotencyRecord._meta, "constraints", []), connection.schema_editor() as editor:
+        editor.remove_constraint(IdempotencyRecord, constraint)
     apart = mock.patch.object(api_idempotency, "_with_key", api_idempotency._with_key.__wrapped__)
     try:
-        missed = mock.patch.object(KeptAnswerQuerySet, "get", side_effect=KeptAnswer.DoesNotExist)
+        missed = mock.patch.object(
+            IdempotencyRecordQuerySet, "get", side_effect=IdempotencyRecord.DoesNotExist
+        )
         with missed, apart if connection.vendor == "sqlite" else nullcontext():
             yield
     finally:
-        KeptAnswer.objects.all().delete()
+        IdempotencyRecord.objects.all().delete()
         with connection.schema_editor() as editor:
-            editor.add_constraint(KeptAnswer, constraint)
+            editor.add_constraint(IdempotencyRecord, constraint)
 
 
 class KeyRaceTest(RaceTestCase):
@@ -323,7 +325,7 @@ class KeyRaceTest(RaceTestCase):
         return mock.patch.object(ledger, "take_payment", partial(take_payment, ledger.take_payment))
 
     def test_one_call_works_and_others_replay_it(self) -> None:
-        answers = self.all_at_once(*[self.pay()] * 8)
+        answers = self.run_concurrently(*[self.pay()] * 8)
         self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(len({answer.content for answer in answers}), 1)
         self.assertEqual(Counter(answer.headers.get(REPLAYED) for answer in answers), {None: 1, "true": 7})
@@ -337,7 +339,7 @@ class KeyRaceTest(RaceTestCase):
             return real(**facts)
 
         with without_the_guard(), self.instead(meet_and_take):
-            answers = self.all_at_once(*[self.pay()] * 8)
+            answers = self.run_concurrently(*[self.pay()] * 8)
         self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(self.paid(), 8)
 
@@ -359,15 +361,15 @@ class KeyRaceTest(RaceTestCase):
 
     def test_concurrent_call_waits_for_the_response(self) -> None:
         with self.slowly(0.5):
-            first, second = self.all_at_once(self.pay(), self.after_it_began)
+            first, second = self.run_concurrently(self.pay(), self.after_it_began)
         self.assertEqual((first.status_code, second.status_code), (201, 201))
         self.assertEqual(second.headers.get(REPLAYED), "true")
         self.assertEqual(self.paid(), 1)
 
     @has_row_locks
     def test_long_wait_is_409_with_retry_after(self) -> None:
-        with self.slowly(2), mock.patch.object(api_idempotency, "LONGEST_WAIT", "'100ms'"):
-            first, second = self.all_at_once(self.pay(), self.after_it_began)
+        with self.slowly(2), mock.patch.object(api_idempotency, "LOCK_TIMEOUT", "'100ms'"):
+            first, second = self.run_concurrently(self.pay(), self.after_it_began)
         self.assertEqual((first.status_code, second.status_code), (201, 409))
         self.assertEqual((second.json()["code"], second.headers["Retry-After"]), ("request_in_progress", "1"))
         self.assertEqual([reason["code"] for reason in second.json()["reasons"]], ["request_in_progress"])
@@ -406,12 +408,12 @@ class KeyRaceTest(RaceTestCase):
             return self.pay()()
 
         with self.instead(fail_once):
-            answers = self.all_at_once(self.pay(), second)
+            answers = self.run_concurrently(self.pay(), second)
         self.assertEqual([answer.status_code for answer in answers], [409, 201])
         self.assertEqual(answers[1].headers.get(REPLAYED), None)
         self.assertEqual(self.paid(), 1)
 
     def test_different_keys_all_work(self) -> None:
-        answers = self.all_at_once(*[self.pay(f"key {number}") for number in range(8)])
+        answers = self.run_concurrently(*[self.pay(f"key {number}") for number in range(8)])
         self.assertEqual({answer.status_code for answer in answers}, {201})
         self.assertEqual(self.paid(), 8)

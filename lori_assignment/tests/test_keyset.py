@@ -11,7 +11,7 @@ from django.test import TestCase
 
 from accounts.models import User
 from books.models import Book
-from lori_assignment.keyset import Cursor, UnknownCursor, page_of
+from lori_assignment.keyset import Cursor, UnknownCursor, paginate
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 
@@ -30,14 +30,14 @@ class PageOfTest(TestCase):
 
     def walk(self, rows: QuerySet[Any], size: int) -> list[list[Any]]:
         """The keys of all pages on the way to the last one, and of those on the way back."""
-        page = page_of(rows, size=size)
+        page = paginate(rows, size=size)
         self.assertIsNone(page.previous)
         seen = [[row.pk for row in page.rows]]
         while page.next:
-            page = page_of(rows, size=size, cursor=page.next)
+            page = paginate(rows, size=size, cursor=page.next)
             seen.append([row.pk for row in page.rows])
         while page.previous:
-            page = page_of(rows, size=size, cursor=page.previous)
+            page = paginate(rows, size=size, cursor=page.previous)
             seen.append([row.pk for row in page.rows])
         self.assertIsNotNone(page.next)
         return seen
@@ -58,17 +58,17 @@ class PageOfTest(TestCase):
                     self.assertEqual(self.walk(rows, size), forth + forth[-2::-1])
 
     def test_single_page_has_no_cursors(self) -> None:
-        page = page_of(Book.objects.order_by("id"), size=35)
+        page = paginate(Book.objects.order_by("id"), size=35)
         self.assertEqual((len(page.rows), page.next, page.previous), (35, None, None))
-        empty = page_of(Book.objects.none().order_by("id"), size=35)
+        empty = paginate(Book.objects.none().order_by("id"), size=35)
         self.assertEqual((empty.rows, empty.next, empty.previous), ([], None, None))
 
     def test_page_takes_one_query(self) -> None:
         rows = Book.objects.order_by("name", "id")
         with self.assertNumQueries(1):
-            page = page_of(rows, size=5)
+            page = paginate(rows, size=5)
         with self.assertNumQueries(1):
-            page_of(rows, size=5, cursor=page.next)
+            paginate(rows, size=5, cursor=page.next)
 
     def test_forged_cursor_is_unknown(self) -> None:
         rows = Book.objects.order_by("published", "id")
@@ -78,25 +78,25 @@ class PageOfTest(TestCase):
         ]
         for text in ("", "x", "é", "\x00", "W10", "W2ZhbHNlLG51bGxd", "9" * 5000, *forged):
             with self.subTest(text=text[:20]), self.assertRaises(UnknownCursor):
-                page_of(rows, size=5, cursor=text)
+                paginate(rows, size=5, cursor=text)
         for values in ([1, 1 << 80], [-(1 << 63), 1], [1 << 64, 1]):
             with self.subTest(values=values), self.assertRaises(UnknownCursor):
-                page_of(rows, size=5, cursor=Cursor(back=True, values=values).encode())
+                paginate(rows, size=5, cursor=Cursor(back=True, values=values).encode())
         for text in ("x\x00", "\ud800"):
             with self.subTest(text=text), self.assertRaises(UnknownCursor):
                 cursor = Cursor(back=True, values=[text, 1]).encode()
-                page_of(Book.objects.order_by("name", "id"), size=5, cursor=cursor)
+                paginate(Book.objects.order_by("name", "id"), size=5, cursor=cursor)
 
     def test_extreme_time_does_not_crash(self) -> None:
         rows = User.objects.order_by("date_joined", "id")
         for text in ("9999-12-31 23:59:59-14:00", "0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59+00:00"):
             # SQLite compares in UTC, where some of these are not; PostgreSQL knows times beyond.
             with self.subTest(text=text), suppress(UnknownCursor):
-                page_of(rows, size=5, cursor=Cursor(back=True, values=[text, 1]).encode())
+                paginate(rows, size=5, cursor=Cursor(back=True, values=[text, 1]).encode())
 
     def test_number_out_of_range_is_harmless(self) -> None:
         rows = Book.objects.order_by("published", "id")
         cursor = Cursor(back=True, values=[1 << 40, 1 << 62]).encode()
-        self.assertEqual(len(page_of(rows, size=50, cursor=cursor).rows), 35)
+        self.assertEqual(len(paginate(rows, size=50, cursor=cursor).rows), 35)
         cursor = Cursor(back=False, values=[1 << 40, 1 << 62]).encode()
-        self.assertEqual(page_of(rows, size=50, cursor=cursor).rows, [])
+        self.assertEqual(paginate(rows, size=50, cursor=cursor).rows, [])

@@ -24,7 +24,7 @@ class OrderTest(SimpleTestCase):
 
 class ApiTest(CastTestCase):
     def test_a_call_by_token_loads_no_session(self) -> None:
-        browser = Client(headers={"Authorization": f"JWT {tokens.give_tokens(self.alice).access}"})
+        browser = Client(headers={"Authorization": f"JWT {tokens.issue_tokens(self.alice).access}"})
         browser.force_login(self.alice)
         add_book(name="Emma")
         # The account of the token, the page, the copies.

@@ -23,7 +23,7 @@ class MigrateTest(RaceTestCase):
 
     def test_if_needed_takes_no_lock_when_up_to_date(self) -> None:
         told = io.StringIO()
-        with patch.object(migrate, "turn", side_effect=AssertionError("It took a turn.")):
+        with patch.object(migrate, "migration_lock", side_effect=AssertionError("It took a turn.")):
             call_command("migrate", if_needed=True, stdout=told)
             call_command("migrate", check_unapplied=True, verbosity=0)
         self.assertEqual(told.getvalue(), "No migration to apply.\n")
@@ -32,9 +32,9 @@ class MigrateTest(RaceTestCase):
         last = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("id")
         last.delete()
         self.addCleanup(MigrationRecorder(connection).record_applied, "rentals", last.name)
-        self.assertTrue(migrate.unapplied("default"))
+        self.assertTrue(migrate.has_unapplied_migrations("default"))
         with (
-            patch.object(migrate, "turn", side_effect=CommandError("It took a turn.")),
+            patch.object(migrate, "migration_lock", side_effect=CommandError("It took a turn.")),
             self.assertRaisesMessage(CommandError, "It took a turn."),
         ):
             call_command("migrate", if_needed=True, verbosity=0)
@@ -53,17 +53,17 @@ class MigrateTest(RaceTestCase):
         inside, seen = threading.Event(), []
 
         def first() -> None:
-            with migrate.turn("default"):
+            with migrate.migration_lock("default"):
                 inside.set()
                 time.sleep(0.5)
                 seen.append("first")
 
         def second() -> None:
             inside.wait(timeout=10)
-            with migrate.turn("default"):
+            with migrate.migration_lock("default"):
                 seen.append("second")
 
-        self.all_at_once(first, second)
+        self.run_concurrently(first, second)
         self.assertEqual(seen, ["first", "second"])
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
@@ -71,7 +71,7 @@ class MigrateTest(RaceTestCase):
         inside, leave = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with migrate.turn("default"):
+            with migrate.migration_lock("default"):
                 inside.set()
                 leave.wait(timeout=10)
             connections.close_all()
@@ -81,7 +81,7 @@ class MigrateTest(RaceTestCase):
         inside.wait(timeout=10)
         self.addCleanup(holder.join)
         self.addCleanup(leave.set)
-        patience, migrate.LONGEST_WAIT = migrate.LONGEST_WAIT, "100ms"
-        self.addCleanup(setattr, migrate, "LONGEST_WAIT", patience)
+        patience, migrate.TIMEOUT = migrate.TIMEOUT, "100ms"
+        self.addCleanup(setattr, migrate, "TIMEOUT", patience)
         with self.assertRaisesMessage(CommandError, "Another migration has been running"):
             call_command("migrate", verbosity=0)

@@ -51,7 +51,7 @@ class QueryPlanTest(CastTestCase):
     rental: Rental
 
     def by_token(self, user: User) -> Client:
-        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+        return Client(headers={"Authorization": f"JWT {tokens.issue_tokens(user).access}"})
 
     @contextmanager
     def scans_are_dear(self) -> Iterator[None]:

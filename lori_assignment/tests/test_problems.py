@@ -9,11 +9,11 @@ from unittest import TestCase
 
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 
-from accounts.attempts import TooMany
+from accounts.attempts import Throttled
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
-from lori_assignment.outer_errors import answer_429
-from lori_assignment.problems import PROBLEM, asks_for_problem
+from lori_assignment.outer_errors import too_many_requests
+from lori_assignment.problems import PROBLEM, prefers_problem_json
 from lori_assignment.tests.test_charset import status_of
 from lori_assignment.wsgi import application
 
@@ -31,7 +31,7 @@ class NegotiationTest(TestCase):
             "application/problem+json;q=nonsense",
         ):
             with self.subTest(accept=accept):
-                self.assertTrue(asks_for_problem(accept))
+                self.assertTrue(prefers_problem_json(accept))
 
     def test_problem_json_must_be_named(self) -> None:
         for accept in (
@@ -51,7 +51,7 @@ class NegotiationTest(TestCase):
             "a/b; x*=bogus''%41",
         ):
             with self.subTest(accept=accept):
-                self.assertFalse(asks_for_problem(accept))
+                self.assertFalse(prefers_problem_json(accept))
 
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")
@@ -119,7 +119,9 @@ class IntegrationTest(CastTestCase):
                 self.assertEqual((answer.status_code, body["status"], body["code"]), (status, status, code))
 
     def test_throttled_response_is_problem_json(self) -> None:
-        answer = answer_429(RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), TooMany(7))
+        answer = too_many_requests(
+            RequestFactory().get("/api/v3/books/", headers={"Accept": PROBLEM}), Throttled(7)
+        )
         self.assertEqual((answer.headers["Content-Type"], answer.headers["Retry-After"]), (PROBLEM, "7"))
         self.assertEqual(json.loads(answer.content)["code"], "throttled")
 

@@ -37,7 +37,7 @@ class QueryCountTest(CastTestCase):
     books: list[Book]
 
     def by_token(self, user: User) -> Client:
-        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+        return Client(headers={"Authorization": f"JWT {tokens.issue_tokens(user).access}"})
 
     def test_api_query_counts_are_fixed(self) -> None:
         book, mine = self.books[0].pk, self.alice.pk
@@ -101,7 +101,7 @@ class QueryCountTest(CastTestCase):
         for book in self.books[4:6]:
             cache.clear()
             with CaptureQueriesContext(connection) as asked:
-                figures.count(at=timezone.now())
+                figures.count_now(at=timezone.now())
             looks = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
             self.assertEqual(len(looks), 8)
             now = timezone.now()

@@ -38,7 +38,7 @@ class ShopTest(CacheCase):
         Book.objects.filter(pk=self.book.pk).update(name=name)
 
     def by_token(self, user: User) -> Client:
-        return Client(headers={"Authorization": f"JWT {tokens.give_tokens(user).access}"})
+        return Client(headers={"Authorization": f"JWT {tokens.issue_tokens(user).access}"})
 
     def test_cached_for_one_second(self) -> None:
         for path in (BOOKS, f"{BOOKS}{self.book.pk}", "/home", "/home?search=emma"):

@@ -20,7 +20,7 @@ from accounts.models import AccountManager, User
 from books.api.views import BookViewSet, CopyViewSet
 from lori_assignment import urls
 from lori_assignment.tests import roles
-from lori_assignment.tests.roles import RoleCase, table
+from lori_assignment.tests.roles import RoleTestCase, table
 from rentals import calendar_feeds
 from rentals.api.money_views import PaymentViewSet
 from rentals.api.views import RentalViewSet
@@ -38,8 +38,8 @@ urlpatterns = [path("books/secret/", unheard_of), *urls.urlpatterns]
 
 class TableTest(SimpleTestCase):
     def test_table_matches_the_routes(self) -> None:
-        self.assertEqual(roles.unlisted(), set())
-        self.assertEqual(roles.without_route(), set())
+        self.assertEqual(roles.unlisted_routes(), set())
+        self.assertEqual(roles.paths_without_route(), set())
 
     def test_no_line_is_duplicated(self) -> None:
         listed = [(line.method, line.path) for line in table()]
@@ -48,31 +48,31 @@ class TableTest(SimpleTestCase):
     def test_new_route_is_reported(self) -> None:
         """The twin."""
         with override_settings(ROOT_URLCONF=__name__):
-            self.assertEqual(roles.unlisted(), {"/books/secret/"})
+            self.assertEqual(roles.unlisted_routes(), {"/books/secret/"})
 
     def test_removed_route_is_reported(self) -> None:
         without = [one for one in urls.urlpatterns if getattr(one, "name", "") != "robots"]
         with override_settings(ROOT_URLCONF=__name__), mock.patch(f"{__name__}.urlpatterns", without):
-            self.assertEqual((roles.unlisted(), roles.without_route()), (set(), {"/robots.txt"}))
+            self.assertEqual((roles.unlisted_routes(), roles.paths_without_route()), (set(), {"/robots.txt"}))
 
 
-class ApiTest(RoleCase):
+class ApiTest(RoleTestCase):
     def test_api_answers_as_in_the_table(self) -> None:
         self.assertEqual(self.asker.differences(self.lines(lambda line: line.is_api)), [])
 
 
-class AdministrationTest(RoleCase):
+class AdministrationTest(RoleTestCase):
     def test_admin_answers_as_in_the_table(self) -> None:
         self.assertEqual(self.asker.differences(self.lines(lambda line: line.is_administration)), [])
 
 
-class PagesTest(RoleCase):
+class PagesTest(RoleTestCase):
     def test_pages_answer_as_in_the_table(self) -> None:
         pages = self.lines(lambda line: not line.is_api and not line.is_administration)
         self.assertEqual(self.asker.differences(pages), [])
 
 
-class MissingGuardTest(RoleCase):
+class MissingGuardTest(RoleTestCase):
     """The twins: each guard is taken out, and what is asked then is found to be wrong."""
 
     def assert_found(self, guard: Any, *answered: str) -> None:

@@ -8,7 +8,7 @@ from unittest import mock
 
 from django.http import HttpResponse
 
-from lori_assignment.tests.roles import METHODS, OWN, Body, RoleCase, body_of, person, undone
+from lori_assignment.tests.roles import METHODS, OWN, Body, RoleTestCase, body_of, person, rolled_back
 from rentals.models import HoldQuerySet, RentalQuerySet
 
 # A member's ways to name somebody else beside the paths.
@@ -29,7 +29,7 @@ def told(answer: HttpResponse) -> tuple[Any, ...]:
     return answer.status_code, sorted(headers.items()), cookies, body
 
 
-class ExistenceDisclosureTest(RoleCase):
+class ExistenceDisclosureTest(RoleTestCase):
     """Zoe and all that is hers come, are asked for, and never were: the second asking is for nothing."""
 
     def setUp(self) -> None:
@@ -47,8 +47,8 @@ class ExistenceDisclosureTest(RoleCase):
         """What `role` is told of each of Zoe's things, while it is there and when it is not."""
         world = self.world
         usual = world.named
-        with undone():
-            world.named = usual | world.things_of(person("zoe"))
+        with rolled_back():
+            world.named = usual | world.create_objects_of(person("zoe"))
             calls = [
                 (method, path, world.address(path, role), body_of(world, method, path, role))
                 for method, path in self.paths()
@@ -62,7 +62,7 @@ class ExistenceDisclosureTest(RoleCase):
         }
 
     def told(self, method: str, address: str, role: str, body: Body) -> tuple[Any, ...]:
-        with undone():
+        with rolled_back():
             return told(self.asker.send(method, address, role, body))
 
     def test_other_member_sees_no_difference(self) -> None:

@@ -16,7 +16,14 @@ from django.forms import modelform_factory
 
 from accounts.api.serializers.auth import ProfileIn
 from accounts.models import PasswordAttempts, TokenFamily, User
-from lori_assignment.tests.roles import REFUSED, Line, RoleCase, body_of, in_a_word, undone
+from lori_assignment.tests.roles import (
+    REFUSED,
+    RoleTestCase,
+    TableRow,
+    body_of,
+    describe_response,
+    rolled_back,
+)
 from rentals.api.serializers import v1, v3, v3_holds
 
 LONG_AGO = "2001-01-01T00:00:00Z"
@@ -85,7 +92,7 @@ def models() -> Iterable[type[Model]]:
     yield from (EmailAddress, Authenticator)
 
 
-class MassAssignmentTest(RoleCase):
+class MassAssignmentTest(RoleTestCase):
     def setUp(self) -> None:
         super().setUp()
         # What is done at one time, and with one salt, leaves the same rows.
@@ -121,15 +128,15 @@ class MassAssignmentTest(RoleCase):
         is_number = field.primary_key or model is not field.model or field.is_relation
         return NEW if is_number and value and value not in self.known.get(model, {value}) else value
 
-    def left_by(self, line: Line, role: str, more: dict[str, Any]) -> tuple[str, dict[str, list[str]]]:
+    def left_by(self, line: TableRow, role: str, more: dict[str, Any]) -> tuple[str, dict[str, list[str]]]:
         """What is answered, and there afterwards, when `more` is sent along with the usual."""
         usual = body_of(self.world, line.method, line.path, role)
-        with undone():
+        with rolled_back():
             address = self.world.address(line.path, role)
             answer = self.asker.send(line.method, address, role, {**more, **usual})
-            return in_a_word(answer), self.rows()
+            return describe_response(answer), self.rows()
 
-    def heard(self, role: str, lines: list[Line]) -> dict[str, list[tuple[Any, Any]]]:
+    def heard(self, role: str, lines: list[TableRow]) -> dict[str, list[tuple[Any, Any]]]:
         """Where something is heard that is not the caller's, and what comes of it."""
         found = {}
         for line in lines:
@@ -144,7 +151,7 @@ class MassAssignmentTest(RoleCase):
                 found[f"{line.method} {line.path} as {role}"] = differ
         return found
 
-    def writing(self, role: str, *, refused: bool = False) -> list[Line]:
+    def writing(self, role: str, *, refused: bool = False) -> list[TableRow]:
         """What `role` may send, or what is refused to them."""
         return self.lines(
             lambda line: (

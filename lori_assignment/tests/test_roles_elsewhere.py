@@ -14,7 +14,7 @@ from django.http import HttpResponse
 from django.test import Client, SimpleTestCase, override_settings
 
 from lori_assignment.cast import PASSWORD
-from lori_assignment.tests.roles import Line, RoleCase, undone
+from lori_assignment.tests.roles import RoleTestCase, TableRow, rolled_back
 
 ELSEWHERE = [
     "https://evil.example/",
@@ -101,14 +101,14 @@ class ForeignUrlTest(SimpleTestCase):
         self.assertEqual([one for one in (*OURS, WITHIN, "", "#top") if leads_elsewhere(one)], [])
 
 
-class NextParameterTest(RoleCase):
-    def told(self, line: Line, role: str, following: str) -> HttpResponse:
+class NextParameterTest(RoleTestCase):
+    def told(self, line: TableRow, role: str, following: str) -> HttpResponse:
         query, more = urlencode({"next": following}), {"next": following}
         if role == "anonymous" and line.path == "/user/login/":
             more |= {"login": "other.moss"}
         return self.asker.ask(line.method, line.path, role, query=query, more=more)
 
-    def follows(self, line: Line) -> str | None:
+    def follows(self, line: TableRow) -> str | None:
         """As whom it goes on to where it is told, if it does."""
         for role in ("anonymous", "self", "staff"):
             if self.told(line, role, WITHIN).headers.get("Location") == WITHIN:
@@ -147,7 +147,7 @@ class NextParameterTest(RoleCase):
 
     def test_next_after_second_factor_stays_within(self) -> None:
         for following in (WITHIN, *ELSEWHERE):
-            with self.subTest(following), undone():
+            with self.subTest(following), rolled_back():
                 browser = Client()
                 form = {"login": "self.moss", "password": PASSWORD, "next": following}
                 answer = browser.post("/user/login/", form)
@@ -160,7 +160,7 @@ class NextParameterTest(RoleCase):
                 self.assertEqual(answer.headers["Location"] == WITHIN, following == WITHIN)
 
 
-class RefererTest(RoleCase):
+class RefererTest(RoleTestCase):
     """What a browser says of the page that led here is what whoever made that page has written."""
 
     BEFORE = ["https://evil.example/x", "http://testserver//evil.example/x"]
@@ -223,12 +223,12 @@ def addresses(answer: HttpResponse) -> Iterator[str]:
 
 
 @override_settings(ALLOWED_HOSTS=["testserver", "other.example"])
-class HostHeaderTest(RoleCase):
+class HostHeaderTest(RoleTestCase):
     """A second name that the shop answers to, and the names that a proxy might be made to say."""
 
     HEADERS = {"Host": "other.example", "X_Forwarded_Host": "evil.example", "Forwarded": "host=evil.example"}
 
-    def naming_it(self, lines: list[Line], *roles: str) -> set[str]:
+    def naming_it(self, lines: list[TableRow], *roles: str) -> set[str]:
         found = set()
         for line in lines:
             for role in roles:
@@ -271,5 +271,5 @@ class HostHeaderTest(RoleCase):
         ):
             method, path = called.split(" ")
             with mock.patch(f"{place}.at_site", by_request):
-                line = Line(method, path, {})
+                line = TableRow(method, path, {})
                 self.assertEqual(self.naming_it([line], "anonymous"), {f"{called} as anonymous"})

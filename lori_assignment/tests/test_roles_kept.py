@@ -13,13 +13,13 @@ from django.test import Client, override_settings
 
 from lori_assignment import safety
 from lori_assignment.cast import PASSWORD
-from lori_assignment.tests.roles import Line, RoleCase, undone
+from lori_assignment.tests.roles import RoleTestCase, TableRow, rolled_back
 from lori_assignment.tests.test_roles_bodies import models
 
 SIGNED_IN = ("self", "other", "staff", "superuser")
 
 
-class KeptCase(RoleCase):
+class KeptCase(RoleTestCase):
     def setUp(self) -> None:
         super().setUp()
         named = self.world.named
@@ -37,7 +37,7 @@ class KeptCase(RoleCase):
         told = f"{answer.headers} {answer.cookies} {body.decode(errors='replace')}"
         return [secret for secret in self.secrets if secret in told]
 
-    def kept(self, lines: list[Line], *roles: str) -> tuple[set[str], set[str]]:
+    def kept(self, lines: list[TableRow], *roles: str) -> tuple[set[str], set[str]]:
         """The answers that show somebody and may be kept, and all that show somebody."""
         kept, all_of_them = set(), set()
         for line in lines:
@@ -90,20 +90,20 @@ class NoStoreTest(KeptCase):
         self.assertEqual(kept, {"GET / as self", "GET /api/v3/accounts/<user> as self"})
 
 
-class SafeMethodTest(RoleCase):
+class SafeMethodTest(RoleTestCase):
     """A link may be followed by anything: a browser beforehand, a scanner of mail, another site's picture."""
 
     def rows(self) -> dict[str, list[Any]]:
         return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in models()}
 
-    def changed_by_looking(self, lines: list[Line], *roles: str) -> dict[str, list[str]]:
+    def changed_by_looking(self, lines: list[TableRow], *roles: str) -> dict[str, list[str]]:
         found = {}
         before = self.rows()
         for line in lines:
             for role in roles:
                 if line.answers.get(role) in (None, "405", "sign-in", "401"):
                     continue
-                with undone():
+                with rolled_back():
                     address = self.world.address(line.path, role)
                     self.asker.send(line.method, address, role, {})
                     after = self.rows()
@@ -133,12 +133,12 @@ class SafeMethodTest(RoleCase):
         self.assertIn("account.EmailAddress", found["GET /user/confirm-email/<address-key>/ as self"])
 
 
-class SessionFixationTest(RoleCase):
+class SessionFixationTest(RoleTestCase):
     """Whoever has put the key of a session of theirs into a browser is not signed in along with its owner."""
 
     def survives(self, *steps: tuple[str, dict[str, str]]) -> bool:
         """Whether the planted key is that of the session, when all of `steps` were taken."""
-        with undone():
+        with rolled_back():
             browser = Client()
             browser.post("/user/profile/", {"name": "planted"})
             planted = browser.cookies[settings.SESSION_COOKIE_NAME].value

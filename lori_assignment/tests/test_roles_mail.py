@@ -8,11 +8,11 @@ from django.core import mail
 from django.test import override_settings
 
 from accounts import mail as shops_mail
-from lori_assignment.tests.roles import REFUSED, RoleCase, body_of, undone
+from lori_assignment.tests.roles import REFUSED, RoleTestCase, body_of, rolled_back
 
 
-@override_settings(MAIL_AFTERWARDS=True)
-class MailOnCommitTest(RoleCase):
+@override_settings(MAIL_IN_BACKGROUND=True)
+class MailOnCommitTest(RoleTestCase):
     def mailed(self) -> dict[str, int]:
         """The calls that write mail while they are still undone, and how many."""
         found = {}
@@ -26,7 +26,7 @@ class MailOnCommitTest(RoleCase):
         return found
 
     def test_rollback_sends_no_mail(self) -> None:
-        with mock.patch.object(shops_mail, "_postmen") as postmen:
+        with mock.patch.object(shops_mail, "_executor") as postmen:
             self.assertEqual(self.mailed(), {})
         self.assertEqual(postmen.submit.call_count, 0)
 
@@ -39,7 +39,7 @@ class MailOnCommitTest(RoleCase):
             ("POST", "/user/confirm-email/<address-key>/", "anonymous", "Your e-mail address was changed"),
         ):
             body, address = body_of(self.world, method, path, role), self.world.address(path, role)
-            with self.subTest(path), undone():
+            with self.subTest(path), rolled_back():
                 with self.captureOnCommitCallbacks() as waiting:
                     self.asker.send(method, address, role, body)
                 self.assertEqual(mail.outbox, [])
@@ -50,7 +50,7 @@ class MailOnCommitTest(RoleCase):
 
     def test_without_on_commit_mail_is_sent(self) -> None:
         """The twin."""
-        with override_settings(MAIL_AFTERWARDS=False):
+        with override_settings(MAIL_IN_BACKGROUND=False):
             found = self.mailed()
         for call in (
             "POST /user/password/change/ as self",

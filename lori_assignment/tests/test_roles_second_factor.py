@@ -11,8 +11,8 @@ from django.db.models import Q
 from django.test import override_settings
 
 from accounts import tokens
-from accounts.tests.case import give_totp
-from lori_assignment.tests.roles import Line, RoleCase, in_a_word
+from accounts.tests.case import activate_totp
+from lori_assignment.tests.roles import RoleTestCase, TableRow, describe_response
 
 SETUP = "/user/2fa/"
 STAFF = ("staff", "superuser")
@@ -25,8 +25,8 @@ OPEN = (
 
 
 @override_settings(STAFF_SECOND_FACTOR=True)
-class SecondFactorTest(RoleCase):
-    def pages(self) -> list[Line]:
+class SecondFactorTest(RoleTestCase):
+    def pages(self) -> list[TableRow]:
         return self.lines(
             lambda line: (
                 not line.is_api
@@ -36,7 +36,7 @@ class SecondFactorTest(RoleCase):
             )
         )
 
-    def opened(self, lines: list[Line]) -> set[str]:
+    def opened(self, lines: list[TableRow]) -> set[str]:
         """What is answered to staff by anything but the way to a second factor."""
         found = set()
         for line in lines:
@@ -46,16 +46,16 @@ class SecondFactorTest(RoleCase):
                     found.add(f"{line.method} {line.path} as {role}")
         return found
 
-    def let_in(self, lines: list[Line]) -> set[str]:
+    def let_in(self, lines: list[TableRow]) -> set[str]:
         """What of the API answers staff as it would answer those who have one."""
         return {
             f"{line.method} {line.path} as {role}"
             for line in lines
             for role in STAFF
-            if in_a_word(self.asker.ask(line.method, line.path, role)) != "401"
+            if describe_response(self.asker.ask(line.method, line.path, role)) != "401"
         }
 
-    def own(self) -> list[Line]:
+    def own(self) -> list[TableRow]:
         """What of the API asks who somebody is, or says it by a password or a token."""
         return self.lines(
             lambda line: line.is_api and line.method != "HEAD" and line.answers.get("deactivated") == "401"
@@ -69,12 +69,14 @@ class SecondFactorTest(RoleCase):
 
     def test_staff_with_a_factor_have_normal_access(self) -> None:
         for role in STAFF:
-            give_totp(self.world.people[role])
+            activate_totp(self.world.people[role])
         lines = self.lines(
             lambda line: line.path in ("/admin/", "/home", "/rentals/", "/api/v3/copies", "/api/v1/accounts")
         )
         of_staff = [
-            Line(line.method, line.path, {role: line.answers[role] for role in STAFF if role in line.answers})
+            TableRow(
+                line.method, line.path, {role: line.answers[role] for role in STAFF if role in line.answers}
+            )
             for line in lines
         ]
         self.assertEqual(self.asker.differences(of_staff), [])
@@ -91,7 +93,7 @@ class SecondFactorTest(RoleCase):
     def owners_without_condition(self) -> Iterator[None]:
         """Compile the query for a token's owner without its condition on staff."""
         tokens._owner_query.cache_clear()
-        with mock.patch("accounts.tokens.nothing_missing", Q):
+        with mock.patch("accounts.tokens.has_required_second_factor", Q):
             yield
         tokens._owner_query.cache_clear()
 
@@ -99,9 +101,15 @@ class SecondFactorTest(RoleCase):
         """The twins, one for each door."""
         for guard, path in (
             (self.owners_without_condition(), "/api/v3/copies"),
-            (mock.patch("accounts.tokens.is_missing", lambda user: False), "/api-token-refresh"),
-            (mock.patch("accounts.sign_in.is_missing", lambda user: False), "/api-token-auth"),
-            (mock.patch("accounts.sign_in.is_missing", lambda user: False), "/api/rest-auth/login"),
+            (
+                mock.patch("accounts.tokens.must_set_up_second_factor", lambda user: False),
+                "/api-token-refresh",
+            ),
+            (mock.patch("accounts.sign_in.must_set_up_second_factor", lambda user: False), "/api-token-auth"),
+            (
+                mock.patch("accounts.sign_in.must_set_up_second_factor", lambda user: False),
+                "/api/rest-auth/login",
+            ),
         ):
             lines = self.lines(lambda line, path=path: line.path == path and line in self.own())
             with guard:

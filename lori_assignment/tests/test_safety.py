@@ -25,7 +25,7 @@ from accounts.tests.case import NEW, REFRESH, TOKEN
 from books.stock import add_book
 from lori_assignment import urls
 from lori_assignment.cast import PASSWORD, CastTestCase
-from lori_assignment.charset import only_utf8
+from lori_assignment.charset import refuse_other_charsets
 from lori_assignment.safety import HEADERS
 from lori_assignment.templatetags import shop
 from lori_assignment.tests.test_settings import start
@@ -165,7 +165,7 @@ class SecurityHeadersTest(SafetyCase):
         def start_response(status: str, headers: list[tuple[str, str]]) -> None:
             said.update(headers)
 
-        only_utf8(lambda *facts: [])({"CONTENT_TYPE": "text/html; charset=utf-7"}, start_response)
+        refuse_other_charsets(lambda *facts: [])({"CONTENT_TYPE": "text/html; charset=utf-7"}, start_response)
         self.assertLessEqual((HEADERS | BY_DJANGO | FRAMES).items(), said.items())
         self.assertIn("default-src 'none'", said["Content-Security-Policy"])
 
@@ -296,7 +296,7 @@ class CookieTest(SafetyCase):
             "__import__('lori_assignment.messages').messages)[1:] and "
             "[__import__('accounts.web_tokens').web_tokens.ACCESS_COOKIE, "
             "__import__('accounts.web_tokens').web_tokens.REFRESH_COOKIE, "
-            "__import__('accounts.web_tokens').web_tokens.UNTIL_COOKIE, "
+            "__import__('accounts.web_tokens').web_tokens.EXPIRY_COOKIE, "
             "__import__('lori_assignment.messages').messages._HostCookieStorage.cookie_name]"
         )
         self.assertEqual(
@@ -414,7 +414,7 @@ class NoStoreTest(SafetyCase):
             self.assertFalse(self.stored(browser.get(address, secure=True)), address)
 
     def test_personal_api_answers_are_not_stored(self) -> None:
-        mine = {"Authorization": f"JWT {tokens.give_tokens(self.alice).access}"}
+        mine = {"Authorization": f"JWT {tokens.issue_tokens(self.alice).access}"}
         for address in (
             "/api/rest-auth/user/",
             *(f"/api/{version}/book_rentals/" for version in ("v1", "v2", "v3")),

@@ -13,7 +13,7 @@ from unittest import TestCase
 from django.conf import settings
 from django.test import tag
 
-from lori_assignment.aws import PATIENT
+from lori_assignment.aws import BOTO_CONFIG
 
 PRODUCTION = {
     "SECRET_KEY": "".join(chr(33 + number) for number in range(60)),
@@ -197,14 +197,14 @@ class AwsTest(TestCase):
             MEDIA_BUCKET="covers",
             AWS_REGION="eu-central-1",
         )
-        self.assertEqual(timeout.stdout, f"{PATIENT.read_timeout}\n")
+        self.assertEqual(timeout.stdout, f"{BOTO_CONFIG.read_timeout}\n")
         for region in (None, "Frankfurt"):
             stopped = start(MEDIA_BUCKET="covers", AWS_REGION=region)
             self.assertRegex(stopped.stderr, r"\Acannot start: AWS_REGION .*[.]\n\Z")
 
     def test_mail_is_sent_by_ses(self) -> None:
         for name, expected in (
-            ("EMAIL_BACKEND", "lori_assignment.ses.Mail"),
+            ("EMAIL_BACKEND", "lori_assignment.ses.SESEmailBackend"),
             ("AWS_SES_REGION_NAME", "eu-central-1"),
         ):
             self.assertEqual(start(name, EMAIL_URL="ses://eu-central-1").stdout.strip(), repr(expected))

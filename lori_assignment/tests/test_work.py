@@ -24,9 +24,9 @@ from books.models import Book
 from books.stock import add_book, change_book
 from lori_assignment import faults
 from lori_assignment.cast import RaceTestCase
-from lori_assignment.models import KeptAnswer
+from lori_assignment.models import IdempotencyRecord
 from lori_assignment.tests.test_import_rule import modules
-from lori_assignment.work import leaves_the_database, lock, unit_of_work
+from lori_assignment.work import atomic_with_retry, disable_retry, lock
 from rentals import services
 from rentals.models import LedgerEntry
 from rentals.services import rent_book
@@ -49,7 +49,7 @@ class StateIs(psycopg2.OperationalError):
 @contextmanager
 def never_again() -> Iterator[None]:
     """The twin: nothing is done a second time."""
-    with mock.patch.object(faults, "TO_BE_DONE_AGAIN", set()):
+    with mock.patch.object(faults, "RETRYABLE", set()):
         yield
 
 
@@ -67,7 +67,7 @@ class RetryTest(QuietTestCase):
         """A unit that writes a book, and fails in each of its first tries with one of `states`."""
         left = list(states)
 
-        @unit_of_work
+        @atomic_with_retry
         def work() -> int:
             self.tries += 1
             Book.objects.create(name=f"Try {self.tries}", kind=1)
@@ -105,7 +105,7 @@ class RetryTest(QuietTestCase):
         inner = self.failing("40P01")
         rounds: list[int] = []
 
-        @unit_of_work
+        @atomic_with_retry
         def outer() -> int:
             rounds.append(self.tries)
             return inner()
@@ -120,7 +120,7 @@ class RetryTest(QuietTestCase):
         told: list[int] = []
         work = self.failing("40P01")
 
-        @unit_of_work
+        @atomic_with_retry
         def telling() -> None:
             transaction.on_commit(lambda: told.append(self.tries))
             work()
@@ -131,9 +131,9 @@ class RetryTest(QuietTestCase):
     def test_disabled_retry_is_respected(self) -> None:
         work = self.failing("40P01")
 
-        @unit_of_work
+        @atomic_with_retry
         def leaving() -> None:
-            leaves_the_database()
+            disable_retry()
             work()
 
         with self.assertRaises(OperationalError):
@@ -170,7 +170,7 @@ class RetryTest(QuietTestCase):
         locks = [lambda: lock(book), lambda: lock(self.alice)]
 
         def taking(first: Callable[[], Any], second: Callable[[], Any]) -> Callable[[], str]:
-            @unit_of_work
+            @atomic_with_retry
             def take() -> None:
                 first()
                 if not hasattr(met, "once"):
@@ -182,12 +182,12 @@ class RetryTest(QuietTestCase):
                 try:
                     take()
                 except OperationalError as error:
-                    return faults.state_of(error)
+                    return faults.sqlstate(error)
                 return "done"
 
             return told
 
-        return Counter(self.all_at_once(taking(*locks), taking(*reversed(locks))))
+        return Counter(self.run_concurrently(taking(*locks), taking(*reversed(locks))))
 
 
 class RequestRetryTest(QuietTestCase):
@@ -241,13 +241,13 @@ class RequestRetryTest(QuietTestCase):
                 answer = self.bring_back(**headers)
                 self.assertEqual((answer.status_code, answer.json()["code"]), (503, "unavailable"))
                 self.assertEqual(answer.headers["Retry-After"], "1")
-        self.assertFalse(LedgerEntry.objects.exists() or KeptAnswer.objects.exists())
+        self.assertFalse(LedgerEntry.objects.exists() or IdempotencyRecord.objects.exists())
         self.assertEqual(self.bring_back(**{"Idempotency-Key": "one"}).status_code, 200)
 
     def test_without_the_retry_one_deadlock_is_503(self) -> None:
         for headers in self.kinds_of_call():
             # It is a fault all the same, by its state.
-            fault = mock.patch.object(faults, "WAITED_TOO_LONG", {"40P01"})
+            fault = mock.patch.object(faults, "TIMED_OUT", {"40P01"})
             with self.subTest(headers), never_again(), fault, self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 503)
 
@@ -263,9 +263,9 @@ class RequestRetryTest(QuietTestCase):
 
             return mock.patch.object(tokens, "lock_family", locked)
 
-        for use in (tokens.renew, tokens.end):
+        for use in (tokens.renew, tokens.revoke):
             with self.subTest(use.__name__):
-                refresh = str(tokens.give_tokens(self.alice).refresh)
+                refresh = str(tokens.issue_tokens(self.alice).refresh)
                 with once(tokens.lock_family), never_again(), self.assertRaises(OperationalError):
                     use(refresh)
                 with once(tokens.lock_family):
@@ -299,7 +299,7 @@ class TransactionDecoratorTest(TestCase):
         for module, path in modules():
             for node in ast.walk(ast.parse(path.read_text())):
                 names = [ast.unparse(one) for one in getattr(node, "decorator_list", [])]
-                units += "unit_of_work" in names
+                units += "atomic_with_retry" in names
                 if "transaction.atomic" in names:
                     found.append(f"{module}.{node.name}")
         # All or none of what a page deletes, within Django's own; and a command, which may be run again.

@@ -13,8 +13,8 @@ from django.utils.translation import gettext_lazy
 from lori_assignment import clock
 from lori_assignment.admin_pages import is_narrowed_by
 from rentals import services
-from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import ByMeaning, Meant
+from rentals.admin.readonly import ReadOnlyAdmin, format_short_time
+from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import Rental
 
 
@@ -42,7 +42,7 @@ class StateFilter(admin.SimpleListFilter):
 
 
 @admin.register(Rental)
-class RentalAdmin(ByMeaning, ReadOnly):
+class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
     list_filter = [StateFilter, "rented_at"]
     search_fields = ["ref", "user", "copy"]
@@ -60,8 +60,8 @@ class RentalAdmin(ByMeaning, ReadOnly):
             return ("due_at", "ref")
         return ("-rented_at", "-ref") if is_narrowed_by(request, "rented_at") else ("-ref",)
 
-    def of_meaning(self, meant: Meant) -> Q:
-        return meant.of_rentals
+    def matching_rows(self, matches: SearchMatches) -> Q:
+        return matches.of_rentals
 
     @admin.display(description=gettext_lazy("no."), ordering="ref")
     def number(self, rental: Rental) -> int:
@@ -73,24 +73,24 @@ class RentalAdmin(ByMeaning, ReadOnly):
 
     @admin.display(description=gettext_lazy("rented"), ordering="rented_at")
     def rented(self, rental: Rental) -> str:
-        return short_time(rental.rented_at)
+        return format_short_time(rental.rented_at)
 
     @admin.display(description=gettext_lazy("due"))
     def due(self, rental: Rental) -> str:
-        return short_time(rental.due_at)
+        return format_short_time(rental.due_at)
 
     @admin.display(description=gettext_lazy("state"))
     def state(self, rental: Rental) -> str:
         if rental.voided_at:
             return _("void")
         if rental.returned_at:
-            return _("returned %(at)s") % {"at": short_time(rental.returned_at)}
+            return _("returned %(at)s") % {"at": format_short_time(rental.returned_at)}
         return _("overdue") if rental.is_overdue(clock.now()) else _("out")
 
     @admin.action(description=gettext_lazy("Bring back, as of now"), permissions=["view"])
     def return_now(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
-        self.try_each(
+        self.apply_to_each(
             request,
             rentals,
             lambda rental: services.return_rental(rental=rental, at=now, actor=self.caller(request), now=now),
@@ -99,12 +99,12 @@ class RentalAdmin(ByMeaning, ReadOnly):
     @admin.action(description=gettext_lazy("Renew"), permissions=["view"])
     def renew(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
-        self.try_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
+        self.apply_to_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
 
     @admin.action(description=gettext_lazy("Make void: it was a mistake"), permissions=["view"])
     def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
-        self.try_each(
+        self.apply_to_each(
             request,
             rentals,
             lambda rental: services.void_rental(rental=rental, at=now, actor=self.caller(request)),

@@ -11,10 +11,10 @@ from django.urls import reverse
 from django.utils.translation import gettext as _
 
 from lori_assignment import clock
-from lori_assignment.money import shown
+from lori_assignment.money import format_money
 from lori_assignment.templatetags.shop import number
-from rentals.admin.readonly import short_time
-from rentals.figures import Figures, figures
+from rentals.admin.readonly import format_short_time
+from rentals.figures import DashboardCounts, dashboard_counts
 from rentals.models import Hold, Rental
 
 
@@ -28,28 +28,35 @@ class Tile:
     is_bad: bool = False
 
 
-def _tiles(counted: Figures) -> list[Tile]:
+def _tiles(counted: DashboardCounts) -> list[Tile]:
     rentals, holds, copies = (
         reverse(f"admin:{name}_changelist") for name in ("rentals_rental", "rentals_hold", "books_copy")
     )
     return [
-        Tile(_("Books out"), _said(counted.out), f"{rentals}?state=out"),
-        Tile(_("Overdue"), _said(counted.overdue), f"{rentals}?state=overdue", is_bad=bool(counted.overdue)),
-        Tile(_("Waiting for a book"), _said(counted.waiting), f"{holds}?status={Hold.Status.WAITING}"),
-        Tile(_("Ready to be picked up"), _said(counted.ready), f"{holds}?status={Hold.Status.READY}"),
-        Tile(_("Copies in service"), _said(counted.in_service), f"{copies}?status__exact=in_service"),
-        Tile(_("Owed, without what is out"), None if counted.owed is None else shown(counted.owed)),
+        Tile(_("Books out"), _format_count(counted.out), f"{rentals}?state=out"),
+        Tile(
+            _("Overdue"),
+            _format_count(counted.overdue),
+            f"{rentals}?state=overdue",
+            is_bad=bool(counted.overdue),
+        ),
+        Tile(
+            _("Waiting for a book"), _format_count(counted.waiting), f"{holds}?status={Hold.Status.WAITING}"
+        ),
+        Tile(_("Ready to be picked up"), _format_count(counted.ready), f"{holds}?status={Hold.Status.READY}"),
+        Tile(_("Copies in service"), _format_count(counted.in_service), f"{copies}?status__exact=in_service"),
+        Tile(_("Owed, without what is out"), None if counted.owed is None else format_money(counted.owed)),
     ]
 
 
-def _said(count: int | None) -> str | None:
+def _format_count(count: int | None) -> str | None:
     return None if count is None else number(count)
 
 
 def front_page_context(site: AdminSite, request: HttpRequest) -> dict[str, Any]:
     if not site.get_model_admin(Rental).has_view_permission(request):
         return {}
-    counted = figures(at=clock.now())
+    counted = dashboard_counts(at=clock.now())
     if counted is None:
         return {"shows_figures": True}
-    return {"shows_figures": True, "tiles": _tiles(counted), "counted_at": short_time(counted.at)}
+    return {"shows_figures": True, "tiles": _tiles(counted), "counted_at": format_short_time(counted.at)}

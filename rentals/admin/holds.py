@@ -11,8 +11,8 @@ from django.utils.translation import gettext_lazy
 
 from lori_assignment import clock
 from rentals import queue
-from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import ByMeaning, Meant
+from rentals.admin.readonly import ReadOnlyAdmin, format_short_time
+from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import Hold
 
 
@@ -28,7 +28,7 @@ class StatusFilter(admin.SimpleListFilter):
 
 
 @admin.register(Hold)
-class HoldAdmin(ByMeaning, ReadOnly):
+class HoldAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["member", "book", "status", "copy", "placed", "pick_up"]
     list_filter = [StatusFilter]
     search_fields = ["user", "book", "copy"]
@@ -40,8 +40,8 @@ class HoldAdmin(ByMeaning, ReadOnly):
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
 
-    def of_meaning(self, meant: Meant) -> Q:
-        return meant.of_holds
+    def matching_rows(self, matches: SearchMatches) -> Q:
+        return matches.of_holds
 
     @admin.display(description=gettext_lazy("member"))
     def member(self, hold: Hold) -> str:
@@ -53,13 +53,13 @@ class HoldAdmin(ByMeaning, ReadOnly):
 
     @admin.display(description=gettext_lazy("placed"))
     def placed(self, hold: Hold) -> str:
-        return short_time(hold.placed_at)
+        return format_short_time(hold.placed_at)
 
     @admin.display(description=gettext_lazy("pick up by"))
     def pick_up(self, hold: Hold) -> str:
-        return short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
+        return format_short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
 
     @admin.action(description=gettext_lazy("Cancel"), permissions=["view"])
     def cancel(self, request: HttpRequest, holds: QuerySet[Hold]) -> None:
         now = clock.now()
-        self.try_each(request, holds, lambda hold: queue.cancel_hold(hold=hold, at=now))
+        self.apply_to_each(request, holds, lambda hold: queue.cancel_hold(hold=hold, at=now))

@@ -18,8 +18,8 @@ from lori_assignment import clock
 from lori_assignment.admin_pages import is_narrowed_by
 from lori_assignment.errors import Refusal
 from rentals import ledger
-from rentals.admin.readonly import ReadOnly, short_time
-from rentals.admin.search import ByMeaning, Meant
+from rentals.admin.readonly import ReadOnlyAdmin, format_short_time
+from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import LedgerEntry
 
 
@@ -75,7 +75,7 @@ class CreditForm(forms.ModelForm):
             self.add_error("note", _("A waiver and a refund say why."))
         if {"user", "kind", "amount"} <= given.keys():
             paid_out = kind == LedgerEntry.Kind.REFUND
-            check = ledger.refuse_more_than_credit if paid_out else ledger.refuse_more_than_owed
+            check = ledger.refuse_refund_above_credit if paid_out else ledger.refuse_overpayment
             try:
                 check(given["user"], given["amount"], at=clock.now())
             except Refusal as refusal:
@@ -93,7 +93,7 @@ class MethodFilter(admin.SimpleListFilter):
     parameter_name = "method"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        moves_money = request.GET.get("kind__exact") in LedgerEntry.MONEY_MOVED
+        moves_money = request.GET.get("kind__exact") in LedgerEntry.RECEIPT_KINDS
         return LedgerEntry.Method.choices if moves_money else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -101,7 +101,7 @@ class MethodFilter(admin.SimpleListFilter):
 
 
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(ByMeaning, ReadOnly):
+class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
@@ -114,12 +114,12 @@ class LedgerEntryAdmin(ByMeaning, ReadOnly):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
 
-    def of_meaning(self, meant: Meant) -> Q:
-        return meant.of_entries
+    def matching_rows(self, matches: SearchMatches) -> Q:
+        return matches.of_entries
 
     @admin.display(description=gettext_lazy("posted"), ordering="posted_at")
     def posted(self, entry: LedgerEntry) -> str:
-        return short_time(entry.posted_at)
+        return format_short_time(entry.posted_at)
 
     def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
         if obj is None:
@@ -153,7 +153,7 @@ class LedgerEntryAdmin(ByMeaning, ReadOnly):
 
     @admin.action(description=gettext_lazy("Reverse: it was a mistake"), permissions=["view"])
     def reverse(self, request: HttpRequest, entries: QuerySet[LedgerEntry]) -> None:
-        self.try_each(
+        self.apply_to_each(
             request,
             entries,
             lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=clock.now()),

@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from books.models import Kind
-from lori_assignment.admin_pages import ForStaff, ShopAdmin
+from lori_assignment.admin_pages import ShopAdmin, StaffAccessMixin
 from rentals import price_lists
 from rentals.models import Policy, PriceList, Rate
 
@@ -61,7 +61,7 @@ def is_used(price_list: PriceList | None) -> bool:
     return price_list is not None and PriceList.objects.used().filter(pk=price_list.pk).exists()
 
 
-class RateInline(ForStaff, admin.TabularInline):
+class RateInline(StaffAccessMixin, admin.TabularInline):
     model = Rate
     form = RateForm
     formset = OneRateForEachKind

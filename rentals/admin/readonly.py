@@ -12,12 +12,12 @@ from django.utils.formats import date_format
 from lori_assignment.admin_pages import ShopAdmin
 
 
-def short_time(at: datetime) -> str:
+def format_short_time(at: datetime) -> str:
     """Such as 23 Nov 2026 15:57; the tables are wide, and a date must not be broken up."""
     return date_format(timezone.localtime(at), "j\N{NO-BREAK SPACE}M\N{NO-BREAK SPACE}Y H:i")
 
 
-class ReadOnly(ShopAdmin):
+class ReadOnlyAdmin(ShopAdmin):
     def caller(self, request: HttpRequest) -> Any:
         """Who is signed in: the administration lets nobody else in."""
         return request.user

@@ -10,13 +10,13 @@ from django.http import HttpRequest
 
 from accounts.models import User
 from books.models import Copy
-from books.search import MOST_MEANT, meant_by
-from lori_assignment.admin_pages import Flat
+from books.search import MAX_MATCHES, matching_ids
+from lori_assignment.admin_pages import IndexedListAdmin
 from rentals.models import Rental
 
 
 @dataclass(frozen=True, slots=True)
-class Meant:
+class SearchMatches:
     """The keys of what a text means, and whether it means more than is here.
 
     Keys and not queries: what has one of them is then found by its indexes, however much else there is.
@@ -42,32 +42,32 @@ class Meant:
         return Q(user__in=self.members) | Q(rental__in=self.rentals)
 
 
-def meaning(text: str) -> Meant:
+def find_matches(text: str) -> SearchMatches:
     """The members, the books, the copy by its barcode and the rental by its number that `text` means."""
     text = text.strip()
-    members = list(User.objects.meant_by(text).values_list("pk", flat=True)[: MOST_MEANT + 1])
-    books = meant_by(text, most=MOST_MEANT + 1)
+    members = list(User.objects.search(text).values_list("pk", flat=True)[: MAX_MATCHES + 1])
+    books = matching_ids(text, most=MAX_MATCHES + 1)
     copies = Copy.objects.filter(barcode__in={text, text.upper()})
     is_number = text.isascii() and text.isdigit() and len(text) < len(str(2**63))
     rentals = Rental.objects.filter(pk=int(text)) if is_number else Rental.objects.none()
-    return Meant(
-        members=members[:MOST_MEANT],
-        books=books[:MOST_MEANT],
+    return SearchMatches(
+        members=members[:MAX_MATCHES],
+        books=books[:MAX_MATCHES],
         copies=list(copies.values_list("pk", flat=True)),
         rentals=list(rentals.values_list("pk", flat=True)),
-        more=max(len(members), len(books)) > MOST_MEANT,
+        more=max(len(members), len(books)) > MAX_MATCHES,
     )
 
 
-class ByMeaning(Flat):
+class MatchSearchAdmin(IndexedListAdmin):
     """A list that is searched for what is of those that a text means."""
 
-    def of_meaning(self, meant: Meant) -> Q:
+    def matching_rows(self, matches: SearchMatches) -> Q:
         """Which rows that is."""
         raise NotImplementedError
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         if not search_term.strip():
             return queryset, False
-        meant = meaning(search_term)
-        return self.newest_of(request, queryset.filter(self.of_meaning(meant)), more=meant.more)
+        matches = find_matches(search_term)
+        return self.limit_to_newest(request, queryset.filter(self.matching_rows(matches)), more=matches.more)

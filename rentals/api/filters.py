@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import django_filters as filters
 
-from lori_assignment.api_filters import KeyFilter, OneOfFilter, TrueFalseFilter
+from lori_assignment.api_filters import KeyFilter, OneOfFilter, StrictBooleanFilter
 from rentals.api.fields import Status
 from rentals.models import Hold, HoldQuerySet, LedgerEntry, Rental, RentalQuerySet
 
@@ -13,7 +13,7 @@ class RentalFilter(filters.FilterSet):
     status = OneOfFilter(
         method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
     )
-    overdue = TrueFalseFilter(
+    overdue = StrictBooleanFilter(
         method="narrow_by_overdue", help_text="true: out and past the due date, the longest overdue first."
     )
     user = KeyFilter(field_name="user")

@@ -19,12 +19,12 @@ from rentals import queue
 from rentals.api.filters import HoldFilter
 from rentals.api.serializers import v3_holds
 from rentals.models import Hold
-from rentals.outlook import outlooks
+from rentals.outlook import wait_estimates
 
 
-def shown(holds: Sequence[Hold], *, at: datetime) -> list[dict[str, Any]]:
+def represent_holds(holds: Sequence[Hold], *, at: datetime) -> list[dict[str, Any]]:
     """`holds` as they are answered, with what those who wait can expect as at `at`."""
-    context = {"outlooks": outlooks(holds, at=at)}
+    context = {"wait_estimates": wait_estimates(holds, at=at)}
     return [v3_holds.HoldOut(hold, context=context).data for hold in holds]
 
 
@@ -40,7 +40,7 @@ class HoldViewSet(ResourceViewSet[Hold]):
             return v3_holds.HoldDeskIn if desk else v3_holds.HoldIn
         return v3_holds.HoldOut
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
         return None if self.action == "destroy" else v3_holds.HoldOut
 
     def get_queryset(self) -> QuerySet[Hold]:
@@ -51,11 +51,11 @@ class HoldViewSet(ResourceViewSet[Hold]):
     def list(self, request: Request, **kwargs: Any) -> Response:
         """See my holds; staff: all"""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
-        return self.get_paginated_response(shown(page, at=self.now))
+        return self.get_paginated_response(represent_holds(page, at=self.now))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one hold"""
-        return Response(shown([self.get_object()], at=self.now)[0])
+        return Response(represent_holds([self.get_object()], at=self.now)[0])
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
@@ -64,7 +64,7 @@ class HoldViewSet(ResourceViewSet[Hold]):
         given.is_valid(raise_exception=True)
         wish = given.validated_data
         hold = queue.place_hold(member=wish.get("user", request.user), book=wish["book"], at=self.now)
-        return Response(shown([hold], at=self.now)[0], status=status.HTTP_201_CREATED)
+        return Response(represent_holds([hold], at=self.now)[0], status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Give a place in the queue up"""

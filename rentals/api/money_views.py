@@ -29,7 +29,7 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
     def get_serializer_class(self) -> type[Serializer[Any]]:
         return v3_money.PaymentIn if self.action == "create" else v3_money.PaymentOut
 
-    def answer_class(self) -> type[Serializer[Any]]:
+    def get_response_serializer_class(self) -> type[Serializer[Any]]:
         return v3_money.PaymentOut
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
@@ -74,7 +74,7 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         writes = self.action in ("create", "update", "partial_update")
         return v3_money.PriceListIn if writes else v3_money.PriceListOut
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
         return None if self.action == "destroy" else v3_money.PriceListOut
 
     def get_queryset(self) -> QuerySet[PriceList]:
@@ -103,14 +103,14 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         made = price_lists.make_price_list(**{"in_force_from": self.now} | given.validated_data)
-        return self._answer(made, status.HTTP_201_CREATED)
+        return self._response(made, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Change a price list that no rental was priced by"""
         price_list = self.get_object()
         given = self.get_serializer(price_list, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        return self._answer(price_lists.change_price_list(price_list=price_list, **given.validated_data))
+        return self._response(price_lists.change_price_list(price_list=price_list, **given.validated_data))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Change some fields of a price list that no rental was priced by"""
@@ -121,6 +121,6 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         price_lists.delete_price_list(price_list=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 
-    def _answer(self, price_list: PriceList, status_code: int = status.HTTP_200_OK) -> Response:
-        shown = self.get_queryset().get(pk=price_list.pk)
-        return Response(v3_money.PriceListOut(shown).data, status=status_code)
+    def _response(self, price_list: PriceList, status_code: int = status.HTTP_200_OK) -> Response:
+        fresh = self.get_queryset().get(pk=price_list.pk)
+        return Response(v3_money.PriceListOut(fresh).data, status=status_code)

@@ -23,11 +23,11 @@ from rentals.api.filters import RentalFilter
 from rentals.api.serializers import v1, v2, v3
 from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
-SHAPES: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 
 
 def listed_rentals() -> RentalQuerySet:
-    return Rental.objects.standing().with_prices().order_by("-ref")
+    return Rental.objects.not_void().with_prices().order_by("-ref")
 
 
 class RentalViewSet(ResourceViewSet[Rental]):
@@ -42,7 +42,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return [IsAuthenticated()]
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
-        shape = SHAPES[self.api_version]
+        shape = SERIALIZERS[self.api_version]
         if self.action == "create":
             # The document shows all that can be sent, and by whom.
             desk = self.request.user.is_staff or getattr(self, "swagger_fake_view", False)
@@ -51,11 +51,11 @@ class RentalViewSet(ResourceViewSet[Rental]):
             return shape.RentalChange
         return v3.ReturnIn if self.action == "bring_back" else shape.RentalOut
 
-    def answer_class(self) -> type[Serializer[Any]] | None:
-        return None if self.action == "destroy" else SHAPES[self.api_version].RentalOut
+    def get_response_serializer_class(self) -> type[Serializer[Any]] | None:
+        return None if self.action == "destroy" else SERIALIZERS[self.api_version].RentalOut
 
     def get_queryset(self) -> QuerySet[Rental]:
-        rentals = Rental.objects.standing().with_terms().order_by("-ref")
+        rentals = Rental.objects.not_void().with_terms().order_by("-ref")
         # The document is made for nobody in particular.
         return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
 
@@ -66,7 +66,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
         """See one rental"""
-        return self._answer(self.get_object())
+        return self._response(self.get_object())
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
@@ -81,7 +81,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
             at=wish.get("date_rented") or self.now,
             now=self.now,
         )
-        return self._answer(rental, status.HTTP_201_CREATED)
+        return self._response(rental, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Bring a rental back, by setting its status to 1"""
@@ -91,12 +91,12 @@ class RentalViewSet(ResourceViewSet[Rental]):
         if given.validated_data.get("status") == Status.RETURNED:
             return self._bring_back(rental, given.validated_data)
         says_so = "status" in given.validated_data
-        self.as_it_was_read(
+        self.if_unmodified(
             rental,
             lambda: services.refuse_unless_open(rental) if says_so else None,
             lock=services.lock_rental,
         )
-        return self._answer(rental)
+        return self._response(rental)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
         """Bring a rental back, by setting its status to 1"""
@@ -105,7 +105,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Make a rental void that was made by mistake"""
         rental = self.get_object()
-        self.as_it_was_read(
+        self.if_unmodified(
             rental,
             lambda: services.void_rental(rental=rental, at=self.now, actor=self.caller),
             lock=services.lock_rental,
@@ -127,28 +127,28 @@ class RentalViewSet(ResourceViewSet[Rental]):
         rental = self.get_object()
         # Nothing in a body is heard, but one that cannot be read is refused as everywhere.
         _ = request.data
-        renewed = self.as_it_was_read(
+        renewed = self.if_unmodified(
             rental, lambda: services.renew_rental(rental=rental, at=self.now), lock=services.lock_rental
         )
-        return self._answer(renewed)
+        return self._response(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
         at = given.get("date_returned") or self.now
-        returned = self.as_it_was_read(
+        returned = self.if_unmodified(
             rental,
             lambda: services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now),
             lock=services.lock_rental,
         )
-        return self._answer(returned)
+        return self._response(returned)
 
-    def _answer(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:
-        return self.answer_one(self._written(rental), status_code)
+    def _response(self, rental: Rental, status_code: int = status.HTTP_200_OK) -> Response:
+        return self.detail_response(self._represent(rental), status_code)
 
-    def shown(self, pk: Any) -> Any:
-        return self._written(self.get_queryset().get(pk=pk))
+    def represent(self, pk: Any) -> Any:
+        return self._represent(self.get_queryset().get(pk=pk))
 
-    def _written(self, rental: Rental) -> Any:
-        answer = SHAPES[self.api_version].RentalOut
+    def _represent(self, rental: Rental) -> Any:
+        answer = SERIALIZERS[self.api_version].RentalOut
         return answer(rental, context=self.get_serializer_context()).data
 
 
@@ -164,12 +164,12 @@ class MemberViewSet(ResourceViewSet[Any]):
         return [IsAuthenticated()]
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
-        shape = SHAPES[self.api_version]
+        shape = SERIALIZERS[self.api_version]
         if self.action == "statement":
             return v3.StatementOut
         return shape.BalanceOut if self.action == "balance" else shape.RentalOut
 
-    def answer_class(self) -> type[Serializer[Any]]:
+    def get_response_serializer_class(self) -> type[Serializer[Any]]:
         return self.get_serializer_class()
 
     def get_member(self) -> User:
@@ -185,7 +185,7 @@ class MemberViewSet(ResourceViewSet[Any]):
     def balance(self, request: Request, **kwargs: Any) -> Response:
         """See what a member owes"""
         member = self.get_member()
-        shape = SHAPES[self.api_version]
+        shape = SERIALIZERS[self.api_version]
         return Response(shape.balance_of(member, ledger.balance(member, at=self.now)))
 
     def statement(self, request: Request, **kwargs: Any) -> Response:

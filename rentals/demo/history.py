@@ -133,7 +133,7 @@ class Shop:
         if owed > 0:
             self.take_money(member, at, owed, method or self.chance.choice([Method.CASH, Method.CARD]))
 
-    def settle_perhaps(self, member: Visitor, at: datetime) -> None:
+    def settle_usually(self, member: Visitor, at: datetime) -> None:
         """Most people pay it all; some pay a round part of it, some another time."""
         mood = self.chance.random()
         if mood < 0.75:
@@ -172,7 +172,7 @@ def _bring_back(shop: Shop, member: Visitor, at_home: Sequence[Rental], at: date
             kept.append(renew_rental(rental=rental, at=at))
         else:
             kept.append(rental)
-    shop.settle_perhaps(member, at)
+    shop.settle_usually(member, at)
     return kept
 
 

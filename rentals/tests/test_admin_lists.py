@@ -42,7 +42,7 @@ class LongListTest(ListTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.rentals = [self.rent(self.alice), self.rent(self.bob), self.rent(self.dan)]
-        self.enterContext(mock.patch.object(admin_pages, "MOST_LISTED", 2))
+        self.enterContext(mock.patch.object(admin_pages, "MAX_LISTED", 2))
         self.enterContext(mock.patch.object(RentalAdmin, "list_per_page", 1))
 
     def test_page_count_is_capped(self) -> None:
@@ -64,7 +64,7 @@ class LongListTest(ListTestCase):
         told = self.told(self.send("rental_changelist", **everything))
         self.assertEqual(told, ["More than 2 are listed. Narrow the list before you choose all of it."])
         self.assertFalse(Rental.objects.filter(renewals=1).exists())
-        with mock.patch.object(admin_pages, "MOST_LISTED", 3):
+        with mock.patch.object(admin_pages, "MAX_LISTED", 3):
             self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
 
     def test_count_query_is_limited(self) -> None:
@@ -144,14 +144,14 @@ class SearchTest(ListTestCase):
         self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [hold])
 
     def test_excess_matches_are_cut_off_with_notice(self) -> None:
-        with mock.patch.object(admin_pages, "MOST_FOUND", 1):
+        with mock.patch.object(admin_pages, "MAX_FOUND", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertEqual(list(page.context["cl"].result_list), [self.other])
         self.assertContains(page, "More is found than is shown. Type more of it.")
         self.assertNotContains(self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "More is")
 
     def test_too_many_member_matches_show_a_notice(self) -> None:
-        with mock.patch("rentals.admin.search.MOST_MEANT", 1):
+        with mock.patch("rentals.admin.search.MAX_MATCHES", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertContains(page, "More is found than is shown.")
 

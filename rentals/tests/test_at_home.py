@@ -11,7 +11,7 @@ from django.utils import timezone
 from books.stock import add_book
 from lori_assignment.cast import CastTestCase
 from rentals import services
-from rentals.at_home import due_in_words, look_ahead
+from rentals.at_home import due_in_words, summarize
 from rentals.models import Policy
 
 # A Tuesday.
@@ -50,7 +50,7 @@ class OpenRentalSummaryTest(CastTestCase):
         self.rental = services.rent_book(
             member=self.alice, book=add_book(name="Cosmos", kind=1), at=rented, now=rented
         )
-        self.seen = look_ahead(self.rental, at=at, policy=Policy.current())
+        self.seen = summarize(self.rental, at=at, policy=Policy.current())
 
     def totals(self) -> list[str | None]:
         seen = self.seen
@@ -68,15 +68,15 @@ class OpenRentalSummaryTest(CastTestCase):
 
     def test_renewals_count_down_to_the_refusal(self) -> None:
         self.look(rented=NOW)
-        self.assertEqual((self.seen.renewals_left, self.seen.why_not_renewed), (2, ()))
+        self.assertEqual((self.seen.renewals_left, self.seen.renewal_obstacles), (2, ()))
         for _ in range(2):
             self.rental = services.renew_rental(rental=self.rental, at=NOW)
-        seen = look_ahead(self.rental, at=NOW, policy=Policy.current())
+        seen = summarize(self.rental, at=NOW, policy=Policy.current())
         self.assertEqual(seen.renewals_left, 0)
-        self.assertEqual([reason.code for reason in seen.why_not_renewed], ["renewal_limit"])
+        self.assertEqual([reason.code for reason in seen.renewal_obstacles], ["renewal_limit"])
 
     def test_stricter_policy_leaves_no_renewals(self) -> None:
         self.look(rented=NOW)
         self.rental.renewals = 2
-        seen = look_ahead(self.rental, at=NOW, policy=Policy(max_renewals=1))
+        seen = summarize(self.rental, at=NOW, policy=Policy(max_renewals=1))
         self.assertEqual(seen.renewals_left, 0)

@@ -74,7 +74,7 @@ class DueDatesTest(CastTestCase):
         return services.rent_book(member=self.alice, book=added, at=at, now=at)
 
     def events(self, member: User | None = None) -> list[Any]:
-        calendar = Calendar.from_ical(calendar_feeds.due_dates(member or self.alice))
+        calendar = Calendar.from_ical(calendar_feeds.render_ical(member or self.alice))
         self.assertEqual((calendar["version"], calendar["method"]), ("2.0", "PUBLISH"))
         return calendar.walk("VEVENT")
 
@@ -109,7 +109,7 @@ class DueDatesTest(CastTestCase):
     def test_feed_conforms_to_rfc_5545(self) -> None:
         name = 'Village; or, "Люди" \\ 村上\nBEGIN:VEVENT\r\nUID:x ' + "long " * 40
         self.rent(name=name.strip())
-        written = calendar_feeds.due_dates(self.alice)
+        written = calendar_feeds.render_ical(self.alice)
         self.assertTrue(written.endswith(b"END:VCALENDAR\r\n"))
         for line in written.split(b"\r\n"):
             self.assertLessEqual(len(line), 75)
@@ -140,4 +140,4 @@ class DueDatesTest(CastTestCase):
         for name in ("Emma", "Persuasion"):
             self.rent(name=name)
             with self.assertNumQueries(2):
-                calendar_feeds.due_dates(self.alice)
+                calendar_feeds.render_ical(self.alice)

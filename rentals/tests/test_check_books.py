@@ -19,7 +19,7 @@ from lori_assignment.cast import CastTestCase
 from rentals import ledger, queue, services
 from rentals.models import Hold, LedgerEntry, Rate, Rental
 from rentals.price_lists import make_price_list
-from rentals.proof import disagreements
+from rentals.proof import find_errors
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -121,13 +121,13 @@ class ConsistentBooksTest(BooksTestCase):
 
     def test_query_count_is_constant(self) -> None:
         with CaptureQueriesContext(connection) as few:
-            list(disagreements())
+            list(find_errors())
         copy = add_copy(book=self.book)
         for number in range(50, 55):
             at = MONDAY + number * DAY
             self.give_back(self.rent(self.bob, at=at, copy=copy), at + DAY)
         with CaptureQueriesContext(connection) as many:
-            list(disagreements())
+            list(find_errors())
         self.assertEqual(len(many), len(few))
 
 
@@ -175,7 +175,7 @@ class InconsistencyTest(BooksTestCase):
         self.assertIn(
             f"Ledger entry {first.pk} of member {self.alice.pk} has the balance 9876543210.11, "
             "but 0.00 and 9876543210.10 make 9876543210.10.",
-            list(disagreements()),
+            list(find_errors()),
         )
 
     def test_missing_entry_is_reported(self) -> None:
@@ -268,7 +268,7 @@ class InconsistencyTest(BooksTestCase):
         self.damage(self.capped, voided_at=MONDAY)
         void, stands = self.capped, self.mistake
         self.assertEqual(
-            set(disagreements()),
+            set(find_errors()),
             {
                 f"Rental {void.pk} is void, but its charge, entry {void.rent_entry_id}, was not reversed.",
                 f"Rental {stands.pk} stands, but its charge, entry {stands.rent_entry_id}, was reversed.",

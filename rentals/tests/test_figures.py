@@ -20,17 +20,17 @@ from books.models import Copy
 from books.stock import add_book
 from rentals import figures, ledger, queue, services
 from rentals.admin.circulation import RentalAdmin
-from rentals.admin.readonly import short_time
-from rentals.figures import Figures
+from rentals.admin.readonly import format_short_time
+from rentals.figures import DashboardCounts
 from rentals.models import Hold, LedgerEntry, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 
 
-def naive(at: datetime) -> Figures:
+def naive(at: datetime) -> DashboardCounts:
     """By looking at everything."""
     rentals, holds = list(Rental.objects.all()), list(Hold.objects.all())
     balances = [ledger.posted_balance(member) for member in User.objects.all()]
-    return Figures(
+    return DashboardCounts(
         at=at,
         out=sum(rental.is_open for rental in rentals),
         overdue=sum(rental.is_overdue(at) for rental in rentals),
@@ -76,8 +76,8 @@ class FiguresTestCase(ShopAdminTestCase):
             if number:
                 self.give_back(out)
 
-    def count(self, *, later: timedelta = timedelta()) -> Figures:
-        return figures.count(at=self.now + later)
+    def count(self, *, later: timedelta = timedelta()) -> DashboardCounts:
+        return figures.count_now(at=self.now + later)
 
 
 class CountTest(FiguresTestCase):
@@ -119,7 +119,7 @@ class BalanceSumTest(FiguresTestCase):
         self.last = LedgerEntry.objects.latest("pk").pk
 
     def reached(self) -> int:
-        return int(cache.get(figures.ADDED_UP).key)
+        return int(cache.get(figures.RUNNING_SUM).key)
 
     def test_settled_entries_are_read_once(self) -> None:
         self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
@@ -135,27 +135,27 @@ class BalanceSumTest(FiguresTestCase):
     def test_recent_entries_are_read_again(self) -> None:
         """Entries have their keys before they are committed, so that a lower one may come in later."""
         self.assertEqual(self.count().owed, Decimal("9.00"))
-        self.assertIsNone(cache.get(figures.ADDED_UP))
+        self.assertIsNone(cache.get(figures.RUNNING_SUM))
         self.give_back(self.rent(self.carol), at=self.now + self.later)
         self.assertEqual(self.count(later=self.later).owed, Decimal("13.50"))
         self.assertEqual(self.reached(), self.last)
 
     def test_long_ledger_is_summed_in_batches(self) -> None:
         # By its keys, of which PostgreSQL has given out others before.
-        with mock.patch.object(figures, "ENTRIES_AT_A_TIME", max(1, self.last // 3)):
+        with mock.patch.object(figures, "BATCH_SIZE", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
 
     def test_timeout_resumes_at_the_last_batch(self) -> None:
-        more_owed, asked = figures._more_owed, []
+        more_owed, asked = figures._sum_owed_change, []
 
         def once(end: float, which: Any) -> Any:
             asked.append(which)
             return more_owed(end, which) if len(asked) == 1 else None
 
         with (
-            mock.patch.object(figures, "ENTRIES_AT_A_TIME", self.last - 1),
-            mock.patch.object(figures, "_more_owed", once),
+            mock.patch.object(figures, "BATCH_SIZE", self.last - 1),
+            mock.patch.object(figures, "_sum_owed_change", once),
         ):
             self.assertIsNone(self.count(later=self.later).owed)
         self.assertEqual(self.reached(), self.last - 1)
@@ -164,16 +164,16 @@ class BalanceSumTest(FiguresTestCase):
     def test_progress_of_another_ledger_is_discarded(self) -> None:
         """As after a restore."""
         for posted_at, owed in ((self.now, "77.00"), (self.now - self.later, "9.00")):
-            left_at = figures._AddedUp(self.last, (self.last, posted_at), Decimal("77.00"))
-            cache.set(figures.ADDED_UP, left_at)
+            left_at = figures._RunningSum(self.last, (self.last, posted_at), Decimal("77.00"))
+            cache.set(figures.RUNNING_SUM, left_at)
             self.assertEqual(self.count(later=self.later).owed, Decimal(owed))
 
 
 class FiguresCacheTest(FiguresTestCase):
-    def asked(self, *, after: float) -> Figures | None:
+    def asked(self, *, after: float) -> DashboardCounts | None:
         """The figures so many seconds from now on, when nobody is counting."""
         cache.delete(figures.COUNTING)
-        return figures.figures(at=self.now + timedelta(seconds=after))
+        return figures.dashboard_counts(at=self.now + timedelta(seconds=after))
 
     def test_figures_are_cached_for_a_minute(self) -> None:
         first = self.asked(after=0)
@@ -185,17 +185,17 @@ class FiguresCacheTest(FiguresTestCase):
 
     def test_only_one_process_counts_at_a_time(self) -> None:
         cache.add(figures.COUNTING, 1, timeout=5)
-        self.assertIsNone(figures.figures(at=self.now))
+        self.assertIsNone(figures.dashboard_counts(at=self.now))
         first = self.asked(after=0)
         cache.add(figures.COUNTING, 1, timeout=5)
-        with mock.patch.object(figures, "count") as count:
-            self.assertEqual(figures.figures(at=self.now + timedelta(hours=1)), first)
+        with mock.patch.object(figures, "count_now") as count:
+            self.assertEqual(figures.dashboard_counts(at=self.now + timedelta(hours=1)), first)
         count.assert_not_called()
 
     def test_timed_out_count_is_retried_soon(self) -> None:
-        with mock.patch.object(figures, "SECONDS", 0):
+        with mock.patch.object(figures, "TIMEOUT", 0):
             nothing = self.asked(after=0)
-        self.assertEqual(nothing, Figures(self.now, None, None, None, None, None, None))
+        self.assertEqual(nothing, DashboardCounts(self.now, None, None, None, None, None, None))
         self.assertEqual(self.asked(after=4), nothing)
         self.assertEqual(self.asked(after=5), naive(self.now + timedelta(seconds=5)))
 
@@ -207,7 +207,7 @@ class FiguresCacheTest(FiguresTestCase):
             return 1
 
         begun = time.monotonic()
-        self.assertIsNone(figures._in_time(begun + 0.2, sleep))
+        self.assertIsNone(figures._within_deadline(begun + 0.2, sleep))
         self.assertLess(time.monotonic() - begun, 5)
         # And what comes after is asked as before.
         self.assertEqual(self.count(), naive(self.now))
@@ -218,7 +218,7 @@ class FiguresCacheTest(FiguresTestCase):
                 cursor.execute("SELECT no_such_column FROM books_book")
 
         with self.assertRaises(DatabaseError):
-            figures._in_time(time.monotonic() + 5, wrong)
+            figures._within_deadline(time.monotonic() + 5, wrong)
 
 
 class PageTest(FiguresTestCase):
@@ -241,10 +241,10 @@ class PageTest(FiguresTestCase):
         self.busy_shop()
         page = self.front()
         self.assertContains(page, "<span>Overdue</span> <strong>1</strong>", html=True)
-        self.assertContains(page, f"As of {short_time(cache.get(figures.FIGURES).at)};")
+        self.assertContains(page, f"As of {format_short_time(cache.get(figures.FIGURES).at)};")
 
     def test_missing_figure_is_shown_as_a_dash(self) -> None:
-        with mock.patch.object(figures, "SECONDS", 0):
+        with mock.patch.object(figures, "TIMEOUT", 0):
             self.assertContains(self.front(), '<abbr title="not counted yet">–</abbr>', count=6, html=True)
         cache.delete(figures.FIGURES)
         page = self.counter.get(reverse("admin:index"))
@@ -260,7 +260,7 @@ class PageTest(FiguresTestCase):
             self.assertContains(self.front(self.signed_in(user)), "At a glance")
         with (
             mock.patch.object(RentalAdmin, "has_view_permission", return_value=False),
-            mock.patch.object(figures, "count") as count,
+            mock.patch.object(figures, "count_now") as count,
         ):
             self.assertNotContains(self.front(), "At a glance")
         count.assert_not_called()

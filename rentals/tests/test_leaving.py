@@ -21,14 +21,14 @@ from django.utils import timezone
 from rest_framework_simplejwt.exceptions import TokenError
 
 from accounts import tokens
-from accounts.models import CLOSED, TokenFamily, User
-from accounts.sign_up import open_account, record_address
-from accounts.tests.case import give_totp
+from accounts.models import CLOSED_PREFIX, TokenFamily, User
+from accounts.sign_up import open_account, reset_email_address
+from accounts.tests.case import activate_totp
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal
 from rentals import ledger, services
-from rentals.leaving import against_closing, close_account
+from rentals.leaving import close_account, closing_blockers
 from rentals.models import Hold, LedgerEntry, Rental
 from rentals.queue import place_hold
 
@@ -76,7 +76,7 @@ class RefusalTest(LeavingCase):
             self.reasons(self.alice), [("books_out", "One book is still out. Bring it back first.")]
         )
         self.assertEqual(
-            [str(reason) for reason in against_closing(self.alice, at=MONDAY + DAY)],
+            [str(reason) for reason in closing_blockers(self.alice, at=MONDAY + DAY)],
             ["One book is still out. Bring it back first."],
         )
         self.give_back(rental)
@@ -121,11 +121,11 @@ class PersonalDataErasureTest(LeavingCase):
     def setUp(self):
         User.objects.filter(pk=self.alice.pk).update(**OF_ALICE, language="de", last_login=timezone.now())
         self.alice.refresh_from_db()
-        record_address(self.alice)
+        reset_email_address(self.alice)
         self.browser = Client(headers={"user-agent": "Zephyr Browser"})
         self.browser.post("/user/login/", {"login": OF_ALICE["username"], "password": PASSWORD})
-        self.refresh = tokens.give_tokens(self.alice).refresh
-        give_totp(self.alice)
+        self.refresh = tokens.issue_tokens(self.alice).refresh
+        activate_totp(self.alice)
         RecoveryCodes.activate(self.alice)
         self.alice.groups.add(Group.objects.create(name="Readers"))
         self.alice.user_permissions.add(Permission.objects.first())
@@ -235,8 +235,8 @@ class PersonalDataErasureTest(LeavingCase):
     def test_name_of_closed_account_is_reserved(self):
         self.close()
         name = User.objects.get(pk=self.alice.pk).username
-        self.assertTrue(name.startswith(CLOSED))
-        for taken in (name, f"{CLOSED}999999"):
+        self.assertTrue(name.startswith(CLOSED_PREFIX))
+        for taken in (name, f"{CLOSED_PREFIX}999999"):
             with self.assertRaises(ValidationError):
                 open_account(username=taken, email="", password=PASSWORD)
 
@@ -260,7 +260,7 @@ class ClosingRaceTest(RaceTestCase):
             member = User.objects.create_user(f"m{number}", f"m{number}@example.org", PASSWORD)
             book = add_book(name="Emma", kind=3)
             now = timezone.now()
-            outcomes = self.all_at_once(
+            outcomes = self.run_concurrently(
                 partial(close_account, member=member, at=now),
                 partial(services.rent_book, member=member, book=book, at=now, now=now),
             )

@@ -20,14 +20,14 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book, Copy, Kind
 from books.stock import add_book
-from lori_assignment.cast import Committed
+from lori_assignment.cast import CommittedDataMixin
 from rentals import ledger
 from rentals.demo.history import Shop, play_history
 from rentals.demo.people import MEMBERS, STAFF, open_accounts
 from rentals.demo.shelves import fill_shelves
 from rentals.management.commands import load_demo
 from rentals.models import Hold, LedgerEntry, PriceList, Rental
-from rentals.proof import disagreements
+from rentals.proof import find_errors
 
 # A Monday, one hour before closing.
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)
@@ -128,7 +128,7 @@ class DemoDataTest(TestCase):
         self.assertEqual((tara.rentals.count(), tara.ledger_entries.count()), (0, 0))
 
     def test_books_are_consistent(self) -> None:
-        self.assertEqual(list(disagreements()), [])
+        self.assertEqual(list(find_errors()), [])
 
     def test_nora_has_most_open_rentals(self) -> None:
         out = Counter(Rental.objects.open().values_list("user__username", flat=True))
@@ -144,7 +144,7 @@ class DemoDataTest(TestCase):
         self.assertEqual((behind.user.username, behind.pk > ready.pk), ("bea", True))
         late = Hold.objects.waiting().exclude(book=ready.book).get()
         self.assertTrue(Rental.objects.overdue(NOW).filter(copy__book=late.book, user__username="milo"))
-        self.assertEqual((Hold.objects.lapsed(NOW).count(), Hold.objects.count()), (0, 3))
+        self.assertEqual((Hold.objects.past_pick_up(NOW).count(), Hold.objects.count()), (0, 3))
         self.assertIn("3 holds, 2 waiting, 1 ready", self.printed)
 
     def test_one_rental_costs_the_replacement_price(self) -> None:
@@ -258,7 +258,7 @@ class RefusalTest(TestCase):
         self.assert_refused("policy or prices: No price list")
 
 
-class DemoMailTest(Committed, TransactionTestCase):
+class DemoMailTest(CommittedDataMixin, TransactionTestCase):
     def setUp(self) -> None:
         """Without the cast: the demo brings its own."""
 

@@ -9,7 +9,7 @@ from books.models import Copy
 from books.stock import add_book, add_copy, change_copy
 from rentals import services
 from rentals.models import Hold, Policy, Rental
-from rentals.outlook import BookOutlook, Outlook, book_outlook, outlooks, with_others_waiting
+from rentals.outlook import QueueEstimate, WaitEstimate, annotate_others_wait, estimate_queue, wait_estimates
 from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
 
 # Bob's copy is due at MONDAY + 14 * DAY.
@@ -17,19 +17,21 @@ PERIOD = 14 * DAY
 
 
 class WaitEstimateTest(QueueTestCase):
-    def looks(self, *holds: Hold, days: int = 1) -> list[Outlook | None]:
-        found = outlooks(holds, at=MONDAY + days * DAY)
+    def looks(self, *holds: Hold, days: int = 1) -> list[WaitEstimate | None]:
+        found = wait_estimates(holds, at=MONDAY + days * DAY)
         return [found.get(hold.pk) for hold in holds]
 
     def test_estimates_are_one_period_apart(self) -> None:
         holds = self.line(self.alice, self.erin, self.fred)
-        self.assertEqual(self.looks(*holds), [Outlook(place, MONDAY + place * PERIOD) for place in (1, 2, 3)])
+        self.assertEqual(
+            self.looks(*holds), [WaitEstimate(place, MONDAY + place * PERIOD) for place in (1, 2, 3)]
+        )
 
     def test_overdue_copy_is_expected_now(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.assertEqual(
             self.looks(first, second, days=20),
-            [Outlook(1, MONDAY + 20 * DAY), Outlook(2, MONDAY + 20 * DAY + PERIOD)],
+            [WaitEstimate(1, MONDAY + 20 * DAY), WaitEstimate(2, MONDAY + 20 * DAY + PERIOD)],
         )
 
     def test_only_copies_in_service_count(self) -> None:
@@ -42,24 +44,26 @@ class WaitEstimateTest(QueueTestCase):
             [14 * DAY, 15 * DAY, 28 * DAY],
         )
         change_copy(copy=second, status=Copy.Status.LOST)
-        self.assertEqual(self.looks(holds[1]), [Outlook(2, MONDAY + 28 * DAY)])
+        self.assertEqual(self.looks(holds[1]), [WaitEstimate(2, MONDAY + 28 * DAY)])
 
     def test_ready_hold_has_no_place(self) -> None:
         ready, waiting = self.line(self.alice, self.erin)
         self.give_back()
         ready.refresh_from_db()
-        self.assertEqual(self.looks(ready, waiting, days=2), [None, Outlook(1, MONDAY + 2 * DAY + PERIOD)])
+        self.assertEqual(
+            self.looks(ready, waiting, days=2), [None, WaitEstimate(1, MONDAY + 2 * DAY + PERIOD)]
+        )
 
     def test_new_copy_is_expected_now(self) -> None:
         (hold,) = self.line(self.alice)
         add_copy(book=self.book)
-        self.assertEqual(self.looks(hold), [Outlook(1, MONDAY + DAY)])
+        self.assertEqual(self.looks(hold), [WaitEstimate(1, MONDAY + DAY)])
 
     def test_no_copy_in_service_gives_no_date(self) -> None:
         (hold,) = self.line(self.alice)
         change_copy(copy=self.copy, status=Copy.Status.LOST)
-        self.assertEqual(self.looks(hold), [Outlook(1, None)])
-        self.assertEqual(book_outlook(self.book, at=MONDAY), BookOutlook(1, None, None))
+        self.assertEqual(self.looks(hold), [WaitEstimate(1, None)])
+        self.assertEqual(estimate_queue(self.book, at=MONDAY), QueueEstimate(1, None, None))
 
     def test_date_out_of_range_is_none(self) -> None:
         Policy.objects.update(rental_days=32767)
@@ -67,8 +71,8 @@ class WaitEstimateTest(QueueTestCase):
         Hold.objects.bulk_create(
             Hold(user=user, book=self.book, placed_at=MONDAY) for user in self.strangers(100)
         )
-        self.assertEqual(self.looks(hold), [Outlook(1, MONDAY + PERIOD)])
-        self.assertIsNone(book_outlook(self.book, at=MONDAY).expected_at)
+        self.assertEqual(self.looks(hold), [WaitEstimate(1, MONDAY + PERIOD)])
+        self.assertIsNone(estimate_queue(self.book, at=MONDAY).expected_at)
 
     def strangers(self, number: int) -> list[object]:
         kind = type(self.alice)
@@ -82,28 +86,28 @@ class WaitEstimateTest(QueueTestCase):
         holds = [*self.line(self.alice, self.erin), self.place(self.alice, other)]
         for some in (holds[:1], holds):
             with self.assertNumQueries(3):
-                self.assertEqual(len(outlooks(some, at=MONDAY)), len(some))
+                self.assertEqual(len(wait_estimates(some, at=MONDAY)), len(some))
         with self.assertNumQueries(0):
-            outlooks([], at=MONDAY)
+            wait_estimates([], at=MONDAY)
 
 
 class BookEstimateTest(QueueTestCase):
     def test_estimate_covers_next_copy_and_newcomer(self) -> None:
         at = MONDAY + DAY
         due = MONDAY + PERIOD
-        self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, due, due))
+        self.assertEqual(estimate_queue(self.book, at=at), QueueEstimate(0, due, due))
         self.line(self.alice, self.erin)
         with self.assertNumQueries(3):
-            self.assertEqual(book_outlook(self.book, at=at), BookOutlook(2, due, due + 2 * PERIOD))
+            self.assertEqual(estimate_queue(self.book, at=at), QueueEstimate(2, due, due + 2 * PERIOD))
 
     def test_a_free_copy_is_expected_now(self) -> None:
         add_copy(book=self.book)
         at = MONDAY + timedelta(hours=2)
-        self.assertEqual(book_outlook(self.book, at=at), BookOutlook(0, at, at))
+        self.assertEqual(estimate_queue(self.book, at=at), QueueEstimate(0, at, at))
 
     def test_rentals_are_annotated_with_waiting_holds(self) -> None:
         def waited_for() -> list[bool]:
-            rentals: Any = with_others_waiting(Rental.objects.order_by("ref"))
+            rentals: Any = annotate_others_wait(Rental.objects.order_by("ref"))
             return [rental.others_wait for rental in rentals]
 
         other = add_book(name="Persuasion", kind=3)

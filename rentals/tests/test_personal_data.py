@@ -14,14 +14,14 @@ from django.test import Client
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
-from accounts.sign_up import record_address
-from accounts.tests.case import give_totp
+from accounts.sign_up import reset_email_address
+from accounts.tests.case import activate_totp
 from books.stock import add_book
 from lori_assignment.cast import PASSWORD, CastTestCase
 from rentals import ledger, services
 from rentals.calendar_feeds import make_feed
 from rentals.models import LedgerEntry
-from rentals.personal_data import everything_on
+from rentals.personal_data import export_personal_data
 from rentals.queue import place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -51,11 +51,11 @@ class PersonalDataTest(CastTestCase):
     def setUp(self):
         User.objects.filter(pk=self.alice.pk).update(phone="555-0142", address="Via Appia 7", language="de")
         self.alice.refresh_from_db()
-        record_address(self.alice)
+        reset_email_address(self.alice)
         self.browser = Client(headers={"user-agent": "Firefox"})
         self.browser.post("/user/login/", {"login": "alice", "password": PASSWORD})
-        tokens.give_tokens(self.alice)
-        self.totp = give_totp(self.alice)
+        tokens.issue_tokens(self.alice)
+        self.totp = activate_totp(self.alice)
         self.codes = RecoveryCodes.activate(self.alice).get_unused_codes()
         LogEntry.objects.log_actions(self.dan.pk, [self.alice], CHANGE, "Changed name", single_object=True)
         book = add_book(name="Emma", author="Jane Austen", kind=3)
@@ -79,7 +79,7 @@ class PersonalDataTest(CastTestCase):
 
     def written(self, member: User | None = None) -> str:
         user = User.objects.get(pk=(member or self.alice).pk)
-        return "".join(everything_on(user, at=MONDAY + DAY))
+        return "".join(export_personal_data(user, at=MONDAY + DAY))
 
     def test_every_relation_of_the_account_is_covered(self):
         pointing = {
@@ -142,4 +142,4 @@ class PersonalDataTest(CastTestCase):
                 services.return_rental(rental=rental, at=at + DAY, actor=self.carol, now=at + DAY)
             user = User.objects.get(pk=self.alice.pk)
             with self.assertNumQueries(11):
-                "".join(everything_on(user, at=MONDAY + DAY))
+                "".join(export_personal_data(user, at=MONDAY + DAY))

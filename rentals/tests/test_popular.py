@@ -33,20 +33,20 @@ class MostRentedTest(CastTestCase):
         self.rent(self.cosmos, 40, 30, 20)
         self.rent(self.emma, 10)
         with self.assertNumQueries(2):
-            self.assertEqual(most_rented(at=NOW, most=6), [self.cosmos, self.emma])
-        self.assertEqual(most_rented(at=NOW, most=1), [self.cosmos])
+            self.assertEqual(most_rented(at=NOW, limit=6), [self.cosmos, self.emma])
+        self.assertEqual(most_rented(at=NOW, limit=1), [self.cosmos])
 
     def test_old_and_void_rentals_do_not_count(self) -> None:
         self.rent(self.cosmos, 300, 200, 91)
         self.rent(self.iliad, 5, 4, void=True)
         self.rent(self.emma, 3)
-        self.assertEqual(most_rented(at=NOW, most=6), [self.emma])
+        self.assertEqual(most_rented(at=NOW, limit=6), [self.emma])
 
     def test_only_recent_rentals_are_read(self) -> None:
         self.rent(self.cosmos, 40, 30, 20)
         self.rent(self.emma, 10, 9)
-        with mock.patch.object(popular, "LOOKED_AT", 2):
-            self.assertEqual(most_rented(at=NOW, most=6), [self.emma])
+        with mock.patch.object(popular, "SAMPLE_SIZE", 2):
+            self.assertEqual(most_rented(at=NOW, limit=6), [self.emma])
 
     def test_shop_without_rentals_has_none(self) -> None:
-        self.assertEqual(most_rented(at=NOW, most=6), [])
+        self.assertEqual(most_rented(at=NOW, limit=6), [])

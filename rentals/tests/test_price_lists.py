@@ -18,7 +18,7 @@ from rentals.models import PriceList, Rate
 from rentals.price_lists import (
     change_price_list,
     delete_price_list,
-    hold_rate_in_force,
+    lock_rate_in_force,
     make_price_list,
     rate_in_force,
 )
@@ -80,21 +80,21 @@ class UsedListTest(CastTestCase):
         PriceList.objects.all().delete()
         answer = self.client.get(f"/api/v3/books/{book.pk}/quote?days=3")
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "no_price_in_force"))
-        self.assertIsNone(hold_rate_in_force(book, at=WINTER))
+        self.assertIsNone(lock_rate_in_force(book, at=WINTER))
 
     def test_the_rate_is_read_again_when_it_changed_while_its_lock_was_awaited(self) -> None:
         book = add_book(name="Emma", kind=3)
         in_force = rate_in_force(book, at=WINTER)
         of_another_list = Rate.objects.get(price_list__name="Flat", kind=3)
         # Deleted, and of a list that is no longer the one in force.
-        with mock.patch.object(price_lists, "hold_rate", side_effect=[None, of_another_list, in_force]):
-            held = hold_rate_in_force(book, at=WINTER)
+        with mock.patch.object(price_lists, "lock_rate", side_effect=[None, of_another_list, in_force]):
+            held = lock_rate_in_force(book, at=WINTER)
         self.assertEqual((held, held and str(held)), (in_force, "Tiered: novel"))
 
 
 class PriceListRaceTest(RaceTestCase):
     def test_one_of_three_concurrent_lists_is_created(self) -> None:
-        outcomes = self.all_at_once(*[make] * 3)
+        outcomes = self.run_concurrently(*[make] * 3)
         self.assertEqual(
             Counter(type(outcome) for outcome in outcomes), {PriceList: 1, errors.PriceListTaken: 2}
         )

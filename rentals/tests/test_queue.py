@@ -18,7 +18,7 @@ from lori_assignment.errors import Refusal
 from rentals import availability, queue, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import Swept, expire_holds, place_hold
+from rentals.queue import ExpiryResult, expire_holds, place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -71,8 +71,8 @@ class QueueTestCase(CastTestCase):
         """How many copies can be rented now, by every way of asking."""
         number = with_availability(Book.objects.filter(pk=self.book.pk)).get().available  # type: ignore[attr-defined]  # annotated
         self.assertEqual(available_books(Book.objects.filter(pk=self.book.pk)).exists(), number > 0)
-        for many in (0, 1, availability.MANY):
-            with mock.patch.object(availability, "MANY", many):
+        for many in (0, 1, availability.MAX_LISTED_UNAVAILABLE):
+            with mock.patch.object(availability, "MAX_LISTED_UNAVAILABLE", many):
                 none_left = unavailable_books(Book.objects.filter(pk=self.book.pk))
             self.assertEqual(none_left.exists(), number == 0)
         return number
@@ -94,7 +94,7 @@ class HoldPlacementTest(QueueTestCase):
     def test_book_with_many_copies_out_is_unavailable(self) -> None:
         add_copy(book=self.book)
         self.rent(self.erin)
-        with mock.patch.object(availability, "MANY", 2), self.assertNumQueries(3):
+        with mock.patch.object(availability, "MAX_LISTED_UNAVAILABLE", 2), self.assertNumQueries(3):
             none_left = unavailable_books(Book.objects.all())
         self.assertIn(self.book, none_left)
 
@@ -181,7 +181,7 @@ class AllocationTest(QueueTestCase):
 
     def test_empty_queue_writes_nothing(self) -> None:
         with self.assertNumQueries(1):
-            self.assertEqual(queue.hand_out(self.book, at=MONDAY), [])
+            self.assertEqual(queue.allocate_copies(self.book, at=MONDAY), [])
 
     def test_replacement_copy_keeps_the_deadline(self) -> None:
         hold = self.place(self.alice)
@@ -215,7 +215,7 @@ class AllocationTest(QueueTestCase):
             self.place(self.alice, other),
         )
         self.give_back()
-        queue.leave_all_queues(member=self.alice, at=MONDAY + 2 * DAY)
+        queue.cancel_holds_of(member=self.alice, at=MONDAY + 2 * DAY)
         self.assertEqual(
             self.states(mine, next_one, elsewhere), [Status.CANCELLED, Status.READY, Status.CANCELLED]
         )
@@ -354,9 +354,9 @@ class ExpireTest(QueueTestCase):
     def test_expired_hold_passes_its_copy_on(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
-        self.assertEqual(expire_holds(at=MONDAY + 4 * DAY), Swept(expired=0, ready=0))
+        self.assertEqual(expire_holds(at=MONDAY + 4 * DAY), ExpiryResult(expired=0, ready=0))
         late = MONDAY + 4 * DAY + SECOND
-        self.assertEqual(expire_holds(at=late), Swept(expired=1, ready=1))
+        self.assertEqual(expire_holds(at=late), ExpiryResult(expired=1, ready=1))
         self.assertEqual(self.states(first, second), [Status.EXPIRED, Status.READY])
         self.assertEqual((first.ended_at, second.pick_up_by), (late, late + 3 * DAY))
 
@@ -365,13 +365,13 @@ class ExpireTest(QueueTestCase):
         self.give_back()
         expire_holds(at=MONDAY + 5 * DAY)
         before = list(Hold.objects.values())
-        self.assertEqual(expire_holds(at=MONDAY + 5 * DAY), Swept())
+        self.assertEqual(expire_holds(at=MONDAY + 5 * DAY), ExpiryResult())
         self.assertEqual(list(Hold.objects.values()), before)
 
     def test_unallocated_copies_serve_the_queue(self) -> None:
         first, second = self.line(self.alice, self.erin)
         add_copy(book=self.book)
-        self.assertEqual(expire_holds(at=MONDAY + DAY), Swept(expired=0, ready=1))
+        self.assertEqual(expire_holds(at=MONDAY + DAY), ExpiryResult(expired=0, ready=1))
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
 
     def test_lost_copies_and_closed_accounts_are_seen(self) -> None:

@@ -56,7 +56,7 @@ class InvariantTest(CastTestCase):
             elif what == "expire":
                 queue.expire_holds(at=at)
             elif what == "leave":
-                queue.leave_all_queues(member=member, at=at)
+                queue.cancel_holds_of(member=member, at=at)
             elif what in ("break", "mend"):
                 status = Copy.Status.IN_REPAIR if what == "break" else Copy.Status.IN_SERVICE
                 stock.change_copy(copy=copy, at=at, status=status)

@@ -99,7 +99,7 @@ class RaceTest(RaceTestCase):
     def test_the_last_copy_goes_to_one_of_fifty(self) -> None:
         book = add_book(name="Emma", kind=3)
         calls = [self.rent(member, book) for member in self.members(50)]
-        outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*calls)))
         self.assertEqual(outcomes, {"done": 1, "book_unavailable": 49})
 
     @has_row_locks
@@ -107,7 +107,7 @@ class RaceTest(RaceTestCase):
         book = add_book(name="Emma", kind=3)
         calls = [self.rent(member, book) for member in self.members(5)]
         with without_lock(Book, Copy, after="refuse", meeting=5):
-            outcomes = self.all_at_once(*calls)
+            outcomes = self.run_concurrently(*calls)
         self.assertEqual(Counter(map(outcome, outcomes)), {"done": 1, "error": 4})
         self.assertEqual(sum(isinstance(result, IntegrityError) for result in outcomes), 4)
         self.assertEqual(Rental.objects.count(), 1)
@@ -118,26 +118,28 @@ class RaceTest(RaceTestCase):
         calls = [self.rent(member, book) for member in self.members(5)]
         deferred = mock.patch.dict(connections.settings["default"]["OPTIONS"], {"transaction_mode": None})
         with deferred, without_lock(after="refuse", meeting=5):
-            outcomes = self.all_at_once(*calls)
+            outcomes = self.run_concurrently(*calls)
         self.assertEqual(Counter(map(outcome, outcomes)), {"done": 1, "error": 4})
         self.assertEqual(sum(isinstance(result, OperationalError) for result in outcomes), 4)
 
     def test_one_member_gets_one_of_many_copies(self) -> None:
         book = add_book(name="Emma", kind=3, copies=5)
-        outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 5)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*[self.rent(self.alice, book)] * 5)))
         self.assertEqual(outcomes, {"done": 1, "already_rented": 4})
 
     @has_row_locks
     def test_without_locks_same_member_gets_errors(self) -> None:
         book = add_book(name="Emma", kind=3, copies=3)
         with without_lock(User, Book, Copy, after="refuse", meeting=3):
-            outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book)] * 3)))
+            outcomes = Counter(map(outcome, self.run_concurrently(*[self.rent(self.alice, book)] * 3)))
         self.assertEqual(outcomes, {"done": 1, "error": 2})
 
     def test_rental_limit_holds_across_books(self) -> None:
         Policy.objects.update(max_open_rentals=2)
         books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
-        outcomes = Counter(map(outcome, self.all_at_once(*[self.rent(self.alice, book) for book in books])))
+        outcomes = Counter(
+            map(outcome, self.run_concurrently(*[self.rent(self.alice, book) for book in books]))
+        )
         self.assertEqual(outcomes, {"done": 2, "rental_limit": 4})
 
     @has_row_locks
@@ -146,12 +148,12 @@ class RaceTest(RaceTestCase):
         books = [add_book(name=f"Volume {number}", kind=1) for number in range(6)]
         calls = [self.rent(self.alice, book) for book in books]
         with without_lock(User, after="refuse", meeting=6):
-            outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+            outcomes = Counter(map(outcome, self.run_concurrently(*calls)))
         self.assertEqual(outcomes, {"done": 6})
 
     def test_ten_concurrent_returns_make_one_charge(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
-        outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 10)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*[self.give_back(rental)] * 10)))
         self.assertEqual(outcomes, {"done": 1, "already_returned": 9})
         self.assertEqual(LedgerEntry.objects.get().amount, Decimal("4.50"))
 
@@ -159,14 +161,14 @@ class RaceTest(RaceTestCase):
     def test_without_locks_the_second_charge_fails(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         with without_lock(User, Book, after="refuse_unless_open", meeting=4):
-            outcomes = Counter(map(outcome, self.all_at_once(*[self.give_back(rental)] * 4)))
+            outcomes = Counter(map(outcome, self.run_concurrently(*[self.give_back(rental)] * 4)))
         self.assertEqual(outcomes, {"done": 1, "error": 3})
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
     def test_concurrent_renewals_stop_at_the_limit(self) -> None:
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 8
-        outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*calls)))
         self.assertEqual(outcomes, {"done": 2, "renewal_limit": 6})
         rental.refresh_from_db()
         self.assertEqual(rental.renewals, 2)
@@ -176,7 +178,7 @@ class RaceTest(RaceTestCase):
         rental = self.rent(self.alice, add_book(name="Emma", kind=3))()
         calls = [lambda: services.renew_rental(rental=rental, at=timezone.now())] * 4
         with without_lock(User, Book, after="refuse_unless_open", meeting=4):
-            outcomes = Counter(map(outcome, self.all_at_once(*calls)))
+            outcomes = Counter(map(outcome, self.run_concurrently(*calls)))
         rental.refresh_from_db()
         self.assertEqual((outcomes, rental.renewals), ({"done": 4}, 1))
 
@@ -198,7 +200,7 @@ class RaceTest(RaceTestCase):
 
     def test_concurrent_payments_do_not_exceed_debt(self) -> None:
         self._owe(2)  # 9.00
-        outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("4.00")] * 6)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*[self.pay("4.00")] * 6)))
         self.assertEqual(outcomes, {"done": 2, "overpayment": 4})
         self.assertEqual(ledger.posted_balance(self.alice), Decimal("1.00"))
 
@@ -217,7 +219,7 @@ class RaceTest(RaceTestCase):
                 at=timezone.now(),
             )
 
-        outcomes = Counter(map(outcome, self.all_at_once(*[pay_out] * 5)))
+        outcomes = Counter(map(outcome, self.run_concurrently(*[pay_out] * 5)))
         self.assertEqual(outcomes, {"done": 2, "refund_above_credit": 3})
 
     @has_row_locks
@@ -234,7 +236,7 @@ class RaceTest(RaceTestCase):
 
         together = mock.patch.object(LedgerEntry.objects, "create", create_together)
         with mock.patch.object(ledger, "lock", lock_all_but(User)), together:
-            outcomes = Counter(map(outcome, self.all_at_once(*[self.pay("9.00")] * 3)))
+            outcomes = Counter(map(outcome, self.run_concurrently(*[self.pay("9.00")] * 3)))
         self.assertEqual(outcomes["error"], 2)
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
@@ -259,7 +261,7 @@ class RaceTest(RaceTestCase):
 
         with mock.patch.object(services, "refuse", refuse_and_wait):
             calls = (self.rent(self.alice, add_book(name="Emma", kind=3)), change_then)
-            return [outcome(result) for result in self.all_at_once(*calls)]
+            return [outcome(result) for result in self.run_concurrently(*calls)]
 
     def changes_of(self, price_list: PriceList) -> list[Callable[[], Any]]:
         rates = [{"kind": kind, "daily_rate": Decimal(9)} for kind in (1, 2, 3)]
@@ -278,7 +280,7 @@ class RaceTest(RaceTestCase):
     @has_row_locks
     def test_without_rate_lock_the_rental_fails(self) -> None:
         change = self.changes_of(PriceList.objects.get(name="Tiered"))[0]
-        with mock.patch("rentals.price_lists.hold_rate", rate_in_force):
+        with mock.patch("rentals.price_lists.lock_rate", rate_in_force):
             self.assertEqual(self.rent_while(change, patience=10), ["error", "done"])
 
 

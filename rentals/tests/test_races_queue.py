@@ -25,7 +25,7 @@ from lori_assignment.cast import RaceTestCase
 from lori_assignment.errors import refuse
 from rentals import queue, services
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import Swept, expire_holds
+from rentals.queue import ExpiryResult, expire_holds
 from rentals.tests.test_races import first_without_lock, has_row_locks, lock_all_but, outcome
 
 DAY = timedelta(days=1)
@@ -88,12 +88,12 @@ class QueueRaceTest(RaceTestCase):
     def states(self) -> dict[str, Status]:
         return {hold.user.username: hold.status for hold in Hold.objects.select_related("user")}
 
-    def all_at_once(self, *calls: Callable[[], Any]) -> list[Any]:
+    def run_concurrently(self, *calls: Callable[[], Any]) -> list[Any]:
         mail.outbox.clear()
-        return super().all_at_once(*calls)
+        return super().run_concurrently(*calls)
 
     def outcomes(self, *calls: Callable[[], Any]) -> Counter[str]:
-        return Counter(map(outcome, self.all_at_once(*calls)))
+        return Counter(map(outcome, self.run_concurrently(*calls)))
 
     def pick_up_while(self, change: Callable[[], Any], *, patience: float) -> list[Any]:
         """What comes of Alice's pick-up, and of `change`, which starts when nothing speaks against it.
@@ -121,7 +121,7 @@ class QueueRaceTest(RaceTestCase):
                 changed.set()
 
         with mock.patch.object(services, "refuse", refuse_and_wait):
-            return self.all_at_once(pick_up, change_then)
+            return self.run_concurrently(pick_up, change_then)
 
     # A pick-up against a rent of the same copy.
 
@@ -160,7 +160,7 @@ class QueueRaceTest(RaceTestCase):
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         found = self.pick_up_while(lambda: expire_holds(at=late), patience=0.5)
-        self.assertEqual((outcome(found[0]), found[1]), ("done", Swept()))
+        self.assertEqual((outcome(found[0]), found[1]), ("done", ExpiryResult()))
         self.assertEqual(self.states(), {"alice": Status.PICKED_UP, "erin": Status.WAITING})
 
     @has_row_locks
@@ -169,21 +169,21 @@ class QueueRaceTest(RaceTestCase):
         late = self.now + 4 * DAY
         with unlocked(Book):
             found = self.pick_up_while(lambda: expire_holds(at=late), patience=10)
-        self.assertEqual((outcome(found[0]), found[1]), ("done", Swept(expired=1, ready=1)))
+        self.assertEqual((outcome(found[0]), found[1]), ("done", ExpiryResult(expired=1, ready=1)))
         self.assertEqual(self.states()["erin"], Status.READY)
         self.assertEqual(Rental.objects.open().get().copy, self.copy)
 
     def test_pick_up_and_expiry_have_one_winner(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
-        picked_up, swept = self.all_at_once(
+        picked_up, swept = self.run_concurrently(
             lambda: self.rent(self.alice, at=late), lambda: expire_holds(at=late)
         )
         if outcome(picked_up) == "done":
-            self.assertEqual(swept, Swept())
+            self.assertEqual(swept, ExpiryResult())
             self.assertEqual(self.states(), {"alice": Status.PICKED_UP, "erin": Status.WAITING})
         else:
-            self.assertEqual((outcome(picked_up), swept), ("book_unavailable", Swept(1, 1)))
+            self.assertEqual((outcome(picked_up), swept), ("book_unavailable", ExpiryResult(1, 1)))
             self.assertEqual(self.states(), {"alice": Status.EXPIRED, "erin": Status.READY})
 
     # Two places taken at once by one member.
@@ -197,7 +197,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_locks_the_constraint_fails(self) -> None:
         self.rent(self.bob)
         with unlocked(User, Book), meeting(queue, "refuse", number=3):
-            found = self.all_at_once(*[lambda: self.place(self.alice)] * 3)
+            found = self.run_concurrently(*[lambda: self.place(self.alice)] * 3)
         self.assertEqual(sum(isinstance(result, IntegrityError) for result in found), 2)
         self.assertEqual(Hold.objects.count(), 1)
 
@@ -238,7 +238,7 @@ class QueueRaceTest(RaceTestCase):
                 changed.set()
 
         with mock.patch.object(queue, "refuse", refuse_and_wait):
-            return self.all_at_once(lambda: self.place(self.alice), change_then)
+            return self.run_concurrently(lambda: self.place(self.alice), change_then)
 
     def test_concurrent_return_is_allocated(self) -> None:
         rental = self.rent(self.bob)
@@ -255,11 +255,11 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual([outcome(result) for result in found], ["done", "done"])
         self.assertEqual(self.states(), {"alice": Status.WAITING})
         # And this is what mends it.
-        self.assertEqual(expire_holds(at=self.now), Swept(expired=0, ready=1))
+        self.assertEqual(expire_holds(at=self.now), ExpiryResult(expired=0, ready=1))
 
     def test_concurrent_renewal_and_hold_agree(self) -> None:
         rental = self.rent(self.bob)
-        renewed, placed = self.all_at_once(
+        renewed, placed = self.run_concurrently(
             lambda: services.renew_rental(rental=rental, at=self.now), lambda: self.place(self.alice)
         )
         self.assertIn(outcome(renewed), {"done", "others_wait"})
@@ -270,8 +270,8 @@ class QueueRaceTest(RaceTestCase):
     def test_concurrent_expiry_runs_expire_once(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
-        found = self.all_at_once(*[lambda: expire_holds(at=late)] * 4)
-        self.assertEqual(sum(found, Swept()), Swept(expired=1, ready=1))
+        found = self.run_concurrently(*[lambda: expire_holds(at=late)] * 4)
+        self.assertEqual(sum(found, ExpiryResult()), ExpiryResult(expired=1, ready=1))
         self.assertEqual(self.states(), {"alice": Status.EXPIRED, "erin": Status.READY})
         self.assertEqual(
             Counter(message.to[0] for message in mail.outbox),
@@ -284,7 +284,7 @@ class QueueRaceTest(RaceTestCase):
         late = self.now + 4 * DAY
         # Both have found it lapsed by then.
         with unlocked(Book), meeting(queue, "_end", number=2):
-            found = self.all_at_once(*[lambda: expire_holds(at=late)] * 2)
+            found = self.run_concurrently(*[lambda: expire_holds(at=late)] * 2)
         self.assertEqual(sum(result.expired for result in found), 2)
         self.assertEqual(Counter(message.to[0] for message in mail.outbox)["alice@example.org"], 2)
 

@@ -21,7 +21,7 @@ from django.db import connection
 from django.utils import timezone
 
 from accounts.models import User
-from accounts.tokens import give_tokens
+from accounts.tokens import issue_tokens
 from books.stock import add_book
 from lori_assignment.cast import RaceTestCase
 from rentals.models import LedgerEntry, Rental
@@ -92,7 +92,7 @@ class ServedRaceTest(RaceTestCase):
             f"{self.sites[number % 2]}{path}",
             data=json.dumps(body).encode(),
             headers={
-                "Authorization": f"JWT {give_tokens(user).access}",
+                "Authorization": f"JWT {issue_tokens(user).access}",
                 "Content-Type": "application/json",
             }
             | ({"Idempotency-Key": key} if key else {}),
@@ -115,7 +115,7 @@ class ServedRaceTest(RaceTestCase):
             self.post(number, member, "/api/v3/book_rentals/", book=book.pk)
             for number, member in enumerate(members)
         ]
-        self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 1, "409 book_unavailable": 49})
+        self.assertEqual(Counter(self.run_concurrently(*calls)), {"201": 1, "409 book_unavailable": 49})
         self.assertEqual(Rental.objects.count(), 1)
 
     def test_worker_ignores_ctrl_c(self) -> None:
@@ -135,7 +135,7 @@ class ServedRaceTest(RaceTestCase):
         rental = rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now, now=now)
         path = f"/api/v3/book_rentals/{rental.ref}/return"
         calls = [self.post(number, self.carol, path) for number in range(10)]
-        self.assertEqual(Counter(self.all_at_once(*calls)), {"200": 1, "409 already_returned": 9})
+        self.assertEqual(Counter(self.run_concurrently(*calls)), {"200": 1, "409 already_returned": 9})
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
     def test_one_idempotency_key_makes_one_rental(self) -> None:
@@ -144,5 +144,5 @@ class ServedRaceTest(RaceTestCase):
             self.post(number, self.alice, "/api/v3/book_rentals/", key="one", book=book.pk)
             for number in range(8)
         ]
-        self.assertEqual(Counter(self.all_at_once(*calls)), {"201": 8})
+        self.assertEqual(Counter(self.run_concurrently(*calls)), {"201": 8})
         self.assertEqual(Rental.objects.count(), 1)

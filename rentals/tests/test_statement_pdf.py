@@ -234,7 +234,7 @@ class ProgramLimitTest(StatementTestCase):
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_a_thread_is_left_besides_sign_ins_and_programs(self) -> None:
-        taken = turns.AT_ONCE + turns.WAITING + statement_pdf.MAX_PROGRAMS
+        taken = turns.MAX_CONCURRENT + turns.MAX_WAITING + statement_pdf.MAX_PROGRAMS
         self.assertGreater(gunicorn_conf.threads, taken)
 
 
@@ -251,7 +251,7 @@ class ProgramRaceTest(RaceTestCase):
                     both_are_in.wait(timeout=2)
                 return "written"
 
-        return self.all_at_once(write, write)
+        return self.run_concurrently(write, write)
 
     def test_one_of_two_is_let_in(self) -> None:
         outcomes = self.outcomes()
@@ -323,7 +323,7 @@ class StatementPdfTest(StatementTestCase):
 @tag("any_database")
 class ReceiptPdfTest(StatementTestCase):
     def text(self, entry: LedgerEntry) -> str:
-        found = LedgerEntry.objects.with_facts().select_related("actor", "reversed_by").get(pk=entry.pk)
+        found = LedgerEntry.objects.with_relations().select_related("actor", "reversed_by").get(pk=entry.pk)
         [page] = pages_of(write_pdf(statement_pdf._receipt(found, at=NOW).spec))
         return page
 

@@ -134,7 +134,7 @@ class StatementTest(StatementTestCase):
 
 class StatementCsvTest(StatementTestCase):
     def rows(self, year: int, number: int) -> list[dict[str, str]]:
-        text = "".join(statement_csv.lines(self.of(year, number)))
+        text = "".join(statement_csv.csv_lines(self.of(year, number)))
         self.assertTrue(text.startswith("\ufeff"))
         return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
 
@@ -166,7 +166,7 @@ class StatementCsvTest(StatementTestCase):
     def test_unescaped_note_is_a_formula(self) -> None:
         self.charge(NOW)
         self.pay("0.10", NOW, "=1+1")
-        with mock.patch.object(statement_csv, "harmless", lambda text: text):
+        with mock.patch.object(statement_csv, "escape_formula", lambda text: text):
             self.assertEqual(self.rows(2026, 11)[-1]["Note"], "=1+1")
 
     def test_no_other_module_writes_spreadsheets(self) -> None:

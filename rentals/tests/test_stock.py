@@ -77,7 +77,7 @@ class StockTest(QueueTestCase):
         before = self.copies()
         for door in self.doors():
             with self.subTest(door=door.__name__):
-                ends = mock.patch.object(queue, "hand_out", side_effect=ProcessEnds)
+                ends = mock.patch.object(queue, "allocate_copies", side_effect=ProcessEnds)
                 with ends as allocation, self.assertRaises(ProcessEnds):
                     door()
                 allocation.assert_called_once()

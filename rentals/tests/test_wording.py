@@ -37,7 +37,7 @@ class WordingTest(CastTestCase):
         )
 
     def last(self) -> LedgerEntry:
-        return LedgerEntry.objects.with_facts().order_by("-number")[0]
+        return LedgerEntry.objects.with_relations().order_by("-number")[0]
 
     def steps(self, entry: LedgerEntry) -> list[tuple[str, str]]:
         working = wording.working_of(entry)

@@ -10,7 +10,7 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from lori_assignment import clock
-from lori_assignment.keyset import UnknownCursor, page_of
+from lori_assignment.keyset import UnknownCursor, paginate
 from lori_assignment.pages import member_page
 from rentals import ledger, statement_csv
 from rentals.models import LedgerEntry, Rental
@@ -26,7 +26,7 @@ MONTHS = 12
 
 
 @dataclass(frozen=True, slots=True)
-class EntryInWords:
+class DescribedEntry:
     """An entry with what is said about it."""
 
     entry: LedgerEntry
@@ -36,12 +36,12 @@ class EntryInWords:
 
     @property
     def has_receipt(self) -> bool:
-        """As `LedgerEntryQuerySet.money_moved` has it."""
+        """As `LedgerEntryQuerySet.with_receipts` has it."""
         return self.entry.kind in (LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND)
 
 
 @dataclass(frozen=True, slots=True)
-class RentalSoFar:
+class RunningRental:
     """A rental that is out, and how its cost comes about."""
 
     rental: Rental
@@ -54,9 +54,9 @@ class RentalSoFar:
 def balance(request: MemberRequest) -> HttpResponse:
     """What is owed now, and every amount that it is made of."""
     now = clock.now()
-    entries = LedgerEntry.objects.filter(user=request.user).with_facts().order_by("-number")
+    entries = LedgerEntry.objects.filter(user=request.user).with_relations().order_by("-number")
     try:
-        page = page_of(entries, size=PAGE, cursor=request.GET.get("cursor"))
+        page = paginate(entries, size=PAGE, cursor=request.GET.get("cursor"))
     except UnknownCursor:
         return redirect("balance")
     owed = ledger.balance_with_books(request.user, at=now)
@@ -65,14 +65,14 @@ def balance(request: MemberRequest) -> HttpResponse:
         "owed": owed,
         "in_words": balance_in_words(owed.total),
         "rentals": [
-            RentalSoFar(
+            RunningRental(
                 rental=rental,
                 working=working_so_far(rental, rental.running_price(now), until=now),
                 is_overdue=rental.is_overdue(now),
             )
             for rental in owed.open_rentals
         ],
-        "entries": [_in_words(entry) for entry in page.rows],
+        "entries": [_describe(entry) for entry in page.rows],
         "next": page.next,
         "previous": page.previous,
         "months": list(islice(months, MONTHS)),
@@ -81,8 +81,8 @@ def balance(request: MemberRequest) -> HttpResponse:
     return render(request, "rentals/balance.html", facts)
 
 
-def _in_words(entry: LedgerEntry) -> EntryInWords:
-    return EntryInWords(entry, title=title_of(entry), note=note_of(entry), working=working_of(entry))
+def _describe(entry: LedgerEntry) -> DescribedEntry:
+    return DescribedEntry(entry, title=title_of(entry), note=note_of(entry), working=working_of(entry))
 
 
 @require_safe
@@ -93,7 +93,7 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
     charged, credited = found.totals()
     facts = {
         "statement": found,
-        "entries": [_in_words(entry) for entry in found.entries()],
+        "entries": [_describe(entry) for entry in found.entries()],
         "charged": charged,
         "credited": -credited,
         "in_words": balance_in_words(found.closing),
@@ -112,7 +112,7 @@ def statement_pdf(request: MemberRequest, month: Month) -> HttpResponse:
 @member_page
 def statement_in_csv(request: MemberRequest, month: Month) -> HttpResponseBase:
     return StreamingHttpResponse(
-        statement_csv.lines(_statement(request, month)),
+        statement_csv.csv_lines(_statement(request, month)),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="lori-books-{month}.csv"'},
     )
@@ -129,7 +129,7 @@ def _statement(request: MemberRequest, month: Month) -> Statement:
 @member_page
 def receipt(request: MemberRequest, number: int) -> HttpResponse:
     """The receipt of one payment or refund, by its number in the account."""
-    entry = _money_moved(request, number)
+    entry = _get_receipt_entry(request, number)
     facts = {
         "entry": entry,
         "amount": abs(entry.amount),
@@ -143,14 +143,14 @@ def receipt(request: MemberRequest, number: int) -> HttpResponse:
 @require_safe
 @member_page
 def receipt_pdf(request: MemberRequest, number: int) -> HttpResponse:
-    entry = _money_moved(request, number)
+    entry = _get_receipt_entry(request, number)
     return _pdf(receipt_as_pdf(entry, at=clock.now()), name=f"lori-books-receipt-{entry.pk}")
 
 
-def _money_moved(request: MemberRequest, number: int) -> LedgerEntry:
+def _get_receipt_entry(request: MemberRequest, number: int) -> LedgerEntry:
     # The member's own whoever asks: numbers count within one account, so staff have no others here.
-    own = LedgerEntry.objects.filter(user=request.user).money_moved()
-    return get_object_or_404(own.with_facts().select_related("actor", "reversed_by"), number=number)
+    own = LedgerEntry.objects.filter(user=request.user).with_receipts()
+    return get_object_or_404(own.with_relations().select_related("actor", "reversed_by"), number=number)
 
 
 def _pdf(content: bytes, *, name: str) -> HttpResponse:

@@ -16,12 +16,12 @@ from django.views.decorators.http import require_POST, require_safe
 
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
-from lori_assignment.keyset import UnknownCursor, page_of
-from lori_assignment.pages import member_page, tell_refusal
-from rentals.at_home import look_ahead
-from rentals.calendar_feeds import due_dates, find_feed, make_feed, revoke_feed, secret_of
+from lori_assignment.keyset import UnknownCursor, paginate
+from lori_assignment.pages import member_page, show_refusal
+from rentals.at_home import summarize
+from rentals.calendar_feeds import find_feed, make_feed, render_ical, revoke_feed, secret_of
 from rentals.models import CalendarFeed, Hold, Policy, Rental
-from rentals.outlook import outlooks, with_others_waiting
+from rentals.outlook import annotate_others_wait, wait_estimates
 from rentals.services import renew_rental
 from rentals.views import MemberRequest
 
@@ -33,14 +33,14 @@ HISTORY_PAGE = 25
 def my_rentals(request: MemberRequest) -> HttpResponse:
     now = clock.now()
     member = request.user
-    rentals: Any = with_others_waiting(Rental.objects.open().filter(user=member).with_terms())
+    rentals: Any = annotate_others_wait(Rental.objects.open().filter(user=member).with_terms())
     policy = Policy.current()
     holds = list(Hold.objects.live().filter(user=member).select_related("book", "copy").order_by("pk"))
-    places = outlooks(holds, at=now, policy=policy)
+    places = wait_estimates(holds, at=now, policy=policy)
     feed = CalendarFeed.objects.filter(user=member).first()
     facts = {
-        "at_home": [
-            look_ahead(rental, at=now, policy=policy, others_wait=rental.others_wait)
+        "summaries": [
+            summarize(rental, at=now, policy=policy, others_wait=rental.others_wait)
             for rental in rentals.order_by("due_at", "ref")
         ],
         "ready": [hold for hold in holds if hold.status == Hold.Status.READY],
@@ -59,11 +59,11 @@ def _link(feed: CalendarFeed | None) -> str | None:
 @require_POST
 @member_page
 def renew(request: MemberRequest, ref: int) -> HttpResponse:
-    rental = get_object_or_404(Rental.objects.standing().filter(user=request.user), ref=ref)
+    rental = get_object_or_404(Rental.objects.not_void().filter(user=request.user), ref=ref)
     try:
         renewed = renew_rental(rental=rental, at=clock.now())
     except Refusal as refusal:
-        tell_refusal(request, refusal)
+        show_refusal(request, refusal)
     else:
         due = date_format(timezone.localtime(renewed.due_at), "DATE_FORMAT")
         messages.success(
@@ -84,7 +84,7 @@ def history(request: MemberRequest) -> HttpResponse:
         )
     rentals = rentals.with_terms().order_by("-returned_at", "-ref")
     try:
-        page = page_of(rentals, size=HISTORY_PAGE, cursor=request.GET.get("cursor"))
+        page = paginate(rentals, size=HISTORY_PAGE, cursor=request.GET.get("cursor"))
     except UnknownCursor:
         raise Http404 from None
     return render(request, "rentals/history.html", {"page": page, "search": " ".join(words)})
@@ -113,7 +113,7 @@ def calendar_feed(request: HttpRequest, secret: str) -> HttpResponse:
     if feed is None:
         raise Http404
     return HttpResponse(
-        due_dates(feed.user),
+        render_ical(feed.user),
         content_type="text/calendar; charset=utf-8",
         headers={
             "Cache-Control": "private, no-store",

@@ -12,10 +12,10 @@ from django.views.decorators.http import require_POST
 from books.models import Book
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
-from lori_assignment.pages import member_page, tell_refusal
+from lori_assignment.pages import member_page, show_refusal
 from rentals import errors
 from rentals.models import Hold
-from rentals.outlook import outlooks
+from rentals.outlook import wait_estimates
 from rentals.queue import cancel_hold, place_hold
 from rentals.views import MemberRequest
 
@@ -29,9 +29,9 @@ def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
         try:
             hold = place_hold(member=request.user, book=book, at=now)
         except Refusal as refusal:
-            _tell(request, refusal)
+            _show_refusal(request, refusal)
         else:
-            place = outlooks([hold], at=now)[hold.pk].place
+            place = wait_estimates([hold], at=now)[hold.pk].place
             messages.success(
                 request,
                 _("You are in the queue, at place %(place)d. We write to you when the book is here for you.")
@@ -40,13 +40,13 @@ def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
     return redirect("book", book.pk)
 
 
-def _tell(request: HttpRequest, refusal: Refusal) -> None:
+def _show_refusal(request: HttpRequest, refusal: Refusal) -> None:
     if any(isinstance(reason, errors.BookAvailable) for reason in refusal.reasons):
         messages.info(request, _("A copy has just come back: you can rent the book now."))
     elif any(isinstance(reason, errors.AlreadyWaiting) for reason in refusal.reasons):
         messages.info(request, _("You are in this queue already."))
     else:
-        tell_refusal(request, refusal)
+        show_refusal(request, refusal)
 
 
 @require_POST
@@ -57,7 +57,7 @@ def leave_queue(request: MemberRequest, pk: int) -> HttpResponse:
     try:
         cancel_hold(hold=hold, at=clock.now())
     except Refusal as refusal:
-        tell_refusal(request, refusal)
+        show_refusal(request, refusal)
     else:
         messages.success(request, _("You have left the queue for “%(book)s”.") % {"book": hold.book.name})
     following = request.POST.get("next", "")

@@ -13,11 +13,11 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts.api.doors import inner
-from accounts.api.refusals import refusals_answered
+from accounts.api.doors import django_request
+from accounts.api.refusals import refusals_as_api_errors
 from accounts.api.serializers.tokens import EXAMPLE_TOKEN, Code, Password
 from accounts.models import User
-from accounts.passwords import account_of_link, change_password, reset_password, send_reset_mail
+from accounts.passwords import change_password, find_account_by_reset_key, reset_password, send_reset_mail
 from accounts.sign_in import WRONG_PASSWORD, check_password
 from accounts.sign_up import open_account
 
@@ -70,7 +70,7 @@ class Profile(serializers.ModelSerializer[User]):
         swagger_schema_fields = {"example": EXAMPLE_PROFILE}
 
 
-class SignedIn(serializers.Serializer[Any]):
+class LoginOut(serializers.Serializer[Any]):
     access = serializers.CharField()
     refresh = serializers.CharField()
     user = Profile()
@@ -150,9 +150,9 @@ class PasswordChangeIn(NewPassword):
         request = self.context["request"]
         self.check_new(given, request.user)
         # Counted like a sign-in: a stolen access token must not help to guess the password.
-        with refusals_answered():
+        with refusals_as_api_errors():
             owner = check_password(
-                inner(request), login=request.user.username, password=given["old_password"]
+                django_request(request), login=request.user.username, password=given["old_password"]
             )
         if owner != request.user:
             raise serializers.ValidationError({"old_password": [WRONG_PASSWORD]})
@@ -160,7 +160,9 @@ class PasswordChangeIn(NewPassword):
 
     def save(self, **kwargs: Any) -> None:
         request = self.context["request"]
-        change_password(inner(request), user=request.user, password=self.validated_data["new_password1"])
+        change_password(
+            django_request(request), user=request.user, password=self.validated_data["new_password1"]
+        )
 
 
 class PasswordResetIn(serializers.Serializer[Any]):
@@ -171,8 +173,8 @@ class PasswordResetIn(serializers.Serializer[Any]):
         swagger_schema_fields = {"example": {"email": "alice@example.org"}}
 
     def save(self, **kwargs: Any) -> None:
-        with refusals_answered():
-            send_reset_mail(inner(self.context["request"]), email=self.validated_data["email"])
+        with refusals_as_api_errors():
+            send_reset_mail(django_request(self.context["request"]), email=self.validated_data["email"])
 
 
 class PasswordResetConfirmIn(NewPassword):
@@ -193,7 +195,7 @@ class PasswordResetConfirmIn(NewPassword):
         }
 
     def validate(self, given: dict[str, str]) -> dict[str, Any]:
-        user = account_of_link(uid=given["uid"], token=given["token"])
+        user = find_account_by_reset_key(uid=given["uid"], token=given["token"])
         if user is None:
             raise serializers.ValidationError({"token": [_("This link is not good, or not any more.")]})
         self.check_new(given, user)
@@ -201,7 +203,7 @@ class PasswordResetConfirmIn(NewPassword):
 
     def save(self, **kwargs: Any) -> None:
         reset_password(
-            inner(self.context["request"]),
+            django_request(self.context["request"]),
             user=self.validated_data["user"],
             password=self.validated_data["new_password1"],
         )

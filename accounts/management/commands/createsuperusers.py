@@ -19,7 +19,7 @@ from accounts.sign_up import open_account
 COLUMNS = ["username", "email", "password"]
 
 
-class Wanted(NamedTuple):
+class NewSuperuser(NamedTuple):
     where: str
     username: str
     email: str
@@ -46,18 +46,18 @@ class Command(BaseCommand):
             raise CommandError(f"{file} names no account.")
         with transaction.atomic():
             for one in wanted:
-                _make(one)
+                _create(one)
         for one in wanted:
             self.stdout.write(f"Made superuser {one.username}.")
 
-    def _ask(self, accounts: list[str]) -> Iterator[Wanted]:
+    def _ask(self, accounts: list[str]) -> Iterator[NewSuperuser]:
         if not sys.stdin.isatty():
             raise CommandError("There is no terminal to ask for passwords on; use --file.")
         for account in accounts:
             username, _colon, email = account.partition(":")
             if not (username and email):
                 raise CommandError(f"{account}: write it as username:email.")
-            yield Wanted(account, username, email, self._ask_password(username))
+            yield NewSuperuser(account, username, email, self._ask_password(username))
 
     def _ask_password(self, username: str) -> str:
         while True:
@@ -67,7 +67,7 @@ class Command(BaseCommand):
             self.stderr.write("They are not the same.")
 
 
-def _read(name: str) -> Iterator[Wanted]:
+def _read(name: str) -> Iterator[NewSuperuser]:
     try:
         if name == "-":
             yield from _rows(line.removeprefix("\ufeff") for line in sys.stdin)
@@ -81,7 +81,7 @@ def _read(name: str) -> Iterator[Wanted]:
         raise CommandError(f"{name} is not a CSV file in UTF-8.") from error
 
 
-def _rows(lines: Iterable[str]) -> Iterator[Wanted]:
+def _rows(lines: Iterable[str]) -> Iterator[NewSuperuser]:
     reader = csv.reader(lines, strict=True)
     order = COLUMNS
     for number, row in enumerate(filter(None, reader)):
@@ -94,10 +94,10 @@ def _rows(lines: Iterable[str]) -> Iterator[Wanted]:
             raise CommandError(f"Line {reader.line_num}: expected {','.join(order)}.")
         cells = dict(zip(order, row, strict=True))
         username, email = cells["username"].strip(), cells["email"].strip()
-        yield Wanted(f"Line {reader.line_num}", username, email, cells["password"])
+        yield NewSuperuser(f"Line {reader.line_num}", username, email, cells["password"])
 
 
-def _make(one: Wanted) -> None:
+def _create(one: NewSuperuser) -> None:
     if not one.email:
         raise CommandError(f"{one.where}: an e-mail address is required.")
     try:

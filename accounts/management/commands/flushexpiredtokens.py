@@ -18,8 +18,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = clock.now()
-        signed_in, counts = tokens.forget_expired(at=now), attempts.forget_expired(at=now)
-        calls = attempts.forget_counted_calls(at=now)
+        signed_in, counts = tokens.delete_expired(at=now), attempts.delete_expired(at=now)
+        calls = attempts.delete_expired_cache_rows(at=now)
         if options["verbosity"]:
             self.stdout.write(
                 f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords, {calls} of calls."

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from books.api.fields import KINDS, CoverAddress, CoverField, address_of, number_of_copies
+from books.api.fields import KINDS, CoverField, CoverURLField, cover_url, number_of_copies
 from books.models import Book, Kind
 from lori_assignment.api_fields import Choice
 
@@ -38,7 +38,7 @@ class BookIn(serializers.ModelSerializer[Book]):
 
 class BookOut(serializers.ModelSerializer[Book]):
     book_type = Choice(choices=Kind.choices, source="kind", help_text=KINDS)
-    image = CoverAddress(source="cover", allow_null=True)
+    image = CoverURLField(source="cover", allow_null=True)
 
     class Meta:
         model = Book
@@ -52,6 +52,6 @@ class BookOut(serializers.ModelSerializer[Book]):
             "name": book.name,
             "description": book.description,
             "author": book.author,
-            "image": address_of(book.cover),
+            "image": cover_url(book.cover),
             "book_type": book.kind,
         }

@@ -9,11 +9,11 @@ from rest_framework.validators import UniqueValidator
 
 from books.api.fields import (
     KINDS,
-    CoverAddress,
     CoverField,
+    CoverURLField,
     IsbnField,
     LanguageField,
-    address_of,
+    cover_url,
     number_of_copies,
     replacement_price,
 )
@@ -70,7 +70,7 @@ class BookIn(serializers.ModelSerializer[Book]):
 
 class BookOut(serializers.ModelSerializer[Book]):
     book_type = Choice(choices=Kind.choices, source="kind", help_text=KINDS)
-    image = CoverAddress(source="cover", allow_null=True)
+    image = CoverURLField(source="cover", allow_null=True)
     copies = serializers.IntegerField(source="copies_in_service", help_text="Copies in service.")
     available = serializers.IntegerField(help_text="How many of them can be rented now.")
 
@@ -98,7 +98,7 @@ class BookOut(serializers.ModelSerializer[Book]):
             "name": book.name,
             "author": book.author,
             "description": book.description,
-            "image": address_of(book.cover),
+            "image": cover_url(book.cover),
             "book_type": book.kind,
             "isbn": book.isbn,
             "published": book.published,

@@ -16,14 +16,14 @@ from typing import Any, BinaryIO
 from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
-from books.importing.columns import NAMES_OF_COLUMNS, columns_in
+from books.importing.columns import COLUMN_NAMES, columns_in
 from books.importing.rejects import RejectsFile
 from books.importing.report import ImportReport, Remarks
 from books.importing.rows import NewBooks
-from books.importing.table import ImportFileError, Table, shown
+from books.importing.table import ImportFileError, Table, displayable
 from books.importing.writing import import_books
 from books.models import Kind
-from books.stock import MOST_COPIES_AT_ONCE
+from books.stock import MAX_COPIES_AT_ONCE
 
 REMARKS_SHOWN = 20
 SECONDS_BETWEEN_LINES = 3
@@ -55,7 +55,7 @@ class Command(BaseCommand):
         parser.add_argument(
             "--delimiter", type=_delimiter, help="One character or “tab”; guessed if not given."
         )
-        for field in NAMES_OF_COLUMNS:
+        for field in COLUMN_NAMES:
             parser.add_argument(
                 f"--{field}-column",
                 metavar="HEADER",
@@ -107,7 +107,7 @@ class Command(BaseCommand):
     def _import(self, binary: BinaryIO, report: ImportReport, options: dict[str, Any]) -> None:
         stream = TextIOWrapper(binary, encoding="utf-8", errors="surrogateescape", newline="")
         table = Table(stream, delimiter=options["delimiter"])
-        chosen = {field: options[f"{field}_column"] for field in NAMES_OF_COLUMNS}
+        chosen = {field: options[f"{field}_column"] for field in COLUMN_NAMES}
         columns = columns_in(table.header, chosen=chosen)
         new = NewBooks(kind=Kind[options["kind"].upper()], copies=options["copies"])
         self._say_columns(table, columns, options)
@@ -168,7 +168,9 @@ class Command(BaseCommand):
     def _say_columns(self, table: Table, columns: dict[str, int], options: dict[str, Any]) -> None:
         if options["verbosity"] == 0:
             return
-        used = ", ".join(f"{field} = “{shown(table.header[place])}”" for field, place in columns.items())
+        used = ", ".join(
+            f"{field} = “{displayable(table.header[place])}”" for field, place in columns.items()
+        )
         self.stdout.write(f"Columns: {used}.")
         self.stdout.write(
             f"New books: {options['kind']}, copies: {options['copies']}, unless a column says it."
@@ -225,6 +227,6 @@ def _delimiter(text: str) -> str:
 
 
 def _copies(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and int(text) <= MOST_COPIES_AT_ONCE):
-        raise ArgumentTypeError(f"a whole number from 0 to {MOST_COPIES_AT_ONCE:,}")
+    if not (text.isascii() and text.isdigit() and int(text) <= MAX_COPIES_AT_ONCE):
+        raise ArgumentTypeError(f"a whole number from 0 to {MAX_COPIES_AT_ONCE:,}")
     return int(text)

@@ -13,12 +13,12 @@ from django.db.migrations.executor import MigrationExecutor
 
 # Only this command takes it; any number that nobody else takes would do.
 LOCK = 0x10121B00
-LONGEST_WAIT = "5min"
+TIMEOUT = "5min"
 
 
 @contextmanager
-def turn(database: str) -> Iterator[None]:
-    """Alone among those who migrate `database`. Raises CommandError after LONGEST_WAIT."""
+def migration_lock(database: str) -> Iterator[None]:
+    """Alone among those who migrate `database`. Raises CommandError after TIMEOUT."""
     connection = connections[database]
     if connection.vendor != "postgresql":  # SQLite locks the whole database for each migration.
         yield
@@ -28,11 +28,11 @@ def turn(database: str) -> Iterator[None]:
         cursor.execute("SELECT set_config('tcp_keepalives_idle', '30', false)")
         cursor.execute("SELECT set_config('tcp_keepalives_interval', '10', false)")
         cursor.execute("SELECT set_config('tcp_keepalives_count', '3', false)")
-        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [LONGEST_WAIT])
+        cursor.execute("SELECT set_config('lock_timeout', %s, false)", [TIMEOUT])
         try:
             cursor.execute("SELECT pg_advisory_lock(%s)", [LOCK])
         except OperationalError:
-            raise CommandError(f"Another migration has been running for {LONGEST_WAIT}.") from None
+            raise CommandError(f"Another migration has been running for {TIMEOUT}.") from None
         finally:
             cursor.execute("RESET lock_timeout")
     try:
@@ -42,7 +42,7 @@ def turn(database: str) -> Iterator[None]:
             cursor.execute("SELECT pg_advisory_unlock(%s)", [LOCK])
 
 
-def reach(database: str) -> None:
+def check_reachable(database: str) -> None:
     """Raises CommandError, which says why in one sentence, unless the database can be reached."""
     try:
         connections[database].ensure_connection()
@@ -50,7 +50,7 @@ def reach(database: str) -> None:
         raise CommandError(f"The database cannot be reached: {str(problem).strip()}") from None
 
 
-def unapplied(database: str) -> bool:
+def has_unapplied_migrations(database: str) -> bool:
     """Whether a migration of this code is missing in `database`. One that is newer than the code is none."""
     executor = MigrationExecutor(connections[database])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
@@ -67,11 +67,11 @@ class Command(migrate.Command):
 
     def handle(self, *args: Any, if_needed: bool = False, **options: Any) -> None:
         database = options["database"]
-        reach(database)
+        check_reachable(database)
         if options["check_unapplied"] or options["plan"]:  # Who only looks needs no turn.
             super().handle(*args, **options)
-        elif if_needed and not unapplied(database):
+        elif if_needed and not has_unapplied_migrations(database):
             self.stdout.write("No migration to apply.")
         else:
-            with turn(database):
+            with migration_lock(database):
                 super().handle(*args, **options)

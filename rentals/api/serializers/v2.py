@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import Choice, PlainKey, written
+from lori_assignment.api_fields import Choice, PlainKey, format_datetime
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental
@@ -78,8 +78,8 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "ref": rental.ref,
             "user": rental.user_id,
             "book": rental.copy.book_id,
-            "date_rented": written(rental.rented_at),
-            "date_returned": written(rental.returned_at),
+            "date_rented": format_datetime(rental.rented_at),
+            "date_returned": format_datetime(rental.returned_at),
             "status": self.get_status(rental),
         }
 

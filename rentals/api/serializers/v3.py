@@ -13,7 +13,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import Choice, PlainKey, written
+from lori_assignment.api_fields import Choice, PlainKey, format_datetime
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
@@ -125,10 +125,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "user": rental.user_id,
             "book": rental.copy.book_id,
             "copy": rental.copy_id,
-            "date_rented": written(rental.rented_at, self.zone),
-            "date_returned": written(rental.returned_at, self.zone),
+            "date_rented": format_datetime(rental.rented_at, self.zone),
+            "date_returned": format_datetime(rental.returned_at, self.zone),
             "status": self.get_status(rental),
-            "due_at": written(rental.due_at, self.zone),
+            "due_at": format_datetime(rental.due_at, self.zone),
             "renewals": rental.renewals,
             "overdue": self.get_overdue(rental),
             "price_list": rental.price_list.name,

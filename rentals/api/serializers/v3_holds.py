@@ -9,7 +9,7 @@ from accounts.models import User
 from books.models import Book
 from lori_assignment.api_fields import PlainKey
 from rentals.models import Hold
-from rentals.outlook import Outlook
+from rentals.outlook import WaitEstimate
 
 
 class HoldIn(serializers.Serializer[Hold]):
@@ -34,7 +34,7 @@ class HoldDeskIn(serializers.Serializer[Hold]):
 
 
 class HoldOut(serializers.ModelSerializer[Hold]):
-    """Needs in its context the `outlooks` of `rentals.outlook`, of the holds that wait."""
+    """Needs in its context the `wait_estimates` of `rentals.outlook`, of the holds that wait."""
 
     status = serializers.ChoiceField(choices=Hold.Status.choices)
     place = serializers.SerializerMethodField(help_text="1: next. Null when it does not wait.")
@@ -83,17 +83,17 @@ class HoldOut(serializers.ModelSerializer[Hold]):
             }
         }
 
-    def _outlook(self, hold: Hold) -> Outlook | None:
-        return self.context["outlooks"].get(hold.pk)
+    def _wait_estimate(self, hold: Hold) -> WaitEstimate | None:
+        return self.context["wait_estimates"].get(hold.pk)
 
     @swagger_serializer_method(serializers.IntegerField(allow_null=True))
     def get_place(self, hold: Hold) -> int | None:
-        outlook = self._outlook(hold)
-        return outlook.place if outlook else None
+        estimate = self._wait_estimate(hold)
+        return estimate.place if estimate else None
 
     @swagger_serializer_method(serializers.DateTimeField(allow_null=True))
     def get_expected_at(self, hold: Hold) -> str | None:
-        outlook = self._outlook(hold)
-        if outlook is None or outlook.expected_at is None:
+        estimate = self._wait_estimate(hold)
+        if estimate is None or estimate.expected_at is None:
             return None
-        return serializers.DateTimeField().to_representation(outlook.expected_at)
+        return serializers.DateTimeField().to_representation(estimate.expected_at)

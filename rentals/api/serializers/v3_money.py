@@ -12,7 +12,7 @@ from rest_framework.validators import UniqueValidator
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.api_fields import Amount, Choice, Instant, PlainInteger, PlainKey
-from rentals.models import MOST_A_DAY, LedgerEntry, PriceList, Rate
+from rentals.models import MAX_PER_DAY, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
@@ -59,10 +59,10 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
 class RateShape(serializers.ModelSerializer[Rate]):
     book_type = Choice(choices=Kind.choices, source="kind", help_text="1: regular, 2: fiction, 3: novel.")
     first_days = PlainInteger(required=False, min_value=0, max_value=365)
-    first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
-    daily_rate = Amount(min_value=Decimal(0), max_value=MOST_A_DAY)
-    minimum = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
-    late_fee = Amount(required=False, min_value=Decimal(0), max_value=MOST_A_DAY)
+    first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
+    daily_rate = Amount(min_value=Decimal(0), max_value=MAX_PER_DAY)
+    minimum = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
+    late_fee = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
 
     class Meta:
         model = Rate

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from rentals.proof import disagreements
+from rentals.proof import find_errors
 
 
 class Command(BaseCommand):
@@ -19,7 +19,7 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         agrees = True
-        for sentence in disagreements():
+        for sentence in find_errors():
             agrees = False
             self.stdout.write(sentence)
         if not agrees:

@@ -17,5 +17,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        swept = expire_holds(at=clock.now())
-        self.stdout.write(f"Holds expired: {swept.expired}. Copies put aside: {swept.ready}.")
+        result = expire_holds(at=clock.now())
+        self.stdout.write(f"Holds expired: {result.expired}. Copies put aside: {result.ready}.")

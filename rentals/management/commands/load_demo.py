@@ -16,7 +16,7 @@ from django.core.management.base import BaseCommand, CommandError
 from django.db import transaction
 from django.db.models import Q
 
-from accounts.mail import without_mail
+from accounts.mail import suppress_mail
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment import clock
@@ -54,7 +54,7 @@ class Command(BaseCommand):
     def handle(self, *args: Any, password: str | None, if_empty: bool, **options: Any) -> None:
         now = clock.now()
         # The mails of the past year have no readers.
-        with without_mail(), transaction.atomic():
+        with suppress_mail(), transaction.atomic():
             # Of two that start at once the second waits here, and then sees what the first has made.
             Policy.objects.select_for_update().get(pk=1)
             empty = shop_is_empty()
@@ -128,9 +128,9 @@ def _sign_ins(password: str | None, now: datetime) -> list[str]:
     names = [SUPERUSER.username, STAFF[0].username, "nora", "theo"]
     users = {user.username: user for user in User.objects.filter(username__in=names, is_active=True)}
     # A password that was given stays out of the logs.
-    shown = PUBLIC_PASSWORD if password is None else "(as given)"
+    password_text = PUBLIC_PASSWORD if password is None else "(as given)"
     rows = [
-        (name, shown, _role(users[name], now))
+        (name, password_text, _role(users[name], now))
         for name in names
         if name in users and check_password(password or PUBLIC_PASSWORD, users[name].password)
     ]

@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from lori_assignment import clock
-from lori_assignment.models import KeptAnswer
+from lori_assignment.models import IdempotencyRecord
 
 
 class Command(BaseCommand):
@@ -17,5 +17,5 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        forgotten, _ = KeptAnswer.objects.outdated(clock.now()).delete()
+        forgotten, _ = IdempotencyRecord.objects.expired(clock.now()).delete()
         self.stdout.write(f"Answers forgotten: {forgotten}.")

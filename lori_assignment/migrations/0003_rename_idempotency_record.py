@@ -1,0 +1,16 @@
+"""Renames a model. Its table keeps its name, since the version before still serves."""
+
+from django.db import migrations
+
+
+class Migration(migrations.Migration):
+    dependencies = [("lori_assignment", "0002_changes")]
+
+    operations = [
+        migrations.SeparateDatabaseAndState(
+            state_operations=[
+                migrations.RenameModel("KeptAnswer", "IdempotencyRecord"),
+                migrations.AlterModelTable("IdempotencyRecord", "lori_assignment_keptanswer"),
+            ]
+        )
+    ]
