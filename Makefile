@@ -69,7 +69,7 @@ test-sqlite: $(VENV)/ready
 
 test-postgresql: $(VENV)/ready
 	@echo "== Tests on PostgreSQL"
-	@# Only what depends on the database, see lori_assignment/test_runner.py; coverage is measured on SQLite.
+	@# Only what depends on the database, see lori_assignment/testing/runner.py; coverage is measured on SQLite.
 	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
 
 quick: lint ## Check style and types, and run one app's tests without a browser (APP=rentals; a minute)

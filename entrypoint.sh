@@ -9,7 +9,7 @@ case "${1:-serve}" in
         # hash takes: else the first of them raises the limit, and all that come after stay with the worker.
         export MALLOC_MMAP_THRESHOLD_=262144 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_ARENA_MAX=1
         shift $(($# > 0))
-        exec gunicorn --config lori_assignment/gunicorn_conf.py "$@" lori_assignment.wsgi
+        exec gunicorn --config lori_assignment/server/gunicorn_conf.py "$@" lori_assignment.wsgi
         ;;
     migrate)
         # Nothing to do is the usual case and the fast one. Whoever runs this starts the server only when

@@ -13,7 +13,7 @@ def main() -> None:
         os.environ.setdefault("DEBUG", "on")
     if testing and "--with-coverage" in sys.argv:
         # Before Django imports the apps, or their module-level lines would count as not run.
-        from lori_assignment.test_coverage import start_coverage
+        from lori_assignment.testing.coverage import start_coverage
 
         start_coverage()
 

@@ -21,8 +21,8 @@ from accounts.mail import suppress_mail
 from accounts.models import PasswordAttempts, TokenFamily, User
 from accounts.tokens import new_family
 from lori_assignment.models import IdempotencyRecord
+from rentals.holds import place_hold
 from rentals.models import Hold
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
 
 MACHINES = 2

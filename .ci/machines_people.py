@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from machines_site import Failed, Site, call, expect, new_address, status
 from torture_clients import run_concurrently
 
-from accounts.attempts import MAX_PER_ACCOUNT_AND_ADDRESS
+from accounts.login_throttle import MAX_PER_ACCOUNT_AND_ADDRESS
 from accounts.models import User
 from benchmarks.people import sign_in_page
 from benchmarks.size import PASSWORD

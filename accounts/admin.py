@@ -21,10 +21,10 @@ from django.utils.translation import gettext_lazy as _
 from django.utils.translation import ngettext
 
 from accounts.models import SEARCH_FIELDS, User
-from accounts.security_log import log_event
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import reset_email_address
-from lori_assignment.admin_pages import IndexedListAdmin
+from lori_assignment.admin import IndexedListAdmin
+from lori_assignment.observability.security_log import log_event
 
 
 class NewAccountForm(AdminUserCreationForm):

@@ -9,11 +9,12 @@ from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 from django.http import HttpRequest
 
-from accounts import attempts
+from accounts import login_throttle
+from accounts.hashing_queue import hashing_queue
 from accounts.models import User
-from accounts.security_log import log_event
-from accounts.turns import hashing_queue
 from lori_assignment import clock
+from lori_assignment.errors import Throttled
+from lori_assignment.observability.security_log import log_event
 
 # Of an e-mail address; a username is shorter.
 MAX_LOGIN_LENGTH = 254
@@ -43,8 +44,8 @@ class PasswordBackend(AuthenticationBackend):
         account = find_account(login)
         number = account.pk if account else None
         try:
-            attempt = attempts.record_attempt(request, login=login, account=account, at=clock.now())
-        except attempts.Throttled:
+            attempt = login_throttle.record_attempt(request, login=login, account=account, at=clock.now())
+        except Throttled:
             log_event("sign_in_locked", request, account=number)
             raise
         if account is None:

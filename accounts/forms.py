@@ -17,13 +17,13 @@ from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.attempts import Throttled
 from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
 from accounts.passwords import mail_reset_link
-from accounts.security_log import log_event
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import change_email, is_email_taken, open_account
+from lori_assignment.errors import Throttled
+from lori_assignment.observability.security_log import log_event
 
 EMAIL = _("E-mail address")
 PASSWORD = _("Password")

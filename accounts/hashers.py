@@ -6,7 +6,7 @@ from functools import partial
 
 from django.contrib.auth.hashers import Argon2PasswordHasher
 
-from accounts.turns import hashing_queue
+from accounts.hashing_queue import hashing_queue
 
 
 class OwaspArgon2(Argon2PasswordHasher):

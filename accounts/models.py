@@ -164,7 +164,7 @@ class TokenFamily(models.Model):
 
 
 class PasswordAttempts(models.Model):
-    """How often the right password was not given for a key, whose meaning `accounts.attempts` knows."""
+    """How often the right password was not given for a key, whose meaning `accounts.login_throttle` knows."""
 
     key = models.CharField(primary_key=True, max_length=64, editable=False)
     failures = models.PositiveIntegerField()

@@ -10,10 +10,11 @@ from allauth.account.utils import url_str_to_user_pk
 from allauth.core import ratelimit
 from django.http import HttpRequest
 
-from accounts.attempts import Throttled, clear_attempts
+from accounts.login_throttle import clear_attempts
 from accounts.mail import send_in_background
 from accounts.models import User
-from accounts.security_log import log_event
+from lori_assignment.errors import Throttled
+from lori_assignment.observability.security_log import log_event
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:

@@ -14,9 +14,9 @@ from django.http import HttpRequest
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
-from accounts.security_log import log_event
 from accounts.web_tokens import FAMILY
 from lori_assignment import clock
+from lori_assignment.observability.security_log import log_event
 
 # What a browser says of itself, the first that fits: most call themselves by the names of others too.
 BROWSERS = {

@@ -10,10 +10,10 @@ from django.contrib.auth.models import update_last_login
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
-from accounts.attempts import Throttled
 from accounts.models import User
 from accounts.second_factor import must_set_up_second_factor
-from accounts.security_log import log_event
+from lori_assignment.errors import Throttled
+from lori_assignment.observability.security_log import log_event
 
 WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"

@@ -8,7 +8,7 @@ from django.core.exceptions import ValidationError
 from django.db import IntegrityError, transaction
 
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from accounts.security_log import log_event
+from lori_assignment.observability.security_log import log_event
 
 
 def open_account(

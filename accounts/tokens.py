@@ -30,10 +30,10 @@ from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import has_required_second_factor, must_set_up_second_factor
-from accounts.security_log import log_event
 from lori_assignment import clock
 from lori_assignment.db.compiled_queries import CompiledQuery, Parameter
-from lori_assignment.work import atomic_with_retry
+from lori_assignment.db.transactions import atomic_with_retry
+from lori_assignment.observability.security_log import log_event
 
 __all__ = [
     "Pair",

@@ -33,9 +33,9 @@ from accounts.sessions import end_other_sessions, end_session, sessions_of, toke
 from accounts.tokens import TokenError
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
-from lori_assignment.origin import same_origin
-from lori_assignment.pages import member_page, show_refusal, unsent_form
-from rentals.leaving import close_account, closing_blockers
+from lori_assignment.http.member_pages import member_page, show_refusal, unsent_form
+from lori_assignment.http.origin import same_origin
+from rentals.account_closing import close_account, closing_blockers
 from rentals.personal_data import export_personal_data
 
 

@@ -24,7 +24,7 @@ from accounts.models import User
 from accounts.second_factor import must_set_up_second_factor
 from accounts.session_store import mark_session_start
 from lori_assignment import clock
-from lori_assignment.work import atomic_with_retry
+from lori_assignment.db.transactions import atomic_with_retry
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
 REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"

@@ -36,7 +36,7 @@ from benchmarks.processes import Server, all_stopped, free_port, memory
 from benchmarks.shops import ROOT, Shop
 from benchmarks.size import FEW, MANY, STAFF, Size
 from benchmarks.storm import storm
-from lori_assignment.keyset import Cursor
+from lori_assignment.db.keyset_pagination import Cursor
 
 PLACE = ROOT / "var" / "bench"
 BENCH = ROOT / ".venv" / "bench" / "bin"
@@ -120,7 +120,12 @@ class Bench:
         return server
 
     def _gunicorn(self, module: str) -> list[str]:
-        return ["gunicorn", "--config", "lori_assignment/gunicorn_conf.py", f"benchmarks.baselines.{module}"]
+        return [
+            "gunicorn",
+            "--config",
+            "lori_assignment/server/gunicorn_conf.py",
+            f"benchmarks.baselines.{module}",
+        ]
 
     def _uvicorn(self, module: str) -> list[str]:
         words = [

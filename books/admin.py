@@ -22,7 +22,7 @@ from books.languages import language_name
 from books.models import ISBN_TAKEN, Book, Copy
 from books.search import MAX_MATCHES, find, matching_ids
 from lori_assignment import clock
-from lori_assignment.admin_pages import ShopAdmin
+from lori_assignment.admin import ShopAdmin
 from rentals.availability import with_availability
 from rentals.stock import add_copy, change_copy
 

@@ -23,8 +23,8 @@ from django.db.models.expressions import Col
 
 from books.isbn import normalize_isbn
 from books.models import Book
+from books.search_terms import fold_search_terms
 from books.spelling import correct_spelling
-from books.words import fold_search_terms
 
 # More is cut off: no title that anybody types is longer.
 MAX_TEXT_LENGTH = 200

@@ -13,7 +13,7 @@ from django.db.models import ProtectedError, QuerySet
 
 from books import errors
 from books.models import Book, Copy
-from lori_assignment.work import atomic_with_retry, disable_retry, lock
+from lori_assignment.db.transactions import atomic_with_retry, disable_retry, lock
 
 logger = logging.getLogger(__name__)
 

@@ -22,14 +22,14 @@ from books.languages import language_name
 from books.models import Book, Kind
 from books.search import SearchResult, find
 from lori_assignment import clock
-from lori_assignment.keyset import UnknownCursor, paginate
-from lori_assignment.pages import referring_page
+from lori_assignment.db.keyset_pagination import UnknownCursor, paginate
+from lori_assignment.http.member_pages import referring_page
 from rentals.availability import available_books, set_copy_counts
 from rentals.models import Hold, Rental
 from rentals.offers import quote_for
-from rentals.outlook import estimate_queue, wait_estimates
 from rentals.price_lists import rates_in_force
 from rentals.pricing import Price
+from rentals.wait_estimates import estimate_queue, wait_estimates
 
 PAGE = 24
 EXAMPLES = (1, 3, 7, 14)

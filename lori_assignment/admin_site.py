@@ -38,7 +38,7 @@ class ShopAdminSite(AdminSite):
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
         # Not at the top: the module's package registers its models with this site.
-        from rentals.admin.front import front_page_context
+        from rentals.admin.dashboard import front_page_context
 
         return super().index(request, front_page_context(self, request) | (extra_context or {}))
 

@@ -1,10 +1,11 @@
-"""Refusals: how a rule of the shop says no. A leaf that imports nothing of ours."""
+"""Errors that any part of the shop raises: a rule refuses, or a limit is reached."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 
 from django.utils.functional import Promise
+from django.utils.translation import gettext_lazy
 
 
 class Refusal(Exception):
@@ -32,3 +33,20 @@ def refuse(reasons: Sequence[Refusal]) -> None:
         first = reasons[0]
         first.reasons = tuple(reasons)
         raise first
+
+
+class Throttled(Exception):  # Named for what happened, as Refusal is.
+    """Too many attempts for now; the API answers 429. Another may be made in `seconds`."""
+
+    code = "throttled"
+    message = gettext_lazy("Too many attempts.")
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        super().__init__(seconds)
+
+
+class Busy(Throttled):
+    """The shop is busy with other people, and free again in `seconds`: no limit was exceeded."""
+
+    message = gettext_lazy("Others are being served at this very moment.")

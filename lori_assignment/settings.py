@@ -53,7 +53,7 @@ APP_SECRET_ARN = env.str("APP_SECRET_ARN", default="")
 _held: dict[str, str] = {}
 if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
     # Where nothing of AWS is used, none of it is loaded.
-    from lori_assignment.aws import SecretUnreadable, read_secret
+    from lori_assignment.aws.secrets import SecretUnreadable, read_secret
 
     _demand(SECRET_ARN.fullmatch(APP_SECRET_ARN) is not None, "APP_SECRET_ARN is no ARN of a secret.")
     try:
@@ -175,17 +175,17 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_guid.middleware.guid_middleware",
     # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
-    "lori_assignment.safety.SecurityHeadersMiddleware",
+    "lori_assignment.http.security_headers.SecurityHeadersMiddleware",
     # Answers health checks and /metrics before the Host is checked, since they name the pod's address, and
     # counts all other responses by their route.
-    "lori_assignment.metrics.MonitoringMiddleware",
+    "lori_assignment.observability.metrics.MonitoringMiddleware",
     # Saves anonymous readers of the catalogue everything below.
     "lori_assignment.caching.response_cache.ResponseCacheMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
     "whitenoise.middleware.WhiteNoiseMiddleware",
     # Compresses as Django does, except responses with a strong ETag, which If-Match has to match.
-    "lori_assignment.compression.CompressionMiddleware",
+    "lori_assignment.http.compression.CompressionMiddleware",
     "django.contrib.sessions.middleware.SessionMiddleware",
     "django.middleware.locale.LocaleMiddleware",
     "django.middleware.common.CommonMiddleware",
@@ -199,12 +199,12 @@ MIDDLEWARE = [
     # Leads staff who need a second factor and have none to where they set one up.
     "accounts.second_factor.StaffSecondFactorMiddleware",
     # Refuses a request by its size, method or encoding before a view parses it, and answers 429 for a view.
-    "lori_assignment.admission.RequestLimitsMiddleware",
+    "lori_assignment.http.request_limits.RequestLimitsMiddleware",
 ]
 
 ROOT_URLCONF = "lori_assignment.urls"
 WSGI_APPLICATION = "lori_assignment.wsgi.application"
-TEST_RUNNER = "lori_assignment.test_runner.LoriTestRunner"
+TEST_RUNNER = "lori_assignment.testing.runner.LoriTestRunner"
 DEFAULT_AUTO_FIELD = "django.db.models.BigAutoField"
 
 TEMPLATES = [
@@ -258,7 +258,7 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     for _file in (_database["NAME"], _database["TEST"]["NAME"]):
         Path(_file).parent.mkdir(parents=True, exist_ok=True)
 else:
-    _database["ENGINE"] = "lori_assignment.postgresql"
+    _database["ENGINE"] = "lori_assignment.db.backends.postgresql"
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
     # A server that is gone without a word, as one is in a failover, is given up in seconds, not in minutes:
@@ -279,10 +279,10 @@ if DATABASE_SECRET_ARN:
         SECRET_ARN.fullmatch(DATABASE_SECRET_ARN) is not None, "DATABASE_SECRET_ARN is no ARN of a secret."
     )
     _demand(
-        _database["ENGINE"] == "lori_assignment.postgresql" and not _database["PASSWORD"],
+        _database["ENGINE"] == "lori_assignment.db.backends.postgresql" and not _database["PASSWORD"],
         "DATABASE_URL has to be postgres://host/name, with no password, where DATABASE_SECRET_ARN is set.",
     )
-    _database["ENGINE"] = "lori_assignment.database"
+    _database["ENGINE"] = "lori_assignment.db.backends.rotating_password"
     _database["SECRET_ARN"] = DATABASE_SECRET_ARN
 
 # In the database, because every worker must count the same failed sign-ins.
@@ -298,7 +298,7 @@ CACHES = {
 
 # ---------------------------------------------------------------- bodies
 
-# Of JSON and of a form, without the files in it; `lori_assignment.admission` has what an upload may have.
+# Of JSON and of a form without its files; `lori_assignment.http.request_limits` has the limit of uploads.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # ---------------------------------------------------------------- files
@@ -336,10 +336,10 @@ if MEDIA_BUCKET:
     # Only here: loading boto3 takes time and memory.
     from boto3.s3.transfer import TransferConfig
 
-    from lori_assignment.aws import BOTO_CONFIG
+    from lori_assignment.aws.secrets import BOTO_CONFIG
 
     STORAGES["default"] = {
-        "BACKEND": "lori_assignment.bucket.Bucket",
+        "BACKEND": "lori_assignment.aws.s3_storage.Bucket",
         "OPTIONS": {
             "bucket_name": MEDIA_BUCKET,
             "region_name": AWS_REGION,
@@ -358,7 +358,7 @@ _demand(
 )
 _ses = re.fullmatch("ses://([a-z]{2}(?:-[a-z]+)+-[0-9])", env.str("EMAIL_URL", default=""))
 _email = (
-    {"EMAIL_BACKEND": "lori_assignment.ses.SESEmailBackend"}
+    {"EMAIL_BACKEND": "lori_assignment.aws.ses_email.SESEmailBackend"}
     if _ses
     else _address("EMAIL_URL", env.email_url, "consolemail://")
 )
@@ -386,8 +386,8 @@ DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-repl
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
 # A program that asks by http has sent its token in the clear already: it is refused, by
-# `lori_assignment.admission`, and not helped on its way without noticing. Health checks and the collector of
-# the metrics speak plain http to a pod.
+# `lori_assignment.http.request_limits`, and not redirected. Health checks and the collector of the metrics
+# speak plain http to a pod.
 SECURE_REDIRECT_EXEMPT = ["^api", "^(healthz|readyz|metrics)/?$"]
 # Where to, whatever Host was asked.
 SECURE_SSL_HOST = _site.netloc
@@ -410,7 +410,7 @@ SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}csrftoken"
 LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
 MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
-CSRF_FAILURE_VIEW = "lori_assignment.outer_errors.csrf_failure"
+CSRF_FAILURE_VIEW = "lori_assignment.http.error_handlers.csrf_failure"
 
 # No script and no style but from our own files. Covers may lie elsewhere: at MEDIA_URL.
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
@@ -479,7 +479,7 @@ MFA_FORMS = {
     "add_webauthn": "accounts.forms.NewPasskeyForm",
     "edit_webauthn": "accounts.forms.PasskeyNameForm",
 }
-ACCOUNT_ADAPTER = "accounts.adapter.AccountAdapter"
+ACCOUNT_ADAPTER = "accounts.allauth_adapters.AccountAdapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
 # One address: a new one takes the place of the old when it is confirmed.
 ACCOUNT_CHANGE_EMAIL = True
@@ -487,15 +487,15 @@ ACCOUNT_CHANGE_EMAIL = True
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
 # A changed password, address or second factor is told by mail.
 ACCOUNT_EMAIL_NOTIFICATIONS = True
-MFA_ADAPTER = "accounts.adapter.SecondFactorAdapter"
+MFA_ADAPTER = "accounts.allauth_adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
 # No middleware of its own: all that it would do is write down every request.
-USERSESSIONS_ADAPTER = "accounts.adapter.SessionsAdapter"
+USERSESSIONS_ADAPTER = "accounts.allauth_adapters.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
-# Passwords are counted in accounts/attempts.py, those of a change too. What is left to allauth are the codes
-# of a second factor: who guesses at them has the password, so it is by the account alone.
+# Passwords are counted in accounts/login_throttle.py, those of a change too. What is left to allauth are the
+# codes of a second factor: who guesses at them has the password, so it is by the account alone.
 SECOND_FACTOR_LOCK_SECONDS = 300
 ACCOUNT_RATE_LIMITS = (
     {"login_failed": f"5/{SECOND_FACTOR_LOCK_SECONDS}s/key", "change_password": None}
@@ -540,29 +540,29 @@ REST_FRAMEWORK = {
     "ALLOWED_VERSIONS": ["v1", "v2", "v3"],
     "DEFAULT_VERSION": "v3",
     "DEFAULT_PARSER_CLASSES": [
-        "lori_assignment.api_parsing.StrictJSONParser",
-        "lori_assignment.api_parsing.StrictFormParser",
-        "lori_assignment.api_parsing.StrictMultiPartParser",
+        "lori_assignment.rest.parsers.StrictJSONParser",
+        "lori_assignment.rest.parsers.StrictFormParser",
+        "lori_assignment.rest.parsers.StrictMultiPartParser",
     ],
-    "DEFAULT_RENDERER_CLASSES": ["lori_assignment.api_rendering.JSONRenderer"],
-    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.api_rendering.JSONOnlyNegotiation",
+    "DEFAULT_RENDERER_CLASSES": ["lori_assignment.rest.renderers.JSONRenderer"],
+    "DEFAULT_CONTENT_NEGOTIATION_CLASS": "lori_assignment.rest.renderers.JSONOnlyNegotiation",
     "DEFAULT_METADATA_CLASS": None,
-    "DEFAULT_PAGINATION_CLASS": "lori_assignment.api_paging.VersionedPagination",
-    "DEFAULT_FILTER_BACKENDS": ["lori_assignment.api_filters.LazyFilterBackend"],
+    "DEFAULT_PAGINATION_CLASS": "lori_assignment.rest.pagination.VersionedPagination",
+    "DEFAULT_FILTER_BACKENDS": ["lori_assignment.rest.filters.LazyFilterBackend"],
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
     # dj_rest_auth is the scope that its views carry; ours for tokens share the budget.
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
-    "EXCEPTION_HANDLER": "lori_assignment.api_errors.handle_api_exception",
+    "EXCEPTION_HANDLER": "lori_assignment.rest.exception_handler.handle_api_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
 SWAGGER_USE_COMPAT_RENDERERS = False
 SWAGGER_SETTINGS = {
-    "DEFAULT_AUTO_SCHEMA_CLASS": "lori_assignment.api_docs.OperationDocs",
-    "DEFAULT_GENERATOR_CLASS": "lori_assignment.api_docs.DocumentGenerator",
+    "DEFAULT_AUTO_SCHEMA_CLASS": "lori_assignment.rest.schema.OperationDocs",
+    "DEFAULT_GENERATOR_CLASS": "lori_assignment.rest.schema.DocumentGenerator",
     "USE_SESSION_AUTH": False,
     # Else Swagger UI tells a stranger's validator where our document is.
     "VALIDATOR_URL": None,
@@ -601,11 +601,11 @@ LOGGING: dict[str, Any] = {
     "disable_existing_loggers": False,
     "formatters": {
         "line": {
-            "()": "lori_assignment.logs.LineFormatter",
+            "()": "lori_assignment.observability.logs.LineFormatter",
             "format": "{asctime} {levelname} {name} [{request_id}] {message}",
             "style": "{",
         },
-        "json": {"()": "lori_assignment.logs.JSONFormatter"},
+        "json": {"()": "lori_assignment.observability.logs.JSONFormatter"},
     },
     "filters": {
         "with_request_id": {

@@ -9,9 +9,10 @@ from django.views.decorators.http import require_safe
 from django.views.generic import TemplateView
 
 from accounts.views import choose_language
-from lori_assignment import api, api_docs
-from lori_assignment.front import front
-from lori_assignment.media import COVER, cover
+from books.cover_files import COVER, cover
+from lori_assignment import api_urls
+from lori_assignment.rest import schema
+from rentals.views.front import front
 
 
 @require_safe
@@ -22,11 +23,11 @@ def favicon(request: HttpRequest) -> HttpResponseRedirect:
 
 urlpatterns: list[URLPattern | URLResolver] = [
     # First, because it is asked most, and what stands before is tried before.
-    *api.urlpatterns,
+    *api_urls.urlpatterns,
     path("", front, name="front"),
     path("", include("books.urls")),
     path("", include("rentals.urls")),
-    *api_docs.urlpatterns,
+    *schema.urlpatterns,
     path("admin/", admin.site.urls),
     path("favicon.ico", favicon, name="favicon"),
     path(
@@ -44,9 +45,9 @@ if settings.MEDIA_URL.startswith("/"):
     # Elsewhere somebody else gives them out.
     urlpatterns.append(re_path(rf"^{settings.MEDIA_URL.strip('/')}/(?P<name>{COVER})\Z", cover, name="cover"))
 
-handler400 = "lori_assignment.outer_errors.bad_request"
-handler403 = "lori_assignment.outer_errors.permission_denied"
-handler404 = "lori_assignment.outer_errors.not_found"
+handler400 = "lori_assignment.http.error_handlers.bad_request"
+handler403 = "lori_assignment.http.error_handlers.permission_denied"
+handler404 = "lori_assignment.http.error_handlers.not_found"
 # allauth's name for what answers its own limits.
-handler429 = "lori_assignment.outer_errors.too_many_requests"
-handler500 = "lori_assignment.outer_errors.server_error"
+handler429 = "lori_assignment.http.error_handlers.too_many_requests"
+handler500 = "lori_assignment.http.error_handlers.server_error"

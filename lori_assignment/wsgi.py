@@ -8,8 +8,8 @@ from django.core.wsgi import get_wsgi_application
 from django.db import connections
 from django.urls import resolve
 
-from lori_assignment.charset import refuse_other_charsets
-from lori_assignment.database.limits import set_timeouts
+from lori_assignment.db.timeouts import set_timeouts
+from lori_assignment.http.charset import refuse_other_charsets
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 

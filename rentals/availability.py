@@ -2,7 +2,7 @@
 
 A copy is free when it is in service, not out with a member, and not put aside for one. What is free
 belongs first to those who wait: only what is left after them is available to everybody. A copy that
-comes free is put aside in the same transaction (`rentals.queue`, `rentals.stock`), so the two differ
+comes free is put aside in the same transaction (`rentals.holds`, `rentals.stock`), so the two differ
 only after a repair by hand, until the next allocation.
 """
 

@@ -17,8 +17,8 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Kind
+from lori_assignment.db.transactions import atomic_with_retry, lock
 from lori_assignment.money import format_money
-from lori_assignment.work import atomic_with_retry, lock
 from rentals import errors
 from rentals.models import ZERO, LedgerEntry, Rental
 

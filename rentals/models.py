@@ -347,7 +347,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
 
 
 class Hold(models.Model):
-    """A member's place in the queue for a book. Written by `rentals.queue` only.
+    """A member's place in the queue for a book. Written by `rentals.holds` only.
 
     Its id is its place: ids are given out under the book's lock, so a lower one was there before.
     """
@@ -461,7 +461,7 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
         return self.filter(kind__in=LedgerEntry.RECEIPT_KINDS)
 
     def with_relations(self) -> Self:
-        """With all that `rentals.wording` reads."""
+        """With all that `rentals.statements.wording` reads."""
         return self.select_related("user", "rental__copy__book", "reverses")
 
     def for_user(self, user: User) -> Self:

@@ -10,7 +10,7 @@ from django.db import IntegrityError, connection, transaction
 from django.db.models import QuerySet, Subquery
 
 from books.models import Book
-from lori_assignment.work import atomic_with_retry
+from lori_assignment.db.transactions import atomic_with_retry
 from rentals import errors
 from rentals.models import PriceList, Rate
 

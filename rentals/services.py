@@ -11,13 +11,13 @@ from typing import Any
 
 from accounts.models import User
 from books.models import Book, Copy
+from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import atomic_with_retry, lock, lock_first
-from rentals import errors, ledger, queue
+from rentals import errors, holds, ledger
 from rentals.models import Policy, Rental
 from rentals.offers import Offer, copies_to_rent
-from rentals.outlook import annotate_others_wait
 from rentals.price_lists import lock_rate_in_force
+from rentals.wait_estimates import annotate_others_wait
 
 
 @atomic_with_retry
@@ -33,8 +33,8 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
     """
     member = lock(member)
     book = lock(book)
-    holds = queue.allocate_copies(book, at=now)
-    mine = next((hold for hold in holds if hold.user_id == member.pk and hold.copy), None)
+    live_holds = holds.allocate_copies(book, at=now)
+    mine = next((hold for hold in live_holds if hold.user_id == member.pk and hold.copy), None)
     # What is free stays free: a copy changes under its book's lock only.
     chosen = lock_first(
         copies_to_rent(
@@ -68,7 +68,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         due_at=offer.due_at,
     )
     if mine is not None:
-        queue.pick_up(mine, rental=rental, at=now)
+        holds.pick_up(mine, rental=rental, at=now)
     return rental
 
 
@@ -104,7 +104,7 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
     rental.save(update_fields=["rent_entry", "returned_at"])
-    queue.allocate_copies(rental.book, at=now)
+    holds.allocate_copies(rental.book, at=now)
     return rental
 
 
@@ -156,5 +156,5 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
     rental.voided_at = at
     rental.voided_by = actor
     rental.save(update_fields=["voided_at", "voided_by"])
-    queue.allocate_copies(rental.book, at=at)
+    holds.allocate_copies(rental.book, at=at)
     return rental

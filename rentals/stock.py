@@ -10,8 +10,8 @@ from typing import Any
 
 from books import stock
 from books.models import Book, Copy
-from lori_assignment.work import atomic_with_retry
-from rentals import queue
+from lori_assignment.db.transactions import atomic_with_retry
+from rentals import holds
 
 
 @atomic_with_retry
@@ -19,7 +19,7 @@ def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> C
     """As `books.stock.add_copy`; the copy is put aside for the first member who waits."""
     copy = stock.add_copy(book=book, barcode=barcode, **fields)
     # The book is locked until the transaction ends.
-    queue.allocate_copies(book, at=at)
+    holds.allocate_copies(book, at=at)
     return copy
 
 
@@ -30,5 +30,5 @@ def change_copy(*, copy: Copy, at: datetime, **changes: Any) -> Copy:
     """
     copy = stock.change_copy(copy=copy, **changes)
     # The book is locked until the transaction ends.
-    queue.allocate_copies(copy.book, at=at)
+    holds.allocate_copies(copy.book, at=at)
     return copy

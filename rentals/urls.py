@@ -2,8 +2,8 @@
 
 from django.urls import path, re_path, register_converter
 
-from rentals.statements import Month
-from rentals.views import account, my_rentals, queue, renting
+from rentals.statements.monthly import Month
+from rentals.views import account, holds, rentals, renting
 
 
 class MonthConverter:
@@ -23,14 +23,14 @@ register_converter(MonthConverter, "month")
 
 urlpatterns = [
     path("books/<int:pk>/rent/", renting.rent, name="rent"),
-    path("books/<int:pk>/queue/", queue.join_queue, name="join-queue"),
-    path("holds/<int:pk>/cancel/", queue.leave_queue, name="leave-queue"),
-    path("rentals/", my_rentals.my_rentals, name="my-rentals"),
-    path("rentals/history/", my_rentals.history, name="rental-history"),
-    path("rentals/<int:ref>/renew/", my_rentals.renew, name="renew"),
-    path("rentals/calendar/make/", my_rentals.make_calendar_link, name="make-calendar-link"),
-    path("rentals/calendar/revoke/", my_rentals.revoke_calendar_link, name="revoke-calendar-link"),
-    path("rentals/calendar/<str:secret>.ics", my_rentals.calendar_feed, name="calendar-feed"),
+    path("books/<int:pk>/queue/", holds.join_queue, name="join-queue"),
+    path("holds/<int:pk>/cancel/", holds.leave_queue, name="leave-queue"),
+    path("rentals/", rentals.my_rentals, name="my-rentals"),
+    path("rentals/history/", rentals.history, name="rental-history"),
+    path("rentals/<int:ref>/renew/", rentals.renew, name="renew"),
+    path("rentals/calendar/make/", rentals.make_calendar_link, name="make-calendar-link"),
+    path("rentals/calendar/revoke/", rentals.revoke_calendar_link, name="revoke-calendar-link"),
+    path("rentals/calendar/<str:secret>.ics", rentals.calendar_feed, name="calendar-feed"),
     re_path(r"^balance/?\Z", account.balance, name="balance"),
     path("balance/statements/<month:month>/", account.statement, name="statement"),
     path("balance/statements/<month:month>.pdf", account.statement_pdf, name="statement-pdf"),

@@ -17,8 +17,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts import tokens
-from accounts.api.doors import AuthAPIView, PublicAuthAPIView, django_request
-from accounts.api.refusals import refusals_as_api_errors
+from accounts.api.base import AuthAPIView, PublicAuthAPIView, django_request
+from accounts.api.exceptions import refusals_as_api_errors
 from accounts.api.serializers.auth import EmailKeyIn, LoginOut, Profile, ProfileIn, RegisterIn, ResendEmailIn
 from accounts.api.serializers.tokens import RefreshIn
 from accounts.api.token_views import RestAuthTokenRefresh, TokenAuth, TokenRefresh, TokenVerify

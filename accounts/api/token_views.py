@@ -12,8 +12,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts import tokens
-from accounts.api.doors import PublicAuthAPIView, django_request
-from accounts.api.refusals import refusals_as_api_errors
+from accounts.api.base import PublicAuthAPIView, django_request
+from accounts.api.exceptions import refusals_as_api_errors
 from accounts.api.serializers.tokens import RefreshIn, RestAuthTokenPair, TokenIn, TokenPair, VerifyIn
 from accounts.sign_in import sign_in
 

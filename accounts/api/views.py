@@ -13,8 +13,8 @@ from rest_framework.serializers import Serializer
 
 from accounts.api.serializers import v1, v2, v3
 from accounts.models import User
-from lori_assignment.api_views import ResourceViewSet
-from lori_assignment.work import lock
+from lori_assignment.db.transactions import lock
+from lori_assignment.rest.viewsets import ResourceViewSet
 
 SERIALIZERS: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
 

@@ -9,7 +9,7 @@ from allauth.mfa.totp.internal import auth as totp
 from rest_framework.test import APIClient
 
 from accounts.models import User
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 TOKEN = "/api-token-auth/"
 REFRESH = "/api-token-refresh/"

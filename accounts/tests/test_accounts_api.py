@@ -4,7 +4,7 @@ from rest_framework.test import APIClient
 
 from accounts.models import User
 from accounts.tests.case import USER, SignInCase
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 
 VERSIONS = ("v1", "v2", "v3")
 FIRST_SHAPE = {"id", "username", "email", "name", "phone", "address"}

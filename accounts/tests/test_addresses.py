@@ -14,7 +14,7 @@ from django.test import Client
 from accounts.models import User
 from accounts.sign_up import change_email, open_account, reset_email_address
 from accounts.tests.case import activate_totp
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 PAGE = "/user/email/"
 MINE = "alice@example.org"

@@ -14,7 +14,7 @@ from accounts.models import TokenFamily, User
 from accounts.tests.case import NEW
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from rentals.services import rent_book
 
 LIST = reverse("admin:accounts_user_changelist")

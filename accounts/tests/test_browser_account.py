@@ -15,7 +15,7 @@ from playwright.sync_api import BrowserContext, Page, Request, expect
 from accounts.models import CLOSED_PREFIX, TokenFamily, User
 from accounts.tests.case import NEW, WRONG, activate_totp, frozen_clock, totp_code
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 from lori_assignment.tests.test_browser_pages import NOW, PagesTestCase
 from rentals.models import Rental
 

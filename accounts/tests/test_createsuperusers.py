@@ -9,7 +9,7 @@ from django.core.management import CommandError, call_command
 
 from accounts.models import User
 from accounts.tests.case import NEW, WRONG
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 HEADER = "username,email,password\n"
 EVE = f"eve,eve@example.org,{PASSWORD}\n"

@@ -24,7 +24,7 @@ from accounts.models import User
 from accounts.sign_up import reset_email_address
 from accounts.tests.case import LOGIN, RESET, TOKEN, WRONG, SignInCase
 from lori_assignment import settings as written
-from lori_assignment.cast import PASSWORD, RaceTestCase
+from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
 RESEND = "/api/rest-auth/registration/resend-email/"
 HASHERS = ["accounts.hashers.OwaspArgon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]

@@ -11,7 +11,7 @@ from django.test import RequestFactory
 
 from accounts.models import User
 from accounts.passwords import send_reset_mail
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 
 
 class UserTest(CastTestCase):

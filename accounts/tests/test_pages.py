@@ -21,7 +21,7 @@ from accounts.sign_up import reset_email_address
 from accounts.tests.case import NEW, WRONG, activate_totp, frozen_clock, totp_code
 from accounts.tests.test_web_tokens import COOKIES, RENEW, WebCase
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from rentals.services import rent_book
 
 PROFILE = "/user/profile/"

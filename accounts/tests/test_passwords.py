@@ -15,7 +15,7 @@ from django.test import Client, override_settings
 from accounts import tokens
 from accounts.password_rules import VOCABULARY
 from accounts.tests.case import CHANGE, CONFIRM, NEW, REFRESH, RESET, USER, WRONG, SignInCase, activate_totp
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 LINK = re.compile(r"https://shop\.example(/user/password/reset/key/([0-9a-z]+)-([0-9a-z-]+)/)")
 
@@ -267,7 +267,7 @@ class PasswordResetTest(SignInCase):
     def test_mail_failure_does_not_reveal_accounts(self):
         with (
             mock.patch("django.core.mail.EmailMessage.send", side_effect=TimeoutError),
-            self.assertLogs("accounts.adapter", "ERROR"),
+            self.assertLogs("accounts.allauth_adapters", "ERROR"),
         ):
             known, unknown = self.ask(), self.ask("nobody@example.org")
         self.assertEqual((known.status_code, known.content), (200, unknown.content))

@@ -15,12 +15,12 @@ from django.core.cache import cache
 from django.db import connection
 from rest_framework.test import APIClient
 
-from accounts import attempts, backends, sign_up, tokens, web_tokens
+from accounts import backends, login_throttle, sign_up, tokens, web_tokens
+from accounts.hashing_queue import HashingQueue
 from accounts.models import PasswordAttempts, TokenFamily, User
 from accounts.tests.case import REGISTER, TOKEN, WRONG
 from accounts.tests.test_web_tokens import BrowserClient
-from accounts.turns import HashingQueue
-from lori_assignment.cast import PASSWORD, RaceTestCase
+from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
 THREADS = 8
 # SQLite has one writer at a time from BEGIN on, whether we lock or not: there is no twin to show.
@@ -106,7 +106,7 @@ class RacesTest(RaceTestCase):
                 rows.append(row)
             return rows
 
-        with mock.patch.object(attempts, "_increment", look_and_write):
+        with mock.patch.object(login_throttle, "_increment", look_and_write):
             self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
 
     def test_concurrent_registrations_are_unique(self):

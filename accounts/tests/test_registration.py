@@ -12,7 +12,7 @@ from django.test import override_settings
 from accounts.models import User
 from accounts.sign_up import open_account
 from accounts.tests.case import REGISTER, SignInCase
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 VERIFY_EMAIL = "/api/rest-auth/registration/verify-email/"
 RESEND = "/api/rest-auth/registration/resend-email/"
@@ -161,7 +161,7 @@ class ConfirmationTest(SignInCase):
         body = {"username": "gus", "email": "gus@example.org", "password1": PASSWORD, "password2": PASSWORD}
         with (
             mock.patch("django.core.mail.EmailMessage.send", side_effect=ConnectionRefusedError),
-            self.assertLogs("accounts.adapter", "ERROR"),
+            self.assertLogs("accounts.allauth_adapters", "ERROR"),
         ):
             self.assertEqual(self.client.post(REGISTER, body).status_code, 201)
         self.assertEqual(self.sign_in("gus").status_code, 200)

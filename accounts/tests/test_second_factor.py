@@ -22,7 +22,7 @@ from accounts.tests.case import (
 )
 from accounts.tests.test_web_tokens import RENEW
 from accounts.web_tokens import ACCESS_COOKIE
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 NOW = 1_800_000_000
 SETUP = "/user/2fa/"

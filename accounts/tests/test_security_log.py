@@ -13,12 +13,12 @@ from django.core import mail
 from django.test import Client
 
 from accounts import tokens
-from accounts.security_log import EVENTS, log_event
 from accounts.sign_up import open_account
 from accounts.tests.case import CHANGE, CONFIRM, LOGOUT, NEW, REFRESH, RESET, WRONG, SignInCase, activate_totp
-from lori_assignment.cast import PASSWORD
-from lori_assignment.logs import JSONFormatter
-from rentals.leaving import close_account
+from lori_assignment.observability.logs import JSONFormatter
+from lori_assignment.observability.security_log import EVENTS, log_event
+from lori_assignment.testing.cases import PASSWORD
+from rentals.account_closing import close_account
 
 
 class SecurityLogTest(SignInCase):
@@ -152,7 +152,7 @@ class SecurityLogTest(SignInCase):
         self.assertEqual(set(re.findall(r"^\| `([a-z_]+)` \|", section, re.MULTILINE)), EVENTS)
 
     def test_pages_log_only_by_signal_handlers(self):
-        with mock.patch("accounts.security_log.logger") as logger:
+        with mock.patch("lori_assignment.observability.security_log.logger") as logger:
             self.page("/user/login/", login="alice", password=PASSWORD)()
             self.assertEqual(logger.log.call_count, 1)
         with self.assertNoLogs("security"):

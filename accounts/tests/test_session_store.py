@@ -10,7 +10,7 @@ from django.test import Client, override_settings
 from django.utils import timezone
 
 from accounts.session_store import OF_MEMBERS, OF_STAFF
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 PROFILE = "/user/profile/"
 

@@ -15,7 +15,7 @@ from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, sessions_of
 from accounts.tests.case import NEW, USER
 from accounts.tests.test_web_tokens import RENEW, BrowserClient, WebCase
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 
 class SessionsTest(WebCase):

@@ -14,7 +14,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
-from accounts import attempts, tokens
+from accounts import login_throttle, tokens
 from accounts.models import PasswordAttempts
 from accounts.tests.case import (
     CHANGE,
@@ -28,7 +28,7 @@ from accounts.tests.case import (
     frozen_clock,
     totp_code,
 )
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 NOW = 1_800_000_000
 
@@ -254,7 +254,7 @@ class LockTest(SignInCase):
             return self.client.post(TOKEN, body, REMOTE_ADDR=address).status_code
 
         self.assertEqual(try_from("192.0.2.1", PASSWORD), 200)
-        for number in range(attempts.MAX_PER_ACCOUNT):
+        for number in range(login_throttle.MAX_PER_ACCOUNT):
             self.assertEqual(try_from(f"198.51.100.{number}", WRONG), 401)
         self.assertEqual(try_from("203.0.113.1", PASSWORD), 429)
         self.assertEqual(try_from("192.0.2.1", PASSWORD), 200)
@@ -285,22 +285,22 @@ class LockTest(SignInCase):
         self.guess(1)
         self.sign_in("bob")
         later = timezone.now() + timedelta(days=1)
-        self.assertEqual(attempts.delete_expired(at=later), 4)
+        self.assertEqual(login_throttle.delete_expired(at=later), 4)
         # That Bob's address is his is known for a month.
-        self.assertEqual(attempts.delete_expired(at=later + timedelta(days=31)), 1)
+        self.assertEqual(login_throttle.delete_expired(at=later + timedelta(days=31)), 1)
 
     def test_expired_call_counts_are_purged(self):
         self.sign_in()
         cache.set("of-another-for-an-hour", 1, 3600)
         soon, later = (timezone.now() + timedelta(minutes=minutes) for minutes in (0, 2))
         self.assertEqual(
-            [attempts.delete_expired_cache_rows(at=at) for at in (soon, later, later)], [0, 1, 0]
+            [login_throttle.delete_expired_cache_rows(at=at) for at in (soon, later, later)], [0, 1, 0]
         )
         self.assertEqual(cache.get("of-another-for-an-hour"), 1)
 
     @override_settings(CACHES={"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}})
     def test_expiring_cache_needs_no_purge(self):
-        self.assertEqual(attempts.delete_expired_cache_rows(at=timezone.now()), 0)
+        self.assertEqual(login_throttle.delete_expired_cache_rows(at=timezone.now()), 0)
 
     def test_admin_password_form_redirects(self):
         desk = Client()

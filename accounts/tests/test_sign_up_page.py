@@ -12,7 +12,7 @@ from django.test import Client
 
 from accounts import sign_up
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
-from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase, RaceTestCase
 
 PAGE = "/user/signup/"
 FIFTH = "the-fifth-chapter"

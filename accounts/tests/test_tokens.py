@@ -16,7 +16,7 @@ from accounts.api.authentication import JWTHeaderOrCookieAuthentication
 from accounts.models import TokenFamily, User
 from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
 from accounts.tokens import TokenError, _password_fingerprint
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 
 
 def _segment(text: str) -> str:

@@ -14,14 +14,14 @@ from django.db import connection
 from django.test import SimpleTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 
-from accounts import turns
-from accounts.attempts import Throttled
+from accounts import hashing_queue
 from accounts.hashers import OwaspArgon2
+from accounts.hashing_queue import HashingQueue
 from accounts.models import PasswordAttempts
 from accounts.tests.case import TOKEN
-from accounts.turns import HashingQueue
-from lori_assignment import gunicorn_conf
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.errors import Throttled
+from lori_assignment.server import gunicorn_conf
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 
 def in_thread(call: Callable[[], Any]) -> threading.Thread:
@@ -54,7 +54,7 @@ class HashingQueueTest(SimpleTestCase):
             self.assertTrue(self.begun.acquire(timeout=10))
         with self.assertRaises(Throttled) as told, self.hashing_queue.slot():
             self.fail("There was a place.")
-        self.assertEqual(told.exception.seconds, turns.RETRY_AFTER)
+        self.assertEqual(told.exception.seconds, hashing_queue.RETRY_AFTER)
         with self.assertRaises(Throttled):
             self.hashing_queue.hash(self.fail)
         self.go_on.set()
@@ -80,11 +80,13 @@ class HashingQueueTest(SimpleTestCase):
             return os.getpriority(os.PRIO_PROCESS, threading.get_native_id())
 
         before = nice()
-        self.assertEqual(self.hashing_queue.hash(nice), max(before, turns.NICENESS))
+        self.assertEqual(self.hashing_queue.hash(nice), max(before, hashing_queue.NICENESS))
         self.assertEqual(nice(), before)
 
     def test_worker_has_spare_threads(self) -> None:
-        self.assertGreaterEqual(gunicorn_conf.threads, turns.MAX_CONCURRENT + turns.MAX_WAITING + 2)
+        self.assertGreaterEqual(
+            gunicorn_conf.threads, hashing_queue.MAX_CONCURRENT + hashing_queue.MAX_WAITING + 2
+        )
 
     def test_password_hasher_uses_the_queue(self) -> None:
         full = HashingQueue(at_once=0, waiting=0)

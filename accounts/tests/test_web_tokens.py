@@ -16,7 +16,7 @@ from accounts.tests.case import NEW, REFRESH, USER, WRONG, activate_totp, frozen
 from accounts.tokens import TokenError
 from accounts.web_tokens import ACCESS_COOKIE, EXPIRY_COOKIE, REFRESH_COOKIE
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase, RaceTestCase
 from rentals.models import Rental
 
 RENEW = "/user/token/renew/"

@@ -19,14 +19,14 @@ from books.models import Book
 from books.search import find
 from rentals import ledger
 from rentals.availability import with_availability
+from rentals.consistency import find_errors
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.proof import find_errors
 from rentals.services import rent_book, return_rental
 
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 SIZE = Size(books=600, rentals=3_000, renters=100, many=400)
 
-# What must find nothing beside `rentals.proof`, each with a change that makes it find something.
+# What must find nothing beside `rentals.consistency`, each with a change that makes it find something.
 FALSE = {
     "entries of one member out of their order in time": (
         "SELECT 1 FROM (SELECT posted_at,"

@@ -15,8 +15,8 @@ from books.isbn import normalize_isbn
 from books.languages import language_code
 from books.models import ISBN_TAKEN, Book
 from books.stock import MAX_COPIES_AT_ONCE
-from lori_assignment.addresses import absolute_url
-from lori_assignment.api_fields import Amount, PlainInteger
+from lori_assignment.http.site_urls import absolute_url
+from lori_assignment.rest.fields import Amount, PlainInteger
 
 KINDS = "1: regular, 2: fiction, 3: novel."
 

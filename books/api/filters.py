@@ -13,7 +13,7 @@ from books.api.fields import KINDS
 from books.catalogue import ORDERS, in_decade, in_order
 from books.models import Book, Copy, Kind
 from books.search import MAX_TEXT_LENGTH, find
-from lori_assignment.api_filters import KeyFilter, OneOfFilter, StrictBooleanFilter
+from lori_assignment.rest.filters import KeyFilter, OneOfFilter, StrictBooleanFilter
 from rentals.availability import available_books, unavailable_books
 
 

@@ -20,9 +20,9 @@ from books import stock
 from books.api.filters import BookFilter, CopyFilter
 from books.api.serializers import v1, v2, v3
 from books.models import Book, Copy
-from lori_assignment.api_idempotency import idempotent
-from lori_assignment.api_views import ResourceViewSet
-from lori_assignment.work import lock
+from lori_assignment.db.transactions import lock
+from lori_assignment.rest.idempotency import idempotent
+from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals.availability import free_copies, set_copy_counts
 from rentals.errors import NoPriceInForce
 from rentals.offers import quote_for

@@ -15,8 +15,8 @@ from pathlib import Path
 
 from django.utils.translation import gettext as _
 
+from books.importing.importer import Remark
 from books.importing.table import ImportFileError, Table
-from books.importing.writing import Remark
 
 LINE, REASON = "reject_line", "reject_reason"
 

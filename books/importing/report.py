@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from books.importing.writing import Outcome, Remark
+from books.importing.importer import Outcome, Remark
 
 
 @dataclass(slots=True)

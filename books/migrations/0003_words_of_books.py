@@ -1,8 +1,8 @@
 """What a search finds books by, on PostgreSQL: their words, stored beside them and in an index.
 
-`book_words` makes the words of a text comparable as `books.words` does: whoever changes one changes both,
-and fills the stored column anew. The column is no field of the model, because SQLite has none and nobody
-needs to fetch it. To add it the table is written anew, which keeps everybody out of it for some seconds
+`book_words` makes the words of a text comparable as `books.search_terms` does: whoever changes one changes
+both, and fills the stored column again. The column is no field of the model, because SQLite has none and
+nobody needs to fetch it. To add it the table is rewritten, which keeps everybody out of it for some seconds
 with a hundred thousand books; all else only keeps books from being added or changed.
 
 `books_word` has every word of all books, for words that are typed wrong. Its triggers leave out what

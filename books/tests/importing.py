@@ -6,10 +6,10 @@ import io
 from collections.abc import Iterator
 
 from books.importing.columns import columns_in
+from books.importing.importer import import_books
 from books.importing.report import ImportReport
 from books.importing.rows import NewBooks
 from books.importing.table import Table
-from books.importing.writing import import_books
 
 # Valid ISBNs, as they are stored.
 DUNE = "9780441013593"

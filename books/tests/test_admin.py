@@ -16,7 +16,7 @@ from books.admin import BookForm, NewCopyForm
 from books.models import Book, Copy
 from books.stock import add_book, change_book
 from books.tests.pictures import picture, upload
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.models import Rental
 from rentals.services import rent_book
 

@@ -12,7 +12,7 @@ from rest_framework.serializers import ModelSerializer
 from books.api.serializers import v1, v2, v3
 from books.models import Book, Copy
 from books.stock import add_book, add_copy
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.availability import with_availability
 from rentals.services import rent_book
 

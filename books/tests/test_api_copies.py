@@ -6,7 +6,7 @@ from django.utils import timezone
 
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.services import rent_book
 
 

@@ -13,7 +13,7 @@ from django.test import TestCase
 from books.catalogue import COUNT_LIMIT, ORDERS, Facets, capped_count, decade_of, facets, in_decade, in_order
 from books.models import Book
 from books.search import find
-from lori_assignment.keyset import paginate
+from lori_assignment.db.keyset_pagination import paginate
 from rentals.availability import with_availability
 
 ON_POSTGRESQL = connection.vendor == "postgresql"

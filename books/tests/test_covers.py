@@ -23,7 +23,7 @@ from books.errors import IsbnTaken
 from books.models import Book, Copy
 from books.stock import add_book, change_book
 from books.tests.pictures import BLUE, RED, picture, png_declaring_size, upload
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 
 ISBN = "9780141439587"
 GPS = 0x8825

@@ -10,7 +10,7 @@ from unittest import mock
 from django.core.management import CommandError, call_command
 from django.test import TestCase
 
-from books.importing.writing import import_books
+from books.importing.importer import import_books
 from books.management.commands import import_books as command
 from books.models import Book, Kind
 from books.tests.importing import DUNE, csv_lines

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from django.test import TestCase
 
-from books.importing.shelf import SettledBooks
+from books.importing.matching import SettledBooks
 from books.models import Book, Copy, Kind
 from books.tests.importing import DUNE, EMMA, ODYSSEY, import_text, report_counts, report_sentences
 

@@ -8,7 +8,7 @@ from django.db import IntegrityError, connection
 from django.test import TestCase
 from django.test.utils import CaptureQueriesContext
 
-from books.importing import writing
+from books.importing import importer
 from books.importing.report import ImportReport
 from books.importing.rows import NewBooks
 from books.models import Book, Copy
@@ -22,7 +22,7 @@ from books.tests.importing import (
     report_counts,
     report_sentences,
 )
-from lori_assignment.cast import RaceTestCase
+from lori_assignment.testing.cases import RaceTestCase
 
 
 class BatchTest(TestCase):
@@ -80,14 +80,14 @@ class ConflictTest(TestCase):
 
     def clashing(self, *, times: int):
         """The first `times` writes of new books meet somebody else's."""
-        create, failures = writing._create, iter(range(times))
+        create, failures = importer._create, iter(range(times))
 
         def failing(new, **options):
             if next(failures, None) is not None:
                 raise IntegrityError
             create(new, **options)
 
-        return mock.patch.object(writing, "_create", failing)
+        return mock.patch.object(importer, "_create", failing)
 
     def test_conflicting_batch_is_retried(self):
         with self.clashing(times=1):
@@ -129,7 +129,7 @@ class ImportRaceTest(RaceTestCase):
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
     def test_without_the_lock_duplicates_are_created(self):
         line = threading.Barrier(2)
-        shelf = writing.BookMatcher
+        shelf = importer.BookMatcher
 
         def meet(*args):
             found = shelf(*args)
@@ -137,15 +137,15 @@ class ImportRaceTest(RaceTestCase):
             return found
 
         with (
-            mock.patch.object(writing, "_wait_for_other_imports"),
-            mock.patch.object(writing, "BookMatcher", meet),
+            mock.patch.object(importer, "_wait_for_other_imports"),
+            mock.patch.object(importer, "BookMatcher", meet),
         ):
             self.both("".join(csv_lines(5)))
         self.assertEqual(Book.objects.count(), 10)
 
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
     def test_concurrently_taken_isbn_is_seen_on_retry(self):
-        shelf = writing.BookMatcher
+        shelf = importer.BookMatcher
         first = iter([True])
 
         def interrupted(*args):
@@ -154,7 +154,7 @@ class ImportRaceTest(RaceTestCase):
                 self.run_concurrently(lambda: add_book(name="By hand", isbn=DUNE))
             return found
 
-        with mock.patch.object(writing, "BookMatcher", interrupted):
+        with mock.patch.object(importer, "BookMatcher", interrupted):
             report = import_text(f"name,isbn\nEmma,{EMMA}\nDune,{DUNE}\n")
         self.assertEqual(report_counts(report), (1, 1, 0, 0))
         self.assertEqual(Book.objects.get(isbn=DUNE).name, "Dune")
@@ -162,7 +162,7 @@ class ImportRaceTest(RaceTestCase):
     @skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
     def test_concurrent_changes_are_not_undone(self):
         kept, gone = add_book(name="Dune", isbn=DUNE), add_book(name="Emma", isbn=EMMA)
-        shelf = writing.BookMatcher
+        shelf = importer.BookMatcher
 
         def change_and_delete():
             Book.objects.filter(pk=kept.pk).update(description="By hand.")
@@ -173,7 +173,7 @@ class ImportRaceTest(RaceTestCase):
             self.run_concurrently(change_and_delete)
             return found
 
-        with mock.patch.object(writing, "BookMatcher", interrupted):
+        with mock.patch.object(importer, "BookMatcher", interrupted):
             import_text(f"name,isbn,year\nDune,{DUNE},1965\nEmma,{EMMA},1815\n")
         self.assertEqual(list(Book.objects.values_list("published", "description")), [(1965, "By hand.")])
 

@@ -14,9 +14,9 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
+from rentals.holds import place_hold
 from rentals.models import PriceList, Rental
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
 
 HOSTILE = ["'", '"><script>', "%", "\\", "\x00", "x" * 10_000, "!!!", "a & !b", "😀", "\u202e"]

@@ -8,7 +8,7 @@ from django.utils import timezone
 from django.utils.html import escape
 
 from books.stock import add_book, change_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.price_lists import make_price_list
 from rentals.services import rent_book
 

@@ -14,8 +14,8 @@ from hypothesis.extra.django import TestCase as PropertyTestCase
 from books import search
 from books.models import Book
 from books.search import find
+from books.search_terms import fold_search_terms
 from books.stock import change_book
-from books.words import fold_search_terms
 
 ON_POSTGRESQL = connection.vendor == "postgresql"
 forgiving = skipUnless(ON_POSTGRESQL, "Typing errors are forgiven on PostgreSQL.")

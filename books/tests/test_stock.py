@@ -13,7 +13,7 @@ from django.db import IntegrityError, connection
 from books import errors, stock
 from books.models import Book, Copy
 from books.stock import add_book, add_copy, change_book, change_copy
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 
 ISBN = "9780141439587"
 

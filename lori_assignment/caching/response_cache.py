@@ -12,7 +12,7 @@ from django.http.response import HttpResponseBase, ResponseHeaders
 from django.urls import ResolverMatch
 from django.utils.cache import get_conditional_response
 
-from lori_assignment.safety import PUBLIC_RESOURCES
+from lori_assignment.http.security_headers import PUBLIC_RESOURCES
 
 PATHS = tuple(f"/api/{version}/{name}" for version in ("v1", "v2", "v3") for name in PUBLIC_RESOURCES)
 # A request with one of these is about one client, or asks for more than the response.

@@ -52,16 +52,16 @@ from accounts.sign_up import reset_email_address
 from accounts.tests.case import NEW, activate_totp
 from books.models import Book, Kind
 from books.stock import add_book
-from lori_assignment import health, metrics
-from lori_assignment.cast import PASSWORD
-from lori_assignment.test_coverage import coverage_paused
+from lori_assignment.observability import health, metrics
+from lori_assignment.testing.cases import PASSWORD
+from lori_assignment.testing.coverage import coverage_paused
 from rentals import ledger
 from rentals.calendar_feeds import make_feed, secret_of
+from rentals.holds import place_hold
 from rentals.models import LedgerEntry, Policy
 from rentals.price_lists import make_price_list
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
-from rentals.statements import Month
+from rentals.statements.monthly import Month
 
 TABLE = Path(__file__).with_name("role_table.txt")
 

@@ -14,7 +14,7 @@ from django.utils import timezone
 from books.models import Book
 from books.stock import add_book
 from books.tests.pictures import picture
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.models import PriceList
 from rentals.services import rent_book
 

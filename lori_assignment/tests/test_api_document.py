@@ -18,9 +18,9 @@ from swagger_spec_validator.validator20 import validate_spec
 from books.catalogue import ORDERS
 from books.models import Copy
 from books.stock import add_book
-from lori_assignment import api
-from lori_assignment.api_docs import OperationDocs
-from lori_assignment.cast import CastTestCase
+from lori_assignment import api_urls
+from lori_assignment.rest.schema import OperationDocs
+from lori_assignment.testing.cases import CastTestCase
 from rentals.models import Hold
 
 
@@ -68,8 +68,8 @@ class DocumentTest(Document, TestCase):
         self.assertEqual(told, self.document)
 
     def test_every_path_is_documented(self) -> None:
-        expected = {f"/{written}/" for written, _ in api.SIGN_IN}
-        for version, routes in api.VERSIONS.items():
+        expected = {f"/{written}/" for written, _ in api_urls.SIGN_IN}
+        for version, routes in api_urls.VERSIONS.items():
             expected |= {f"/api/{version}/{written}/" for written, _, _ in routes}
         named = {
             path.replace("<pk>", "{id}").replace("<ref>", "{ref}").replace("<user_id>", "{user_id}")

@@ -21,10 +21,10 @@ from rest_framework_simplejwt.exceptions import InvalidToken
 from books.models import Book
 from books.stock import add_book
 from lori_assignment import urls
-from lori_assignment.cast import CastTestCase
+from lori_assignment.db.transactions import lock
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.outer_errors import bad_request, not_found, permission_denied, server_error
-from lori_assignment.work import lock
+from lori_assignment.http.error_handlers import bad_request, not_found, permission_denied, server_error
+from lori_assignment.testing.cases import CastTestCase
 
 SECRET = "the innards of the shop"
 

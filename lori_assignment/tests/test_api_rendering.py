@@ -16,7 +16,7 @@ from rest_framework.exceptions import ErrorDetail
 from rest_framework.renderers import JSONRenderer as Stock
 from rest_framework.utils.serializer_helpers import ReturnDict, ReturnList
 
-from lori_assignment.api_rendering import JSONRenderer, render_json
+from lori_assignment.rest.renderers import JSONRenderer, render_json
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]))
 VALUES = st.recursive(

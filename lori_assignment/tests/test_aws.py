@@ -16,11 +16,10 @@ from django.core.mail import EmailMessage
 from django.test import override_settings
 
 from accounts.mail import mail_member
-from lori_assignment import aws
-from lori_assignment.aws import SecretUnreadable, read_secret
-from lori_assignment.bucket import Bucket
-from lori_assignment.cast import CastTestCase
-from lori_assignment.ses import SESEmailBackend
+from lori_assignment.aws.s3_storage import Bucket
+from lori_assignment.aws.secrets import SecretUnreadable, read_secret, secrets
+from lori_assignment.aws.ses_email import SESEmailBackend
+from lori_assignment.testing.cases import CastTestCase
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop-AbCdEf"
 NAME = f"covers/{'0a' * 16}.webp"
@@ -28,7 +27,7 @@ NAME = f"covers/{'0a' * 16}.webp"
 
 class SecretTest(TestCase):
     def read(self, answer: dict[str, Any] | str | Exception) -> dict[str, str]:
-        client = boto3.client("secretsmanager", region_name="eu-central-1", config=aws.BOTO_CONFIG)
+        client = boto3.client("secretsmanager", region_name="eu-central-1", config=secrets.BOTO_CONFIG)
         with Stubber(client) as stub, mock.patch.object(boto3, "client", return_value=client) as made:
             if isinstance(answer, dict):
                 stub.add_response("get_secret_value", answer, {"SecretId": ARN})
@@ -60,14 +59,14 @@ class SecretTest(TestCase):
             self.assertEqual(str(stopped.exception), why)
 
     def test_read_is_bounded_in_time(self) -> None:
-        self.assertLessEqual(aws.BOTO_CONFIG.connect_timeout + aws.BOTO_CONFIG.read_timeout, 10)
-        self.assertEqual(aws.BOTO_CONFIG.retries["total_max_attempts"], 2)
+        self.assertLessEqual(secrets.BOTO_CONFIG.connect_timeout + secrets.BOTO_CONFIG.read_timeout, 10)
+        self.assertEqual(secrets.BOTO_CONFIG.retries["total_max_attempts"], 2)
 
 
 @override_settings(
     AWS_SES_REGION_NAME="eu-central-1",
     AWS_SES_REGION_ENDPOINT_URL=None,
-    EMAIL_BACKEND="lori_assignment.ses.SESEmailBackend",
+    EMAIL_BACKEND="lori_assignment.aws.ses_email.SESEmailBackend",
 )
 class MailTest(CastTestCase):
     def setUp(self) -> None:
@@ -90,7 +89,7 @@ class MailTest(CastTestCase):
         self.assertEqual(self.mail.send_messages([mail]), 1)
         self.stub.assert_no_pending_responses()
         self.assertEqual(self.mail.connection.meta.region_name, "eu-central-1")
-        self.assertEqual(self.mail.connection.meta.config.read_timeout, aws.BOTO_CONFIG.read_timeout)
+        self.assertEqual(self.mail.connection.meta.config.read_timeout, secrets.BOTO_CONFIG.read_timeout)
 
     def test_failure_is_an_os_error_and_is_logged(self) -> None:
         mail = EmailMessage("Hello", "", "shop@shop.example", ["a@b.example"])

@@ -20,9 +20,9 @@ from django.utils import timezone
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment import backups
-from lori_assignment.cast import RaceTestCase
-from rentals import ledger, queue, services
+from lori_assignment.db import backups
+from lori_assignment.testing.cases import RaceTestCase
+from rentals import holds, ledger, services
 from rentals.models import Hold, LedgerEntry, Policy, Rental
 
 only_postgresql = skipUnless(connection.vendor == "postgresql", "SQLite is written without another's tools.")
@@ -113,7 +113,7 @@ class RoundTripTest(BackupTestCase):
             at=now,
         )
         out = self.rent(emma)
-        queue.place_hold(member=self.bob, book=emma, at=now)
+        holds.place_hold(member=self.bob, book=emma, at=now)
         return out
 
     def test_restored_shop_is_complete(self) -> None:

@@ -6,8 +6,8 @@ from playwright.sync_api import Locator, Page, expect
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.browser import BrowserTestCase
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.browser import BrowserTestCase
+from lori_assignment.testing.cases import PASSWORD
 from rentals.models import Hold, Rental
 
 BOOKS = [

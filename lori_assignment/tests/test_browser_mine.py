@@ -11,12 +11,12 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from books.stock import add_book
-from lori_assignment.browser import BrowserTestCase
+from lori_assignment.testing.browser import BrowserTestCase
 from lori_assignment.tests.test_browser_catalogue import SMALL_TARGETS
 from rentals import ledger, services
+from rentals.holds import place_hold
 from rentals.models import CalendarFeed, LedgerEntry, Rental
-from rentals.queue import place_hold
-from rentals.statements import Month
+from rentals.statements.monthly import Month
 
 DAY = timedelta(days=1)
 LONG = "The Life and Strange Surprizing Adventures of Robinson Crusoe, of York, Mariner: Written by Himself"

@@ -6,8 +6,8 @@ from playwright.sync_api import Page, expect
 
 from accounts.models import User
 from accounts.sign_up import reset_email_address
-from lori_assignment.browser import BrowserTestCase
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.browser import BrowserTestCase
+from lori_assignment.testing.cases import PASSWORD
 
 # 20 November 2026: any time will do for the authenticator app.
 NOW = 1795132800

@@ -12,7 +12,7 @@ from playwright.sync_api import Page
 
 from accounts.models import User
 from books.models import Book
-from lori_assignment.browser import BrowserTestCase
+from lori_assignment.testing.browser import BrowserTestCase
 from lori_assignment.tests.test_browser_catalogue import SMALL_TARGETS
 from rentals.management.commands.load_demo import fill_shop
 

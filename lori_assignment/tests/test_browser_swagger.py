@@ -8,8 +8,8 @@ from django.test import override_settings
 from playwright.sync_api import Locator, expect
 
 from books.stock import add_book
-from lori_assignment.browser import PUBLIC_HOST, BrowserTestCase
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.browser import PUBLIC_HOST, BrowserTestCase
+from lori_assignment.testing.cases import PASSWORD
 from rentals.models import Rental
 
 TOKEN = "/api-token-auth/"

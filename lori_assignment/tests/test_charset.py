@@ -6,7 +6,7 @@ import json
 from typing import Any
 from unittest import TestCase
 
-from lori_assignment.charset import refuse_other_charsets
+from lori_assignment.http.charset import refuse_other_charsets
 from lori_assignment.wsgi import application
 
 

@@ -14,8 +14,8 @@ from accounts import tokens
 from accounts.models import User
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase, RaceTestCase
 from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds, Parameter
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 from rentals.availability import set_copy_counts, with_availability
 
 

@@ -14,7 +14,7 @@ from books import stock
 from books.api import views as book_views
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 from rentals.models import Rental
 from rentals.services import rent_book
 from rentals.tests.test_races import has_row_locks

@@ -14,9 +14,9 @@ from django.db import connections
 from django.test import SimpleTestCase
 from psycopg2 import OperationalError
 
-from lori_assignment.aws import SecretUnreadable
-from lori_assignment.database import base
-from lori_assignment.database.base import DatabaseWrapper
+from lori_assignment.aws.secrets import SecretUnreadable
+from lori_assignment.db.backends.rotating_password import base
+from lori_assignment.db.backends.rotating_password.base import DatabaseWrapper
 
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf"
 
@@ -65,7 +65,7 @@ class RotationTest(SimpleTestCase):
 
     def connect(self) -> Any:
         facts = {
-            "ENGINE": "lori_assignment.database",
+            "ENGINE": "lori_assignment.db.backends.rotating_password",
             "NAME": "shop",
             "USER": "",
             "PASSWORD": "",
@@ -85,7 +85,7 @@ class RotationTest(SimpleTestCase):
     def test_refused_password_is_read_again(self) -> None:
         self.connect()
         self.server.rotate("second")
-        with self.assertLogs("lori_assignment.database.base", "INFO") as told:
+        with self.assertLogs("lori_assignment.db.backends.rotating_password.base", "INFO") as told:
             self.connect()
         self.connect()
         self.assertEqual((self.server.reads, self.server.tries), (2, ["first", "first", "second", "second"]))

@@ -55,7 +55,7 @@ class EntrypointTest(TestCase):
         return done.returncode, self.calls.read_text().splitlines()
 
     def test_each_word_runs_its_program(self) -> None:
-        gunicorn = "gunicorn --config lori_assignment/gunicorn_conf.py"
+        gunicorn = "gunicorn --config lori_assignment/server/gunicorn_conf.py"
         serve = f"{gunicorn} lori_assignment.wsgi"
         for words, call in [
             ((), serve),

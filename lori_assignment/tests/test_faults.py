@@ -28,9 +28,9 @@ from django.utils import timezone
 
 from books.stock import add_book
 from lori_assignment import urls
-from lori_assignment.cast import RaceTestCase
-from lori_assignment.database.limits import TIMEOUTS, set_timeouts
-from lori_assignment.faults import RETRY_LATER, RETRY_SOON, classify_error
+from lori_assignment.db.errors import RETRY_LATER, RETRY_SOON, classify_error
+from lori_assignment.db.timeouts import TIMEOUTS, set_timeouts
+from lori_assignment.testing.cases import RaceTestCase
 from lori_assignment.tests.test_settings import PRODUCTION
 from lori_assignment.tests.test_work import StateIs
 from rentals.models import Rental
@@ -115,7 +115,7 @@ class UnavailableResponseTest(RaceTestCase):
     def test_page_shows_503_without_a_query(self) -> None:
         client = self.quiet()
         client.force_login(self.alice)
-        logs = self.assertLogs("lori_assignment.faults", "WARNING")
+        logs = self.assertLogs("lori_assignment.db.errors", "WARNING")
         with logs as logged, self.assertNoLogs("django.request"):
             answer = client.get("/failing/")
         self.assert_told(answer)
@@ -123,14 +123,14 @@ class UnavailableResponseTest(RaceTestCase):
         self.assertNotContains(answer, "Alice", status_code=503)
         self.assertEqual(len(logged.output), 1)
         self.assertIn("The database failed (57P01): GET /failing/", logged.output[0])
-        with self.assertLogs("lori_assignment.faults", "WARNING"):
+        with self.assertLogs("lori_assignment.db.errors", "WARNING"):
             answer = client.get("/failing/", headers={"Accept-Language": "de"})
         self.assertContains(answer, "Im Moment nicht", status_code=503)
 
     def test_api_answers_503_in_both_formats(self) -> None:
         seen = mock.patch("books.api.views.BookViewSet.get_queryset", side_effect=StateIs.raised("57P01"))
         for address in ("/api/failing/", "/api/v3/books/"):
-            with self.subTest(address), self.assertLogs("lori_assignment.faults"), seen:
+            with self.subTest(address), self.assertLogs("lori_assignment.db.errors"), seen:
                 answer = self.quiet().get(address)
                 self.assert_told(answer)
                 self.assertEqual(answer.headers["Content-Type"], "application/json")
@@ -158,13 +158,13 @@ class UnavailableResponseTest(RaceTestCase):
         client.force_login(self.alice)
         gone = mock.patch("accounts.session_store.SessionStore.load", side_effect=OperationalError)
         for address in ("/home", "/rentals/"):
-            with self.subTest(address), gone, self.assertLogs("lori_assignment.faults"):
+            with self.subTest(address), gone, self.assertLogs("lori_assignment.db.errors"):
                 self.assert_told(client.get(address))
 
     def post(self, **headers: str) -> Any:
         client = self.api(self.alice)
         client.raise_request_exception = False
-        with self.assertLogs("lori_assignment.faults"):
+        with self.assertLogs("lori_assignment.db.errors"):
             return client.post("/api/v3/book_rentals/", {"book": self.book.pk}, headers=headers)
 
     def while_locked(self, call: Callable[[], Any]) -> Any:
@@ -194,7 +194,7 @@ class UnavailableResponseTest(RaceTestCase):
     def limited(self, **limits: str) -> Any:
         """While it holds, new connections have these limits."""
         facts = {**connection.settings_dict, "OPTIONS": dict(connection.settings_dict["OPTIONS"])}
-        with mock.patch("lori_assignment.database.limits.TIMEOUTS", limits):
+        with mock.patch("lori_assignment.db.timeouts.TIMEOUTS", limits):
             set_timeouts(facts)
         return mock.patch.dict(connections.settings["default"], {"OPTIONS": facts["OPTIONS"]})
 
@@ -247,7 +247,7 @@ class UnavailableResponseTest(RaceTestCase):
         connection.close()
         try:
             as_crowd = mock.patch.dict(connections.settings["default"], {"USER": "crowd"})
-            with as_crowd, self.assertLogs("lori_assignment.faults"):
+            with as_crowd, self.assertLogs("lori_assignment.db.errors"):
                 self.assert_told(self.quiet().get("/api/v3/books/"))
         finally:
             connection.close()

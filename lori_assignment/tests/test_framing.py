@@ -9,7 +9,7 @@ from gunicorn.config import Config
 from gunicorn.http.errors import ParseException
 from gunicorn.http.parser import RequestParser
 
-from lori_assignment import gunicorn_conf
+from lori_assignment.server import gunicorn_conf
 
 HEAD = "POST /api-token-auth/ HTTP/1.1\r\nHost: shop.example\r\n"
 ONE, CHUNKS = b"abc", b"0\r\n\r\n"

@@ -8,7 +8,7 @@ from django.utils import timezone
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import services
 from rentals.models import Rental
 

@@ -15,10 +15,10 @@ from django.db.migrations.executor import MigrationExecutor
 from django.db.migrations.recorder import MigrationRecorder
 from django.test import Client, SimpleTestCase, TransactionTestCase, override_settings
 
-from lori_assignment import health
-from lori_assignment.health import Readiness
+from lori_assignment.observability import health
+from lori_assignment.observability.health import Readiness
 
-HEALTH = "lori_assignment.metrics.MonitoringMiddleware"
+HEALTH = "lori_assignment.observability.metrics.MonitoringMiddleware"
 # What the load balancer sends: plain http, and the pod's address where a host's name belongs.
 BY_ADDRESS = {"headers": {"host": "10.0.47.11:8000"}, "secure": False}
 
@@ -186,7 +186,10 @@ class ReadinessTest(TransactionTestCase):
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
             self.use(Readiness(lambda: postgresql_at(port)))
-            with self.assertLogs("lori_assignment.health", "WARNING") as told, self.assertNoLogs("django"):
+            with (
+                self.assertLogs("lori_assignment.observability.health", "WARNING") as told,
+                self.assertNoLogs("django"),
+            ):
                 answer = self.client.get("/readyz", **BY_ADDRESS)
         self.assertEqual(answer.status_code, 503)
         self.assertEqual(answer.json()["checks"], {"database": "failed", "migrations": "unknown"})

@@ -26,11 +26,11 @@ from django.utils import timezone
 
 from accounts.models import User
 from books.stock import add_book
-from lori_assignment import health
-from lori_assignment.cast import CastTestCase
-from lori_assignment.test_coverage import coverage_paused
+from lori_assignment.observability import health
+from lori_assignment.testing.cases import CastTestCase
+from lori_assignment.testing.coverage import coverage_paused
+from rentals.holds import place_hold
 from rentals.ledger import take_payment
-from rentals.queue import place_hold
 from rentals.services import rent_book
 
 SEED = 1

@@ -22,14 +22,15 @@ from rest_framework.response import Response
 from rest_framework.test import APIClient
 
 from accounts import tokens
-from accounts.closing import erase_personal_data
+from accounts.erasure import erase_personal_data
 from books.models import Book
 from books.stock import add_book
 from books.tests.pictures import picture
-from lori_assignment import api, api_idempotency
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment import api_urls
 from lori_assignment.errors import Refusal
 from lori_assignment.models import IdempotencyRecord, IdempotencyRecordQuerySet
+from lori_assignment.rest import idempotency
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 from rentals import ledger
 from rentals.api.views import RentalViewSet
 from rentals.models import Hold, LedgerEntry, Rental
@@ -97,7 +98,7 @@ class ReplayTest(KeyCase):
         }
         refs = {"book_rentals/<ref>/return": rental.ref, "book_rentals/<ref>/renew": renewed.ref}
         tables = (Book, Rental, Hold, LedgerEntry)
-        for version, routes in api.VERSIONS.items():
+        for version, routes in api_urls.VERSIONS.items():
             for written, _, methods in routes:
                 if "post" not in methods:
                     continue
@@ -231,7 +232,7 @@ class UnstoredResponseTest(KeyCase):
     def test_failure_to_store_rolls_back(self) -> None:
         client = self.api(self.alice)
         client.raise_request_exception = False
-        broken = mock.patch.object(api_idempotency, "_store", side_effect=ZeroDivisionError)
+        broken = mock.patch.object(idempotency, "_store", side_effect=ZeroDivisionError)
         with broken, self.assertLogs("django.request", "ERROR"):
             self.assertEqual(self.rent(client=client).status_code, 500)
         self.assertEqual((Rental.objects.count(), IdempotencyRecord.objects.count()), (0, 0))
@@ -285,7 +286,7 @@ def without_the_guard() -> Iterator[None]:
     # On SQLite the table is made anew, as the model says at that moment.
     with mock.patch.object(IdempotencyRecord._meta, "constraints", []), connection.schema_editor() as editor:
         editor.remove_constraint(IdempotencyRecord, constraint)
-    apart = mock.patch.object(api_idempotency, "_with_key", api_idempotency._with_key.__wrapped__)
+    apart = mock.patch.object(idempotency, "_with_key", idempotency._with_key.__wrapped__)
     try:
         missed = mock.patch.object(
             IdempotencyRecordQuerySet, "get", side_effect=IdempotencyRecord.DoesNotExist
@@ -368,7 +369,7 @@ class KeyRaceTest(RaceTestCase):
 
     @has_row_locks
     def test_long_wait_is_409_with_retry_after(self) -> None:
-        with self.slowly(2), mock.patch.object(api_idempotency, "LOCK_TIMEOUT", "'100ms'"):
+        with self.slowly(2), mock.patch.object(idempotency, "LOCK_TIMEOUT", "'100ms'"):
             first, second = self.run_concurrently(self.pay(), self.after_it_began)
         self.assertEqual((first.status_code, second.status_code), (201, 409))
         self.assertEqual((second.json()["code"], second.headers["Retry-After"]), ("request_in_progress", "1"))

@@ -117,8 +117,8 @@ class ImportRuleTest(TestCase):
             ("rentals.api.views", "from lori_assignment import api_errors"),
             ("accounts.models", "def f():\n    from books.models import Book"),
             ("lori_assignment.errors", "from books.models import Book"),
-            ("lori_assignment.admin_pages", "from lori_assignment.api_fields import Amount"),
-            ("books.stock", "from lori_assignment.api_paging import Cursor"),
+            ("lori_assignment.admin", "from lori_assignment.rest.fields import Amount"),
+            ("books.stock", "from lori_assignment.rest.pagination import Cursor"),
         ]:
             with self.subTest(module=module, source=source):
                 self.assertNotEqual(violations(module, source), [])

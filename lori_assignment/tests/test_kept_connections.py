@@ -7,8 +7,8 @@ from unittest import mock, skipUnless
 from django.db import OperationalError, connection
 
 from accounts.models import User
-from lori_assignment.cast import RaceTestCase
-from lori_assignment.postgresql.base import DatabaseWrapper
+from lori_assignment.db.backends.postgresql.base import DatabaseWrapper
+from lori_assignment.testing.cases import RaceTestCase
 
 
 @skipUnless(connection.vendor == "postgresql", "SQLite has no server")

@@ -11,7 +11,7 @@ from django.test import TestCase
 
 from accounts.models import User
 from books.models import Book
-from lori_assignment.keyset import Cursor, UnknownCursor, paginate
+from lori_assignment.db.keyset_pagination import Cursor, UnknownCursor, paginate
 
 START = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 

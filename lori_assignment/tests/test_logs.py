@@ -26,9 +26,9 @@ from django_guid.context import guid
 from django_guid.log_filters import CorrelationId
 from gunicorn.config import Config
 
-from lori_assignment import gunicorn_conf
-from lori_assignment.cast import PASSWORD, create_users
-from lori_assignment.logs import GunicornLogger, JSONFormatter, LineFormatter, redact
+from lori_assignment.observability.logs import GunicornLogger, JSONFormatter, LineFormatter, redact
+from lori_assignment.server import gunicorn_conf
+from lori_assignment.testing.cases import PASSWORD, create_users
 
 SECRET = "Zm9yIG5vYm9keSdzIGV5ZXMgYnV0IGFsaWNlJ3M"
 FORMS = {name: settings.LOGGING["formatters"][name] for name in ("line", "json")}
@@ -283,7 +283,7 @@ class DjangoLogTest(DatabaseTestCase):
 
     def test_without_redaction_addresses_are_logged(self) -> None:
         create_users(self)
-        with mock.patch("lori_assignment.logs.redact", lambda text: text):
+        with mock.patch("lori_assignment.observability.logs.redact", lambda text: text):
             self.assertIn("alice@example.org", self.all_that_is_logged(JSONFormatter()))
 
     def all_that_is_logged(self, formatter: logging.Formatter) -> str:

@@ -20,10 +20,10 @@ from rest_framework.test import APIClient
 from rest_framework.throttling import ScopedRateThrottle
 
 from books.stock import add_book
-from lori_assignment import api
-from lori_assignment.cast import CastTestCase
-from lori_assignment.test_coverage import coverage_paused
-from rentals.queue import place_hold
+from lori_assignment import api_urls
+from lori_assignment.testing.cases import CastTestCase
+from lori_assignment.testing.coverage import coverage_paused
+from rentals.holds import place_hold
 from rentals.services import rent_book
 
 BODIES = {
@@ -130,11 +130,11 @@ class MalformedTestCase(CastTestCase):
         copy = self.book.copies.all()[0]
         ids = {"books": self.book.pk, "copies": copy.pk, "accounts": self.alice.pk, "price_lists": 3}
         ids |= {"holds": self.hold.pk}
-        for written, view in api.SIGN_IN:
+        for written, view in api_urls.SIGN_IN:
             for method in view.http_method_names:
                 if hasattr(view, method):
                     yield f"/{written}/", method
-        for version, routes in api.VERSIONS.items():
+        for version, routes in api_urls.VERSIONS.items():
             for written, _, methods in routes:
                 path = written.replace("<pk>", str(ids.get(written.split("/")[0], 1)))
                 path = path.replace("<ref>", str(self.rental.ref)).replace("<user_id>", str(self.alice.pk))

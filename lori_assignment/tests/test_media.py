@@ -11,9 +11,9 @@ from django.core.files.storage import default_storage
 from django.test import SimpleTestCase, override_settings
 from PIL import Image
 
+from books import cover_files
 from books.covers import clean_cover
-from lori_assignment import media
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 
 NAME = f"covers/{'0a' * 16}.webp"
 PICTURE = b"RIFF" + b"a picture that would become smaller by far" * 100
@@ -54,10 +54,10 @@ class CoverTest(CoverTestCase):
 
     def test_matching_etag_is_304_without_reading(self) -> None:
         etag = self.client.get(f"/media/{NAME}")["ETag"]
-        with mock.patch.object(media.default_storage, "open", side_effect=AssertionError("opened")):
+        with mock.patch.object(cover_files.default_storage, "open", side_effect=AssertionError("opened")):
             answer = self.client.get(f"/media/{NAME}", headers={"if-none-match": etag})
         self.assertEqual((answer.status_code, answer.content), (304, b""))
-        self.assertEqual((answer["ETag"], answer["Cache-Control"]), (etag, media.FOR_EVER))
+        self.assertEqual((answer["ETag"], answer["Cache-Control"]), (etag, cover_files.FOR_EVER))
         other = self.client.get(f"/media/{NAME}", headers={"if-none-match": '"other"'})
         self.assertEqual((other.status_code, other.getvalue()), (200, PICTURE))
 
@@ -91,8 +91,8 @@ class CoverTest(CoverTestCase):
 
     def test_storage_failure_is_503(self) -> None:
         with (
-            mock.patch.object(media.default_storage, "open", side_effect=OSError("no bucket")),
-            self.assertLogs("lori_assignment.media", "ERROR"),
+            mock.patch.object(cover_files.default_storage, "open", side_effect=OSError("no bucket")),
+            self.assertLogs("books.cover_files", "ERROR"),
         ):
             answer = self.client.get(f"/media/{NAME}")
         self.assertEqual((answer.status_code, answer["Cache-Control"]), (503, "no-store"))
@@ -105,4 +105,4 @@ class CoverNameTest(SimpleTestCase):
             names = {clean_cover(ContentFile(Path(file.name).read_bytes(), "x.png")).name for _ in range(3)}
         self.assertEqual(len(names), 3)
         for name in names:
-            self.assertRegex(f"covers/{name}", rf"\A{media.COVER}\Z")
+            self.assertRegex(f"covers/{name}", rf"\A{cover_files.COVER}\Z")

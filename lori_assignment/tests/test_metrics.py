@@ -14,8 +14,8 @@ from django.test import Client, SimpleTestCase, override_settings, tag
 from django.test import TestCase as DatabaseTestCase
 from prometheus_client.parser import text_string_to_metric_families
 
-from lori_assignment import gunicorn_conf
-from lori_assignment.gunicorn_conf import prepare_metrics_folder
+from lori_assignment.server import gunicorn_conf
+from lori_assignment.server.gunicorn_conf import prepare_metrics_folder
 
 FOLDER = "PROMETHEUS_MULTIPROC_DIR"
 TOKEN = "a-token-that-is-only-for-these-tests-1234"
@@ -115,7 +115,7 @@ class RequestCountTest(DatabaseTestCase):
     def test_middleware_precedes_the_security_checks(self) -> None:
         order = settings.MIDDLEWARE.index
         refusing = "django.middleware.common.CommonMiddleware"
-        self.assertLess(order("lori_assignment.metrics.MonitoringMiddleware"), order(refusing))
+        self.assertLess(order("lori_assignment.observability.metrics.MonitoringMiddleware"), order(refusing))
 
 
 @tag("any_database")

@@ -10,7 +10,7 @@ from django.test import Client, SimpleTestCase
 
 from accounts import tokens
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 
 
 class OrderTest(SimpleTestCase):

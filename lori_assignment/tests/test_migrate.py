@@ -12,8 +12,8 @@ from django.core.management import CommandError, call_command
 from django.db import OperationalError, connection, connections
 from django.db.migrations.recorder import MigrationRecorder
 
-from lori_assignment.cast import RaceTestCase
 from lori_assignment.management.commands import migrate
+from lori_assignment.testing.cases import RaceTestCase
 
 
 class MigrateTest(RaceTestCase):

@@ -19,7 +19,7 @@ from unittest import TestCase, skipUnless
 
 from benchmarks.nginx import NOBODY, TEMPLATE, balance
 from benchmarks.processes import Server, free_port
-from lori_assignment import admission, charset
+from lori_assignment.http import charset, request_limits
 
 Answer = tuple[int, dict[str, str], bytes]
 HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None
@@ -117,7 +117,7 @@ class ErrorTest(NginxTestCase):
 
     def test_the_api_is_told_in_json(self) -> None:
         self.assert_error(self.ask("/api/v3/books/", server=self.orphan), 502, "unavailable")
-        too_much = b"x" * (admission.MAX_UPLOAD_BYTES + 1)
+        too_much = b"x" * (request_limits.MAX_UPLOAD_BYTES + 1)
         self.assert_error(self.ask("/api/v3/books/", too_much), 413, "too_large")
         self.assert_error(self.ask("/api-token-auth/", too_much), 413, "too_large")
         self.assert_error(self.ask("/api/v3/books/", iter([b"{}"])), 411, "length_required")
@@ -126,13 +126,13 @@ class ErrorTest(NginxTestCase):
     def test_people_are_told_by_a_page(self) -> None:
         for answer in (
             self.ask("/home", server=self.orphan),
-            self.ask("/user/profile/", b"x" * (admission.MAX_UPLOAD_BYTES + 1)),
+            self.ask("/user/profile/", b"x" * (request_limits.MAX_UPLOAD_BYTES + 1)),
         ):
             self.assertTrue(answer[1]["Content-Type"].startswith("text/html"))
             self.assertIn(b"<h1>Lori Books</h1>", answer[2])
 
     def test_the_largest_body_is_let_through(self) -> None:
-        self.assertEqual(self.ask("/api/v3/books/", b"x" * admission.MAX_UPLOAD_BYTES)[0], 200)
+        self.assertEqual(self.ask("/api/v3/books/", b"x" * request_limits.MAX_UPLOAD_BYTES)[0], 200)
 
     def test_errors_have_the_headers_of_all_answers(self) -> None:
         _, headers, _ = self.ask("/api/v3/books/", server=self.orphan)
@@ -272,9 +272,8 @@ class FramingTest(NginxTestCase):
         self.assertEqual(self.asked(), ["GET /last"])
 
     def test_a_body_that_is_too_large_ends_the_connection(self) -> None:
-        head = (
-            f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {admission.MAX_UPLOAD_BYTES + 1}\r\n\r\n"
-        )
+        length = request_limits.MAX_UPLOAD_BYTES + 1
+        head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n"
         client = self.connect()
         client.sendall(head.encode())
         answer = client.recv(65536)

@@ -8,8 +8,8 @@ from django.test import Client, override_settings
 from django.urls import path
 
 from lori_assignment import urls
-from lori_assignment.cast import CastTestCase
-from lori_assignment.pages import member_page, unsent_form
+from lori_assignment.http.member_pages import member_page, unsent_form
+from lori_assignment.testing.cases import CastTestCase
 
 
 def too_big(request: HttpRequest) -> HttpResponse:

@@ -20,9 +20,9 @@ from django.utils import timezone
 from accounts import tokens
 from accounts.models import User
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
+from rentals.holds import place_hold
 from rentals.models import Rental
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
 
 # Those that grow with the shop.

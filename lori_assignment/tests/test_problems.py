@@ -9,11 +9,11 @@ from unittest import TestCase
 
 from django.test import Client, RequestFactory, SimpleTestCase, override_settings
 
-from accounts.attempts import Throttled
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
-from lori_assignment.outer_errors import too_many_requests
-from lori_assignment.problems import PROBLEM, prefers_problem_json
+from lori_assignment.errors import Throttled
+from lori_assignment.http.error_handlers import too_many_requests
+from lori_assignment.http.problem_details import PROBLEM, prefers_problem_json
+from lori_assignment.testing.cases import CastTestCase
 from lori_assignment.tests.test_charset import status_of
 from lori_assignment.wsgi import application
 

@@ -12,8 +12,8 @@ from accounts import tokens
 from accounts.models import User
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
-from rentals import figures
+from lori_assignment.testing.cases import CastTestCase
+from rentals import dashboard
 from rentals.services import rent_book, return_rental
 
 # Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT. Renting takes one more
@@ -101,7 +101,7 @@ class QueryCountTest(CastTestCase):
         for book in self.books[4:6]:
             cache.clear()
             with CaptureQueriesContext(connection) as asked:
-                figures.count_now(at=timezone.now())
+                dashboard.count_now(at=timezone.now())
             looks = [query["sql"] for query in asked if query["sql"].startswith("SELECT")]
             self.assertEqual(len(looks), 8)
             now = timezone.now()

@@ -11,7 +11,7 @@ from django.conf import settings
 
 import books.errors
 import rentals.errors
-from lori_assignment import api
+from lori_assignment import api_urls
 from lori_assignment.errors import Refusal
 
 README = (settings.BASE_DIR / "README.md").read_text()
@@ -40,13 +40,13 @@ class ReadmeTest(TestCase):
 
     def test_every_api_path_is_named(self) -> None:
         named = {path.strip("/") for path in re.findall(r"(/[\w/<>-]+)[?`]", README.replace("` · `", "`\n`"))}
-        for written, _, _ in api.VERSIONS["v3"]:
+        for written, _, _ in api_urls.VERSIONS["v3"]:
             path = written.replace("<pk>", "<id>")
             # These stand behind "also".
             if not path.endswith(("/update", "/delete")):
                 with self.subTest(path=path):
                     self.assertIn(path, named)
-        for written, _ in api.SIGN_IN:
+        for written, _ in api_urls.SIGN_IN:
             with self.subTest(path=written):
                 last = written.removeprefix("api/rest-auth/").removeprefix("registration/")
                 self.assertTrue(any(path.endswith(last) for path in named), last)

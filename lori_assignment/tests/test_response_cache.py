@@ -14,7 +14,7 @@ from books.models import Book
 from books.stock import add_book
 from lori_assignment.caching import response_cache
 from lori_assignment.caching.response_cache import ResponseCacheMiddleware, may_be_cached
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from lori_assignment.tests.test_metrics import TOKEN, told
 
 BOOKS = "/api/v3/books/"

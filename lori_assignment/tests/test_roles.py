@@ -22,10 +22,10 @@ from lori_assignment import urls
 from lori_assignment.tests import roles
 from lori_assignment.tests.roles import RoleTestCase, table
 from rentals import calendar_feeds
-from rentals.api.money_views import PaymentViewSet
+from rentals.api.payments import PaymentViewSet
 from rentals.api.views import RentalViewSet
 from rentals.models import CalendarFeed, Hold, HoldQuerySet, LedgerEntryQuerySet, RentalQuerySet
-from rentals.views import queue
+from rentals.views import holds
 
 
 def unheard_of(request: HttpRequest) -> HttpResponse:
@@ -156,7 +156,7 @@ class MissingGuardTest(RoleTestCase):
                 "GET /user/data/download/ as deactivated: 200",
             ),
             (
-                mock.patch("rentals.views.my_rentals.find_feed", _feed_of_anybody),
+                mock.patch("rentals.views.rentals.find_feed", _feed_of_anybody),
                 "GET /rentals/calendar/<own-secret>.ics as deactivated: 200",
             ),
         ):
@@ -174,7 +174,7 @@ class MissingGuardTest(RoleTestCase):
                 "POST /user/sessions/<session>/end/ as other: 302",
             ),
             (
-                mock.patch.object(queue.Hold, "objects", own_or_not),
+                mock.patch.object(holds.Hold, "objects", own_or_not),
                 "POST /holds/<hold>/cancel/ as other: 302",
             ),
             (

@@ -13,7 +13,7 @@ from django.core import mail
 from django.http import HttpResponse
 from django.test import Client, SimpleTestCase, override_settings
 
-from lori_assignment.cast import PASSWORD
+from lori_assignment.testing.cases import PASSWORD
 from lori_assignment.tests.roles import RoleTestCase, TableRow, rolled_back
 
 ELSEWHERE = [
@@ -136,9 +136,9 @@ class NextParameterTest(RoleTestCase):
     def test_without_the_check_next_leads_elsewhere(self) -> None:
         """The twins, one for each place that looks."""
         for place, page, role in (
-            ("accounts.adapter", "POST /user/login/", "anonymous"),
+            ("accounts.allauth_adapters", "POST /user/login/", "anonymous"),
             ("django.views.i18n", "POST /language/", "anonymous"),
-            ("rentals.views.queue", "POST /holds/<hold>/cancel/", "self"),
+            ("rentals.views.holds", "POST /holds/<hold>/cancel/", "self"),
             ("django.contrib.auth.views", "POST /admin/logout/", "staff"),
         ):
             with mock.patch(f"{place}.url_has_allowed_host_and_scheme", lambda *facts, **more: True):
@@ -205,7 +205,7 @@ class RefererTest(RoleTestCase):
         page = '<a href="//evil.example/x">Back</a> <form action="/&#47;evil.example/y">'
         answer = HttpResponse(page, headers={"HX-Redirect": "//evil.example/z"})
         self.assertEqual([one[-1] for one in addresses(answer) if leads_elsewhere(one)], ["z", "x", "y"])
-        with mock.patch("lori_assignment.pages.escape_leading_slashes", lambda path: path):
+        with mock.patch("lori_assignment.http.member_pages.escape_leading_slashes", lambda path: path):
             browser = Client(enforce_csrf_checks=True, headers={"referer": self.BEFORE[1], **OUR_PAGE})
             answer = browser.post("/user/login/", {"login": "x", "password": "y"})
         self.assertIn("//evil.example/x", addresses(answer))
@@ -266,8 +266,8 @@ class HostHeaderTest(RoleTestCase):
             return urljoin("http://other.example", path)
 
         for place, called in (
-            ("lori_assignment.api_paging", "GET /api/v3/books?page_size=1"),
-            ("accounts.adapter", "POST /user/signup/"),
+            ("lori_assignment.rest.pagination", "GET /api/v3/books?page_size=1"),
+            ("accounts.allauth_adapters", "POST /user/signup/"),
         ):
             method, path = called.split(" ")
             with mock.patch(f"{place}.at_site", by_request):

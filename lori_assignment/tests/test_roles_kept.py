@@ -11,8 +11,8 @@ from django.contrib.sessions.models import Session
 from django.http import HttpResponse
 from django.test import Client, override_settings
 
-from lori_assignment import safety
-from lori_assignment.cast import PASSWORD
+from lori_assignment.http import security_headers
+from lori_assignment.testing.cases import PASSWORD
 from lori_assignment.tests.roles import RoleTestCase, TableRow, rolled_back
 from lori_assignment.tests.test_roles_bodies import models
 
@@ -85,7 +85,7 @@ class NoStoreTest(KeptCase):
         lines = self.lines(
             lambda line: line.method == "GET" and line.path in ("/", "/api/v3/accounts/<user>")
         )
-        with mock.patch.object(safety, "is_personal", lambda request: False):
+        with mock.patch.object(security_headers, "is_personal", lambda request: False):
             kept, _ = self.kept(lines, "self")
         self.assertEqual(kept, {"GET / as self", "GET /api/v3/accounts/<user> as self"})
 

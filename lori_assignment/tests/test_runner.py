@@ -13,8 +13,8 @@ from django import test
 from django.conf import settings
 from django.test import SimpleTestCase, tag
 
-from lori_assignment.test_coverage import coverage_paused
-from lori_assignment.test_runner import LoriTestRunner, SlowestFirst, depends_on_database
+from lori_assignment.testing.coverage import coverage_paused
+from lori_assignment.testing.runner import LoriTestRunner, SlowestFirst, depends_on_database
 
 
 @tag("any_database")

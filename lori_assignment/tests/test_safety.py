@@ -24,10 +24,10 @@ from accounts.models import User
 from accounts.tests.case import NEW, REFRESH, TOKEN
 from books.stock import add_book
 from lori_assignment import urls
-from lori_assignment.cast import PASSWORD, CastTestCase
-from lori_assignment.charset import refuse_other_charsets
-from lori_assignment.safety import HEADERS
+from lori_assignment.http.charset import refuse_other_charsets
+from lori_assignment.http.security_headers import HEADERS
 from lori_assignment.templatetags import shop
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from lori_assignment.tests.test_settings import start
 
 SHOP = "https://shop.example"

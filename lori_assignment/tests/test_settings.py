@@ -13,7 +13,7 @@ from unittest import TestCase
 from django.conf import settings
 from django.test import tag
 
-from lori_assignment.aws import BOTO_CONFIG
+from lori_assignment.aws.secrets import BOTO_CONFIG
 
 PRODUCTION = {
     "SECRET_KEY": "".join(chr(33 + number) for number in range(60)),
@@ -186,7 +186,7 @@ class AwsTest(TestCase):
         self.assertIn("FileSystemStorage", start("STORAGES['default']").stdout)
         storage = start("STORAGES['default']", MEDIA_BUCKET="covers", AWS_REGION="eu-central-1").stdout
         for expected in (
-            "lori_assignment.bucket.Bucket",
+            "lori_assignment.aws.s3_storage.Bucket",
             "covers",
             "eu-central-1",
             "'file_overwrite': False",
@@ -204,14 +204,14 @@ class AwsTest(TestCase):
 
     def test_mail_is_sent_by_ses(self) -> None:
         for name, expected in (
-            ("EMAIL_BACKEND", "lori_assignment.ses.SESEmailBackend"),
+            ("EMAIL_BACKEND", "lori_assignment.aws.ses_email.SESEmailBackend"),
             ("AWS_SES_REGION_NAME", "eu-central-1"),
         ):
             self.assertEqual(start(name, EMAIL_URL="ses://eu-central-1").stdout.strip(), repr(expected))
 
     def test_database_password_comes_from_a_secret(self) -> None:
         database = start("DATABASES['default']", DATABASE_SECRET_ARN=ARN).stdout
-        self.assertIn("'ENGINE': 'lori_assignment.database'", database)
+        self.assertIn("'ENGINE': 'lori_assignment.db.backends.rotating_password'", database)
         self.assertIn(f"'SECRET_ARN': '{ARN}'", database)
         for url in ("postgres://lori:password@127.0.0.1/lori", "sqlite:///shop.sqlite3"):
             stopped = start(DATABASE_URL=url, DATABASE_SECRET_ARN=ARN)

@@ -22,11 +22,11 @@ from accounts import tokens
 from books import stock
 from books.models import Book
 from books.stock import add_book, change_book
-from lori_assignment import faults
-from lori_assignment.cast import RaceTestCase
+from lori_assignment.db import errors
+from lori_assignment.db.transactions import atomic_with_retry, disable_retry, lock
 from lori_assignment.models import IdempotencyRecord
+from lori_assignment.testing.cases import RaceTestCase
 from lori_assignment.tests.test_import_rule import modules
-from lori_assignment.work import atomic_with_retry, disable_retry, lock
 from rentals import services
 from rentals.models import LedgerEntry
 from rentals.services import rent_book
@@ -49,7 +49,7 @@ class StateIs(psycopg2.OperationalError):
 @contextmanager
 def never_again() -> Iterator[None]:
     """The twin: nothing is done a second time."""
-    with mock.patch.object(faults, "RETRYABLE", set()):
+    with mock.patch.object(errors, "RETRYABLE", set()):
         yield
 
 
@@ -182,7 +182,7 @@ class RetryTest(QuietTestCase):
                 try:
                     take()
                 except OperationalError as error:
-                    return faults.sqlstate(error)
+                    return errors.sqlstate(error)
                 return "done"
 
             return told
@@ -247,7 +247,7 @@ class RequestRetryTest(QuietTestCase):
     def test_without_the_retry_one_deadlock_is_503(self) -> None:
         for headers in self.kinds_of_call():
             # It is a fault all the same, by its state.
-            fault = mock.patch.object(faults, "TIMED_OUT", {"40P01"})
+            fault = mock.patch.object(errors, "TIMED_OUT", {"40P01"})
             with self.subTest(headers), never_again(), fault, self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 503)
 
@@ -304,7 +304,7 @@ class TransactionDecoratorTest(TestCase):
                     found.append(f"{module}.{node.name}")
         # All or none of what a page deletes, within Django's own; and a command, which may be run again.
         allowed = [
-            "lori_assignment.admin_pages.delete_queryset",
+            "lori_assignment.admin.delete_queryset",
             "rentals.management.commands.load_demo.fill_shop",
         ]
         self.assertEqual([name for name in found if name not in allowed], [])

@@ -19,7 +19,7 @@ class PreloadTest(TestCase):
         code = (
             "import environ; environ.Env.read_env = lambda *a, **k: None\n"
             "import sys, lori_assignment.wsgi\n"
-            "views = {'accounts.views', 'books.views', 'rentals.views', 'lori_assignment.api'}\n"
+            "views = {'accounts.views', 'books.views', 'rentals.views', 'lori_assignment.api_urls'}\n"
             "print(*sorted(views - set(sys.modules)))\n"
         )
         self.assertEqual(self.printed(code), "\n")

@@ -4,9 +4,9 @@ What changes a rental, a hold, a price list or the ledger goes through the domai
 those of the API.
 """
 
-from rentals.admin.circulation import RentalAdmin
 from rentals.admin.holds import HoldAdmin
-from rentals.admin.money import LedgerEntryAdmin
-from rentals.admin.prices import PolicyAdmin, PriceListAdmin
+from rentals.admin.ledger import LedgerEntryAdmin
+from rentals.admin.price_lists import PolicyAdmin, PriceListAdmin
+from rentals.admin.rentals import RentalAdmin
 
 __all__ = ["HoldAdmin", "LedgerEntryAdmin", "PolicyAdmin", "PriceListAdmin", "RentalAdmin"]

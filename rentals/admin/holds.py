@@ -10,8 +10,8 @@ from django.http import HttpRequest
 from django.utils.translation import gettext_lazy
 
 from lori_assignment import clock
-from rentals import queue
-from rentals.admin.readonly import ReadOnlyAdmin, format_short_time
+from rentals import holds
+from rentals.admin.base import ReadOnlyAdmin, format_short_time
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import Hold
 
@@ -60,6 +60,6 @@ class HoldAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         return format_short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
 
     @admin.action(description=gettext_lazy("Cancel"), permissions=["view"])
-    def cancel(self, request: HttpRequest, holds: QuerySet[Hold]) -> None:
+    def cancel(self, request: HttpRequest, queryset: QuerySet[Hold]) -> None:
         now = clock.now()
-        self.apply_to_each(request, holds, lambda hold: queue.cancel_hold(hold=hold, at=now))
+        self.apply_to_each(request, queryset, lambda hold: holds.cancel_hold(hold=hold, at=now))

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from accounts.models import User
 from books.models import Copy
 from books.search import MAX_MATCHES, matching_ids
-from lori_assignment.admin_pages import IndexedListAdmin
+from lori_assignment.admin import IndexedListAdmin
 from rentals.models import Rental
 
 

@@ -9,7 +9,7 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from lori_assignment.api_fields import Instant
+from lori_assignment.rest.fields import Instant
 
 
 class Status(models.IntegerChoices):

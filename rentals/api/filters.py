@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import django_filters as filters
 
-from lori_assignment.api_filters import KeyFilter, OneOfFilter, StrictBooleanFilter
+from lori_assignment.rest.filters import KeyFilter, OneOfFilter, StrictBooleanFilter
 from rentals.api.fields import Status
 from rentals.models import Hold, HoldQuerySet, LedgerEntry, Rental, RentalQuerySet
 

@@ -15,8 +15,8 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
-from lori_assignment.api_idempotency import idempotent
-from lori_assignment.api_views import ResourceViewSet
+from lori_assignment.rest.idempotency import idempotent
+from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter

@@ -21,8 +21,8 @@ from accounts.models import User
 from books.models import Book, Copy, Kind
 from rentals import errors, ledger
 from rentals.demo.people import Person
+from rentals.holds import place_hold
 from rentals.models import Hold, LedgerEntry, Rental
-from rentals.queue import place_hold
 from rentals.services import renew_rental, rent_book, return_rental, void_rental
 
 Story = Generator[int, datetime, None]

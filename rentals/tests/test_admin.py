@@ -14,7 +14,7 @@ from django.utils import timezone
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.errors import PriceListUsed
 from rentals.models import Policy, PriceList, Rate, Rental
 from rentals.services import rent_book
@@ -227,7 +227,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         tiered = PriceList.objects.get(name="Tiered")
         rates = self.kept(tiered)
         rates[2]["daily_rate"] = "9.00"
-        with mock.patch("rentals.admin.prices.is_used", return_value=False):
+        with mock.patch("rentals.admin.price_lists.is_used", return_value=False):
             changed = self.told(self.send("pricelist_change", tiered, **self.form(rates, name="Dearer")))
         self.assertEqual(changed, [str(PriceListUsed.message)])
         self.assertEqual(tiered.rates.get(kind=3).daily_rate, Decimal("1.50"))

@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from books.models import Copy
 from rentals import ledger, services
-from rentals.admin.money import CreditForm
+from rentals.admin.ledger import CreditForm
 from rentals.models import LedgerEntry, Policy, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 

@@ -11,8 +11,8 @@ from django.utils import timezone
 from books.models import Copy
 from books.stock import change_copy
 from rentals import services
+from rentals.holds import place_hold
 from rentals.models import Hold, Policy
-from rentals.queue import place_hold
 from rentals.tests.test_admin import ShopAdminTestCase
 
 Status = Hold.Status

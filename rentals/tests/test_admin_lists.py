@@ -13,9 +13,9 @@ from django.utils import timezone
 
 from books.models import Copy
 from books.stock import add_book
-from lori_assignment import admin_pages
-from rentals import queue, services
-from rentals.admin.circulation import RentalAdmin
+from lori_assignment import admin
+from rentals import holds, services
+from rentals.admin.rentals import RentalAdmin
 from rentals.models import LedgerEntry, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 
@@ -42,7 +42,7 @@ class LongListTest(ListTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.rentals = [self.rent(self.alice), self.rent(self.bob), self.rent(self.dan)]
-        self.enterContext(mock.patch.object(admin_pages, "MAX_LISTED", 2))
+        self.enterContext(mock.patch.object(admin, "MAX_LISTED", 2))
         self.enterContext(mock.patch.object(RentalAdmin, "list_per_page", 1))
 
     def test_page_count_is_capped(self) -> None:
@@ -64,7 +64,7 @@ class LongListTest(ListTestCase):
         told = self.told(self.send("rental_changelist", **everything))
         self.assertEqual(told, ["More than 2 are listed. Narrow the list before you choose all of it."])
         self.assertFalse(Rental.objects.filter(renewals=1).exists())
-        with mock.patch.object(admin_pages, "MAX_LISTED", 3):
+        with mock.patch.object(admin, "MAX_LISTED", 3):
             self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
 
     def test_count_query_is_limited(self) -> None:
@@ -94,7 +94,7 @@ class OrderingTest(ListTestCase):
         self.give_back(self.rent())
         waited_for, now = add_book(name="Susan"), timezone.now()
         services.rent_book(member=self.bob, book=waited_for, at=now, now=now)
-        queue.place_hold(member=self.alice, book=waited_for, at=now)
+        holds.place_hold(member=self.alice, book=waited_for, at=now)
         for what, sorted_by in (("rental", ["number", "rented"]), ("ledgerentry", ["posted"]), ("hold", [])):
             page = self.counter.get(self.page(f"{what}_changelist")).content.decode()
             found = re.findall(r'class="sortable column-(\w+)', page)
@@ -136,7 +136,7 @@ class SearchTest(ListTestCase):
         self.assertEqual(self.listed("ledgerentry", q="emma"), [])
 
     def test_holds_are_found_by_member_book_and_copy(self) -> None:
-        hold = queue.place_hold(member=self.alice, book=self.persuasion, at=timezone.now())
+        hold = holds.place_hold(member=self.alice, book=self.persuasion, at=timezone.now())
         for words in ("alice", "persuasion"):
             self.assertEqual(self.listed("hold", q=words), [hold])
         self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [])
@@ -144,7 +144,7 @@ class SearchTest(ListTestCase):
         self.assertEqual(self.listed("hold", q=self.other.copy.barcode), [hold])
 
     def test_excess_matches_are_cut_off_with_notice(self) -> None:
-        with mock.patch.object(admin_pages, "MAX_FOUND", 1):
+        with mock.patch.object(admin, "MAX_FOUND", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertEqual(list(page.context["cl"].result_list), [self.other])
         self.assertContains(page, "More is found than is shown. Type more of it.")

@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
+from rentals.holds import expire_holds
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import expire_holds
 from rentals.services import rent_book
 
 DAY = timedelta(days=1)

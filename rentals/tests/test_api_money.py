@@ -9,7 +9,7 @@ from django.utils import timezone
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.models import LedgerEntry, PriceList, Rental
 from rentals.services import rent_book, return_rental
 from rentals.tests.test_pricing import WORKED, WORKED_DAYS

@@ -9,7 +9,7 @@ from rest_framework.serializers import ModelSerializer
 
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.api.serializers import v1, v2, v3
 from rentals.models import LedgerEntry, Policy, Rental
 from rentals.services import rent_book, return_rental, void_rental

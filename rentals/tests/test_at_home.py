@@ -9,10 +9,10 @@ from zoneinfo import ZoneInfo
 from django.utils import timezone
 
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import services
-from rentals.at_home import due_in_words, summarize
 from rentals.models import Policy
+from rentals.rental_summaries import due_in_words, summarize
 
 # A Tuesday.
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)

@@ -11,10 +11,10 @@ from icalendar import Calendar
 
 from accounts.models import User
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import calendar_feeds, services
+from rentals.holds import cancel_hold, place_hold
 from rentals.models import CalendarFeed, Rental
-from rentals.queue import cancel_hold, place_hold
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -15,11 +15,11 @@ from django.test.utils import CaptureQueriesContext
 
 from books.models import Book
 from books.stock import add_book, add_copy
-from lori_assignment.cast import CastTestCase
-from rentals import ledger, queue, services
+from lori_assignment.testing.cases import CastTestCase
+from rentals import holds, ledger, services
+from rentals.consistency import find_errors
 from rentals.models import Hold, LedgerEntry, Rate, Rental
 from rentals.price_lists import make_price_list
-from rentals.proof import find_errors
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -79,8 +79,8 @@ class BooksTestCase(CastTestCase):
         later = MONDAY + 40 * DAY
         cls.open = cls.rent(cls.alice, at=later, copy=cls.second)
         other = cls.rent(cls.bob, at=later)
-        picked_up = queue.place_hold(member=cls.carol, book=cls.book, at=later)
-        waiting = queue.place_hold(member=cls.dan, book=cls.book, at=later)
+        picked_up = holds.place_hold(member=cls.carol, book=cls.book, at=later)
+        waiting = holds.place_hold(member=cls.dan, book=cls.book, at=later)
         cls.give_back(other, later + DAY)
         cls.rent(cls.carol, at=later + DAY)
         cls.picked_up = Hold.objects.get(pk=picked_up.pk)

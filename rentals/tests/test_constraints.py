@@ -11,7 +11,7 @@ from django.db.models import ProtectedError
 
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.models import Hold, LedgerEntry, Policy, PriceList, Rate, Rental
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)

@@ -18,10 +18,10 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Copy
 from books.stock import add_book
-from rentals import figures, ledger, queue, services
-from rentals.admin.circulation import RentalAdmin
-from rentals.admin.readonly import format_short_time
-from rentals.figures import DashboardCounts
+from rentals import dashboard, holds, ledger, services
+from rentals.admin.base import format_short_time
+from rentals.admin.rentals import RentalAdmin
+from rentals.dashboard import DashboardCounts
 from rentals.models import Hold, LedgerEntry, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 
@@ -71,13 +71,13 @@ class FiguresTestCase(ShopAdminTestCase):
         for number, member in enumerate((self.alice, self.bob)):
             book = add_book(name=f"Waited for {number}")
             out = services.rent_book(member=self.carol, book=book, at=self.now, now=self.now)
-            queue.place_hold(member=self.dan, book=book, at=self.now)
-            queue.place_hold(member=member, book=book, at=self.now)
+            holds.place_hold(member=self.dan, book=book, at=self.now)
+            holds.place_hold(member=member, book=book, at=self.now)
             if number:
                 self.give_back(out)
 
     def count(self, *, later: timedelta = timedelta()) -> DashboardCounts:
-        return figures.count_now(at=self.now + later)
+        return dashboard.count_now(at=self.now + later)
 
 
 class CountTest(FiguresTestCase):
@@ -119,7 +119,7 @@ class BalanceSumTest(FiguresTestCase):
         self.last = LedgerEntry.objects.latest("pk").pk
 
     def reached(self) -> int:
-        return int(cache.get(figures.RUNNING_SUM).key)
+        return int(cache.get(dashboard.RUNNING_SUM).key)
 
     def test_settled_entries_are_read_once(self) -> None:
         self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
@@ -135,27 +135,27 @@ class BalanceSumTest(FiguresTestCase):
     def test_recent_entries_are_read_again(self) -> None:
         """Entries have their keys before they are committed, so that a lower one may come in later."""
         self.assertEqual(self.count().owed, Decimal("9.00"))
-        self.assertIsNone(cache.get(figures.RUNNING_SUM))
+        self.assertIsNone(cache.get(dashboard.RUNNING_SUM))
         self.give_back(self.rent(self.carol), at=self.now + self.later)
         self.assertEqual(self.count(later=self.later).owed, Decimal("13.50"))
         self.assertEqual(self.reached(), self.last)
 
     def test_long_ledger_is_summed_in_batches(self) -> None:
         # By its keys, of which PostgreSQL has given out others before.
-        with mock.patch.object(figures, "BATCH_SIZE", max(1, self.last // 3)):
+        with mock.patch.object(dashboard, "BATCH_SIZE", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
 
     def test_timeout_resumes_at_the_last_batch(self) -> None:
-        more_owed, asked = figures._sum_owed_change, []
+        more_owed, asked = dashboard._sum_owed_change, []
 
         def once(end: float, which: Any) -> Any:
             asked.append(which)
             return more_owed(end, which) if len(asked) == 1 else None
 
         with (
-            mock.patch.object(figures, "BATCH_SIZE", self.last - 1),
-            mock.patch.object(figures, "_sum_owed_change", once),
+            mock.patch.object(dashboard, "BATCH_SIZE", self.last - 1),
+            mock.patch.object(dashboard, "_sum_owed_change", once),
         ):
             self.assertIsNone(self.count(later=self.later).owed)
         self.assertEqual(self.reached(), self.last - 1)
@@ -164,16 +164,16 @@ class BalanceSumTest(FiguresTestCase):
     def test_progress_of_another_ledger_is_discarded(self) -> None:
         """As after a restore."""
         for posted_at, owed in ((self.now, "77.00"), (self.now - self.later, "9.00")):
-            left_at = figures._RunningSum(self.last, (self.last, posted_at), Decimal("77.00"))
-            cache.set(figures.RUNNING_SUM, left_at)
+            left_at = dashboard._RunningSum(self.last, (self.last, posted_at), Decimal("77.00"))
+            cache.set(dashboard.RUNNING_SUM, left_at)
             self.assertEqual(self.count(later=self.later).owed, Decimal(owed))
 
 
 class FiguresCacheTest(FiguresTestCase):
     def asked(self, *, after: float) -> DashboardCounts | None:
         """The figures so many seconds from now on, when nobody is counting."""
-        cache.delete(figures.COUNTING)
-        return figures.dashboard_counts(at=self.now + timedelta(seconds=after))
+        cache.delete(dashboard.COUNTING)
+        return dashboard.dashboard_counts(at=self.now + timedelta(seconds=after))
 
     def test_figures_are_cached_for_a_minute(self) -> None:
         first = self.asked(after=0)
@@ -184,16 +184,16 @@ class FiguresCacheTest(FiguresTestCase):
         self.assertEqual((anew.out, anew.at - self.now), (1, timedelta(seconds=60)))
 
     def test_only_one_process_counts_at_a_time(self) -> None:
-        cache.add(figures.COUNTING, 1, timeout=5)
-        self.assertIsNone(figures.dashboard_counts(at=self.now))
+        cache.add(dashboard.COUNTING, 1, timeout=5)
+        self.assertIsNone(dashboard.dashboard_counts(at=self.now))
         first = self.asked(after=0)
-        cache.add(figures.COUNTING, 1, timeout=5)
-        with mock.patch.object(figures, "count_now") as count:
-            self.assertEqual(figures.dashboard_counts(at=self.now + timedelta(hours=1)), first)
+        cache.add(dashboard.COUNTING, 1, timeout=5)
+        with mock.patch.object(dashboard, "count_now") as count:
+            self.assertEqual(dashboard.dashboard_counts(at=self.now + timedelta(hours=1)), first)
         count.assert_not_called()
 
     def test_timed_out_count_is_retried_soon(self) -> None:
-        with mock.patch.object(figures, "TIMEOUT", 0):
+        with mock.patch.object(dashboard, "TIMEOUT", 0):
             nothing = self.asked(after=0)
         self.assertEqual(nothing, DashboardCounts(self.now, None, None, None, None, None, None))
         self.assertEqual(self.asked(after=4), nothing)
@@ -207,7 +207,7 @@ class FiguresCacheTest(FiguresTestCase):
             return 1
 
         begun = time.monotonic()
-        self.assertIsNone(figures._within_deadline(begun + 0.2, sleep))
+        self.assertIsNone(dashboard._within_deadline(begun + 0.2, sleep))
         self.assertLess(time.monotonic() - begun, 5)
         # And what comes after is asked as before.
         self.assertEqual(self.count(), naive(self.now))
@@ -218,12 +218,12 @@ class FiguresCacheTest(FiguresTestCase):
                 cursor.execute("SELECT no_such_column FROM books_book")
 
         with self.assertRaises(DatabaseError):
-            figures._within_deadline(time.monotonic() + 5, wrong)
+            dashboard._within_deadline(time.monotonic() + 5, wrong)
 
 
 class PageTest(FiguresTestCase):
     def front(self, client: Client | None = None) -> Any:
-        cache.delete_many([figures.FIGURES, figures.COUNTING])
+        cache.delete_many([dashboard.FIGURES, dashboard.COUNTING])
         return (client or self.counter).get(reverse("admin:index"))
 
     def test_each_figure_links_to_its_list(self) -> None:
@@ -241,12 +241,12 @@ class PageTest(FiguresTestCase):
         self.busy_shop()
         page = self.front()
         self.assertContains(page, "<span>Overdue</span> <strong>1</strong>", html=True)
-        self.assertContains(page, f"As of {format_short_time(cache.get(figures.FIGURES).at)};")
+        self.assertContains(page, f"As of {format_short_time(cache.get(dashboard.FIGURES).at)};")
 
     def test_missing_figure_is_shown_as_a_dash(self) -> None:
-        with mock.patch.object(figures, "TIMEOUT", 0):
+        with mock.patch.object(dashboard, "TIMEOUT", 0):
             self.assertContains(self.front(), '<abbr title="not counted yet">–</abbr>', count=6, html=True)
-        cache.delete(figures.FIGURES)
+        cache.delete(dashboard.FIGURES)
         page = self.counter.get(reverse("admin:index"))
         self.assertContains(page, "The figures are being counted.")
 
@@ -260,7 +260,7 @@ class PageTest(FiguresTestCase):
             self.assertContains(self.front(self.signed_in(user)), "At a glance")
         with (
             mock.patch.object(RentalAdmin, "has_view_permission", return_value=False),
-            mock.patch.object(figures, "count_now") as count,
+            mock.patch.object(dashboard, "count_now") as count,
         ):
             self.assertNotContains(self.front(), "At a glance")
         count.assert_not_called()

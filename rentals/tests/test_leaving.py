@@ -25,12 +25,12 @@ from accounts.models import CLOSED_PREFIX, TokenFamily, User
 from accounts.sign_up import open_account, reset_email_address
 from accounts.tests.case import activate_totp
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD, CastTestCase, RaceTestCase
 from lori_assignment.errors import Refusal
+from lori_assignment.testing.cases import PASSWORD, CastTestCase, RaceTestCase
 from rentals import ledger, services
-from rentals.leaving import close_account, closing_blockers
+from rentals.account_closing import close_account, closing_blockers
+from rentals.holds import place_hold
 from rentals.models import Hold, LedgerEntry, Rental
-from rentals.queue import place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

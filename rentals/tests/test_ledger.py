@@ -10,7 +10,7 @@ from django.utils import translation
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import errors, ledger, services
 from rentals.models import LedgerEntry, Policy, PriceList, Rate, Rental
 from rentals.price_lists import make_price_list

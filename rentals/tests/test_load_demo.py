@@ -20,14 +20,14 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book, Copy, Kind
 from books.stock import add_book
-from lori_assignment.cast import CommittedDataMixin
+from lori_assignment.testing.cases import CommittedDataMixin
 from rentals import ledger
+from rentals.consistency import find_errors
 from rentals.demo.history import Shop, play_history
 from rentals.demo.people import MEMBERS, STAFF, open_accounts
 from rentals.demo.shelves import fill_shelves
 from rentals.management.commands import load_demo
 from rentals.models import Hold, LedgerEntry, PriceList, Rental
-from rentals.proof import find_errors
 
 # A Monday, one hour before closing.
 NOW = datetime(2026, 11, 23, 18, 0, tzinfo=UTC)

@@ -9,8 +9,14 @@ from books.models import Copy
 from books.stock import add_book, add_copy, change_copy
 from rentals import services
 from rentals.models import Hold, Policy, Rental
-from rentals.outlook import QueueEstimate, WaitEstimate, annotate_others_wait, estimate_queue, wait_estimates
 from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
+from rentals.wait_estimates import (
+    QueueEstimate,
+    WaitEstimate,
+    annotate_others_wait,
+    estimate_queue,
+    wait_estimates,
+)
 
 # Bob's copy is due at MONDAY + 14 * DAY.
 PERIOD = 14 * DAY

@@ -15,11 +15,11 @@ from pypdf import PdfReader
 from accounts.models import User
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import ledger, services
+from rentals.holds import place_hold
 from rentals.models import CalendarFeed, Hold, LedgerEntry, Policy, Rental
-from rentals.queue import place_hold
-from rentals.statements import Month
+from rentals.statements.monthly import Month
 
 DAY = timedelta(days=1)
 # A PDF's program is recorded in the shared cache, so that a member has one at a time: the cache counts its

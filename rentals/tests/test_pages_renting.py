@@ -11,10 +11,10 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book
 from books.stock import add_book, change_copy
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import ledger
+from rentals.holds import place_hold
 from rentals.models import Hold, LedgerEntry, Policy, Rate, Rental
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
 
 

@@ -17,12 +17,12 @@ from accounts.models import TokenFamily, User
 from accounts.sign_up import reset_email_address
 from accounts.tests.case import activate_totp
 from books.stock import add_book
-from lori_assignment.cast import PASSWORD, CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from rentals import ledger, services
 from rentals.calendar_feeds import make_feed
+from rentals.holds import place_hold
 from rentals.models import LedgerEntry
 from rentals.personal_data import export_personal_data
-from rentals.queue import place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -7,7 +7,7 @@ from unittest import mock
 
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals import popular
 from rentals.popular import most_rented
 from rentals.services import rent_book, return_rental, void_rental

@@ -12,7 +12,7 @@ from django.utils import timezone
 
 from books.models import Kind
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 from rentals import errors, price_lists
 from rentals.models import PriceList, Rate
 from rentals.price_lists import (

@@ -13,12 +13,12 @@ from django.test import override_settings
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book, add_copy, change_copy, delete_book, delete_copy
-from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
-from rentals import availability, queue, services, stock
+from lori_assignment.testing.cases import CastTestCase
+from rentals import availability, holds, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
+from rentals.holds import ExpiryResult, expire_holds, place_hold
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import ExpiryResult, expire_holds, place_hold
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -57,7 +57,7 @@ class QueueTestCase(CastTestCase):
         return place_hold(member=member, book=book or self.book, at=at)
 
     def cancel(self, hold: Hold, at: datetime = MONDAY + 2 * DAY) -> Hold:
-        return queue.cancel_hold(hold=hold, at=at)
+        return holds.cancel_hold(hold=hold, at=at)
 
     def line(self, *members: User) -> list[Hold]:
         return [self.place(member) for member in members]
@@ -181,7 +181,7 @@ class AllocationTest(QueueTestCase):
 
     def test_empty_queue_writes_nothing(self) -> None:
         with self.assertNumQueries(1):
-            self.assertEqual(queue.allocate_copies(self.book, at=MONDAY), [])
+            self.assertEqual(holds.allocate_copies(self.book, at=MONDAY), [])
 
     def test_replacement_copy_keeps_the_deadline(self) -> None:
         hold = self.place(self.alice)
@@ -215,7 +215,7 @@ class AllocationTest(QueueTestCase):
             self.place(self.alice, other),
         )
         self.give_back()
-        queue.cancel_holds_of(member=self.alice, at=MONDAY + 2 * DAY)
+        holds.cancel_holds_of(member=self.alice, at=MONDAY + 2 * DAY)
         self.assertEqual(
             self.states(mine, next_one, elsewhere), [Status.CANCELLED, Status.READY, Status.CANCELLED]
         )

@@ -13,9 +13,9 @@ from hypothesis import strategies as st
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
 from lori_assignment.errors import Refusal
-from rentals import queue, services, stock
+from lori_assignment.testing.cases import CastTestCase
+from rentals import holds, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Rental
 from rentals.tests.test_queue import MONDAY
@@ -52,16 +52,16 @@ class InvariantTest(CastTestCase):
             if what == "rent":
                 services.rent_book(member=member, book=self.book, at=at, now=at)
             elif what == "hold":
-                queue.place_hold(member=member, book=self.book, at=at)
+                holds.place_hold(member=member, book=self.book, at=at)
             elif what == "expire":
-                queue.expire_holds(at=at)
+                holds.expire_holds(at=at)
             elif what == "leave":
-                queue.cancel_holds_of(member=member, at=at)
+                holds.cancel_holds_of(member=member, at=at)
             elif what in ("break", "mend"):
                 status = Copy.Status.IN_REPAIR if what == "break" else Copy.Status.IN_SERVICE
                 stock.change_copy(copy=copy, at=at, status=status)
             elif what == "cancel" and hold:
-                queue.cancel_hold(hold=hold, at=at)
+                holds.cancel_hold(hold=hold, at=at)
             elif what == "return" and rental:
                 services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
             elif what == "renew" and rental:

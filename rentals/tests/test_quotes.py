@@ -15,12 +15,12 @@ from hypothesis import strategies as st
 from books.models import Book, Copy
 from books.stock import add_book, add_copy
 from books.views import EXAMPLES
-from lori_assignment.cast import CastTestCase
+from lori_assignment.testing.cases import CastTestCase
 from rentals.demo.shelves import fill_shelves
+from rentals.holds import place_hold
 from rentals.models import Policy, Rate, Rental
 from rentals.offers import Quote, make_offer, quote_for
 from rentals.pricing import price
-from rentals.queue import place_hold
 from rentals.services import rent_book, return_rental
 from rentals.tests.test_pricing import NOVEL, Terms
 

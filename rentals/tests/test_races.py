@@ -24,9 +24,9 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase, RaceTestCase
+from lori_assignment.db.transactions import lock
 from lori_assignment.errors import Refusal, refuse
-from lori_assignment.work import lock
+from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 from rentals import ledger, services, stock
 from rentals.models import LedgerEntry, Policy, PriceList, Rental
 from rentals.price_lists import change_price_list, delete_price_list, rate_in_force

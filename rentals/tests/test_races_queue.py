@@ -21,11 +21,11 @@ from django.utils import timezone
 from accounts.models import User
 from books.models import Book, Copy
 from books.stock import add_book
-from lori_assignment.cast import RaceTestCase
 from lori_assignment.errors import refuse
-from rentals import queue, services
+from lori_assignment.testing.cases import RaceTestCase
+from rentals import holds, services
+from rentals.holds import ExpiryResult, expire_holds
 from rentals.models import Hold, Policy, Rental
-from rentals.queue import ExpiryResult, expire_holds
 from rentals.tests.test_races import first_without_lock, has_row_locks, lock_all_but, outcome
 
 DAY = timedelta(days=1)
@@ -37,7 +37,7 @@ Status = Hold.Status
 def unlocked(*models: type[Any]) -> Iterator[None]:
     """Let the queue and circulation read the rows of `models` without a lock."""
     with ExitStack() as stack:
-        for module in (queue, services):
+        for module in (holds, services):
             stack.enter_context(mock.patch.object(module, "lock", lock_all_but(*models)))
         if Copy in models:
             stack.enter_context(mock.patch.object(services, "lock_first", first_without_lock))
@@ -74,7 +74,7 @@ class QueueRaceTest(RaceTestCase):
         return services.return_rental(rental=rental, at=self.now, actor=self.carol, now=self.now)
 
     def place(self, member: User, book: Book | None = None) -> Hold:
-        return queue.place_hold(member=member, book=book or self.book, at=self.now)
+        return holds.place_hold(member=member, book=book or self.book, at=self.now)
 
     def ready(self, member: User, *others: User) -> Hold:
         """A hold for which the copy is put aside, since now, and `others` waiting behind it."""
@@ -137,7 +137,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertEqual(Rental.objects.open().get().user, self.alice)
 
     def give_up_and_let_rent(self, hold: Hold) -> Rental:
-        queue.cancel_hold(hold=hold, at=self.now)
+        holds.cancel_hold(hold=hold, at=self.now)
         return self.rent(self.bob, copy=self.copy)
 
     def test_pick_up_blocks_cancelling(self) -> None:
@@ -196,7 +196,7 @@ class QueueRaceTest(RaceTestCase):
     @has_row_locks
     def test_without_locks_the_constraint_fails(self) -> None:
         self.rent(self.bob)
-        with unlocked(User, Book), meeting(queue, "refuse", number=3):
+        with unlocked(User, Book), meeting(holds, "refuse", number=3):
             found = self.run_concurrently(*[lambda: self.place(self.alice)] * 3)
         self.assertEqual(sum(isinstance(result, IntegrityError) for result in found), 2)
         self.assertEqual(Hold.objects.count(), 1)
@@ -216,7 +216,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_member_lock_the_limit_fails(self) -> None:
         Policy.objects.update(max_holds=2)
         calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
-        with unlocked(User), meeting(queue, "refuse", number=5):
+        with unlocked(User), meeting(holds, "refuse", number=5):
             self.assertEqual(self.outcomes(*calls), {"done": 5})
 
     # A return against a place taken.
@@ -237,7 +237,7 @@ class QueueRaceTest(RaceTestCase):
             finally:
                 changed.set()
 
-        with mock.patch.object(queue, "refuse", refuse_and_wait):
+        with mock.patch.object(holds, "refuse", refuse_and_wait):
             return self.run_concurrently(lambda: self.place(self.alice), change_then)
 
     def test_concurrent_return_is_allocated(self) -> None:
@@ -283,7 +283,7 @@ class QueueRaceTest(RaceTestCase):
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
         # Both have found it lapsed by then.
-        with unlocked(Book), meeting(queue, "_end", number=2):
+        with unlocked(Book), meeting(holds, "_end", number=2):
             found = self.run_concurrently(*[lambda: expire_holds(at=late)] * 2)
         self.assertEqual(sum(result.expired for result in found), 2)
         self.assertEqual(Counter(message.to[0] for message in mail.outbox)["alice@example.org"], 2)
@@ -310,7 +310,7 @@ class QueueRaceTest(RaceTestCase):
     def test_without_book_lock_one_hold_is_missed(self) -> None:
         first, second = self.two_out()
         # Each has seen the other's copy still out by then.
-        with unlocked(Book), meeting(queue.Policy, "current", number=2):
+        with unlocked(Book), meeting(holds.Policy, "current", number=2):
             found = self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second))
         self.assertEqual(found, {"done": 2})
         self.assertEqual(self.states(), {"alice": Status.READY, "erin": Status.WAITING})

@@ -23,7 +23,7 @@ from django.utils import timezone
 from accounts.models import User
 from accounts.tokens import issue_tokens
 from books.stock import add_book
-from lori_assignment.cast import RaceTestCase
+from lori_assignment.testing.cases import RaceTestCase
 from rentals.models import LedgerEntry, Rental
 from rentals.services import rent_book
 
@@ -66,7 +66,7 @@ class ServedRaceTest(RaceTestCase):
         }
         server = subprocess.Popen(  # noqa: S603  # Our own interpreter and code.
             [
-                *(sys.executable, "-m", "gunicorn", "--config", "lori_assignment/gunicorn_conf.py"),
+                *(sys.executable, "-m", "gunicorn", "--config", "lori_assignment/server/gunicorn_conf.py"),
                 *("--log-level", "error", "--access-logfile", os.devnull, "lori_assignment.wsgi"),
             ],
             cwd=settings.BASE_DIR,

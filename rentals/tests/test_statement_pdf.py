@@ -23,29 +23,31 @@ from hypothesis import given
 from hypothesis import strategies as st
 from pypdf import PdfReader
 
-from accounts import turns
-from accounts.attempts import Busy
-from lori_assignment import gunicorn_conf
-from lori_assignment.cast import RaceTestCase
-from rentals import ledger, services, statement_pdf
+from accounts import hashing_queue
+from lori_assignment.errors import Busy
+from lori_assignment.server import gunicorn_conf
+from lori_assignment.testing.cases import RaceTestCase
+from rentals import ledger, services
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.pdf_writer import fallback_fonts, main_font, printable, write_pdf
-from rentals.statement_pdf import PdfDocument, statement_as_pdf
+from rentals.statements import pdf
+from rentals.statements.pdf import PdfDocument, statement_as_pdf
+from rentals.statements.pdf_writer import fallback_fonts, main_font, printable, write_pdf
 from rentals.tests.test_statements import NOW, StatementTestCase
 
 DAY = timedelta(days=1)
 
 
-def pages_of(pdf: bytes) -> list[str]:
+def pages_of(content: bytes) -> list[str]:
     return [
-        page.extract_text().replace("\N{NO-BREAK SPACE}", " ") for page in PdfReader(io.BytesIO(pdf)).pages
+        page.extract_text().replace("\N{NO-BREAK SPACE}", " ")
+        for page in PdfReader(io.BytesIO(content)).pages
     ]
 
 
-def fonts_of(pdf: bytes) -> set[str]:
+def fonts_of(content: bytes) -> set[str]:
     """Names without the mark of a subset, which is six letters and a plus sign."""
     fonts: set[str] = set()
-    for page in PdfReader(io.BytesIO(pdf)).pages:
+    for page in PdfReader(io.BytesIO(content)).pages:
         for font in page["/Resources"]["/Font"].values():
             fonts.add(font.get_object()["/BaseFont"].rpartition("+")[2])
     return fonts
@@ -99,7 +101,7 @@ class WriterTest(StatementTestCase):
     def setUp(self) -> None:
         super().setUp()
         # Tests share the processors.
-        self.enterContext(mock.patch.object(statement_pdf, "TIMEOUT", 120))
+        self.enterContext(mock.patch.object(pdf, "TIMEOUT", 120))
 
     def document(self, *titles: str) -> PdfDocument:
         document = PdfDocument("A document", at=NOW)
@@ -118,15 +120,15 @@ class WriterTest(StatementTestCase):
 
     def test_writes_its_spec(self) -> None:
         document = self.document(*(f"Book {number}" for number in range(40)))
-        pdf = document.as_pdf()
-        pages = pages_of(pdf)
+        content = document.as_pdf()
+        pages = pages_of(content)
         self.assertGreater(len(pages), 1)
         for words in ("Łukasz", "Book 0", "Book 39", "You owe nothing.", "Until then."):
             self.assertIn(words, "\n".join(pages))
         for page in pages:
             self.assertIn("Date What Amount Balance", page)
         self.assertEqual(pages, pages_of(write_pdf(document.spec)))
-        reader = PdfReader(io.BytesIO(pdf))
+        reader = PdfReader(io.BytesIO(content))
         self.assertEqual(reader.metadata and reader.metadata.title, "A document")
         self.assertEqual(reader.trailer["/Root"]["/Lang"], "en")
 
@@ -134,11 +136,11 @@ class WriterTest(StatementTestCase):
         plain = write_pdf(self.document("Emma").spec)
         self.assertEqual(fonts_of(plain), {"NotoSans"})
         titles = ("三体", "容疑者X", "שלום", "مرحبا بالعالم", "สวัสดีชาวโลก", "हिन्दी किताब", "\U0001f642")
-        pdf = write_pdf(self.document(*titles).spec)
+        content = write_pdf(self.document(*titles).spec)
         for family in ("JP", "Hebrew", "Arabic", "Thai", "Devanagari", "Emoji"):
-            self.assertIn(family, " ".join(fonts_of(pdf)))
+            self.assertIn(family, " ".join(fonts_of(content)))
         # The second glyph of a letter stands for no character of its own: pypdf prints its number.
-        text = re.sub(r"[\x00-\x08]", "", "\n".join(pages_of(pdf)))
+        text = re.sub(r"[\x00-\x08]", "", "\n".join(pages_of(content)))
         for words in (
             "三体",
             "容疑者X",
@@ -151,7 +153,7 @@ class WriterTest(StatementTestCase):
             "\U0001f642",
         ):
             self.assertIn(words, text)
-        self.assertLess(max(len(plain), len(pdf)), 100_000)
+        self.assertLess(max(len(plain), len(content)), 100_000)
 
     def test_gets_no_secret_and_leaves_no_file(self) -> None:
         program = "import os, sys; open(os.environ['TMPDIR'] + '/font', 'w'); print(dict(os.environ))"
@@ -168,7 +170,7 @@ class WriterTest(StatementTestCase):
         self.assertFalse(Path(folders[0]).exists())
 
     def test_ends_after_its_time_without_its_parent(self) -> None:
-        program = [sys.executable, "-m", "rentals.pdf_writer", "1"]
+        program = [sys.executable, "-m", "rentals.statements.pdf_writer", "1"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
             self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
 
@@ -182,8 +184,8 @@ class WriterTest(StatementTestCase):
     def test_one_that_takes_too_long_is_busy(self) -> None:
         self.client.force_login(self.alice)
         with (
-            mock.patch.object(statement_pdf, "TIMEOUT", 0.01),
-            self.assertLogs("rentals.statement_pdf", "WARNING"),
+            mock.patch.object(pdf, "TIMEOUT", 0.01),
+            self.assertLogs("rentals.statements.pdf", "WARNING"),
         ):
             response = self.client.get("/balance/statements/2026-11.pdf")
         self.assertEqual(response.status_code, 429)
@@ -198,29 +200,27 @@ class ProgramLimitTest(StatementTestCase):
         self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
 
     def test_one_at_a_time_for_one_member(self) -> None:
-        with statement_pdf._program_for(self.alice):
+        with pdf._program_for(self.alice):
             response = self.client.get(self.path)
-        self.assertEqual(
-            (response.status_code, response["Retry-After"]), (429, str(statement_pdf.RETRY_AFTER))
-        )
+        self.assertEqual((response.status_code, response["Retry-After"]), (429, str(pdf.RETRY_AFTER)))
         self.assertContains(response, "Others are being served", status_code=429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_another_member_is_served_meanwhile(self) -> None:
-        with statement_pdf._program_for(self.bob):
+        with pdf._program_for(self.bob):
             self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_no_more_than_the_worker_has_programs(self) -> None:
         statement = self.of(2026, 11)
-        with statement_pdf._program_for(self.bob), statement_pdf._program_for(self.carol):
+        with pdf._program_for(self.bob), pdf._program_for(self.carol):
             with self.assertNumQueries(0), self.assertRaises(Busy):
                 statement_as_pdf(statement, at=NOW)
             self.assertEqual(self.client.get(self.path).status_code, 429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
-        killed = statement_pdf._program_for(self.alice)
-        with mock.patch.object(statement_pdf, "TIMEOUT", 0):
+        killed = pdf._program_for(self.alice)
+        with mock.patch.object(pdf, "TIMEOUT", 0):
             killed.__enter__()
         self.addCleanup(killed.__exit__, None, None, None)
         self.assertEqual(self.client.get(self.path).status_code, 200)
@@ -234,7 +234,7 @@ class ProgramLimitTest(StatementTestCase):
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_a_thread_is_left_besides_sign_ins_and_programs(self) -> None:
-        taken = turns.MAX_CONCURRENT + turns.MAX_WAITING + statement_pdf.MAX_PROGRAMS
+        taken = hashing_queue.MAX_CONCURRENT + hashing_queue.MAX_WAITING + pdf.MAX_PROGRAMS
         self.assertGreater(gunicorn_conf.threads, taken)
 
 
@@ -245,7 +245,7 @@ class ProgramRaceTest(RaceTestCase):
         both_are_in = threading.Barrier(2)
 
         def write() -> str:
-            with statement_pdf._program_for(self.alice):
+            with pdf._program_for(self.alice):
                 # The second has been refused by then, unless it was let in.
                 with contextlib.suppress(threading.BrokenBarrierError):
                     both_are_in.wait(timeout=2)
@@ -259,7 +259,7 @@ class ProgramRaceTest(RaceTestCase):
         self.assertEqual([type(outcome) for outcome in outcomes if outcome != "written"], [Busy])
 
     def test_both_would_be_let_in_without_the_record(self) -> None:
-        with mock.patch.object(statement_pdf, "cache"):
+        with mock.patch.object(pdf, "cache"):
             self.assertEqual(self.outcomes(), ["written", "written"])
 
 
@@ -269,7 +269,7 @@ class StatementPdfTest(StatementTestCase):
         return "\n".join(self.pages())
 
     def pages(self) -> list[str]:
-        document = statement_pdf._statement(self.of(2026, 11), at=NOW)
+        document = pdf._statement(self.of(2026, 11), at=NOW)
         return pages_of(write_pdf(document.spec))
 
     def test_it_says_whose_it_is_and_how_the_balance_came_about(self) -> None:
@@ -324,7 +324,7 @@ class StatementPdfTest(StatementTestCase):
 class ReceiptPdfTest(StatementTestCase):
     def text(self, entry: LedgerEntry) -> str:
         found = LedgerEntry.objects.with_relations().select_related("actor", "reversed_by").get(pk=entry.pk)
-        [page] = pages_of(write_pdf(statement_pdf._receipt(found, at=NOW).spec))
+        [page] = pages_of(write_pdf(pdf._receipt(found, at=NOW).spec))
         return page
 
     def test_it_says_who_paid_what_to_whom(self) -> None:

@@ -15,10 +15,11 @@ from django.test import override_settings
 from accounts.models import User
 from books.models import Book
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
-from rentals import ledger, services, statement_csv
+from lori_assignment.testing.cases import CastTestCase
+from rentals import ledger, services
 from rentals.models import LedgerEntry
-from rentals.statements import Month, Statement, months_of, statement
+from rentals.statements import csv_export
+from rentals.statements.monthly import Month, Statement, months_of, statement
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -134,7 +135,7 @@ class StatementTest(StatementTestCase):
 
 class StatementCsvTest(StatementTestCase):
     def rows(self, year: int, number: int) -> list[dict[str, str]]:
-        text = "".join(statement_csv.csv_lines(self.of(year, number)))
+        text = "".join(csv_export.csv_lines(self.of(year, number)))
         self.assertTrue(text.startswith("\ufeff"))
         return list(csv.DictReader(io.StringIO(text.removeprefix("\ufeff"), newline="")))
 
@@ -160,13 +161,13 @@ class StatementCsvTest(StatementTestCase):
     def test_titles_are_not_formulas(self) -> None:
         self.charge(NOW)
         for title in self.FORMULAS:
-            with mock.patch.object(statement_csv, "title_of", return_value=title):
+            with mock.patch.object(csv_export, "title_of", return_value=title):
                 self.assertEqual(self.rows(2026, 11)[1]["What"], f"'{title}")
 
     def test_unescaped_note_is_a_formula(self) -> None:
         self.charge(NOW)
         self.pay("0.10", NOW, "=1+1")
-        with mock.patch.object(statement_csv, "escape_formula", lambda text: text):
+        with mock.patch.object(csv_export, "escape_formula", lambda text: text):
             self.assertEqual(self.rows(2026, 11)[-1]["Note"], "=1+1")
 
     def test_no_other_module_writes_spreadsheets(self) -> None:
@@ -178,7 +179,7 @@ class StatementCsvTest(StatementTestCase):
             if "tests" not in path.parts
             and re.search(r"csv\.(Dict)?[wW]riter|openpyxl|xlsx", path.read_text())
         }
-        self.assertEqual(made, {"books/importing/rejects.py", "rentals/statement_csv.py"})
+        self.assertEqual(made, {"books/importing/rejects.py", "rentals/statements/csv_export.py"})
 
     def test_special_characters_stay_in_their_cell(self) -> None:
         self.charge(NOW)

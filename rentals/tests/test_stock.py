@@ -12,12 +12,12 @@ from django.urls import reverse
 from books.models import Copy
 from books.stock import add_book
 from lori_assignment.tests.test_import_rule import imported, modules
-from rentals import queue, services, stock
+from rentals import holds, services, stock
 from rentals.models import Hold
 from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase, Status
 
 # Besides `rentals.stock` itself, only the import: the books that it adds copies to are new and have no queue.
-KNOW_NO_QUEUE = {"books.stock", "books.importing.writing", "rentals.stock"}
+KNOW_NO_QUEUE = {"books.stock", "books.importing.importer", "rentals.stock"}
 CHANGES = ("add_copy", "change_copy")
 
 
@@ -77,7 +77,7 @@ class StockTest(QueueTestCase):
         before = self.copies()
         for door in self.doors():
             with self.subTest(door=door.__name__):
-                ends = mock.patch.object(queue, "allocate_copies", side_effect=ProcessEnds)
+                ends = mock.patch.object(holds, "allocate_copies", side_effect=ProcessEnds)
                 with ends as allocation, self.assertRaises(ProcessEnds):
                     door()
                 allocation.assert_called_once()

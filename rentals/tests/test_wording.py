@@ -7,10 +7,11 @@ from decimal import Decimal
 from unittest import TestCase
 
 from books.stock import add_book
-from lori_assignment.cast import CastTestCase
-from rentals import ledger, services, wording
+from lori_assignment.testing.cases import CastTestCase
+from rentals import ledger, services
 from rentals.models import LedgerEntry, Rental
 from rentals.price_lists import make_price_list
+from rentals.statements import wording
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)

@@ -1,4 +1,4 @@
-"""The pages of circulation. What is a member's own opens by `lori_assignment.pages.member_page`."""
+"""The pages of circulation. `http.member_pages.member_page` opens those that are a member's own."""
 
 from django.http import HttpRequest
 

@@ -10,15 +10,23 @@ from django.shortcuts import get_object_or_404, redirect, render
 from django.views.decorators.http import require_safe
 
 from lori_assignment import clock
-from lori_assignment.keyset import UnknownCursor, paginate
-from lori_assignment.pages import member_page
-from rentals import ledger, statement_csv
+from lori_assignment.db.keyset_pagination import UnknownCursor, paginate
+from lori_assignment.http.member_pages import member_page
+from rentals import ledger
 from rentals.models import LedgerEntry, Rental
-from rentals.statement_pdf import receipt_as_pdf, statement_as_pdf
-from rentals.statements import Month, Statement, months_of
-from rentals.statements import statement as statement_of
+from rentals.statements import csv_export
+from rentals.statements.monthly import Month, Statement, months_of
+from rentals.statements.monthly import statement as statement_of
+from rentals.statements.pdf import receipt_as_pdf, statement_as_pdf
+from rentals.statements.wording import (
+    Working,
+    balance_in_words,
+    note_of,
+    title_of,
+    working_of,
+    working_so_far,
+)
 from rentals.views import MemberRequest
-from rentals.wording import Working, balance_in_words, note_of, title_of, working_of, working_so_far
 
 PAGE = 25
 # The others are reached from the last of them, month by month.
@@ -112,7 +120,7 @@ def statement_pdf(request: MemberRequest, month: Month) -> HttpResponse:
 @member_page
 def statement_in_csv(request: MemberRequest, month: Month) -> HttpResponseBase:
     return StreamingHttpResponse(
-        statement_csv.csv_lines(_statement(request, month)),
+        csv_export.csv_lines(_statement(request, month)),
         content_type="text/csv; charset=utf-8",
         headers={"Content-Disposition": f'attachment; filename="lori-books-{month}.csv"'},
     )

@@ -12,7 +12,7 @@ from django.utils.translation import gettext as _
 from books.models import Book
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
-from lori_assignment.pages import member_page
+from lori_assignment.http.member_pages import member_page
 from rentals import errors
 from rentals.offers import make_offer
 from rentals.services import rent_book

@@ -13,8 +13,8 @@ from django.core.exceptions import ValidationError as DjangoValidationError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-from accounts.api.doors import django_request
-from accounts.api.refusals import refusals_as_api_errors
+from accounts.api.base import django_request
+from accounts.api.exceptions import refusals_as_api_errors
 from accounts.api.serializers.tokens import EXAMPLE_TOKEN, Code, Password
 from accounts.models import User
 from accounts.passwords import change_password, find_account_by_reset_key, reset_password, send_reset_mail

@@ -6,7 +6,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from accounts import attempts, tokens
+from accounts import login_throttle, tokens
 from lori_assignment import clock
 
 
@@ -18,8 +18,8 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         now = clock.now()
-        signed_in, counts = tokens.delete_expired(at=now), attempts.delete_expired(at=now)
-        calls = attempts.delete_expired_cache_rows(at=now)
+        signed_in, counts = tokens.delete_expired(at=now), login_throttle.delete_expired(at=now)
+        calls = login_throttle.delete_expired_cache_rows(at=now)
         if options["verbosity"]:
             self.stdout.write(
                 f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords, {calls} of calls."

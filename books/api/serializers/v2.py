@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from books.api.fields import KINDS, CoverField, CoverURLField, cover_url, number_of_copies
 from books.models import Book, Kind
-from lori_assignment.api_fields import Choice
+from lori_assignment.rest.fields import Choice
 
 EXAMPLE = {
     "name": "The Dispossessed",

@@ -18,7 +18,7 @@ from books.api.fields import (
     replacement_price,
 )
 from books.models import BARCODE_TAKEN, EARLIEST_YEAR, LATEST_YEAR, Book, Copy, Kind
-from lori_assignment.api_fields import Choice, PlainInteger, PlainKey
+from lori_assignment.rest.fields import Choice, PlainInteger, PlainKey
 
 EXAMPLE = {
     "name": "The Dispossessed",

@@ -17,11 +17,11 @@ from django.core.management.base import BaseCommand, CommandError
 from tqdm import tqdm
 
 from books.importing.columns import COLUMN_NAMES, columns_in
+from books.importing.importer import import_books
 from books.importing.rejects import RejectsFile
 from books.importing.report import ImportReport, Remarks
 from books.importing.rows import NewBooks
 from books.importing.table import ImportFileError, Table, displayable
-from books.importing.writing import import_books
 from books.models import Kind
 from books.stock import MAX_COPIES_AT_ONCE
 

@@ -1,4 +1,4 @@
-"""Write the whole database to a file; see `lori_assignment.backups`."""
+"""Write the whole database to a file; see `lori_assignment.db.backups`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from lori_assignment.backups import back_up
+from lori_assignment.db.backups import back_up
 
 
 class Command(BaseCommand):

@@ -1,4 +1,4 @@
-"""Fill an empty database from a backup; see `lori_assignment.backups`."""
+"""Fill an empty database from a backup; see `lori_assignment.db.backups`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand, CommandParser
 
-from lori_assignment.backups import restore
+from lori_assignment.db.backups import restore
 
 
 class Command(BaseCommand):

@@ -8,7 +8,7 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.api_fields import Choice, PlainKey, format_datetime
+from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental

@@ -7,9 +7,9 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book
-from lori_assignment.api_fields import PlainKey
+from lori_assignment.rest.fields import PlainKey
 from rentals.models import Hold
-from rentals.outlook import WaitEstimate
+from rentals.wait_estimates import WaitEstimate
 
 
 class HoldIn(serializers.Serializer[Hold]):
@@ -34,7 +34,7 @@ class HoldDeskIn(serializers.Serializer[Hold]):
 
 
 class HoldOut(serializers.ModelSerializer[Hold]):
-    """Needs in its context the `wait_estimates` of `rentals.outlook`, of the holds that wait."""
+    """Needs in its context the `wait_estimates` of `rentals.wait_estimates`, of the holds that wait."""
 
     status = serializers.ChoiceField(choices=Hold.Status.choices)
     place = serializers.SerializerMethodField(help_text="1: next. Null when it does not wait.")

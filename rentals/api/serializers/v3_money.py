@@ -11,7 +11,7 @@ from rest_framework.validators import UniqueValidator
 
 from accounts.models import User
 from books.models import Kind
-from lori_assignment.api_fields import Amount, Choice, Instant, PlainInteger, PlainKey
+from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
 from rentals.models import MAX_PER_DAY, LedgerEntry, PriceList, Rate
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 from django.core.management.base import BaseCommand
 
-from rentals.proof import find_errors
+from rentals.consistency import find_errors
 
 
 class Command(BaseCommand):

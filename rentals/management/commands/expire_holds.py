@@ -7,7 +7,7 @@ from typing import Any
 from django.core.management.base import BaseCommand
 
 from lori_assignment import clock
-from rentals.queue import expire_holds
+from rentals.holds import expire_holds
 
 
 class Command(BaseCommand):

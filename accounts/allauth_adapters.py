@@ -1,0 +1,179 @@
+"""What allauth does differently here. Both doors, the pages and the API, go through it."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Iterable
+from types import SimpleNamespace
+from typing import Any
+from urllib.parse import urlsplit
+
+from allauth.account.adapter import DefaultAccountAdapter
+from allauth.account.models import EmailAddress
+from allauth.core import context
+from allauth.mfa.adapter import DefaultMFAAdapter
+from allauth.mfa.models import Authenticator
+from allauth.usersessions.adapter import DefaultUserSessionsAdapter
+from allauth.usersessions.models import UserSession
+from django.conf import settings
+from django.contrib import messages
+from django.contrib.auth import authenticate
+from django.contrib.auth.base_user import AbstractBaseUser
+from django.db import IntegrityError, transaction
+from django.http import HttpRequest, HttpResponse
+from django.utils.http import url_has_allowed_host_and_scheme
+from django.utils.translation import gettext
+from django.utils.translation import gettext_lazy as _
+
+from accounts import web_tokens
+from accounts.backends import find_account
+from accounts.login_throttle import clear_attempts
+from accounts.mail import send_on_commit
+from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
+from accounts.sessions import rotate_session_key
+from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
+from lori_assignment.http.site_urls import absolute_url
+from lori_assignment.observability.client_address import client_address
+
+logger = logging.getLogger(__name__)
+
+
+class AccountAdapter(DefaultAccountAdapter):
+    error_messages = {
+        **DefaultAccountAdapter.error_messages,
+        "email_taken": EMAIL_TAKEN,
+        "username_taken": USERNAME_TAKEN,
+        # As the API says it, and the same whatever is wrong.
+        "username_password_mismatch": SignInRefused.message,
+        "email_password_mismatch": SignInRefused.message,
+        "too_many_login_attempts": _("Too many attempts. Wait a few minutes, and try again."),
+        "incorrect_password": WRONG_PASSWORD,
+        "enter_current_password": WRONG_PASSWORD,
+        "invalid_password_reset": _("This link is not good, or not any more."),
+    }
+
+    def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
+        """After the commit. Links lead to SITE_URL, whatever Host the request named."""
+        links = {key: _absolute_url(value) for key, value in context.items() if key.endswith("_url")}
+        site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
+        facts = {"request": self.request, "email": email, **context, **links, "current_site": site}
+        message = self.render_mail(template_prefix, email, facts)
+
+        def send() -> None:
+            try:
+                message.send()
+            except OSError:
+                # The account is made, or the answer must not tell whether there is one: go on either way.
+                logger.exception("A mail (%s) could not be sent.", template_prefix)
+
+        send_on_commit(send)
+
+    def is_safe_url(self, url: str | None) -> bool:
+        """Within the shop and no whole address, be it the shop's own by http."""
+        return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
+
+    def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
+        # The API shows no messages; they would wait in a cookie for an unrelated page.
+        if not request.path.startswith("/api/"):
+            super().add_message(request, *args, **kwargs)
+
+    def confirm_email(self, request: HttpRequest, email_address: EmailAddress) -> bool:
+        try:
+            with transaction.atomic():
+                return super().confirm_email(request, email_address)
+        except IntegrityError:
+            # Another account was opened with the address while it waited here.
+            self.add_message(
+                request,
+                messages.ERROR,
+                "account/messages/email_confirmation_failed.txt",
+                {"email": email_address.email},
+            )
+            return False
+
+    def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
+        """Whoever has chosen a language in another browser finds it in this one."""
+        response = super().post_login(request, user, **kwargs)
+        if user.language and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
+            response.set_cookie(
+                settings.LANGUAGE_COOKIE_NAME,
+                user.language,
+                max_age=settings.LANGUAGE_COOKIE_AGE,
+                secure=settings.LANGUAGE_COOKIE_SECURE,
+                httponly=settings.LANGUAGE_COOKIE_HTTPONLY,
+                samesite=settings.LANGUAGE_COOKIE_SAMESITE,
+            )
+        return response
+
+    def set_password(self, user: AbstractBaseUser, password: str) -> None:
+        user.set_password(password)
+        # Only this: another request may have changed the profile since.
+        user.save(update_fields=["password"])
+
+    def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
+        """Without allauth's own counting: the backend counts, for whoever asks. Raises TooMany."""
+        return authenticate(request, **credentials)
+
+    def reauthenticate(self, user: User, password: str) -> bool:
+        right = check_password(self.request, login=user.username, password=password) == user
+        if right:
+            rotate_session_key(self.request)
+        return right
+
+    def get_client_ip(self, request: HttpRequest) -> str:
+        return client_address(request)
+
+    def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
+        """allauth's word after a password was reset."""
+        account = find_account(credentials.get("email") or credentials.get("username") or "")
+        if account:
+            clear_attempts(request, account)
+
+
+class SecondFactorAdapter(DefaultMFAAdapter):
+    error_messages = {
+        **DefaultMFAAdapter.error_messages,
+        "incorrect_code": _("That was not right, or it has been used already."),
+        "unverified_email": _("Confirm your e-mail address first: it is the way back in when all is lost."),
+    }
+
+    def is_mfa_enabled(self, user: Any, types: list[str] | None = None) -> bool:
+        if user.is_anonymous:
+            return False
+        kinds = _second_factors(user)
+        return bool(kinds if types is None else kinds.keys() & set(types))
+
+    def generate_authenticator_name(self, user: AbstractBaseUser, type: Authenticator.Type) -> str:
+        return gettext("Passkey %(number)d") % {"number": _second_factors(user)[type] + 1}
+
+    def get_public_key_credential_rp_entity(self) -> dict[str, str]:
+        """Passkeys are the shop's at SITE_URL, whatever Host the request named."""
+        return {"id": urlsplit(settings.SITE_URL).hostname or "", "name": settings.SITE_NAME}
+
+
+def _second_factors(user: AbstractBaseUser) -> Counter[str]:
+    """How many of each kind: a page asks for every kind, some twice, and one look answers all.
+
+    Only where nothing changes in between.
+    """
+    found = Authenticator.objects.filter(user_id=user.pk).values_list("type", flat=True)
+    if context.request is None or context.request.method != "GET":
+        return Counter(found)
+    looked_up = vars(context.request.allauth).setdefault("second_factors", {})
+    if user.pk not in looked_up:
+        looked_up[user.pk] = Counter(found)
+    return looked_up[user.pk]
+
+
+class SessionsAdapter(DefaultUserSessionsAdapter):
+    def end_sessions(self, sessions: Iterable[UserSession]) -> None:
+        """With all of their tokens."""
+        listed = list(sessions)
+        for owner in {one.user_id for one in listed}:
+            web_tokens.end_sessions(owner, [one.session_key for one in listed if one.user_id == owner])
+        UserSession.objects.filter(pk__in=[one.pk for one in listed]).delete()
+
+
+def _absolute_url(url: str) -> str:
+    return absolute_url(urlsplit(url)._replace(scheme="", netloc="").geturl())

@@ -1,0 +1,202 @@
+"""What the pages of the administration have in common. A leaf: imports Django, `errors` and `work` only."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Callable, Sequence
+from typing import Any, ClassVar
+
+from django.contrib import admin, messages
+from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.widgets import AutocompleteSelect
+from django.core.paginator import Paginator
+from django.db import transaction
+from django.db.models import F, QuerySet
+from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
+from django.utils.translation import gettext as _
+
+from lori_assignment.db.transactions import atomic_with_retry
+from lori_assignment.errors import Refusal
+
+
+def _retried_if_post(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
+    """Django does all of such a page in one transaction; what it changes is a unit of work."""
+    return atomic_with_retry(page) if request.method == "POST" else page
+
+
+class StaffAccessMixin:
+    """Opens a page to all staff: the shop has no role between member, staff and superuser.
+
+    The administration lets in nobody who is not staff, and what staff may do over the API they may
+    do here, without rows in the table of permissions. What a page must not offer it takes away.
+    """
+
+    def has_module_permission(self, request: HttpRequest) -> bool:
+        return bool(request.user.is_active and request.user.is_staff)
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return self.has_module_permission(request)
+
+
+class SafeAutocompleteSelect(AutocompleteSelect):
+    """Django's own looks up what was sent, to show it again, and crashes on what is no id."""
+
+    def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> Any:
+        return super().optgroups(name, [key for key in value if re.fullmatch("[0-9]{1,18}", key)], attr)
+
+
+# Whoever counts ten million rows to the last one makes everybody wait, and nobody turns so many pages.
+MAX_LISTED = 5000
+# What is searched for is found among the keys, and as many go into a query.
+MAX_FOUND = 1000
+
+
+class CappedPaginator(Paginator):
+    """The pages of the first MAX_LISTED rows; `more` says that there are others."""
+
+    @functools.cached_property
+    def _counted(self) -> int:
+        rows: Any = self.object_list
+        return int(rows.order_by().values("pk")[: MAX_LISTED + 1].count())
+
+    @functools.cached_property
+    def count(self) -> int:
+        return min(self._counted, MAX_LISTED)
+
+    @property
+    def more(self) -> bool:
+        return self._counted > MAX_LISTED
+
+
+class IndexedChangeList(ChangeList):
+    """Says how many rows there are once, below them, and nothing of how many there were without a filter."""
+
+    def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
+        self._by_itself = list(self.model_admin.get_ordering(request))
+        return super().get_ordering(request, queryset)
+
+    def _get_default_ordering(self) -> list[Any]:
+        """For the arrow in a heading, which would stand for what decides between rows alike too."""
+        return (self._by_itself or list(self.lookup_opts.ordering or ()))[:1]
+
+    def get_results(self, request: HttpRequest) -> None:
+        super().get_results(request)
+        self.full_result_count = self.result_count
+
+
+class IndexedListAdmin(admin.ModelAdmin):
+    """A list that takes as long with ten million rows as with ten thousand.
+
+    So it is sorted only by what has an index: `get_ordering` and `sortable_by` name nothing else, nor do
+    filters.
+    """
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    sortable_by: ClassVar[tuple[str, ...]] = ()
+
+    def get_changelist(self, request: HttpRequest, **options: Any) -> type[ChangeList]:
+        return IndexedChangeList
+
+    def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are a version ahead
+        across = request.POST.get("select_across", "0") not in ("", "0")
+        if across and CappedPaginator(queryset, self.list_per_page).more:
+            said = _("More than %(most)d are listed. Narrow the list before you choose all of it.")
+            self.message_user(request, said % {"most": MAX_LISTED}, messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+        return super().response_action(request, queryset)
+
+    def limit_to_newest(
+        self, request: HttpRequest, found: QuerySet[Any], *, more: bool = False
+    ) -> tuple[QuerySet[Any], bool]:
+        """`found`, or the MAX_FOUND of it that came last, as `get_search_results` gives it.
+
+        The caller is told when that is not all, or where there is `more`. Sorted by what no index has: a
+        database that looks for a few rows in the order of an index may read all of it before it meets them.
+        """
+        by_key = found.order_by((F("pk") + 0).desc()).values_list("pk", flat=True)
+        keys = list(by_key[: MAX_FOUND + 1])
+        if (more or len(keys) > MAX_FOUND) and request.method == "GET":
+            said = _("More is found than is shown. Type more of it.")
+            self.message_user(request, said, messages.WARNING)
+        return found.filter(pk__in=keys[:MAX_FOUND]), False
+
+
+def is_narrowed_by(request: HttpRequest, field: str) -> bool:
+    """Whether a filter of the list is set by a range of `field`."""
+    return any(name.startswith(f"{field}__") for name in request.GET)
+
+
+class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
+    """Rows that domain functions change: where one refuses, that is a message and not a crash.
+
+    The forms ask first; this is for what has become wrong between the asking and the saving.
+    """
+
+    def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
+        if db_field.name in self.get_autocomplete_fields(request):
+            options["widget"] = SafeAutocompleteSelect(db_field, self.admin_site, using=options.get("using"))
+        return super().formfield_for_foreignkey(db_field, request, **options)
+
+    def changeform_view(
+        self,
+        request: HttpRequest,
+        object_id: str | None = None,
+        form_url: str = "",
+        extra_context: dict[str, Any] | None = None,
+    ) -> HttpResponse:
+        page = _retried_if_post(request, super().changeform_view)
+        return self._show_refusal(request, lambda: page(request, object_id, form_url, extra_context))
+
+    def delete_view(
+        self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = _retried_if_post(request, super().delete_view)
+        return self._show_refusal(request, lambda: page(request, object_id, extra_context))
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        page = super().changelist_view
+        return self._show_refusal(request, lambda: page(request, extra_context))
+
+    def _show_refusal(self, request: HttpRequest, page: Callable[[], HttpResponse]) -> HttpResponse:
+        try:
+            return page()
+        except Refusal as refusal:
+            self.message_user(request, str(refusal), messages.ERROR)
+            return HttpResponseRedirect(request.get_full_path())
+
+    def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
+        rows, counts, forbidden, protected = super().get_deleted_objects(objs, request)
+        # What stands in the way is what refers to a row, for every account: nobody lacks a right.
+        return rows, counts, set() if protected else forbidden, protected
+
+    @transaction.atomic
+    def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
+        """All of them or none, each as the page of one would."""
+        for row in queryset:
+            self.delete_model(request, row)
+
+    def apply_to_each(self, request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any], object]) -> None:
+        """Do `call` with each row; tell how many went well, and each refusal."""
+        done = 0
+        for row in rows:
+            try:
+                call(row)
+                done += 1
+            except Refusal as refusal:
+                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+        if done:
+            self.message_user(request, _("%(done)d done.") % {"done": done}, messages.SUCCESS)

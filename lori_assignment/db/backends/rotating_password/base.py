@@ -1,0 +1,78 @@
+"""PostgreSQL, signed in to with what a secret in Secrets Manager holds, which is changed now and then.
+
+RDS rotates the password by itself. Connections that are open live on; the next one is refused, the secret
+is read again, and the shop goes on without a restart.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from functools import lru_cache
+from typing import Any
+
+from psycopg2 import OperationalError
+
+from lori_assignment.aws.secrets import SecretUnreadable, read_secret
+from lori_assignment.db.backends.postgresql import base
+
+logger = logging.getLogger(__name__)
+
+Login = dict[str, str]
+
+# A connection that is refused brings no SQLSTATE (28P01) to the client, only the sentence.
+REFUSED = "password authentication failed"
+
+
+class DatabaseCredentials:
+    """A name and a password, read once for all threads, and again when PostgreSQL refuses them."""
+
+    def __init__(self, arn: str) -> None:
+        self._arn = arn
+        self._lock = threading.Lock()
+        self._login: Login | None = None
+
+    def login(self) -> Login:
+        with self._lock:
+            if self._login is None:
+                self._login = self._read()
+            return self._login
+
+    def refresh_login(self, refused: Login) -> Login:
+        """What the secret holds now; the first of the threads that were refused reads it for all."""
+        with self._lock:
+            if self._login == refused:
+                self._login = self._read()
+            return self._login or refused
+
+    def _read(self) -> Login:
+        try:
+            held = read_secret(self._arn)
+            return {"user": held["username"], "password": held["password"]}
+        except SecretUnreadable as problem:
+            why = str(problem)
+        except KeyError as missing:
+            why = f"it has no {missing.args[0]}"
+        # As if the database could not be reached: so it is, and whoever can live with that does.
+        raise OperationalError(f"The secret of DATABASE_SECRET_ARN cannot be read: {why}.")
+
+
+credentials_for = lru_cache(maxsize=None)(DatabaseCredentials)
+
+
+class DatabaseWrapper(base.DatabaseWrapper):
+    """Wants SECRET_ARN beside the other settings of the database."""
+
+    def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
+        secret = credentials_for(self.settings_dict["SECRET_ARN"])
+        login = secret.login()
+        try:
+            return super().get_new_connection(conn_params | login)
+        except OperationalError as error:
+            if REFUSED not in str(error):
+                raise
+            newer = secret.refresh_login(login)
+            if newer == login:
+                raise
+            logger.info("The database's password has changed; its secret was read again.")
+        return super().get_new_connection(conn_params | newer)

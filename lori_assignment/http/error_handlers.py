@@ -1,0 +1,142 @@
+"""What answers when no view does: JSON under /api, a page elsewhere.
+
+Django calls these for errors that it notices itself: an address that leads nowhere, a malformed
+request, a form without its token, a crash.
+"""
+
+from __future__ import annotations
+
+import sys
+from urllib.parse import urlsplit
+
+from django.core.exceptions import RequestDataTooBig
+from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.shortcuts import render
+from django.template import loader
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.views import defaults
+
+from lori_assignment.db.errors import CODE, DETAIL, Unavailable, classify_error, log_unavailable
+from lori_assignment.errors import Busy, Throttled
+from lori_assignment.http.member_pages import referring_page, unsecret_post_data
+from lori_assignment.http.problem_details import format_error
+from lori_assignment.observability import security_log
+
+
+def _is_api(request: HttpRequest) -> bool:
+    return request.path.startswith("/api")
+
+
+def _json(request: HttpRequest, status_code: int, code: str, detail: str) -> JsonResponse:
+    accept = request.headers.get("Accept", "")
+    body, kind = format_error({"detail": detail, "code": code}, status=status_code, accept=accept)
+    json_options = {"separators": (",", ":"), "ensure_ascii": False}
+    answer = JsonResponse(body, status=status_code, content_type=kind, json_dumps_params=json_options)
+    patch_vary_headers(answer, ["Accept"])
+    return answer
+
+
+def _log_event(event: str, request: HttpRequest) -> None:
+    """By what is known of who asks without a look into the database."""
+    user = getattr(request, "_cached_user", None)
+    security_log.log_event(event, request, account=user.pk if user else None)
+
+
+def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if isinstance(exception, RequestDataTooBig):
+        if _is_api(request):
+            return _json(request, 413, "too_large", _("The body is too large."))
+        return render(request, "413.html", status=413)
+    if _is_api(request):
+        return _json(request, 400, "bad_request", _("The request is malformed."))
+    return defaults.bad_request(request, exception)
+
+
+def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
+    _log_event("refused", request)
+    if _is_api(request):
+        return _json(request, 403, "permission_denied", _("You may not do this."))
+    return defaults.permission_denied(request, exception)
+
+
+def https_required(request: HttpRequest) -> HttpResponse:
+    return _json(request, 403, "https_required", _("Ask by https; what was sent by http others could read."))
+
+
+def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
+    if _is_api(request):
+        return _json(request, 404, "not_found", _("There is no such address; /swagger lists every call."))
+    return defaults.page_not_found(request, exception)
+
+
+def length_required(request: HttpRequest) -> HttpResponse:
+    """For programs only: a browser always says how much it sends."""
+    said = _("Send the body with its Content-Length; one in chunks is not taken.")
+    return _json(request, 411, "length_required", said)
+
+
+def too_many_requests(request: HttpRequest, refusal: Throttled | None = None) -> HttpResponse:
+    """Without `refusal` a limit of allauth's says so."""
+    refusal = refusal or Throttled(60)
+    answer: HttpResponse
+    if _is_api(request):
+        answer = _json(request, 429, refusal.code, str(refusal.message))
+    else:
+        answer = render(request, "429.html", {"is_busy": isinstance(refusal, Busy)}, status=429)
+    answer.headers["Retry-After"] = str(refusal.seconds)
+    return answer
+
+
+def server_error(request: HttpRequest) -> HttpResponse:
+    """Called while the exception that nobody caught is handled."""
+    if fault := classify_error(sys.exc_info()[1]):
+        return _service_unavailable(request, fault)
+    if _is_api(request):
+        return _json(request, 500, "error", _("Something went wrong on our side."))
+    return defaults.server_error(request)
+
+
+def _service_unavailable(request: HttpRequest, fault: Unavailable) -> HttpResponse:
+    log_unavailable(fault, method=request.method, path=request.path)
+    answer: HttpResponse
+    if _is_api(request):
+        answer = _json(request, 503, CODE, str(DETAIL))
+    else:
+        # As for 500 nobody is asked who this is: that is in the database too.
+        answer = HttpResponse(loader.get_template("503.html").render(), status=503)
+    answer.headers["Retry-After"] = str(fault.retry_after)
+    # It was, in one line; Django would log it as an error of the shop.
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer
+
+
+def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
+    """A form whose token is not that of this browser's session: mostly one that stood open for long,
+    while somebody signed in or out in another tab.
+
+    A form of our own pages, as the browser itself says by the Origin header, can be sent again with
+    what was typed. What another site sent here is not offered: the person never meant it.
+    """
+    _log_event("csrf_refused", request)
+    if _is_api(request):
+        return _json(request, 403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
+    facts = {
+        "ours": _is_from_our_page(request),
+        "sent": _submitted_values(request),
+        "back": referring_page(request),
+    }
+    return render(request, "session_ended.html", facts, status=403)
+
+
+def _is_from_our_page(request: HttpRequest) -> bool:
+    origin = urlsplit(request.headers.get("Origin", ""))
+    return origin.netloc == request.get_host()
+
+
+def _submitted_values(request: HttpRequest) -> list[tuple[str, str]] | None:
+    """Field by field; None where a secret was typed, which is not written into a page."""
+    typed = unsecret_post_data(request)
+    if set(request.POST) - set(typed) - {"csrfmiddlewaretoken"} or request.FILES:
+        return None
+    return [(name, text) for name, values in typed.items() for text in values]

@@ -1,0 +1,104 @@
+"""What the shop counts of its requests, in Prometheus' words, for who has the token: `/metrics`."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import time
+from collections.abc import Callable
+from functools import lru_cache
+
+from django.conf import settings
+from django.contrib.admindocs.views import simplify_regex
+from django.http import HttpRequest, HttpResponse
+from django.http.response import HttpResponseBase
+from prometheus_client import (
+    CONTENT_TYPE_LATEST,
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Histogram,
+    generate_latest,
+)
+from prometheus_client.multiprocess import MultiProcessCollector
+
+from lori_assignment.observability.health import alive, ready
+
+Answer = Callable[[HttpRequest], HttpResponseBase]
+
+PATH = "/metrics"
+# A client may send any word as its method; each would be a series of its own for ever.
+METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
+
+REQUESTS = Counter("http_requests", "Requests that were answered.", ["method", "route", "status"])
+# Of a streamed answer, until it begins.
+SECONDS = Histogram(
+    "http_request_duration_seconds",
+    "How long answers took.",
+    ["method", "route"],
+    buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
+)
+
+_shape = lru_cache(maxsize=1024)(simplify_regex)
+
+
+class MonitoringMiddleware:
+    """Answers health checks and /metrics for any Host, since they are asked for by the pod's address, and
+    counts all other requests.
+
+    They are counted by the route's pattern, never by the address itself, which may be a secret. It stands
+    before everything that refuses a request, so that refusals are counted.
+    """
+
+    def __init__(self, get_response: Answer) -> None:
+        self.get_response = get_response
+        self.probes: dict[str, Answer] = {"/healthz": alive, "/readyz": ready, PATH: metrics_view}
+
+    def __call__(self, request: HttpRequest) -> HttpResponseBase:
+        if probe := self.probes.get(request.path_info.removesuffix("/")):
+            return probe(request)
+        begun = time.perf_counter()
+        response = self.get_response(request)
+        took = time.perf_counter() - begun
+        method = request.method if request.method in METHODS else "other"
+        route = route_of(request)
+        REQUESTS.labels(method, route, response.status_code).inc()
+        SECONDS.labels(method, route).observe(took)
+        return response
+
+
+def route_of(request: HttpRequest) -> str:
+    match = request.resolver_match
+    if match is not None:
+        return _shape(match.route)
+    # What no view answers: files, and addresses that lead nowhere or were refused before one looked.
+    return settings.STATIC_URL if request.path_info.startswith(settings.STATIC_URL) else "none"
+
+
+def metrics_view(request: HttpRequest) -> HttpResponse:
+    """To whoever has not the token there is nothing here."""
+    given = request.META.get("HTTP_AUTHORIZATION", "").encode()
+    expected = f"Bearer {settings.METRICS_TOKEN}".encode()
+    if not settings.METRICS_TOKEN or not secrets.compare_digest(given, expected):
+        response = HttpResponse("Not found\n", content_type="text/plain; charset=utf-8", status=404)
+        # Strangers' attempts are no trouble of the shop.
+        response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    elif request.method not in ("GET", "HEAD"):
+        response = HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
+    else:
+        response = HttpResponse(generate_latest(_registry()), content_type=CONTENT_TYPE_LATEST)
+    response["Cache-Control"] = "no-store"
+    response["X-Content-Type-Options"] = "nosniff"
+    response["Content-Length"] = str(len(response.content))
+    if request.method == "HEAD":
+        response.content = b""
+    return response
+
+
+def _registry() -> CollectorRegistry:
+    """All processes of the server together; of one alone, where there is but one."""
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return REGISTRY
+    registry = CollectorRegistry()
+    MultiProcessCollector(registry)
+    return registry

@@ -1,0 +1,57 @@
+"""`ETag`, `If-Match` and `If-None-Match`, by the rules of RFC 9110. A leaf.
+
+A tag is of the whole answer, byte for byte, and strong. So whatever the client has seen and is true no
+more makes it stale: another's change, of course, and also a running cost that has grown by a day, or a
+copy of the book that was rented meanwhile. That of a list is weak: it goes compressed, and nobody changes it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from django.utils.http import parse_etags
+from django.utils.translation import gettext_lazy as _
+from rest_framework import status
+from rest_framework.exceptions import APIException
+
+from lori_assignment.rest.renderers import render_json
+
+SAFE = ("GET", "HEAD")
+
+
+class PreconditionFailed(APIException):
+    status_code = status.HTTP_412_PRECONDITION_FAILED
+    default_code = "precondition_failed"
+    default_detail = _("This has changed since you read it; read it again.")
+
+
+def compute_etag(data: Any) -> str:
+    return f'"{hashlib.sha256(render_json(data)).hexdigest()[:32]}"'
+
+
+def has_precondition(headers: Mapping[str, str]) -> bool:
+    return "If-Match" in headers or "If-None-Match" in headers
+
+
+def check_preconditions(headers: Mapping[str, str], *, method: str, etag: str) -> None:
+    """Raises PreconditionFailed unless If-Match names `etag`, and If-None-Match permits a change.
+
+    Django's `get_conditional_response` ignores an If-Match that it cannot parse. Here such a header matches
+    nothing, so that a change which was meant to be guarded is refused.
+    """
+    if "If-Match" in headers:
+        # By the strong comparison, in which a weak tag equals none.
+        named = [name for name in parse_etags(headers["If-Match"]) if not name.startswith("W/")]
+        if not _matches(etag, named):
+            raise PreconditionFailed
+    if method not in SAFE:
+        # By the weak comparison: a proxy may have compressed the response and made its tag weak.
+        named = [name.removeprefix("W/") for name in parse_etags(headers.get("If-None-Match", ""))]
+        if _matches(etag.removeprefix("W/"), named):
+            raise PreconditionFailed
+
+
+def _matches(etag: str, named: list[str]) -> bool:
+    return named == ["*"] or etag in named

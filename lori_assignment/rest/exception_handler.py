@@ -1,0 +1,123 @@
+"""One body for everything that goes wrong in a view of the API.
+
+`{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
+rule of the shop is 409 and lists all its reasons; a fault of the database is 503. `problems` has the other
+shape of it all.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.core.exceptions import (
+    ObjectDoesNotExist,
+    PermissionDenied,
+    RequestDataTooBig,
+    SuspiciousOperation,
+)
+from django.http import Http404
+from django.utils.cache import patch_vary_headers
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+from rest_framework import exceptions, status
+from rest_framework.request import Request
+from rest_framework.response import Response
+from rest_framework.views import exception_handler, set_rollback
+
+from lori_assignment.db.errors import CODE, DETAIL, Unavailable, classify_error, log_unavailable
+from lori_assignment.errors import Refusal
+from lori_assignment.http.problem_details import format_error
+from lori_assignment.observability import security_log
+from lori_assignment.rest.parsers import TooLarge
+
+LOGGED_STATUSES = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MANY_REQUESTS: "throttled"}
+
+
+def handle_api_exception(error: Exception, context: dict[str, Any]) -> Response | None:
+    """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
+    answer = _build_response(error, context)
+    if answer is not None:
+        accept = context["request"].headers.get("Accept", "")
+        answer.data, answer.content_type = format_error(answer.data, status=answer.status_code, accept=accept)
+        patch_vary_headers(answer, ["Accept"])
+        _log_refusal(answer.status_code, context["request"])
+    return answer
+
+
+def _log_refusal(status_code: int, request: Any) -> None:
+    if status_code in LOGGED_STATUSES:
+        # As far as it is known: to ask who it is may be what was refused.
+        user = getattr(request, "_user", None)
+        security_log.log_event(LOGGED_STATUSES[status_code], request, account=user.pk if user else None)
+
+
+def _build_response(error: Exception, context: dict[str, Any]) -> Response | None:
+    if isinstance(error, Refusal):
+        set_rollback()
+        later = {"Retry-After": str(error.retry_after)} if error.retry_after else None
+        return Response(_refusal_body(error), status=status.HTTP_409_CONFLICT, headers=later)
+    if fault := classify_error(error):
+        return _unavailable(fault, context["request"])
+    if isinstance(error, RequestDataTooBig):
+        error = TooLarge(_("The body is too large."))
+    elif isinstance(error, SuspiciousOperation):
+        # Too many fields or files in a form, a filename with a path in it.
+        error = exceptions.ParseError(_("The body is not acceptable."))
+    elif isinstance(error, (Http404, ObjectDoesNotExist)):
+        # The second: what the view had found was deleted before it could be locked.
+        error = exceptions.NotFound()
+    elif isinstance(error, PermissionDenied):
+        error = exceptions.PermissionDenied()
+    answer = exception_handler(error, context)
+    if answer is not None and isinstance(error, exceptions.APIException):
+        answer.data = _body(error, answer.data)
+    return answer
+
+
+def _unavailable(fault: Unavailable, request: Request) -> Response:
+    log_unavailable(fault, method=request.method, path=request.path)
+    answer = Response(
+        {"detail": DETAIL, "code": CODE},
+        status=status.HTTP_503_SERVICE_UNAVAILABLE,
+        headers={"Retry-After": str(fault.retry_after)},
+    )
+    # It was, in one line; Django would log it as an error of the shop.
+    answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
+    return answer
+
+
+def _refusal_body(refusal: Refusal) -> dict[str, Any]:
+    return {
+        "detail": str(refusal),
+        "code": refusal.code,
+        "reasons": [{"detail": str(reason), "code": reason.code} for reason in refusal.reasons],
+    }
+
+
+def _body(error: exceptions.APIException, data: Any) -> Any:
+    if isinstance(error, exceptions.ValidationError):
+        # A list comes from a validator that speaks of no field.
+        return {"non_field_errors": data} if isinstance(data, list) else data
+    if isinstance(error.detail, dict):
+        # simplejwt's errors bring their own code, and hide the reason behind it.
+        return {"detail": _token_error_detail(error.detail), "code": error.detail["code"]}
+    code = error.get_codes()
+    return {"detail": PLAIN_DETAILS.get(str(code), error.detail), "code": code}
+
+
+# What REST framework and simplejwt say of a token or a role helps only who knows them.
+PLAIN_DETAILS = {
+    "not_authenticated": gettext_lazy(
+        "Sign in: send the header Authorization: JWT <token>, with a token of POST /api-token-auth/."
+    ),
+    "permission_denied": gettext_lazy("Only staff may do this."),
+}
+
+
+def _token_error_detail(detail: dict[str, Any]) -> Any:
+    reasons = " ".join(str(inner.get("message")) for inner in detail.get("messages", []))
+    if "expired" in reasons:
+        return _("This token has run out; POST /api-token-refresh/ gives the next one.")
+    if "wrong type" in reasons:
+        return _("This is not an access token; a refresh token is for POST /api-token-refresh/ only.")
+    return _("This is not a token of this shop.") if reasons else detail["detail"]

@@ -1,0 +1,170 @@
+"""`Idempotency-Key`: a call that is sent again is answered again, and done once. A leaf.
+
+A client that got no answer does not know whether its call was heard. With a key of its own making it
+sends the same call again, and gets the answer of the first. The key is kept in the transaction of the
+work itself: either both are there or neither is.
+
+It stands here and not in an app because what it keeps is the API's, whatever the call is about; it
+knows the account by its setting only.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from typing import Any
+
+from django.core.files.uploadedfile import UploadedFile
+from django.db import OperationalError, connection, transaction
+from django.http import HttpResponse, QueryDict
+from django.http.response import HttpResponseBase
+from django.utils.translation import gettext_lazy as _
+from rest_framework import status
+from rest_framework.exceptions import APIException
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from lori_assignment.db.errors import LOCK_NOT_AVAILABLE, sqlstate
+from lori_assignment.db.transactions import atomic_with_retry
+from lori_assignment.errors import Refusal
+from lori_assignment.models import IdempotencyRecord
+from lori_assignment.rest.renderers import render_json
+
+HEADER = "Idempotency-Key"
+REPLAYED = "Idempotency-Replayed"
+MAX_KEY_LENGTH = 255
+# For so long the same call waits for its twin that is under way. Longer would keep a thread from others.
+LOCK_TIMEOUT = "'2s'"
+
+View = Callable[..., Any]
+
+
+class KeyInvalid(APIException):
+    status_code = status.HTTP_400_BAD_REQUEST
+    default_code = "idempotency_key_invalid"
+    default_detail = _("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+
+
+class KeyReused(APIException):
+    status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
+    default_code = "idempotency_key_reused"
+    default_detail = _("This Idempotency-Key was sent with another call; each new call needs a new one.")
+
+
+class RequestInProgress(Refusal):
+    code = "request_in_progress"
+    message = _("The same call is being done at this moment; ask again for its answer.")
+    retry_after = 1
+
+
+def idempotent(action: View) -> View:
+    """For a method of a ResourceViewSet that answers a POST of somebody who is signed in.
+
+    Without the header nothing is different. With it the whole action is one transaction, at whose
+    beginning the key is taken and at whose end the answer is kept.
+    """
+
+    @functools.wraps(action)
+    def wrapper(view: Any, request: Request, **kwargs: Any) -> HttpResponseBase:
+        key = request.headers.get(HEADER)
+        if key is None:
+            return action(view, request, **kwargs)
+        if not re.fullmatch(rf"[ -~]{{1,{MAX_KEY_LENGTH}}}", key):
+            raise KeyInvalid
+        return _with_key(action, view, request, kwargs, key=key)
+
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
+    return wrapper
+
+
+@atomic_with_retry
+def _with_key(
+    action: View, view: Any, request: Request, kwargs: dict[str, Any], *, key: str
+) -> HttpResponseBase:
+    digest = fingerprint(request)
+    record, is_new = _claim(key=key, fingerprint=digest, user_id=request.user.pk, at=view.now)
+    if not is_new:
+        return _replay(record, digest)
+    answer = action(view, request, **kwargs)
+    if answer.status_code < status.HTTP_400_BAD_REQUEST:
+        _store(answer, record)
+    else:
+        # An action that refuses by an answer instead of an exception: not kept either.
+        transaction.set_rollback(True)
+    return answer
+
+
+def fingerprint(request: Request) -> str:
+    """The same for a call that means the same: its method, its path, and its body as it was read.
+
+    As it was read, not its bytes: a client that sends a call again may write it anew, and then the
+    order of keys may be another, and the boundary between the parts of a form always is.
+    """
+    path = request.path.rstrip("/")
+    canonical = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
+    return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def _content(data: Any) -> Any:
+    """What JSON can write of the parts of a form."""
+    if isinstance(data, QueryDict):
+        return {"form": dict(data.lists())}
+    if isinstance(data, UploadedFile):
+        sent = hashlib.sha256()
+        for chunk in data.chunks():
+            sent.update(chunk)
+        data.seek(0)
+        return {"file": [data.name, data.content_type, sent.hexdigest()]}
+    return data
+
+
+def _claim(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[IdempotencyRecord, bool]:
+    """The row of this key, and whether it is a new one. Raises RequestInProgress.
+
+    On PostgreSQL a second call with the key waits in the INSERT until the first has committed or
+    rolled back; on SQLite it has been waiting at BEGIN, since there is one writer at a time.
+    """
+    answers = IdempotencyRecord.objects.filter(user_id=user_id, key=key)
+    with _lock_timeout(LOCK_TIMEOUT):
+        answers.expired(at).delete()
+        facts = {"fingerprint": fingerprint, "made_at": at}
+        return answers.get_or_create(user_id=user_id, key=key, defaults=facts)
+
+
+@contextmanager
+def _lock_timeout(time: str) -> Iterator[None]:
+    """Within it a lock that others hold is waited for so long; then it is RequestInProgress."""
+    _set_lock_timeout(time)
+    try:
+        yield
+    except OperationalError as error:
+        # The setting ends with the transaction, which this ends.
+        if sqlstate(error) == LOCK_NOT_AVAILABLE:
+            raise RequestInProgress from None
+        raise
+    _set_lock_timeout("DEFAULT")
+
+
+def _set_lock_timeout(time: str) -> None:
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute(f"SET LOCAL lock_timeout TO {time}")
+
+
+def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:
+    if record.fingerprint != fingerprint:
+        raise KeyReused
+    headers = {**record.headers, REPLAYED: "true"}
+    return HttpResponse(record.body, status=record.status, content_type="application/json", headers=headers)
+
+
+def _store(answer: Response, record: IdempotencyRecord) -> None:
+    record.status = answer.status_code
+    record.body = render_json(answer.data).decode()
+    record.headers = {name: value for name, value in answer.headers.items() if name != "Content-Type"}
+    record.save(update_fields=["status", "body", "headers"])

@@ -1,0 +1,64 @@
+"""Closing an account: the person leaves, and the shop's totals stay."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
+
+from accounts.erasure import erase_personal_data
+from accounts.models import User
+from lori_assignment.db.transactions import atomic_with_retry, lock
+from lori_assignment.errors import Refusal, refuse
+from lori_assignment.money import format_money
+from rentals import errors, ledger
+from rentals.calendar_feeds import revoke_feed
+from rentals.holds import cancel_holds_of
+
+
+@atomic_with_retry
+def close_account(*, member: User, at: datetime) -> None:
+    """Forget the person; what was rented and paid stays, under a number. The places in queues pass on.
+
+    Raises every refusal that `closing_blockers` finds, in one.
+    """
+    member = lock(member)
+    refuse(closing_blockers(member, at=at))
+    cancel_holds_of(member=member, at=at)
+    revoke_feed(member=member)
+    erase_personal_data(member)
+
+
+def closing_blockers(member: User, *, at: datetime) -> list[Refusal]:
+    """What must be settled before this account can be closed; nothing, when it can."""
+    if not member.is_active:
+        return [errors.MemberInactive()]
+    reasons: list[Refusal] = []
+    if member.is_staff:
+        reasons.append(errors.StaffAccount())
+    balance = ledger.balance(member, at=at)
+    out = len(balance.open_rentals)
+    if out:
+        reasons.append(
+            errors.BooksOut(
+                ngettext(
+                    "One book is still out. Bring it back first.",
+                    "%(count)d books are still out. Bring them back first.",
+                    out,
+                )
+                % {"count": out}
+            )
+        )
+    if balance.total > 0:
+        reasons.append(
+            errors.MoneyOwed(_("%(amount)s is owed. Pay it first.") % {"amount": format_money(balance.total)})
+        )
+    elif balance.total < 0:
+        reasons.append(
+            errors.CreditLeft(
+                _("The shop owes you %(amount)s. The counter pays it out.")
+                % {"amount": format_money(-balance.total)}
+            )
+        )
+    return reasons

@@ -1,0 +1,160 @@
+"""The ledger: looked at, and added to by payments, waivers and reversals."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any, ClassVar
+
+from django import forms
+from django.contrib import admin
+from django.core.exceptions import ValidationError
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from accounts.models import User
+from lori_assignment import clock
+from lori_assignment.admin import is_narrowed_by
+from lori_assignment.errors import Refusal
+from rentals import ledger
+from rentals.admin.base import ReadOnlyAdmin, format_short_time
+from rentals.admin.search import MatchSearchAdmin, SearchMatches
+from rentals.models import LedgerEntry
+
+
+class MemberField(forms.CharField):
+    """An account by its username or e-mail address, which staff type without seeing all accounts."""
+
+    def clean(self, value: Any) -> User | None:
+        text = super().clean(value)
+        found = User.objects.filter(Q(username__iexact=text) | Q(email__iexact=text)).first()
+        if found is None:
+            raise ValidationError(_("No account has this username or e-mail address."))
+        return found
+
+
+class CreditForm(forms.ModelForm):
+    """Money that a member pays or gets back, or that the shop lets the member off."""
+
+    user = MemberField(
+        label=gettext_lazy("Member"), max_length=254, help_text=gettext_lazy("Username or e-mail address.")
+    )
+    kind = forms.ChoiceField(
+        label=gettext_lazy("Kind"),
+        choices=[
+            (LedgerEntry.Kind.PAYMENT, gettext_lazy("payment")),
+            (LedgerEntry.Kind.WAIVER, gettext_lazy("waiver")),
+            (LedgerEntry.Kind.REFUND, gettext_lazy("refund")),
+        ],
+    )
+    amount = forms.DecimalField(
+        label=gettext_lazy("Amount"),
+        min_value=Decimal("0.01"),
+        max_digits=8,
+        decimal_places=2,
+        help_text=gettext_lazy(
+            "At most what the member owes, with the books that are out; of a refund, what the shop owes."
+        ),
+    )
+
+    class Meta:
+        model = LedgerEntry
+        fields: ClassVar[list[str]] = ["user", "kind", "amount", "method", "note"]
+        help_texts: ClassVar[dict[str, Any]] = {
+            "method": gettext_lazy("How it was paid; for a payment and a refund."),
+            "note": gettext_lazy("A waiver and a refund say why; a payment may say something."),
+        }
+
+    def clean(self) -> dict[str, Any]:
+        given = super().clean() or self.cleaned_data
+        kind = given.get("kind")
+        if kind in (LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND) and not given.get("method"):
+            self.add_error("method", _("A payment and a refund say how it was paid."))
+        if kind in (LedgerEntry.Kind.WAIVER, LedgerEntry.Kind.REFUND) and not given.get("note"):
+            self.add_error("note", _("A waiver and a refund say why."))
+        if {"user", "kind", "amount"} <= given.keys():
+            paid_out = kind == LedgerEntry.Kind.REFUND
+            check = ledger.refuse_refund_above_credit if paid_out else ledger.refuse_overpayment
+            try:
+                check(given["user"], given["amount"], at=clock.now())
+            except Refusal as refusal:
+                self.add_error("amount", str(refusal))
+        return given
+
+    def _post_clean(self) -> None:
+        """The entry is made by the ledger, not out of this form's instance."""
+
+
+class MethodFilter(admin.SimpleListFilter):
+    """Offered and heard where money moves: of all else none has a method, and all would be read to see it."""
+
+    title = gettext_lazy("method")
+    parameter_name = "method"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        moves_money = request.GET.get("kind__exact") in LedgerEntry.RECEIPT_KINDS
+        return LedgerEntry.Method.choices if moves_money else []
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        return queryset.filter(method=self.value()) if self.value() else queryset
+
+
+@admin.register(LedgerEntry)
+class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
+    list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
+    list_filter = ["kind", MethodFilter, "posted_at"]
+    search_fields = ["user", "rental"]
+    search_help_text = gettext_lazy("Member, or the reference number of a rental.")
+    list_select_related = ["user", "actor"]
+    sortable_by = ("posted",)
+    form = CreditForm
+    actions = ["reverse"]
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
+
+    def matching_rows(self, matches: SearchMatches) -> Q:
+        return matches.of_entries
+
+    @admin.display(description=gettext_lazy("posted"), ordering="posted_at")
+    def posted(self, entry: LedgerEntry) -> str:
+        return format_short_time(entry.posted_at)
+
+    def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
+        if obj is None:
+            return CreditForm.Meta.fields
+        facts = ["number", "kind", "amount", "balance", "method", "note", "rental", "working", "reverses"]
+        return ["user", *facts, "actor", "posted_at"]
+
+    def add_view(
+        self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = {"title": _("Take a payment, let a member off, or pay out a credit")}
+        return super().add_view(request, form_url, title | (extra_context or {}))
+
+    def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
+        given = form.cleaned_data
+        facts = {
+            "member": given["user"],
+            "amount": given["amount"],
+            "actor": self.caller(request),
+            "at": clock.now(),
+        }
+        if given["kind"] == LedgerEntry.Kind.PAYMENT:
+            entry = ledger.take_payment(method=given["method"], note=given["note"], **facts)
+        elif given["kind"] == LedgerEntry.Kind.REFUND:
+            entry = ledger.refund(method=given["method"], reason=given["note"], **facts)
+        else:
+            entry = ledger.waive(reason=given["note"], **facts)
+        obj.pk = entry.pk
+        # The message names the entry that was made.
+        obj.refresh_from_db()
+
+    @admin.action(description=gettext_lazy("Reverse: it was a mistake"), permissions=["view"])
+    def reverse(self, request: HttpRequest, entries: QuerySet[LedgerEntry]) -> None:
+        self.apply_to_each(
+            request,
+            entries,
+            lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=clock.now()),
+        )

@@ -1,0 +1,111 @@
+"""Rentals: found, brought back, renewed and made void."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import Q, QuerySet
+from django.http import HttpRequest
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from lori_assignment import clock
+from lori_assignment.admin import is_narrowed_by
+from rentals import services
+from rentals.admin.base import ReadOnlyAdmin, format_short_time
+from rentals.admin.search import MatchSearchAdmin, SearchMatches
+from rentals.models import Rental
+
+
+class StateFilter(admin.SimpleListFilter):
+    title = gettext_lazy("state")
+    parameter_name = "state"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
+        return [
+            ("out", gettext_lazy("out")),
+            ("overdue", gettext_lazy("overdue")),
+            ("returned", gettext_lazy("returned")),
+            ("void", gettext_lazy("void")),
+        ]
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        state = self.value()
+        if state == "out":
+            return queryset.open()
+        if state == "overdue":
+            return queryset.overdue(clock.now())
+        if state == "returned":
+            return queryset.returned()
+        return queryset.exclude(voided_at=None) if state == "void" else queryset
+
+
+@admin.register(Rental)
+class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
+    list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
+    list_filter = [StateFilter, "rented_at"]
+    search_fields = ["ref", "user", "copy"]
+    search_help_text = gettext_lazy("Reference number, member, barcode, title, author or ISBN.")
+    list_select_related = ["user", "copy__book", "rent_entry"]
+    sortable_by = ("number", "rented")
+    actions = ["return_now", "renew", "make_void"]
+
+    def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
+        """What is out: by when it is due, the longest overdue first. Else the last one first."""
+        if request.GET.get(StateFilter.parameter_name) in ("out", "overdue"):
+            return ("due_at", "ref")
+        return ("-rented_at", "-ref") if is_narrowed_by(request, "rented_at") else ("-ref",)
+
+    def matching_rows(self, matches: SearchMatches) -> Q:
+        return matches.of_rentals
+
+    @admin.display(description=gettext_lazy("no."), ordering="ref")
+    def number(self, rental: Rental) -> int:
+        return rental.ref
+
+    @admin.display(description=gettext_lazy("book"))
+    def book_name(self, rental: Rental) -> str:
+        return rental.book.name
+
+    @admin.display(description=gettext_lazy("rented"), ordering="rented_at")
+    def rented(self, rental: Rental) -> str:
+        return format_short_time(rental.rented_at)
+
+    @admin.display(description=gettext_lazy("due"))
+    def due(self, rental: Rental) -> str:
+        return format_short_time(rental.due_at)
+
+    @admin.display(description=gettext_lazy("state"))
+    def state(self, rental: Rental) -> str:
+        if rental.voided_at:
+            return _("void")
+        if rental.returned_at:
+            return _("returned %(at)s") % {"at": format_short_time(rental.returned_at)}
+        return _("overdue") if rental.is_overdue(clock.now()) else _("out")
+
+    @admin.action(description=gettext_lazy("Bring back, as of now"), permissions=["view"])
+    def return_now(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
+        now = clock.now()
+        self.apply_to_each(
+            request,
+            rentals,
+            lambda rental: services.return_rental(rental=rental, at=now, actor=self.caller(request), now=now),
+        )
+
+    @admin.action(description=gettext_lazy("Renew"), permissions=["view"])
+    def renew(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
+        now = clock.now()
+        self.apply_to_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
+
+    @admin.action(description=gettext_lazy("Make void: it was a mistake"), permissions=["view"])
+    def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
+        now = clock.now()
+        self.apply_to_each(
+            request,
+            rentals,
+            lambda rental: services.void_rental(rental=rental, at=now, actor=self.caller(request)),
+        )

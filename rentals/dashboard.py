@@ -1,0 +1,163 @@
+"""The shop in a few figures, for the desk: counted at most once a minute, whoever asks on whichever machine.
+
+What is out and who waits is counted in indexes of nothing else, however long the history. What is owed is
+added up from where it was left: a ledger entry says by itself how much more is owed with it than before, so
+none is read twice.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from decimal import Decimal
+from typing import Any, NamedTuple, TypeVar
+
+from django.core.cache import cache
+from django.db import DatabaseError, connection, transaction
+from django.db.models import DecimalField, F, IntegerField, Q, QuerySet, Sum, Value
+from django.db.models.functions import Greatest
+
+from books.models import Copy
+from lori_assignment.db.errors import TIMED_OUT, sqlstate
+from rentals.ledger import CENT
+from rentals.models import ZERO, Hold, LedgerEntry, Rental
+
+MAX_AGE = timedelta(minutes=1)
+# Where not all could be counted, and where whoever was counting has gone.
+RETRY_AFTER = timedelta(seconds=5)
+# In all: nobody waits longer for the page.
+TIMEOUT = 1.0
+# No transaction lasts as long, so no entry from before this will still come in.
+SETTLED_AFTER = timedelta(hours=1)
+BATCH_SIZE = 50_000
+
+# The names in the cache. What is kept under the first and the last is read by whichever version runs beside
+# this one, so another shape of it is of another name.
+FIGURES, COUNTING, RUNNING_SUM = "dashboard-counts-1", "dashboard-counting", "dashboard-owed-1"
+
+_Answer = TypeVar("_Answer")
+
+
+@dataclass(frozen=True, slots=True)
+class DashboardCounts:
+    """The shop at `at`. None is what could not be counted in time."""
+
+    at: datetime
+    out: int | None
+    overdue: int | None
+    waiting: int | None
+    ready: int | None
+    in_service: int | None
+    # By the ledger, of all members who owe: what is out costs more each day, and is not in it.
+    owed: Decimal | None
+
+    @property
+    def max_age(self) -> timedelta:
+        facts = (self.out, self.overdue, self.waiting, self.ready, self.in_service, self.owed)
+        return RETRY_AFTER if None in facts else MAX_AGE
+
+
+def dashboard_counts(*, at: datetime) -> DashboardCounts | None:
+    """Those of at most a minute before `at`; while somebody else is counting, the last ones, or none yet."""
+    kept: DashboardCounts | None = cache.get(FIGURES)
+    if kept and kept.at > at - kept.max_age:
+        return kept
+    if not cache.add(COUNTING, 1, timeout=RETRY_AFTER.total_seconds()):
+        return kept
+    counted = count_now(at=at)
+    cache.set(FIGURES, counted, timeout=None)
+    return counted
+
+
+def count_now(*, at: datetime) -> DashboardCounts:
+    """Count all anew, within SECONDS."""
+    end = time.monotonic() + TIMEOUT
+
+    def number(rows: QuerySet[Any]) -> int | None:
+        return _within_deadline(end, rows.count)
+
+    return DashboardCounts(
+        at=at,
+        out=number(Rental.objects.open()),
+        overdue=number(Rental.objects.overdue(at)),
+        waiting=number(Hold.objects.waiting()),
+        ready=number(Hold.objects.ready()),
+        owed=_sum_owed(end, at=at),
+        # The last, since it is the one that grows with the shop.
+        in_service=number(Copy.objects.in_service()),
+    )
+
+
+def _within_deadline(end: float, ask: Callable[[], _Answer]) -> _Answer | None:
+    """What is asked; None where the database has not said it by `end`."""
+    left = int((end - time.monotonic()) * 1000)
+    if left <= 0:
+        return None
+    try:
+        with transaction.atomic(), _statement_timeout(left):
+            return ask()
+    except DatabaseError as error:
+        if sqlstate(error) not in TIMED_OUT:
+            raise
+        return None
+
+
+@contextmanager
+def _statement_timeout(milliseconds: int) -> Iterator[None]:
+    if connection.vendor != "postgresql":
+        yield
+        return
+    with connection.cursor() as cursor:
+        cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
+        yield
+        # What follows in a transaction of the caller's has the time that it had before.
+        cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
+
+
+class _RunningSum(NamedTuple):
+    """What is owed by all entries up to the one called `key`, and which one that is."""
+
+    key: int
+    last: tuple[int, datetime] | None
+    owed: Decimal
+
+
+_NONE = Value(0, output_field=IntegerField())
+_AMOUNT: DecimalField[Any, Any] = DecimalField(max_digits=14, decimal_places=2)
+_OWED_CHANGE = Sum(
+    Greatest(F("balance"), _NONE, output_field=_AMOUNT)
+    - Greatest(F("balance") - F("amount"), _NONE, output_field=_AMOUNT),
+    output_field=_AMOUNT,
+)
+
+
+def _sum_owed(end: float, *, at: datetime) -> Decimal | None:
+    """The sum of the balances of the members who owe; None while it is being added up."""
+    entries = LedgerEntry.objects.order_by("-pk").values_list("pk", "posted_at")
+    settled = LedgerEntry.objects.filter(posted_at__lt=at - SETTLED_AFTER).order_by("-posted_at", "-pk")
+    until = _within_deadline(end, settled.values_list("pk", flat=True).first) or 0
+    done: _RunningSum | None = cache.get(RUNNING_SUM)
+    if done is None or _within_deadline(end, entries.filter(pk__lte=done.key).first) != done.last:
+        # Never counted, or in another ledger: one that was restored, say.
+        done = _RunningSum(0, None, ZERO)
+    begun = done
+    while done.key < until:
+        key = min(done.key + BATCH_SIZE, until)
+        more = _sum_owed_change(end, Q(pk__gt=done.key, pk__lte=key))
+        if more is None:
+            break
+        done = _RunningSum(key, None, done.owed + more)
+    if done != begun:
+        cache.set(RUNNING_SUM, done._replace(last=entries.filter(pk__lte=done.key).first()), timeout=None)
+    if done.key < until:
+        return None
+    rest = _sum_owed_change(end, Q(pk__gt=done.key))
+    return None if rest is None else done.owed + rest
+
+
+def _sum_owed_change(end: float, which: Q) -> Decimal | None:
+    found = _within_deadline(end, lambda: LedgerEntry.objects.filter(which).aggregate(more=_OWED_CHANGE))
+    return None if found is None else (found["more"] or ZERO).quantize(CENT)

@@ -1,0 +1,60 @@
+"""A statement as CSV, for a spreadsheet: times as ISO 8601, amounts with a point."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterator
+from typing import Any
+
+from django.conf import settings
+from django.utils.translation import gettext as _
+
+from rentals.statements.monthly import Statement, shop_zone
+from rentals.statements.wording import note_of, title_of
+
+# Without it Excel takes UTF-8 for something else.
+BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
+# A cell that begins so is a formula to a spreadsheet, which may run it.
+FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
+CHUNK_SIZE = 500
+
+
+class _Echo:
+    """A file that hands back what is written to it."""
+
+    def write(self, line: str) -> str:
+        return line
+
+
+def escape_formula(text: str) -> str:
+    """`text` as a cell that no spreadsheet takes for a formula."""
+    return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
+
+
+def csv_lines(statement: Statement) -> Iterator[str]:
+    """The file line by line, so that it needs no memory however long the month was."""
+    write: Any = csv.writer(_Echo()).writerow
+    yield BYTE_ORDER_MARK + write(
+        [
+            *(_("No."), _("Time"), _("Kind"), _("What"), _("Note"), _("Rental no.")),
+            *(_("Amount"), _("Balance"), _("Currency")),
+        ]
+    )
+    zone = shop_zone()
+    currency = settings.CURRENCY
+    opens = statement.month.start.isoformat(timespec="seconds")
+    yield write(["", opens, "opening", _("Balance before"), "", "", "", statement.opening, currency])
+    for entry in statement.entries().iterator(chunk_size=CHUNK_SIZE):
+        yield write(
+            [
+                entry.number,
+                entry.posted_at.astimezone(zone).isoformat(timespec="seconds"),
+                entry.kind,
+                escape_formula(title_of(entry)),
+                escape_formula(note_of(entry)),
+                entry.rental_id or "",
+                entry.amount,
+                entry.balance,
+                currency,
+            ]
+        )

@@ -1,0 +1,214 @@
+"""Statements and receipts as PDF: what they contain. `rentals.statements.pdf_writer` writes them."""
+
+from __future__ import annotations
+
+import json
+import logging
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import datetime
+from math import ceil
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from django.conf import settings
+from django.core.cache import cache
+from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.translation import get_language
+from django.utils.translation import gettext as _
+
+from accounts.models import User
+from lori_assignment.errors import Busy
+from lori_assignment.money import format_money
+from rentals.models import LedgerEntry
+from rentals.statements.monthly import Statement
+from rentals.statements.wording import balance_in_words, note_of, title_of, working_of
+
+logger = logging.getLogger(__name__)
+
+# Seconds. A month of a thousand entries takes five on an idle processor.
+TIMEOUT = 15
+# Programs that one worker runs at a time. Each takes 70 MB, and a thread of the worker waits for it: a thread
+# has to be left besides these and those who sign in (`accounts.hashing_queue`). Two, so that one member, who
+# has at most one, cannot keep PDFs from everybody else.
+MAX_PROGRAMS = 2
+RETRY_AFTER = 2
+_programs = threading.BoundedSemaphore(MAX_PROGRAMS)
+
+
+@contextmanager
+def _program_for(member: User) -> Iterator[None]:
+    """Reserve a program before the ledger is read.
+
+    Raises Busy if this worker runs too many, or any worker runs one for the same member. The shared cache
+    records the latter. A worker that is killed leaves its record; it expires after its program has ended.
+    """
+    if not _programs.acquire(blocking=False):
+        raise Busy(RETRY_AFTER)
+    try:
+        key = f"statement-pdf-{member.pk}"
+        if not cache.add(key, value=True, timeout=2 * TIMEOUT):
+            raise Busy(RETRY_AFTER)
+        try:
+            yield
+        finally:
+            cache.delete(key)
+    finally:
+        _programs.release()
+
+
+class PdfDocument:
+    """A document that is built step by step; `rentals.statements.pdf_writer.STEPS` has the steps."""
+
+    def __init__(self, title: str, *, at: datetime) -> None:
+        made = _("Made on %(time)s") % {"time": _moment(at)}
+        self._steps: list[tuple[str, dict[str, Any]]] = []
+        self.spec = {
+            "title": title,
+            "site": settings.SITE_NAME,
+            "address": settings.SITE_URL.split("://", 1)[1],
+            "language": get_language() or settings.LANGUAGE_CODE,
+            "foot": f"{settings.SITE_NAME} · {title} · {made}",
+            "page": _("Page %(page)s of %(pages)s"),
+            "steps": self._steps,
+        }
+
+    def add(self, step: str, **arguments: Any) -> None:
+        self._steps.append((step, arguments))
+
+    def as_pdf(self) -> bytes:
+        """Raises CalledProcessError where it fails, and Busy where it takes too long."""
+        # Fonts are written to the folder, which goes even where the program is killed.
+        with TemporaryDirectory() as folder:
+            try:
+                return subprocess.run(  # noqa: S603  # nosec B603  # ours; text comes by a pipe
+                    [sys.executable, "-m", "rentals.statements.pdf_writer", str(ceil(TIMEOUT))],
+                    input=json.dumps(self.spec).encode(),
+                    capture_output=True,
+                    cwd=settings.BASE_DIR,
+                    # It needs no secret.
+                    env={"TMPDIR": folder},
+                    timeout=TIMEOUT,
+                    check=True,
+                ).stdout
+            except subprocess.TimeoutExpired:
+                logger.warning("A PDF was not written within %d s.", TIMEOUT)
+                raise Busy(TIMEOUT) from None
+            except subprocess.CalledProcessError as error:
+                # For the log.
+                error.add_note(error.stderr.decode())
+                raise
+
+
+def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
+    """A member's statement of one month. Raises Busy."""
+    with _program_for(statement.member):
+        return _statement(statement, at=at).as_pdf()
+
+
+def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
+    month = date_format(statement.month.first_day, "YEAR_MONTH_FORMAT")
+    document = PdfDocument(_("Statement of %(month)s") % {"month": month}, at=at)
+    document.add("facts", facts=_address(statement.member))
+    document.add("space", h=4)
+    charged, credited = statement.totals()
+    sums = [
+        (_("Balance before"), format_money(statement.opening)),
+        (_("Charged"), format_money(charged)),
+        (_("Paid and credited"), format_money(-credited)),
+        (
+            _("Balance so far") if statement.is_running else _("Balance after"),
+            format_money(statement.closing),
+        ),
+    ]
+    document.add("sums", sums=sums)
+    document.add("space", h=6)
+    entries = [
+        {
+            "date": date_format(timezone.localtime(entry.posted_at), "SHORT_DATE_FORMAT"),
+            "what": title_of(entry),
+            "small": _small_print(entry),
+            "amount": format_money(entry.amount),
+            "balance": format_money(entry.balance),
+        }
+        for entry in statement.entries().iterator()
+    ]
+    if entries:
+        headings = [_("Date"), _("What"), _("Amount"), _("Balance")]
+        document.add("entries", headings=headings, entries=entries)
+    else:
+        document.add("text", text=_("Nothing was charged or paid in this month."))
+    document.add("keep_together", height=20)
+    document.add("space", h=4)
+    document.add("text", text=balance_in_words(statement.closing), bold=True)
+    document.add("small_text", text=_("Books that are out are charged when they come back."))
+    return document
+
+
+def _small_print(entry: LedgerEntry) -> list[str]:
+    working = working_of(entry)
+    if working is None:
+        return [note_of(entry)] if note_of(entry) else []
+    steps = [f"{step.words}: {format_money(step.amount)}" for step in working.steps]
+    span = _("%(start)s to %(end)s, price list %(price_list)s, %(kind)s") % {
+        "start": _moment(working.rented_at),
+        "end": _moment(working.until),
+        "price_list": working.price_list,
+        "kind": working.kind,
+    }
+    return [span, *steps]
+
+
+def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
+    """A receipt of a payment or a refund, with what `with_relations` fetches, the actor and `reversed_by`.
+
+    Raises Busy.
+    """
+    with _program_for(entry.user):
+        return _receipt(entry, at=at).as_pdf()
+
+
+def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
+    is_payment = entry.kind == LedgerEntry.Kind.PAYMENT
+    document = PdfDocument(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
+    facts = [
+        *_address(entry.user),
+        (_("Paid by") if is_payment else _("Paid out by"), str(entry.get_method_display())),
+        (_("Time"), _moment(entry.posted_at)),
+        (_("Entry"), _("No. %(number)d of the account") % {"number": entry.number}),
+        (_("Taken by") if is_payment else _("Handed out by"), entry.actor.get_short_name()),
+    ]
+    if entry.note:
+        facts.append((_("Note"), entry.note))
+    facts.append((_("Balance before"), format_money(entry.balance - entry.amount)))
+    facts.append((_("Balance after"), format_money(entry.balance)))
+    moved = _("Received with thanks") if is_payment else _("Paid out")
+    document.add("sums", sums=[(moved, format_money(abs(entry.amount)))])
+    document.add("space", h=4)
+    document.add("facts", facts=facts)
+    correction = getattr(entry, "reversed_by", None)
+    if correction is not None:
+        document.add("space", h=4)
+        text = _("This entry was corrected on %(time)s by no. %(number)d and counts for nothing.") % {
+            "time": _moment(correction.posted_at),
+            "number": correction.number,
+        }
+        document.add("text", text=text, bold=True)
+    return document
+
+
+def _address(member: User) -> list[tuple[str, str]]:
+    facts = [(_("Member"), member.get_short_name())]
+    if member.address:
+        facts.append((_("Address"), ", ".join(line.strip() for line in member.address.splitlines())))
+    if member.email:
+        facts.append((_("E-mail"), member.email))
+    return facts
+
+
+def _moment(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "SHORT_DATETIME_FORMAT")
