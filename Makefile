@@ -12,8 +12,9 @@ SEED ?= 1
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages deploy-check deploy-lab terraform-lab
-.PHONY: image-lab format clean bench bench-quick bench-compare bench-machines bench-memory torture slow-clients machines fuzz
+.PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages messages-check newman lighthouse
+.PHONY: smoke-test fuzz fuzz-quick torture slow-clients machines deploy-check deploy-lab terraform-lab image-lab
+.PHONY: bench bench-quick bench-compare bench-machines bench-memory format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -70,7 +71,7 @@ test-sqlite: $(VENV)/ready
 test-postgresql: $(VENV)/ready
 	@echo "== Tests on PostgreSQL"
 	@# Only what depends on the database, see lori_assignment/testing/runner.py; coverage is measured on SQLite.
-	@.ci/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
+	@checks/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
 
 quick: lint ## Check style and types, and run one app's tests without a browser (APP=rentals; a minute)
 	$(BIN)/python manage.py test $(APP) --parallel auto --exclude-tag browser
@@ -84,7 +85,7 @@ $(VENV)/ready-bench: $(VENV)/ready benchmarks/requirements.txt
 # As a small server of its own would be set; what is measured is compared under the same.
 BENCH := POSTGRES_OPTIONS="-c shared_buffers=1GB -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB \
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_planning=on" \
-    .ci/with-postgres $(BIN)/python -m benchmarks.run
+    checks/with-postgres $(BIN)/python -m benchmarks.run
 
 bench: $(VENV)/ready-bench ## Measure the shop beside what people would write instead (wants wrk; takes a while)
 	@mkdir -p var/bench
@@ -97,22 +98,22 @@ bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floo
 bench-machines: $(VENV)/ready ## How requests a second grow with processes behind nginx (wants nginx and wrk; minutes)
 	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements \
 	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
-	    .ci/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
+	    checks/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
 
 bench-memory: $(VENV)/ready ## What a worker holds after an hour of load (ARGS=--minutes=5 for less)
-	@.ci/with-postgres $(BIN)/python -m benchmarks.memory $(ARGS)
+	@checks/with-postgres $(BIN)/python -m benchmarks.memory $(ARGS)
 
 bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
 	@$(BIN)/python -m benchmarks.compare $(A) $(B)
 
 torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
-	@.ci/torture
+	@drills/torture
 
 slow-clients: $(VENV)/ready ## What others notice of slow clients, behind nginx as shipped (wants nginx; two minutes)
-	@.ci/slow-clients
+	@drills/slow-clients
 
 machines: $(VENV)/ready ## Are two, and four, instances behind nginx one shop? (wants nginx; a minute)
-	@.ci/machines
+	@drills/machines
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
 	$(BIN)/ruff check .
@@ -121,37 +122,53 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
 
 walk: $(VENV)/ready ## Count the files whose functions run while a member rents a book over the API
-	@$(BIN)/python .ci/walk.py --most 28
+	@$(BIN)/python checks/walk.py --most 28
 
-# What needs the internet, whether a package has a known weakness, is .ci/audit.
+# What needs the internet, whether a package has a known weakness, is checks/audit.
 audit: $(VENV)/ready-dev ## Look for unsafe code, licences, committed secrets, migrations that break a roll-out
-	@.ci/audit-tree
+	@checks/audit-tree
 
 messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
-	@.ci/messages
+	@checks/messages
+
+messages-check: $(VENV)/ready ## Check that the translations' catalogue is that of the source (needs gettext)
+	@checks/messages --check
+
+newman: $(VENV)/ready-dev ## Run the Postman collection on SQLite and on PostgreSQL (needs npm)
+	checks/newman
+	checks/with-postgres checks/newman
+
+lighthouse: $(VENV)/ready-dev ## Rate the public pages as a phone sees them (needs npm and chromium)
+	checks/lighthouse
+
+smoke-test: $(VENV)/ready-dev ## Run the smoke test of a deployment against a shop on this machine
+	checks/with-shop deploy/smoke-test
+
+fuzz-quick: $(VENV)/ready-dev ## Send hostile calls to the API for a minute
+	checks/fuzz
 
 fuzz: $(VENV)/ready-dev ## Send hostile calls to all of the API, for minutes (EXAMPLES=... SEED=...)
 	HOSTILE_PAGES=all $(BIN)/python manage.py test lori_assignment.tests.test_hostile_pages
-	.ci/fuzz --deep --examples $(EXAMPLES) --seed $(SEED)
+	checks/fuzz --deep --examples $(EXAMPLES) --seed $(SEED)
 
 # What the deployment is made of, as far as it can be said without AWS, a cluster or Docker. The first takes
 # some minutes and wants terraform and kubectl, the second wants root on Debian too.
 deploy-check: $(VENV)/ready-dev $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and how the shop starts
-	.ci/workflows-check
-	.ci/terraform-check
-	.ci/manifests-check
-	.ci/start-check
-	.ci/aws-check
+	checks/workflows-check
+	checks/terraform-check
+	checks/manifests-check
+	checks/start-check
+	checks/aws-check
 
 deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS; build and run the image
 	@# At once, since the first mostly waits for the stand-in.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line terraform-lab image-lab
 
 terraform-lab: $(VENV)/ready $(VENV)/ready-deploy
-	.ci/terraform-lab
+	checks/terraform-lab
 
 image-lab: $(VENV)/ready $(VENV)/ready-deploy
-	.ci/image-lab
+	checks/image-lab
 
 format: $(VENV)/ready-dev ## Put the code into its format
 	$(BIN)/ruff check --fix-only .

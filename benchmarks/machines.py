@@ -1,6 +1,6 @@
 """`make bench-machines`: more processes, of one instance and of several behind nginx, on one PostgreSQL.
 
-    .ci/with-postgres .venv/bin/python -m benchmarks.machines
+    checks/with-postgres .venv/bin/python -m benchmarks.machines
 
 The same requests to 1, 2 and 4 worker processes, in turns. Prints requests a second, and what each request
 takes of processors: the shop's, PostgreSQL's and nginx's. The first grow until the machine's cores are all at

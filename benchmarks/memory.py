@@ -1,6 +1,6 @@
 """`make bench-memory`: what the shop's workers hold in memory in an hour of load, a line a minute.
 
-    .ci/with-postgres .venv/bin/python -m benchmarks.memory [--minutes=60]
+    checks/with-postgres .venv/bin/python -m benchmarks.memory [--minutes=60]
 
 People of every kind at a steady pace, on all that the shop has: pages, the API, papers, the desk, sign-ins.
 Exit 1 when a worker held more than it may, or at the end clearly more than ever in the first half: the median

@@ -1,6 +1,6 @@
 """`make bench`: the shop, small and large, beside what people would write instead.
 
-    .ci/with-postgres .venv/bin/python -m benchmarks.run [--quick]
+    checks/with-postgres .venv/bin/python -m benchmarks.run [--quick]
 
 Starts the shop under its real gunicorn configuration over two databases, the baselines over the smaller one,
 drives all of them in turns, and ends with a table of targets; exit 1 when one is missed. What was measured is

@@ -1,4 +1,4 @@
-"""Each rule of checks.py, broken: what somebody might do to an object, and what the rule has to say of it."""
+"""Breaks each rule of object_checks.py once, with what the rule must answer."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -6,8 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import Any
 
-import checks
-from checks import ALB, Object, Shop
+import object_checks as checks
+from object_checks import ALB, Object, Shop
 
 
 def web(shop: Shop) -> Object:

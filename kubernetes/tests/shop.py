@@ -20,7 +20,7 @@ ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "kubernetes"))
 
 import rendering  # noqa: E402  # From the folder that was just named.
-from checks import Application, Object, Shop  # noqa: E402
+from object_checks import Application, Object, Shop  # noqa: E402
 
 DIGEST = "sha256:" + "5" * 64
 # The address of a pod, as the load balancer and the kubelet say it.

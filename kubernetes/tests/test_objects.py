@@ -1,4 +1,4 @@
-"""The objects of both environments keep every rule of checks.py; and each rule, broken once, says so."""
+"""The objects of both environments keep every rule of object_checks.py, and each rule can fail."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -7,12 +7,12 @@ import copy
 import unittest
 from concurrent.futures import ThreadPoolExecutor
 
-import checks
 import kubernetes_validate
+import object_checks as checks
 import shop as given
 import yaml
 from broken import BROKEN, serve
-from checks import ALB, Object
+from object_checks import ALB, Object
 from shop import rendering
 
 # No kind of ours lacks a schema; one that does is listed here, with the reason.

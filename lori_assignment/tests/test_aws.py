@@ -1,4 +1,4 @@
-"""What is asked of AWS. Its answers here are botocore's own stand-ins; `.ci/aws-check` asks moto."""
+"""What is asked of AWS. Its answers here are botocore's own stand-ins; `checks/aws-check` asks moto."""
 
 from __future__ import annotations
 

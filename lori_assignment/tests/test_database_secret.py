@@ -1,6 +1,6 @@
 """The database's password is read from a secret, and read again when it has changed.
 
-Against PostgreSQL itself and a stand-in for AWS, with the whole shop, by `.ci/aws-check`.
+Against PostgreSQL itself and a stand-in for AWS, with the whole shop, by `checks/aws-check`.
 """
 
 from __future__ import annotations

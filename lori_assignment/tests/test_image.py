@@ -1,4 +1,4 @@
-"""The Dockerfile agrees with the rest of the project; `.ci/image-lab` builds and runs it."""
+"""The Dockerfile agrees with the rest of the project; `checks/image-lab` builds and runs it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ IGNORED = (settings.BASE_DIR / ".dockerignore").read_text().splitlines()
 
 class ImageTest(TestCase):
     def test_requirements_separate_tests(self) -> None:
-        # The Dockerfile and .ci/start-check cut there; both refuse a file without it.
+        # The Dockerfile and checks/start-check cut there; both refuse a file without it.
         self.assertEqual(REQUIREMENTS.splitlines().count("# Tests."), 1)
         runs, tests = REQUIREMENTS.split("\n# Tests.\n")
         for name in ("django", "gunicorn", "psycopg2-binary", "whitenoise"):

@@ -1,0 +1,80 @@
+"""The checks of several machines, as drills/machines starts them; that says what they are."""
+
+# ruff: noqa: INP001, T201  # A script beside others, not a package; it prints what it saw.
+from __future__ import annotations
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from http.client import HTTPException
+from pathlib import Path
+
+import django
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
+django.setup()
+
+import machines_books  # noqa: E402  # After Django, as those below.
+import machines_clock  # noqa: E402
+import machines_lost  # noqa: E402
+import machines_people  # noqa: E402
+from machines_site import Failed, Site, expect  # noqa: E402
+
+COUNTS = [int(number) for number in os.environ.get("COUNTS", "2 4").split()]
+OF_SITES = (machines_lost.in_turn, *machines_people.CHECKS, *machines_books.CHECKS, *machines_lost.CHECKS)
+
+began = time.monotonic()
+
+
+def say(what: str) -> None:
+    print(f"machines: {time.monotonic() - began:5.1f} s  {what}", flush=True)
+
+
+def passes(name: str, check: Callable[[], str]) -> bool:
+    try:
+        say(f"{name}: {check()}")
+    except (Failed, OSError, HTTPException, LookupError, TypeError) as problem:
+        # The latter where an answer is not of the shape that it should have.
+        say(f"{name}: FAILED: {problem if isinstance(problem, Failed) else repr(problem)}")
+        return False
+    return True
+
+
+def of_site(count: int, place: Path) -> list[str]:
+    """The checks that fail at so many instances."""
+    site = Site(count, place=place)
+    try:
+        say(f"{count} instances behind nginx")
+        failed = [
+            f"{count} instances, {check.__name__}"
+            for check in OF_SITES
+            if not passes(check.__name__, lambda check=check: check(site))
+        ]
+
+        def calm() -> str:
+            expect("errors in their logs", "", "\n".join(site.log_errors()[-40:]))
+            return "no error in any log"
+
+        return failed if passes("logs", calm) else [*failed, f"{count} instances, logs"]
+    finally:
+        site.stop()
+
+
+def main() -> int:
+    place = Path(os.environ["MACHINES"])
+    if not passes("migrate", machines_clock.migrate):
+        return 1
+    failed = [] if passes("commands", machines_clock.commands) else ["commands"]
+    for count in COUNTS:
+        folder = place / str(count)
+        folder.mkdir()
+        failed += of_site(count, folder)
+    if failed:
+        print(f"machines: not as it should be: {'; '.join(failed)}", file=sys.stderr)
+    return bool(failed)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,369 @@
+"""The torture itself, as drills/torture starts it; that says what it does."""
+
+# ruff: noqa: INP001, T201, S311  # A script beside others, not a package; it prints, and chance is enough.
+from __future__ import annotations
+
+import os
+import random
+import sys
+import threading
+import time
+import uuid
+from collections import Counter, defaultdict
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import django
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
+django.setup()
+
+import psycopg2  # noqa: E402  # After Django, as those below.
+from django.db import connection  # noqa: E402
+from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
+from torture_clients import Book, Client, Load, run_concurrently  # noqa: E402
+from torture_rolling import rolling_restart  # noqa: E402
+from torture_server import Database, Failed, Server  # noqa: E402
+
+from accounts.models import User  # noqa: E402
+from accounts.tokens import issue_tokens  # noqa: E402
+from books.models import Kind  # noqa: E402
+from books.stock import add_book  # noqa: E402
+from rentals.models import LedgerEntry, Rental  # noqa: E402
+
+KILLS = int(os.environ.get("KILLS", "8"))
+WRITES = int(os.environ.get("WRITES", "1000"))
+RENTALS = int(os.environ.get("RENTALS", "400"))
+MEMBERS = 16
+AT_ONCE = 50
+COPIES = 50
+HEALED_WITHIN = 5.0
+
+began = time.monotonic()
+
+
+def say(what: str) -> None:
+    print(f"torture: {time.monotonic() - began:5.1f} s  {what}", flush=True)
+
+
+def demand(condition: object, sentence: str) -> None:
+    if not condition:
+        raise Failed(sentence)
+
+
+def tokens_of(count: int, name: str, **facts: Any) -> dict[int, str]:
+    """New accounts, and a token of each that lasts as long as this does."""
+    made = User.objects.bulk_create(
+        User(username=f"{name}{number}", email=f"{name}{number}@example.org", **facts)
+        for number in range(count)
+    )
+    return {user.pk: issue_tokens(user).access for user in made}
+
+
+class Torture:
+    def __init__(self) -> None:
+        AccessToken.lifetime = timedelta(hours=6)
+        self.books = [
+            add_book(name=f"Volume {number}", kind=Kind.REGULAR, copies=MEMBERS) for number in range(8)
+        ]
+        self.members = tokens_of(MEMBERS, "member")
+        (self.staff,) = tokens_of(1, "staff", is_staff=True).values()
+        ((self.prober, probing),) = tokens_of(1, "prober").items()
+        self.probed = add_book(name="Probed", kind=Kind.REGULAR, copies=1)
+        self.told = Book()
+        self.database = Database()
+        self.server = Server()
+        self.probe = Client(self.server.port, probing)
+        self.desk = Client(self.server.port, self.staff)
+        self.load = Load(
+            self.server.port,
+            members=self.members,
+            staff=self.staff,
+            books=[book.pk for book in self.books],
+            book=self.told,
+        )
+
+    # ------------------------------------------------------------ what must hold
+
+    def write(self) -> int:
+        """Rent a book and bring it back; the status of the first of them that could not be done."""
+        keys = {"Idempotency_Key": uuid.uuid4().hex}
+        try:
+            status, headers, answer = self.probe.call(
+                "POST", "/api/v3/book_rentals/", {"book": self.probed.pk}, **keys
+            )
+            if status == 409 and answer["code"] == "already_rented":
+                # What was not answered was done: bring that back.
+                answer = {
+                    "ref": self.probe.call("GET", "/api/v3/book_rentals/?status=2")[2]["results"][0]["ref"]
+                }
+            elif status != 201:
+                return self._told(status, headers, answer)
+            path = f"/api/v3/book_rentals/{answer['ref']}/return"
+            status, headers, answer = self.desk.call("POST", path, Idempotency_Key=uuid.uuid4().hex)
+        except (OSError, LookupError, TypeError):
+            return 0
+        return 201 if status == 200 else self._told(status, headers, answer)
+
+    def _told(self, status: int, headers: dict[str, str], answer: Any) -> int:
+        if status == 503:
+            demand(headers.get("Retry-After", "").isdigit(), "503 without Retry-After")
+            demand(answer["code"] == "unavailable", f"503 with {answer}")
+        return status
+
+    def heals(self) -> str:
+        """By itself, soon: writes are done again, and the shop says that it is ready."""
+        since = time.monotonic()
+        while (status := self.write()) != 201:
+            demand(
+                time.monotonic() - since < HEALED_WITHIN, f"{HEALED_WITHIN} s later a write is still {status}"
+            )
+            time.sleep(0.05)
+        healed = time.monotonic() - since
+        self.server.wait_for("/readyz", 200, seconds=HEALED_WITHIN - min(healed, HEALED_WITHIN - 0.5))
+        demand(self.server.process.poll() is None, "the server has ended")
+        return f"writes again {healed:.2f} s later"
+
+    def is_alive(self) -> None:
+        for host in ("localhost", "10.0.0.7", "anybody.example"):
+            answer = self.server.ask("/healthz", Host=host)
+            demand(answer and answer[0] == 200, f"/healthz for {host} is {answer}")
+
+    def refuses_writes(self, why: str) -> None:
+        """503 to programs in both shapes, and to people as a page; and the reason by /readyz."""
+        _, answer = self.server.wait_for("/readyz", 503, seconds=HEALED_WITHIN)
+        demand(answer["checks"]["database"] == why, f"/readyz says {answer}")
+        self.is_alive()
+        demand((status := self.write()) == 503, f"a write was answered {status}")
+        problem = {"Accept": "application/problem+json", "Idempotency_Key": uuid.uuid4().hex}
+        status, headers, answer = self.probe.call(
+            "POST", "/api/v3/book_rentals/", {"book": self.probed.pk}, **problem
+        )
+        demand(status == answer["status"] == 503, f"as a problem it was answered {status} {answer}")
+        demand(headers["Content-Type"] == "application/problem+json", f"the problem is {headers}")
+
+    # ------------------------------------------------------------ what is done to it
+
+    def kill_workers(self) -> None:
+        gone = 0
+        for number in range(KILLS):
+            while self.told.acknowledged < (number + 1) * 0.6 * WRITES / KILLS:
+                demand(not self.told.wrong, f"{self.told.wrong[:3]}")
+                time.sleep(0.01)
+            until = time.monotonic() + HEALED_WITHIN
+            while len(workers := self.server.workers()) < 2:
+                demand(time.monotonic() < until, "a killed worker was not replaced")
+                time.sleep(0.02)
+            os.kill(random.choice(workers), 9)
+            gone += 1
+        say(f"{gone} workers killed; {self.heals()}")
+
+    def stop_database(self) -> None:
+        self.database.control("stop", "-m", "immediate")
+        self.refuses_writes("failed")
+        answer = self.server.ask("/home")
+        demand(
+            answer and answer[0] == 503 and b"Not at the moment" in answer[2],
+            f"/home is {answer and answer[0]}",
+        )
+        time.sleep(1)
+        self.database.control("start")
+        say(f"PostgreSQL stopped at once, and started: {self.heals()}")
+
+    def end_connections(self) -> None:
+        ended = 0
+        for _ in range(10):
+            ended += self.database.end_connections()
+            time.sleep(0.2)
+        demand(ended > 10, "there were hardly any connections")
+        say(f"{ended} connections ended: {self.heals()}")
+
+    def fill_disk(self) -> None:
+        refused = self.told.counts["503 unavailable"]
+        self.database.fill_disk()
+        until = time.monotonic() + 20
+        while (
+            self.told.counts["503 unavailable"] == refused or b"(53100)" not in self.server.log.read_bytes()
+        ):
+            demand(time.monotonic() < until, "nothing noticed that the disk was full")
+            time.sleep(0.05)
+        self.is_alive()
+        answer = self.server.ask("/api/v3/books/")
+        demand(answer and answer[0] == 200, "nothing can be read while the disk is full")
+        time.sleep(0.5)
+        self.database.empty_disk()
+        say(f"the disk full, {self.told.counts['503 unavailable'] - refused} told so: {self.heals()}")
+
+    def forbid_writing(self) -> None:
+        self.database.read_only(on=True)
+        self.refuses_writes("read_only")
+        answer = self.server.ask("/api/v3/books/")
+        demand(answer and answer[0] == 200, "nothing can be read while nothing may be written")
+        self.database.read_only(on=False)
+        say(f"nothing may be written, then it may: {self.heals()}")
+
+    def hold_lock(self) -> None:
+        """Somebody keeps a member locked: who waits for it is told after the lock timeout."""
+        holder = psycopg2.connect(self.database.url)
+        with holder.cursor() as cursor:
+            cursor.execute("SELECT 1 FROM accounts_user WHERE id = %s FOR UPDATE", [self.prober])
+            since = time.monotonic()
+            demand((status := self.write()) == 503, f"who waited for a lock was answered {status}")
+        holder.close()
+        say(f"a lock that is not given back: 503 after {time.monotonic() - since:.1f} s")
+
+    # ------------------------------------------------------------ what came of it
+
+    def compare(self) -> None:
+        """What was acknowledged is in the database, once, and nothing else is."""
+        told = self.told
+        demand(not told.wrong, f"{len(told.wrong)} went wrong: {told.wrong[:5]}")
+        connection.close()
+        demand(not (found := self.differences(told)), f"lost or done twice: {found}")
+        # And it would be seen, if it were otherwise.
+        ref, pk = max(told.rentals), max(told.payments)
+        for forged in (
+            replace(told, rentals=told.rentals | {0}),
+            replace(told, rentals=told.rentals - {ref}),
+            replace(told, returns={**told.returns, ref: told.returns[ref] + 1}),
+            replace(told, payments={**told.payments, 0: told.payments[pk]}),
+        ):
+            demand(self.differences(forged), "what was lost would not be noticed")
+        say(
+            f"{told.acknowledged} writes acknowledged, none lost and none twice: "
+            f"{len(told.rentals)} rentals, {len(told.returns)} returns, {len(told.payments)} payments"
+        )
+        for what, count in sorted(told.counts.items()):
+            print(f"{count:16}  {what}")
+
+    def differences(self, told: Book) -> list[str]:
+        rentals = Rental.objects.exclude(user=self.prober)
+        entries = LedgerEntry.objects.exclude(user=self.prober)
+        charges = entries.filter(kind=LedgerEntry.Kind.RENT).values_list("rental__ref", "amount")
+        payments = Counter(
+            {(pk, -amount): 1 for pk, amount in entries.payments().values_list("pk", "amount")}
+        )
+        there = {
+            "rentals": Counter(rentals.values_list("ref", flat=True)),
+            "returns": Counter(rentals.exclude(returned_at=None).values_list("ref", flat=True)),
+            "charges": Counter(charges),
+            "payments": payments,
+        }
+        acknowledged = {
+            "rentals": Counter(told.rentals),
+            "returns": Counter(told.returns.keys()),
+            "charges": Counter(told.returns.items()),
+            "payments": Counter(told.payments.items()),
+        }
+        return [
+            f"{what}: {number} {thing}"
+            for what in there
+            for thing, number in (
+                (acknowledged[what] - there[what]) + (there[what] - acknowledged[what])
+            ).items()
+        ][:10]
+
+    def run(self) -> None:
+        say("the shop is served, and used")
+        self.load.start()
+        self.kill_workers()
+        self.stop_database()
+        self.end_connections()
+        self.fill_disk()
+        self.forbid_writing()
+        self.hold_lock()
+        while self.told.acknowledged < WRITES and not self.told.wrong:
+            time.sleep(0.1)
+        self.load.stop()
+        self.compare()
+
+    # ------------------------------------------------------------ many at once
+
+    def contend(self) -> None:
+        """Each book is asked for by twice as many as it has copies, 50 at the same time."""
+        titles = RENTALS // (2 * COPIES)
+        books = [
+            add_book(name=f"Wanted {number}", kind=Kind.REGULAR, copies=COPIES) for number in range(titles)
+        ]
+        # Each asks for ten books, which is as many as one may have.
+        members = list(tokens_of(max(RENTALS // 10, 2 * COPIES), "reader").values())
+        wishes = [
+            (book.pk, members[(number * 2 * COPIES + turn) % len(members)])
+            for number, book in enumerate(books)
+            for turn in range(2 * COPIES)
+        ]
+        queue, lock = iter(wishes), threading.Lock()
+        got: dict[int, list[float]] = defaultdict(list)
+        refused: dict[int, list[float]] = defaultdict(list)
+        wrong: list[str] = []
+
+        def take(_number: int) -> None:
+            client = Client(self.server.port)
+            while True:
+                with lock:
+                    wish = next(queue, None)
+                if wish is None:
+                    return
+                book, client.token = wish
+                sent = time.monotonic()
+                try:
+                    status, _, answer = client.call("POST", "/api/v3/book_rentals/", {"book": book})
+                except OSError as problem:
+                    status, answer = 0, {"problem": problem}
+                with lock:
+                    if status == 201:
+                        got[book].append(sent)
+                    elif status == 409 and [why["code"] for why in answer["reasons"]] == ["book_unavailable"]:
+                        refused[book].append(time.monotonic())
+                    else:
+                        wrong.append(f"{status} {answer}")
+
+        since = time.monotonic()
+        run_concurrently(AT_ONCE, take)
+        took = time.monotonic() - since
+        demand(not wrong, f"refused wrongly: {wrong[:5]}")
+        for book in books:
+            out = Rental.objects.open().filter(copy__book=book).count()
+            demand(
+                out == len(got[book.pk]) == COPIES,
+                f"{out} of {COPIES} copies are out, {len(got[book.pk])} given",
+            )
+            for when in refused[book.pk]:
+                # As many had asked for it before that one was refused.
+                demand(sum(sent < when for sent in got[book.pk]) >= COPIES, "refused while a copy was free")
+        say(
+            f"{len(wishes)} contended rentals by {AT_ONCE} at once: {sum(map(len, got.values()))} given, "
+            f"{sum(map(len, refused.values()))} refused, none oversold and none refused wrongly, "
+            f"{len(wishes) / took:.0f} a second"
+        )
+
+    def restart(self) -> None:
+        told = Book()
+        what = rolling_restart(members=self.members, staff=self.staff, book=self.books[0].pk, told=told)
+        say(f"a rolling restart: {what}")
+        demand(not told.wrong, f"{told.wrong[:5]}")
+
+
+def main() -> int:
+    torture = Torture()
+    try:
+        torture.run()
+        torture.contend()
+        torture.server.stop()
+        torture.restart()
+    except Failed as problem:
+        print(f"torture: {problem}", file=sys.stderr)
+        print(*torture.server.log_errors()[-60:], sep="\n", file=sys.stderr)
+        return 1
+    finally:
+        torture.load.over.set()
+        if torture.server.process.poll() is None:
+            torture.server.kill()
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
