@@ -11,12 +11,12 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from accounts.api.serializers import v1, v2, v3
+from accounts.api.serializers import v1_v2, v3
 from accounts.models import User
 from lori_assignment.db.transactions import lock
 from lori_assignment.rest.viewsets import ResourceViewSet
 
-SERIALIZERS: dict[str | None, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str | None, ModuleType] = {"v1": v1_v2, "v2": v1_v2, "v3": v3}
 
 
 class AccountViewSet(ResourceViewSet[User]):

@@ -18,7 +18,7 @@ from rest_framework.serializers import Serializer
 
 from books import stock
 from books.api.filters import BookFilter, CopyFilter
-from books.api.serializers import v1, v2, v3
+from books.api.serializers import v1_v2, v3
 from books.models import Book, Copy
 from lori_assignment.db.transactions import lock
 from lori_assignment.rest.idempotency import idempotent
@@ -28,7 +28,7 @@ from rentals.errors import NoPriceInForce
 from rentals.offers import quote_for
 from rentals.stock import add_copy, change_copy
 
-SERIALIZERS: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str, ModuleType] = {"v1": v1_v2, "v2": v1_v2, "v3": v3}
 
 
 class BookViewSet(ResourceViewSet[Book]):

@@ -24,7 +24,7 @@ from lori_assignment.tests.roles import (
     describe_response,
     rolled_back,
 )
-from rentals.api.serializers import v1, v3, v3_holds
+from rentals.api.serializers import v1_v2, v3, v3_holds
 
 LONG_AGO = "2001-01-01T00:00:00Z"
 TIMES = (
@@ -183,7 +183,7 @@ class MassAssignmentTest(RoleTestCase):
         for guard, called in (
             (mock.patch.object(ProfileIn.Meta, "fields", more), "PATCH /api/rest-auth/user"),
             (mock.patch.object(v3, "RentalIn", v3.RentalDeskIn), "POST /api/v3/book_rentals"),
-            (mock.patch.object(v1, "RentalIn", v1.RentalDeskIn), "POST /api/v1/book_rentals/create"),
+            (mock.patch.object(v1_v2, "RentalIn", v1_v2.RentalDeskIn), "POST /api/v1/book_rentals/create"),
             (mock.patch.object(v3_holds, "HoldIn", v3_holds.HoldDeskIn), "POST /api/v3/holds"),
             (
                 mock.patch("accounts.views.ProfileForm", modelform_factory(User, fields=more)),

@@ -20,10 +20,10 @@ from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter
-from rentals.api.serializers import v1, v2, v3
+from rentals.api.serializers import v1_v2, v3
 from rentals.models import LedgerEntry, Rental, RentalQuerySet
 
-SERIALIZERS: dict[str, ModuleType] = {"v1": v1, "v2": v2, "v3": v3}
+SERIALIZERS: dict[str, ModuleType] = {"v1": v1_v2, "v2": v1_v2, "v3": v3}
 
 
 def listed_rentals() -> RentalQuerySet:

@@ -1,4 +1,4 @@
-"""Version 2 of accounts. Frozen: clients were written against it."""
+"""Versions 1 and 2 of accounts. Frozen: clients were written against it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ class AccountIn(serializers.ModelSerializer[User]):
     class Meta:
         model = User
         fields = ["name", "phone", "address"]
-        ref_name = "AccountV2In"
+        ref_name = "AccountV1V2In"
         swagger_schema_fields = {
             "example": {"name": "Alice Moss", "phone": "+39 06 555 0142", "address": "Via Appia 7, Roma"}
         }
@@ -21,7 +21,7 @@ class AccountOut(serializers.ModelSerializer[User]):
     class Meta:
         model = User
         fields = ["id", "username", "email", "name", "phone", "address"]
-        ref_name = "AccountV2"
+        ref_name = "AccountV1V2"
         swagger_schema_fields = {
             "example": {
                 "id": 4,

@@ -1,4 +1,4 @@
-"""Version 2 of a book, as clients of the first service know it. Frozen."""
+"""Versions 1 and 2 of a book, as clients of the first service know it. Frozen."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ class BookIn(serializers.ModelSerializer[Book]):
     class Meta:
         model = Book
         fields = ["name", "description", "author", "image", "book_type", "copies"]
-        ref_name = "BookV2In"
+        ref_name = "BookV1V2In"
         swagger_schema_fields = {"example": EXAMPLE | {"copies": 2}}
 
 
@@ -43,7 +43,7 @@ class BookOut(serializers.ModelSerializer[Book]):
     class Meta:
         model = Book
         fields = ["id", "name", "description", "author", "image", "book_type"]
-        ref_name = "BookV2"
+        ref_name = "BookV1V2"
         swagger_schema_fields = {"example": {"id": 7, **EXAMPLE, "image": None}}
 
     def to_representation(self, book: Any) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Version 1 of rentals and balances, as clients of the first service know them. Frozen."""
+"""Versions 1 and 2 of rentals and balances, as clients of the first service know them. Frozen."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class RentalIn(serializers.Serializer[Rental]):
     book = PlainKey(queryset=Book.objects.all())
 
     class Meta:
-        ref_name = "RentalV1In"
+        ref_name = "RentalV1V2In"
         swagger_schema_fields = {"example": {"book": 7}}
 
 
@@ -33,7 +33,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
 
     class Meta:
-        ref_name = "RentalV1DeskIn"
+        ref_name = "RentalV1V2DeskIn"
         swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -45,7 +45,7 @@ class RentalChange(serializers.Serializer[Rental]):
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
 
     class Meta:
-        ref_name = "RentalV1Change"
+        ref_name = "RentalV1V2Change"
         swagger_schema_fields = {"example": {"status": 1}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
@@ -61,7 +61,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     class Meta:
         model = Rental
         fields = ["ref", "user", "book", "date_rented", "date_returned", "status"]
-        ref_name = "RentalV1"
+        ref_name = "RentalV1V2"
         swagger_schema_fields = {
             "example": {
                 "ref": 41,
@@ -92,7 +92,7 @@ class BalanceOut(serializers.Serializer[object]):
     balance = serializers.DecimalField(max_digits=14, decimal_places=2)
 
     class Meta:
-        ref_name = "BalanceV1"
+        ref_name = "BalanceV1V2"
         swagger_schema_fields = {"example": {"user_id": 3, "balance": "29.00"}}
 
 
