@@ -69,7 +69,7 @@ class SelectionTest(SimpleTestCase):
             self.assertEqual(depends_on_database(case), depends, type(case).__bases__)
 
     def test_the_option_selects_those(self) -> None:
-        labels = ["lori_assignment.tests.test_runner", "lori_assignment.tests.test_keyset"]
+        labels = ["lori_assignment.tests.test_runner", "lori_assignment.tests.test_keyset_pagination"]
         for chosen in (True, False):
             runner = LoriTestRunner(database_tests=chosen, verbosity=0)
             names = {type(case).__name__ for case in runner.build_suite(labels)}

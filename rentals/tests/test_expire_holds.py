@@ -9,7 +9,7 @@ from unittest import mock
 from django.core.management import call_command
 
 from rentals.models import Hold
-from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
+from rentals.tests.test_holds import DAY, MONDAY, QueueTestCase
 
 
 class ExpireHoldsTest(QueueTestCase):

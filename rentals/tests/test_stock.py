@@ -14,7 +14,7 @@ from books.stock import add_book
 from lori_assignment.tests.test_import_rule import imported, modules
 from rentals import holds, services, stock
 from rentals.models import Hold
-from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase, Status
+from rentals.tests.test_holds import DAY, MONDAY, QueueTestCase, Status
 
 # Besides `rentals.stock` itself, only the import: the books that it adds copies to are new and have no queue.
 KNOW_NO_QUEUE = {"books.stock", "books.importing.importer", "rentals.stock"}

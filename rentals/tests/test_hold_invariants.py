@@ -18,7 +18,7 @@ from lori_assignment.testing.cases import CastTestCase
 from rentals import holds, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
 from rentals.models import Hold, Rental
-from rentals.tests.test_queue import MONDAY
+from rentals.tests.test_holds import MONDAY
 
 HOURS = st.integers(0, 100)
 WHO = st.integers(0, 4)

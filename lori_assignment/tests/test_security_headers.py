@@ -65,7 +65,7 @@ handler400, handler403, handler404, handler500 = (
 )
 
 
-@override_settings(ROOT_URLCONF="lori_assignment.tests.test_safety")
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_security_headers")
 @tag("any_database")
 class SafetyCase(CastTestCase):
     @classmethod

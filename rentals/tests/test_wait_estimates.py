@@ -9,7 +9,7 @@ from books.models import Copy
 from books.stock import add_book, add_copy, change_copy
 from rentals import services
 from rentals.models import Hold, Policy, Rental
-from rentals.tests.test_queue import DAY, MONDAY, QueueTestCase
+from rentals.tests.test_holds import DAY, MONDAY, QueueTestCase
 from rentals.wait_estimates import (
     QueueEstimate,
     WaitEstimate,

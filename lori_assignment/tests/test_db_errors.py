@@ -32,7 +32,7 @@ from lori_assignment.db.errors import RETRY_LATER, RETRY_SOON, classify_error
 from lori_assignment.db.timeouts import TIMEOUTS, set_timeouts
 from lori_assignment.testing.cases import RaceTestCase
 from lori_assignment.tests.test_settings import PRODUCTION
-from lori_assignment.tests.test_work import StateIs
+from lori_assignment.tests.test_transactions import StateIs
 from rentals.models import Rental
 from rentals.services import rent_book
 from rentals.tests.test_races import has_row_locks
@@ -104,7 +104,7 @@ class ClassificationTest(TestCase):
         self.assertIsNone(classify_error(told(InterfaceError, sqlite3.InterfaceError("bad parameter"))))
 
 
-@override_settings(ROOT_URLCONF="lori_assignment.tests.test_faults")
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_db_errors")
 class UnavailableResponseTest(RaceTestCase):
     def quiet(self) -> Client:
         return Client(raise_request_exception=False)

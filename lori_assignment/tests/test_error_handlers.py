@@ -42,7 +42,7 @@ handler400, handler403, handler404, handler500 = (
 )
 
 
-@override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_error_handlers")
 class ErrorPageTest(CastTestCase):
     def test_oversized_request_is_413(self) -> None:
         self.assertContains(self.client.get("/too-big/"), "That was too much at once", status_code=413)
@@ -63,7 +63,7 @@ class ErrorPageTest(CastTestCase):
                 self.assertNotIn("unsafe", policy)
 
 
-@override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_error_handlers")
 class CsrfFailureTest(CastTestCase):
     """A form whose token is not good any more."""
 
@@ -97,7 +97,7 @@ class CsrfFailureTest(CastTestCase):
         self.assertEqual((answer.status_code, answer.json()["code"]), (403, "csrf_failed"))
 
 
-@override_settings(ROOT_URLCONF="lori_assignment.tests.test_outer_errors")
+@override_settings(ROOT_URLCONF="lori_assignment.tests.test_error_handlers")
 class ExpiredSessionTest(CastTestCase):
     """A form that was sent after its session had ended."""
 
