@@ -165,7 +165,7 @@ class LockTest(SignInCase):
 
     def test_without_recorded_attempts_nothing_locks(self):
         """The twin."""
-        with mock.patch("accounts.backends.attempts.record_attempt", return_value=None):
+        with mock.patch("accounts.backends.login_throttle.record_attempt", return_value=None):
             self.guess(9)
             self.assertEqual(self.sign_in().status_code, 200)
 

@@ -41,7 +41,7 @@ def main() -> None:
     os.chdir(ROOT)
 
     # As `gunicorn --config` reads it.
-    server = runpy.run_path(str(ROOT / "lori_assignment" / "gunicorn_conf.py"))
+    server = runpy.run_path(str(ROOT / "lori_assignment" / "server" / "gunicorn_conf.py"))
 
     import django
     import environ
