@@ -2,11 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
-# Loaded first, since what they register is taken away below.
+# Imported first, because what they register is unregistered below.
 import allauth.account.admin
 import allauth.mfa.admin
 import allauth.socialaccount.admin
-import allauth.usersessions.admin  # noqa: F401  # As said.
+import allauth.usersessions.admin  # noqa: F401  # For what it registers.
 from allauth.account.models import EmailAddress
 from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
@@ -38,8 +38,8 @@ class AccountForm(UserChangeForm):
         model = User
 
 
-# Who may write an address or a second factor here opens every account: a superuser's too. An address is
-# changed with its account, below, and a second factor that was lost is taken away by a superuser.
+# Write access to these models would open any account, including a superuser's. An e-mail address is changed
+# together with its account, and only superusers may remove a second factor.
 for _takeover_model in (EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
     admin.site.unregister(_takeover_model)
 admin.site.unregister(Authenticator)
@@ -47,11 +47,11 @@ admin.site.unregister(Authenticator)
 
 @admin.register(Authenticator)
 class SecondFactorAdmin(admin.ModelAdmin):
-    """For the superuser to whom somebody without phone and codes has come in person."""
+    """Lets superusers remove a lost second factor, once its owner has come in person."""
 
     list_display = ("user", "type", "created_at", "last_used_at")
     search_fields = ("user__username", "user__email")
-    # Never what proves it.
+    # Never show `data`, which holds the secret.
     fields = readonly_fields = list_display
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -113,7 +113,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
         return self.limit_to_newest(request, queryset & User.objects.search(search_term))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
-        """Only a superuser hands out rights; otherwise staff could make themselves superusers."""
+        """Only superusers may grant permissions; otherwise staff could make themselves superusers."""
         dates = ("last_login", "date_joined")
         if request.user.is_superuser:
             return dates
@@ -123,7 +123,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
         return self.has_view_permission(request)
 
     def has_view_permission(self, request: HttpRequest, obj: User | None = None) -> bool:
-        """All staff look accounts up, as over the API."""
+        """All staff may view accounts, as in the API."""
         return bool(request.user.is_active and request.user.is_staff)
 
     def get_fieldsets(self, request: HttpRequest, obj: User | None = None) -> Any:
@@ -139,13 +139,13 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
         return _may_administer(request, obj) and super().has_delete_permission(request, obj)
 
     def log_change(self, request: HttpRequest, obj: User, message: Any) -> Any:
-        """Of a password that was set here too."""
+        """Django also calls this after setting a password."""
         log_event("account_administered", request, account=obj.pk, actor=request.user.pk)
         return super().log_change(request, obj, message)
 
     @admin.action(permissions=["change"], description=_("Sign out everywhere"))
     def sign_out(self, request: HttpRequest, accounts: QuerySet[User]) -> None:
-        """Ends every session and every token of those whom the caller may change."""
+        """End all sessions and tokens of the selected accounts that the user may change."""
         ended = [one for one in accounts if self.has_change_permission(request, one)]
         for one in ended:
             sign_out_everywhere(one)
@@ -156,13 +156,13 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:
         super().save_model(request, obj, form, change)
         if "email" in form.changed_data:
-            # Else the former address would go on opening the account.
+            # Otherwise the old address would still open the account.
             reset_email_address(obj)
         if not obj.is_active or {"is_staff", "is_superuser"} & set(form.changed_data):
-            # For good: who is let in again later, or has more rights or fewer, signs in anew.
+            # For good: once reactivated, or with other rights, the person has to sign in again.
             sign_out_everywhere(obj)
 
 
 def _may_administer(request: HttpRequest, account: User | None) -> bool:
-    """Rights are not lent: whoever could set the password of one who has more would have them too."""
+    """Only superusers change staff accounts: setting a password there would grant that account's rights."""
     return account is None or not account.is_staff or request.user.is_superuser

@@ -1,4 +1,4 @@
-"""What allauth does differently here. Both doors, the pages and the API, go through it."""
+"""Adapts allauth for both the pages and the API."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class AccountAdapter(DefaultAccountAdapter):
         **DefaultAccountAdapter.error_messages,
         "email_taken": EMAIL_TAKEN,
         "username_taken": USERNAME_TAKEN,
-        # As the API says it, and the same whatever is wrong.
+        # The API's message, the same for every cause.
         "username_password_mismatch": SignInRefused.message,
         "email_password_mismatch": SignInRefused.message,
         "too_many_login_attempts": _("Too many attempts. Wait a few minutes, and try again."),
@@ -54,7 +54,7 @@ class AccountAdapter(DefaultAccountAdapter):
     }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
-        """After the commit. Links lead to SITE_URL, whatever Host the request named."""
+        """Send the mail after the commit, with links to SITE_URL regardless of the request's Host header."""
         links = {key: _absolute_url(value) for key, value in context.items() if key.endswith("_url")}
         site = SimpleNamespace(name=settings.SITE_NAME, domain=urlsplit(settings.SITE_URL).netloc)
         facts = {"request": self.request, "email": email, **context, **links, "current_site": site}
@@ -64,17 +64,17 @@ class AccountAdapter(DefaultAccountAdapter):
             try:
                 message.send()
             except OSError:
-                # The account is made, or the answer must not tell whether there is one: go on either way.
+                # Carry on: the account exists by now, or the response must not reveal whether it does.
                 logger.exception("A mail (%s) could not be sent.", template_prefix)
 
         send_on_commit(send)
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Within the shop and no whole address, be it the shop's own by http."""
+        """Accept relative URLs only: even an absolute one of this site could lead to plain HTTP."""
         return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
-        # The API shows no messages; they would wait in a cookie for an unrelated page.
+        # API clients show no messages; they would stay in a cookie and appear on an unrelated page.
         if not request.path.startswith("/api/"):
             super().add_message(request, *args, **kwargs)
 
@@ -83,7 +83,7 @@ class AccountAdapter(DefaultAccountAdapter):
             with transaction.atomic():
                 return super().confirm_email(request, email_address)
         except IntegrityError:
-            # Another account was opened with the address while it waited here.
+            # Another account took the address before it was confirmed here.
             self.add_message(
                 request,
                 messages.ERROR,
@@ -93,7 +93,7 @@ class AccountAdapter(DefaultAccountAdapter):
             return False
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """Whoever has chosen a language in another browser finds it in this one."""
+        """Apply the account's language to a browser in which none was chosen."""
         response = super().post_login(request, user, **kwargs)
         if user.language and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
             response.set_cookie(
@@ -108,11 +108,11 @@ class AccountAdapter(DefaultAccountAdapter):
 
     def set_password(self, user: AbstractBaseUser, password: str) -> None:
         user.set_password(password)
-        # Only this: another request may have changed the profile since.
+        # Only this field: another request may have changed the profile meanwhile.
         user.save(update_fields=["password"])
 
     def authenticate(self, request: HttpRequest, **credentials: Any) -> AbstractBaseUser | None:
-        """Without allauth's own counting: the backend counts, for whoever asks. Raises TooMany."""
+        """Bypass allauth's rate limit, because `PasswordBackend` throttles every caller. Raises Throttled."""
         return authenticate(request, **credentials)
 
     def reauthenticate(self, user: User, password: str) -> bool:
@@ -125,7 +125,7 @@ class AccountAdapter(DefaultAccountAdapter):
         return client_address(request)
 
     def _delete_login_attempts_cached_email(self, request: HttpRequest, **credentials: Any) -> None:
-        """allauth's word after a password was reset."""
+        """Called by allauth after a password reset."""
         account = find_account(credentials.get("email") or credentials.get("username") or "")
         if account:
             clear_attempts(request, account)
@@ -148,14 +148,15 @@ class SecondFactorAdapter(DefaultMFAAdapter):
         return gettext("Passkey %(number)d") % {"number": _second_factors(user)[type] + 1}
 
     def get_public_key_credential_rp_entity(self) -> dict[str, str]:
-        """Passkeys are the shop's at SITE_URL, whatever Host the request named."""
+        """Bind passkeys to the host of SITE_URL, regardless of the request's Host header."""
         return {"id": urlsplit(settings.SITE_URL).hostname or "", "name": settings.SITE_NAME}
 
 
 def _second_factors(user: AbstractBaseUser) -> Counter[str]:
-    """How many of each kind: a page asks for every kind, some twice, and one look answers all.
+    """Count the user's second factors by type.
 
-    Only where nothing changes in between.
+    A page asks for each type, for some of them twice, so a GET request caches the counts. Other methods may
+    change them.
     """
     found = Authenticator.objects.filter(user_id=user.pk).values_list("type", flat=True)
     if context.request is None or context.request.method != "GET":
@@ -168,7 +169,7 @@ def _second_factors(user: AbstractBaseUser) -> Counter[str]:
 
 class SessionsAdapter(DefaultUserSessionsAdapter):
     def end_sessions(self, sessions: Iterable[UserSession]) -> None:
-        """With all of their tokens."""
+        """End the sessions together with all of their tokens."""
         listed = list(sessions)
         for owner in {one.user_id for one in listed}:
             web_tokens.end_sessions(owner, [one.session_key for one in listed if one.user_id == owner])

@@ -15,7 +15,7 @@ class AccountsConfig(AppConfig):
 
 
 class SessionsConfig(usersessions.UserSessionsConfig):
-    """allauth's, but for the sign-in, at which it would look at each session of the account by itself."""
+    """Replaces allauth's sign-in receiver, which runs a query for every session of the account."""
 
     default = False
 
@@ -37,7 +37,7 @@ def _record_session(request: Any, **kwargs: Any) -> None:
 
 
 def _rotate_session_key(request: Any, reauthenticated: bool, **kwargs: Any) -> None:
-    """As where the password is given once more; at a sign-in the key is a new one anyway."""
+    """Rotate the key as after reauthentication by password; a sign-in gets a new key anyway."""
     from accounts.sessions import rotate_session_key
 
     if reauthenticated:

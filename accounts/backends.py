@@ -1,4 +1,4 @@
-"""The one place where a password is checked, whoever asks: one look-up, one count, one hash."""
+"""Checks passwords for every entry point, with one look-up, one recorded attempt and one hash."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from lori_assignment import clock
 from lori_assignment.errors import Throttled
 from lori_assignment.observability.security_log import log_event
 
-# Of an e-mail address; a username is shorter.
+# The maximum length of an e-mail address; usernames are shorter.
 MAX_LOGIN_LENGTH = 254
 
 
 class PasswordBackend(AuthenticationBackend):
-    """In place of Django's and allauth's, which compute a hash each, and count after it or not at all."""
+    """Replaces Django's and allauth's backends, which hash once each and throttle too late or not at all."""
 
     def authenticate(
         self,
@@ -30,9 +30,9 @@ class PasswordBackend(AuthenticationBackend):
         password: str | None = None,
         **more: Any,
     ) -> User | None:
-        """The active account that is called so, by username or e-mail address, and has this password.
+        """Return the active account with this username or e-mail address and this password.
 
-        Raises TooMany, before any hash is computed; also where others wait for theirs already.
+        Raises Throttled, before any hash is computed, while attempts are locked or the hashing queue is full.
         """
         login = (username or more.get("email") or "").strip()
         if not login or not password:
@@ -49,7 +49,7 @@ class PasswordBackend(AuthenticationBackend):
             log_event("sign_in_locked", request, account=number)
             raise
         if account is None:
-            # As much work as for one that exists, so that the time does not tell.
+            # Hash anyway, so that the response time does not reveal whether the account exists.
             make_password(password)
             log_event("password_wrong", request)
             return None
@@ -62,10 +62,12 @@ class PasswordBackend(AuthenticationBackend):
 
 
 def find_account(login: str) -> User | None:
-    """By its username, which has no @, or by its e-mail address: in any case, and in as many queries
-    whether there is one or not."""
+    """Find an account by username, which has no @, or by e-mail address, ignoring case.
+
+    The number of queries does not depend on whether the account exists.
+    """
     if len(login) > MAX_LOGIN_LENGTH:
-        # SQLite does not look for a text of 50,000 signs.
+        # SQLite rejects LIKE patterns of more than 50,000 bytes.
         return None
     if "@" not in login:
         return User.objects.filter(username__iexact=login).first()

@@ -1,4 +1,4 @@
-"""Erases a person's data. `rentals.account_closing`, its one caller, says whether an account may close."""
+"""Erases a person's data. `rentals.account_closing`, its only caller, decides if an account may close."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lori_assignment.observability.security_log import log_event
 
 
 def erase_personal_data(user: User) -> None:
-    """Empty the account of everything that says whose it was; the caller holds its lock.
+    """Remove everything that identifies the person from the account, whose row the caller has locked.
 
-    The row stays, since rentals and ledger entries point to it, under a name that nobody can take: the
-    username and the e-mail address are free for a new account. Nothing opens it again.
+    The row stays, because rentals and ledger entries refer to it, but under a reserved username, so that the
+    old username and e-mail address can be used for a new account. Nobody can sign in to it again.
     """
     for owned in (
         EmailAddress.objects.filter(user=user),
@@ -41,7 +41,7 @@ def erase_personal_data(user: User) -> None:
 
     user.username = f"{CLOSED_PREFIX}{user.pk}"
     user.email = user.name = user.phone = user.address = user.language = ""
-    # Of the sessions that no list knows, this ends the last: they carry a hash of the password.
+    # Also ends sessions without a UserSession row: every session holds a hash of the password.
     user.set_unusable_password()
     user.is_active = False
     user.last_login = None
@@ -50,7 +50,7 @@ def erase_personal_data(user: User) -> None:
 
 
 def _anonymize_admin_log(rows: QuerySet[Model]) -> None:
-    """The administration's log calls what was changed by what it was called then."""
+    """Overwrite the names of `rows` in the admin log, which records them with every change."""
     kind = ContentType.objects.get_for_model(rows.model)
     numbers = [str(pk) for pk in rows.values_list("pk", flat=True)]
     LogEntry.objects.filter(content_type=kind, object_id__in=numbers).update(object_repr=CLOSED_PREFIX)

@@ -1,4 +1,4 @@
-"""allauth's forms, in the shop's words and where ours ask for more, and the forms of our own pages."""
+"""allauth's forms with the shop's labels and additional rules, and the forms of the shop's own pages."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ PASSWORD_HELP = _("At least 8 characters, not a common password and nothing like
 
 
 class RelabelledFormMixin:
-    """Mixed into a form of allauth's. A placeholder, which says the label once more, goes."""
+    """Relabels a form of allauth's and removes its placeholders, which only repeat the labels."""
 
     labels: ClassVar[dict[str, Any]] = {}
     help_texts: ClassVar[dict[str, Any]] = {}
@@ -65,7 +65,7 @@ class SignInForm(RelabelledFormMixin, account.LoginForm):
 
 
 class SignUpForm(RelabelledFormMixin, account.SignupForm):
-    """By the rule of every other door; nothing is left of allauth's own way to save."""
+    """Saves with `open_account`, as the API does, instead of allauth's own code."""
 
     name = forms.CharField(
         required=False, max_length=200, widget=forms.TextInput(attrs={"autocomplete": "name"})
@@ -89,7 +89,7 @@ class SignUpForm(RelabelledFormMixin, account.SignupForm):
         self.fields["username"].widget.attrs |= {"autocapitalize": "none", "spellcheck": "false"}
 
     def save(self, request: HttpRequest) -> User:
-        """Raises ValidationError by field, also when somebody took the name or the address just now."""
+        """Raises ValidationError by field, also if a name or address was taken after validation."""
         given = self.cleaned_data
         try:
             return open_account(
@@ -109,10 +109,10 @@ class NewEmailForm(RelabelledFormMixin, account.AddEmailForm):
     labels = {"email": _("New address")}
 
     def clean_email(self) -> str:
-        """An address that is another account's cannot become this one's, confirmed or not.
+        """Reject another account's address, whether or not it is confirmed there.
 
-        A second factor is no hindrance, as it is in allauth: the new address counts for nothing before it
-        is confirmed.
+        Unlike in allauth, a second factor does not prevent the change, because the new address has no effect
+        until it is confirmed.
         """
         email: str = get_adapter().clean_email(self.cleaned_data["email"].lower())
         if self.user.emailaddress_set.filter(email=email).exists():
@@ -122,10 +122,10 @@ class NewEmailForm(RelabelledFormMixin, account.AddEmailForm):
         return email
 
     def save(self, request: HttpRequest) -> EmailAddress:
-        """Raises ValidationError when somebody took the address just now."""
+        """Raises ValidationError if the address was taken after validation."""
         if EmailAddress.objects.get_verified(self.user):
             return super().save(request)
-        # Nothing speaks for the old one: the new one, perhaps spelled right this time, takes its place.
+        # The current address was never confirmed and may have a typo, so the new one replaces it.
         change_email(self.user, self.cleaned_data["email"])
         log_event("address_changed", request, account=self.user.pk)
         address = EmailAddress.objects.get(user=self.user)
@@ -138,7 +138,7 @@ class ChangePasswordForm(RelabelledFormMixin, account.ChangePasswordForm):
     help_texts = {"oldpassword": "", "password1": PASSWORD_HELP}
 
     def clean_oldpassword(self) -> str:
-        """Counted like a sign-in: whoever finds a signed-in browser must not guess on. Raises TooMany."""
+        """Count the attempt like a sign-in, against guessing in an unattended browser. Raises Throttled."""
         given: str = self.cleaned_data["oldpassword"]
         if not get_adapter().reauthenticate(self.user, given):
             raise ValidationError(WRONG_PASSWORD)
@@ -154,7 +154,7 @@ class ForgottenPasswordForm(RelabelledFormMixin, account.ResetPasswordForm):
     labels = {"email": EMAIL}
 
     def clean_email(self) -> str:
-        """Without allauth's look whether there is such an account, which takes its time."""
+        """Skip allauth's look-up of the account, which would show in the response time."""
         return str(self.cleaned_data["email"])
 
     def save(self, request: HttpRequest, **kwargs: Any) -> str:
@@ -177,13 +177,13 @@ class _CodeFormMixin(RelabelledFormMixin):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        # The digits' keyboard on a phone; codes are never shown again, so none is offered from before.
+        # Numeric keyboard on phones, and no autofill of earlier codes, which are valid only once.
         self.fields["code"].widget.attrs |= {"inputmode": "numeric", "autocomplete": "one-time-code"}
 
     def clean_code(self) -> str:
-        """Raises TooMany."""
+        """Raises Throttled after too many wrong codes."""
         try:
-            return super().clean_code()  # type: ignore[misc]  # of the form that it is mixed into
+            return super().clean_code()  # type: ignore[misc]  # defined by the form that this is mixed into
         except ValidationError as error:
             if error.code in ("too_many_login_attempts", "rate_limited"):
                 raise Throttled(settings.SECOND_FACTOR_LOCK_SECONDS) from error

@@ -1,4 +1,4 @@
-"""How passwords are kept."""
+"""Hashes passwords with Argon2id, through the hashing queue."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from accounts.hashing_queue import hashing_queue
 class OwaspArgon2(Argon2PasswordHasher):
     """Argon2id with the parameters that OWASP recommends first: 19 MiB, two passes, one lane.
 
-    Django's default takes 100 MiB and eight lanes: on two cores 8 sign-ins a second and next to nothing
-    else, against 73, beside which the catalogue goes on answering. A hash of other parameters, or of PBKDF2,
-    is made anew at the next sign-in; until then a wrong password for it takes the time of its own.
+    Django's default takes 100 MiB and eight lanes. On two cores that allows 8 sign-ins a second and next to
+    nothing else; these parameters allow 73 while the catalogue keeps responding. Hashes with other parameters
+    or by PBKDF2 are replaced at the next sign-in; until then a wrong password takes as long as the old hash.
 
-    Raises TooMany where others wait already.
+    Raises Busy when the hashing queue is full.
     """
 
     time_cost = 2

@@ -1,9 +1,9 @@
-"""How many passwords are hashed at a time, so that a storm of sign-ins leaves the shop to everybody else.
+"""Limits how many passwords are hashed at a time, so that many sign-ins do not starve other requests.
 
-A hash is worth ten pages of the catalogue, and whoever waits for one holds a thread of the server. So each
-process computes one at a time, a few wait for theirs, and the next is told at once to come again: before a
-query is made or an attempt is counted. What computes it steps back for all else: on a processor that nobody
-wants, a hash takes its 25 ms; where many do, a tenth of that processor is for hashes.
+A hash costs as much as ten pages of the catalogue, and a request that waits for one holds a server thread. So
+each process hashes MAX_CONCURRENT passwords at a time, MAX_WAITING requests wait, and any others are refused
+at once with `Busy`, before a query is made or an attempt is counted. Hashing threads have low priority: on an
+idle processor a hash takes 25 ms, and on a busy one hashes get about a tenth of the time.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from typing import TypeVar
 
 from lori_assignment.errors import Busy
 
-# A thread of each worker has to be left for everything else: see `threads` in server/gunicorn_conf.py.
+# Together less than `threads` in server/gunicorn_conf.py, so that threads are left for other requests.
 MAX_CONCURRENT = 1
 MAX_WAITING = 1
-# By then their turn has come, or that of others.
+# Seconds, after which the queue will have moved on.
 RETRY_AFTER = 1
-# As `nice` has it.
+# On the scale of `nice`.
 NICENESS = 10
 
 _Result = TypeVar("_Result")
@@ -32,13 +32,13 @@ _Result = TypeVar("_Result")
 class HashingQueue:
     def __init__(self, *, at_once: int, waiting: int) -> None:
         self._places = threading.BoundedSemaphore(at_once + waiting)
-        # Its threads begin when they are needed: in each process of the server, and not in that which forks.
+        # Starts its threads on first use, so in the workers and not in the process that forks them.
         self._hashing = ThreadPoolExecutor(max(at_once, 1), initializer=_lower_priority)
         self._mine = threading.local()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
-        """A place among those who wait, for all that a sign-in does. Raises Busy where there is none."""
+        """Hold a place in the queue for a whole sign-in; reentrant within a thread. Raises Busy."""
         if getattr(self._mine, "is_taken", False):
             yield
             return
@@ -52,16 +52,16 @@ class HashingQueue:
             self._places.release()
 
     def hash(self, work: Callable[[], _Result]) -> _Result:
-        """What `work` returns, when its turn has come. Raises Busy."""
+        """Run `work` on a hashing thread and return its result. Raises Busy."""
         with self.slot():
             return self._hashing.submit(work).result()
 
 
 def _lower_priority() -> None:
-    # Linux takes a thread for what others take a process for.
+    # On Linux setpriority() applies to one thread, elsewhere to the whole process.
     if sys.platform == "linux":
         me = threading.get_native_id()
-        # Forward again only root may step.
+        # Never lower the niceness: only root may do that.
         os.setpriority(os.PRIO_PROCESS, me, max(os.getpriority(os.PRIO_PROCESS, me), NICENESS))
 
 

@@ -1,19 +1,19 @@
-"""Who may try a password now: the one lock of every place that takes one.
+"""Throttles password attempts at every entry point that takes a password.
 
-Failures are counted in a table of their own, so that all workers count the same ones: by one statement
-before the hash is computed, and one more where the password was right, instead of the 54 that allauth's
-limits took in the cache. An attempt counts from its beginning, so that of many at once no more are let
-through than of as many in a row.
+Failures are counted in a database table that all workers share. One statement counts an attempt before its
+hash is computed, and a second one takes it back if the password was right; allauth's rate limits take 54 in
+the cache table. Because an attempt counts from its start, concurrent attempts get no further than successive
+ones.
 
-Three counts, each of which says no by itself, for LOCK_SECONDS after its last failure:
+There are three limits. Each locks for LOCK_SECONDS after its last failure:
 
-- an account from one address, after 5: whoever guesses is stopped, and the owner elsewhere is not;
-- one address, after 20, whatever the accounts: a list of names is not tried with one common password;
-- one account, after 100, from wherever: many addresses together get no further. From an address where the
-  right password was given in the last month its owner is let in all the same.
+- 5 failures for one account from one address stop a guesser without locking out the owner elsewhere;
+- 20 failures from one address, for any accounts, stop trying one common password with a list of names;
+- 100 failures for one account, from any address, stop guessing from many addresses. An address from which
+  the right password was given in the last month is exempt.
 
-An account is counted under its number, by whichever of its names it is called; what is no account under
-its name, in any case and with any accents. The table knows neither names nor addresses, but keyed hashes.
+An account is counted by its id, whichever name was given. A name without an account is counted as such,
+ignoring case and accents. The table stores keyed hashes instead of names and addresses.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ KNOWN_ADDRESS_SECONDS = 30 * 24 * 3600
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One that was let through, and counts as a failure until it turns out otherwise."""
+    """An attempt that may proceed; it counts as a failure until `mark_success()` is called."""
 
     keys: Sequence[str]
     pair: str
@@ -55,9 +55,9 @@ class Attempt:
 def record_attempt(
     request: HttpRequest | None, *, login: str, account: User | None, at: datetime
 ) -> Attempt | None:
-    """Count one attempt on `account`, or on what `login` names where there is none.
+    """Count an attempt on `account`, or on the name `login` if there is no such account.
 
-    Raises TooMany before anything is counted. None where the shop runs without limits.
+    Raises Throttled, without counting the attempt, while a limit locks. Returns None if RATE_LIMITS is off.
     """
     if settings.RATE_LIMITS != "on":
         return None
@@ -76,30 +76,30 @@ def record_attempt(
         row for row in rows if row.failures > row.most and not (row.most == MAX_PER_ACCOUNT and known_here)
     ]
     if refusing:
-        # What was not tried is no failure: who goes on knocking does not lock out the others at the address.
+        # A refused attempt is no failure: repeating it must not lock out other people at the same address.
         _decrement(list(most), dict.fromkeys(most, 0))
         raise Throttled(max(1, *(row.ends - now for row in refusing)))
     return Attempt(keys=list(most), pair=pair, at=now)
 
 
 def clear_attempts(request: HttpRequest, account: User) -> None:
-    """Whoever has proved to own the mailbox need not wait."""
+    """Reset the counts of `account` after its owner has proved access to the mailbox."""
     name = f"account {account.pk}"
     keys = [keyed_hash("pair", name, client_address(request)), keyed_hash("account", name)]
     PasswordAttempts.objects.filter(pk__in=keys).delete()
 
 
 def delete_expired(*, at: datetime) -> int:
-    """Delete the counts that no longer matter; how many."""
+    """Delete the counts that no longer matter and return how many there were."""
     now = int(at.timestamp())
     deleted, _by_model = PasswordAttempts.objects.filter(ends__lte=now, known_until__lte=now).delete()
     return deleted
 
 
 def delete_expired_cache_rows(*, at: datetime) -> int:
-    """Delete what the cache's table has kept beyond its time, as the counts of an address's calls; how many.
+    """Delete expired rows of the cache table, such as request counts, and return how many there were.
 
-    Django leaves that until there are a million rows, and counts them all with each call that it counts.
+    Django does so only above MAX_ENTRIES, a million, and counts all rows at every write.
     """
     held: dict[str, Any] = settings.CACHES["default"]
     if "db" not in held["BACKEND"].split("."):
@@ -118,8 +118,8 @@ def _normalize_login(login: str) -> str:
 
 
 def _increment(most: dict[str, int], now: int) -> Iterable[PasswordAttempts]:
-    """One more failure for each key; the rows as they are then."""
-    # From its first failure a count lasts LOCK_SECONDS, and from that which fills it once more.
+    """Count a failure for each key and return the updated rows."""
+    # A count ends LOCK_SECONDS after its first failure; the failure that reaches the limit restarts the time.
     return _upsert(
         [(key, 1, limit, now + LOCK_SECONDS, 0) for key, limit in most.items()],
         """
@@ -148,9 +148,9 @@ def _decrement(keys: Iterable[str], known: dict[str, int]) -> None:
 
 
 def _upsert(rows: list[tuple[Any, ...]], change: str, **named: int) -> list[PasswordAttempts]:
-    """Insert `rows`, or make the `change` where there is one already: one statement, and so one moment.
+    """Insert `rows`, or apply `change` to those that exist, atomically in one statement.
 
-    Always in the order of their keys: two that lock the same rows must not wait for each other.
+    The rows are sorted by key, so that statements that lock the same rows cannot deadlock.
     """
     values: dict[str, Any] = dict(named)
     places = []

@@ -1,4 +1,4 @@
-"""Mail of the shop to an account, written from the templates in templates/mail/, and when it goes out."""
+"""Mails members from the templates in templates/mail/, and sends mail after the commit or in a thread."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ from accounts.models import User
 
 logger = logging.getLogger(__name__)
 
-# Starts its threads with the first mail, and so in the worker and not before the fork. A worker that stops
-# waits for them; one that is killed loses what waits here, and who asked for it asks again.
+# Starts its threads with the first mail, so in the worker and not before the fork. A worker that stops waits
+# for them; one that is killed loses its pending mails, which people then have to request again.
 _executor = ThreadPoolExecutor(max_workers=2, thread_name_prefix="mail")
 
 _suppressed = ContextVar("mail_kept_back", default=False)
@@ -28,7 +28,7 @@ _suppressed = ContextVar("mail_kept_back", default=False)
 
 @contextmanager
 def suppress_mail() -> Iterator[None]:
-    """Nobody is written to from within, for history that is played and not happening."""
+    """Send no mail to members within the context, where past events are replayed."""
     token = _suppressed.set(True)
     try:
         yield
@@ -37,11 +37,10 @@ def suppress_mail() -> Iterator[None]:
 
 
 def mail_member(member: User, template: str, **facts: Any) -> None:
-    """Mail templates/mail/`template`.txt and its `…_subject.txt`, in the member's language and the
-    shop's time zone.
+    """Mail templates/mail/`template`.txt with its `…_subject.txt` to `member`.
 
-    To be called after the commit. A mail server that fails is logged and stops nothing: what the
-    mail tells has happened.
+    Uses the member's language and the shop's time zone. Must be called after the commit: errors of the mail
+    server are logged and not raised, because the event has already happened.
     """
     if _suppressed.get() or not (member.is_active and member.email):
         return
@@ -52,7 +51,7 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
         body = render_to_string(f"mail/{template}.txt", facts)
     try:
         send_mail(
-            # A title may have a line break; a subject must not.
+            # A book's title may contain a line break; a subject must not.
             f"{settings.ACCOUNT_EMAIL_SUBJECT_PREFIX}{' '.join(subject.split())}",
             body,
             settings.DEFAULT_FROM_EMAIL,
@@ -63,7 +62,7 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
 
 
 def send_on_commit(send: Callable[[], object]) -> None:
-    """Do `send` when what is done now is committed: of what never was, nobody is told."""
+    """Call `send` after the current transaction commits, and not at all if it is rolled back."""
     if settings.MAIL_IN_BACKGROUND:
         transaction.on_commit(send, robust=True)
     else:
@@ -71,10 +70,9 @@ def send_on_commit(send: Callable[[], object]) -> None:
 
 
 def send_in_background(send: Callable[[], object]) -> None:
-    """Do `send`, which looks somebody up and mails them, when what is done now is committed, in a thread.
+    """Call `send`, which looks up an account and mails it, in a thread after the commit.
 
-    The answer does not wait for it: neither the look-up nor the mail server tells by its time whether there
-    is such an account.
+    The response does not wait for it, so its timing does not reveal whether the account exists.
     """
     if settings.MAIL_IN_BACKGROUND:
         transaction.on_commit(lambda: _executor.submit(copy_context().run, _send_logging_errors, send))
@@ -88,5 +86,5 @@ def _send_logging_errors(send: Callable[[], object]) -> None:
     except Exception:
         logger.exception("A mail that was to go out afterwards failed.")
     finally:
-        # Of this thread's own, which may wait for its next mail for hours.
+        # This thread's own connection; the next mail may be hours away.
         connection.close()

@@ -1,4 +1,4 @@
-"""Who you are: one kind of account for members, staff (`is_staff`) and superusers."""
+"""Defines the account, one kind for members, staff (`is_staff`) and superusers."""
 
 from __future__ import annotations
 
@@ -25,15 +25,15 @@ username_validators = [
     )
 ]
 
-# What staff type to find somebody; on PostgreSQL the index account_by_trigrams has all of them.
+# The fields that staff search; on PostgreSQL the index account_by_trigrams covers them all.
 SEARCH_FIELDS = ("username", "email", "name", "phone")
 
-# What a closed account is called, with its number. Nobody can sign up with a name that has a colon in it.
+# The username of a closed account is this and its id. Usernames that people choose cannot have a colon.
 CLOSED_PREFIX = "closed:"
 
 
 class AccountManager(UserManager["User"]):
-    # Migrations import no code of ours.
+    # Migrations must not import application code.
     use_in_migrations = False
 
     def get_by_natural_key(self, username: str | None) -> User:
@@ -41,15 +41,15 @@ class AccountManager(UserManager["User"]):
 
     @classmethod
     def normalize_email(cls, email: str | None) -> str:
-        """In lower case: allauth looks for an address by that spelling only."""
+        """Convert to lower case, the only spelling that allauth looks up."""
         return (email or "").lower()
 
     def for_user(self, user: User | AnonymousUser) -> models.QuerySet[User]:
-        """The accounts that `user` may see: staff all, members their own."""
-        return self.all() if user.is_staff else self.filter(pk=user.pk)  # type: ignore[misc]  # a visitor's is None
+        """Return the accounts that `user` may see: all for staff, their own for members."""
+        return self.all() if user.is_staff else self.filter(pk=user.pk)  # type: ignore[misc]  # None for AnonymousUser
 
     def search(self, text: str) -> models.QuerySet[User]:
-        """The accounts with each word of `text`, in any case, in one of SEARCH_FIELDS; none for no words."""
+        """Match every word of `text` in any of SEARCH_FIELDS, ignoring case; an empty `text` matches none."""
         words = text.split()
         found = self.all() if words else self.none()
         for word in words:
@@ -58,7 +58,7 @@ class AccountManager(UserManager["User"]):
 
 
 class User(AbstractUser):
-    # Whoever signs in types these in any case, so two accounts must not differ by case alone.
+    # People sign in with these in any case, so two accounts must not differ by case alone.
     username = models.CharField(
         _("username"),
         max_length=150,
@@ -70,17 +70,17 @@ class User(AbstractUser):
     name = models.CharField(_("name"), max_length=200, blank=True)
     phone = models.CharField(_("phone"), max_length=50, blank=True)
     address = models.TextField(_("address"), max_length=500, blank=True)
-    # The choices are not the column's: a language that the shop gives up must not make accounts invalid.
+    # No `choices`: removing a language from the shop must not make accounts invalid.
     language = models.CharField(
         _("language"),
         max_length=10,
         blank=True,
         default="",
-        # The code before this column inserts rows without it.
+        # During a deployment the previous release inserts rows without this column.
         db_default="",
         help_text=_("Of pages and mail. Empty: the shop's own."),
     )
-    first_name = None  # type: ignore[assignment]  # people have one name here, written as they write it
+    first_name = None  # type: ignore[assignment]  # `name` holds the whole name
     last_name = None  # type: ignore[assignment]  # as above
 
     objects: ClassVar[AccountManager] = AccountManager()
@@ -89,7 +89,7 @@ class User(AbstractUser):
         verbose_name = _("account")  # type: ignore[assignment]  # the stubs say str
         verbose_name_plural = _("accounts")  # type: ignore[assignment]  # as above
         constraints = [
-            # UPPER, because that is what Django's iexact asks PostgreSQL for: the index serves both.
+            # Upper(), because Django's iexact uses UPPER on PostgreSQL, so that the index serves both.
             models.UniqueConstraint(
                 Upper("username"),
                 name="account_username_unique_in_any_case",
@@ -107,7 +107,7 @@ class User(AbstractUser):
                 violation_error_message=_("A superuser is staff too."),
             ),
         ]
-        # The desk's lists, of what few are.
+        # For the administration's lists of these accounts, each a small part of all.
         indexes = [
             models.Index(fields=["username"], condition=Q(is_staff=True), name="account_staff"),
             models.Index(fields=["username"], condition=Q(is_superuser=True), name="account_superusers"),
@@ -115,13 +115,13 @@ class User(AbstractUser):
         ]
 
     def change_profile(self, **fields: str) -> None:
-        """Write `name`, `phone` and `address`, those that are given."""
+        """Save whichever of `name`, `phone` and `address` are given."""
         self._update_fields(**fields)
 
     def choose_language(self, language: str) -> None:
-        """Speak `language` to this person from now on; empty for the shop's own.
+        """Set the language of this person's pages and mail; empty means the shop's default.
 
-        Raises ValidationError for one that the shop does not speak.
+        Raises ValidationError for a language that is not in LANGUAGES.
         """
         if language and language not in dict(settings.LANGUAGES):
             raise ValidationError(_("The shop does not speak this language."), code="unknown_language")
@@ -130,7 +130,7 @@ class User(AbstractUser):
     def _update_fields(self, **fields: str) -> None:
         for field, value in fields.items():
             setattr(self, field, value)
-        # A closed account stays empty, though a request that was under way then may come in late.
+        # A request that began before the account was closed must not fill it again.
         others = type(self).objects.exclude(username__startswith=CLOSED_PREFIX)
         if fields:
             others.filter(pk=self.pk).update(**fields)
@@ -143,16 +143,16 @@ class User(AbstractUser):
 
 
 class TokenFamily(models.Model):
-    """All tokens that descend from one sign-in. The row is their life: without it none of them works."""
+    """All tokens that descend from one login. They are valid only while this row exists."""
 
     id = models.CharField(primary_key=True, max_length=32, editable=False)
     user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
-    # The one refresh token that renews now, by its jti; an older one has been used.
+    # The jti of the only refresh token that can be used; older ones have been.
     current = models.CharField(max_length=32)
-    # Its last pair was given for a refresh token alone, and not to the browser whose session it is of.
+    # Whether the last pair was issued for a refresh token alone, not to the browser that owns the session.
     renewed_outside_browser = models.BooleanField(default=False, db_column="left_its_browser")
     began_at = models.DateTimeField()
-    # When its last refresh token runs out.
+    # When the current refresh token expires.
     expires_at = models.DateTimeField(db_index=True)
 
     class Meta:
@@ -164,15 +164,15 @@ class TokenFamily(models.Model):
 
 
 class PasswordAttempts(models.Model):
-    """How often the right password was not given for a key, whose meaning `accounts.login_throttle` knows."""
+    """Counts failed attempts for a key of `accounts.login_throttle`."""
 
     key = models.CharField(primary_key=True, max_length=64, editable=False)
     failures = models.PositiveIntegerField()
-    # How many are let through.
+    # How many are allowed.
     most = models.PositiveIntegerField()
-    # Seconds since 1970, for arithmetic that both databases do alike: when the count begins anew, ...
+    # Unix times in seconds, whose arithmetic is the same in both databases: when the count is reset, ...
     ends = models.BigIntegerField()
-    # ... and until when the right password was given here lately.
+    # ... and until when a right password counts as recent.
     known_until = models.BigIntegerField()
 
     class Meta:

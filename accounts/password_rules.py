@@ -1,7 +1,7 @@
-"""What a password may not be, beside what Django asks: none that is made of the shop's own words.
+"""Rejects passwords made of the shop's own words, in addition to Django's validators.
 
-There is no rule about its signs: letters alone, digits alone, blanks and any script are as good as any
-other. What makes a password weak is that others use it, or that it is near at hand.
+There is no rule about characters: letters alone, digits alone, spaces and any script are allowed. A password
+is weak if other people use it or if it is easy to guess.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 
-# What comes to mind in this shop first; docs/security.md lists them, with those of the shop's own name.
+# Words that suggest themselves in this shop, besides those of its name and host; listed in docs/security.md.
 VOCABULARY = (
     "admin",
     "books",
@@ -27,15 +27,14 @@ VOCABULARY = (
     "shop",
     "staff",
 )
-# As many signs as a password has at least: what is left has to be a password by itself.
+# The minimum length of a password: what is left has to be long enough as well.
 MIN_REMAINING_LENGTH = 8
 
 
 class ShopVocabularyValidator:
-    """The shop's words count for nothing: without them a password has to be long enough all the same."""
+    """Requires a password to be long enough without the shop's words."""
 
     def validate(self, password: str, user: object = None) -> None:
-        """Raises ValidationError."""
         folded = password.casefold()
         left = _vocabulary_pattern().sub("", folded)
         if left != folded and len(left) < MIN_REMAINING_LENGTH:
@@ -48,7 +47,7 @@ class ShopVocabularyValidator:
 
 
 def _vocabulary_pattern() -> re.Pattern[str]:
-    """The longest first, so that of `books` no letter is left."""
+    """Match longer words first, so that `books` is removed whole."""
     host = urlsplit(settings.SITE_URL).hostname or ""
     named = [*settings.SITE_NAME.casefold().split(), *re.findall(r"[^\W\d_]{3,}", host)]
     return re.compile("|".join(map(re.escape, sorted({*VOCABULARY, *named}, key=len, reverse=True))))

@@ -1,4 +1,4 @@
-"""A forgotten or a changed password, for the API; the pages are allauth's own."""
+"""Changes and resets passwords for the API; the pages are allauth's own."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from lori_assignment.observability.security_log import log_event
 
 
 def send_reset_mail(request: HttpRequest, *, email: str) -> None:
-    """Mail a link to the page that sets a new password; a stranger's address gets a mail that says so.
+    """Mail a link to the page that sets a new password; an unknown address gets a mail that says so.
 
-    After the answer, which knows of neither. Raises TooMany.
+    The mail is sent in the background, so the response does not reveal which. Raises Throttled.
     """
     if not ratelimit.consume(request, action="reset_password", key=email.lower()):
         raise Throttled(60)
@@ -29,13 +29,13 @@ def send_reset_mail(request: HttpRequest, *, email: str) -> None:
 
 def mail_reset_link(request: HttpRequest, email: str) -> None:
     form = ResetPasswordForm({"email": email})
-    # An address that REST framework takes and Django does not is nobody's.
+    # REST framework accepts some addresses that Django rejects; no account has one of them.
     if form.is_valid():
         form.save(request)
 
 
 def find_account_by_reset_key(*, uid: str, token: str) -> User | None:
-    """Whose password the two halves of a mailed link's key may set; None when they are no good now."""
+    """Return the account of the two halves of a reset link's key, or None if they are not valid now."""
     try:
         user = User.objects.filter(pk=url_str_to_user_pk(uid), is_active=True).first()
     except (ValueError, OverflowError):
@@ -44,7 +44,7 @@ def find_account_by_reset_key(*, uid: str, token: str) -> User | None:
 
 
 def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
-    """And tell the account's address of it."""
+    """Set the password and notify the account's address."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
     clear_attempts(request, user)
@@ -53,7 +53,7 @@ def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
 
 
 def change_password(request: HttpRequest, *, user: User, password: str) -> None:
-    """And tell the account's address of it: whoever did it may be somebody else."""
+    """Set the password and notify the account's address, in case somebody else changed it."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
     log_event("password_changed", request, account=user.pk)

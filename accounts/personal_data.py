@@ -1,4 +1,4 @@
-"""What the shop holds on a person, as far as the account goes; `rentals.personal_data` has the whole."""
+"""Collects the personal data of an account; `rentals.personal_data` exports it with everything else."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from django.db.models import Q
 
 from accounts.models import TokenFamily, User
 
-# One part: its name, and one row or any number of them.
+# A named part of the export: one row, or any number of them.
 Part = tuple[str, dict[str, Any] | Iterable[Mapping[str, Any]]]
 
 
 def personal_data_of(user: User) -> Iterator[Part]:
-    """Part by part, row by row, without the secrets that only prove who signs in."""
+    """Yield the parts, whose rows are read one by one, without the secrets used to sign in."""
     yield (
         "account",
         {

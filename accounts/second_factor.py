@@ -1,4 +1,4 @@
-"""The second factor that staff need where STAFF_SECOND_FACTOR is on; members may have one."""
+"""Requires staff to have a second factor if STAFF_SECOND_FACTOR is on; for members it is optional."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 
-# Recovery codes are for when one of these is lost.
+# Recovery codes do not count: they are for the loss of one of these.
 STAFF_FACTOR_TYPES = (Authenticator.Type.TOTP, Authenticator.Type.WEBAUTHN)
 
-# What staff without one may open: the way to one, and the way out.
+# Pages that staff without a second factor may open: those to set one up, and those to sign out.
 EXEMPT_URL_NAMES = {
     "account_confirm_email",
     "account_email",
@@ -35,14 +35,14 @@ EXEMPT_PREFIX = "mfa_"
 
 
 def must_set_up_second_factor(user: User) -> bool:
-    """Must `user` set one up before anything else?"""
+    """Return whether `user` must set up a second factor before anything else."""
     if not settings.STAFF_SECOND_FACTOR or not user.is_staff:
         return False
     return not Authenticator.objects.filter(user_id=user.pk, type__in=STAFF_FACTOR_TYPES).exists()
 
 
 def has_required_second_factor() -> Q:
-    """The same, of the accounts of a query, for which it takes none of its own."""
+    """Return the opposite of `must_set_up_second_factor`, as a condition for querysets of users."""
     if not settings.STAFF_SECOND_FACTOR:
         return Q()
     return Q(is_staff=False) | Q(
@@ -51,7 +51,7 @@ def has_required_second_factor() -> Q:
 
 
 class StaffSecondFactorMiddleware:
-    """Leads staff who have none from every page to where they set one up."""
+    """Redirects staff without a second factor from every page to its setup."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         if not settings.STAFF_SECOND_FACTOR:
@@ -62,7 +62,7 @@ class StaffSecondFactorMiddleware:
         return self.get_response(request)
 
     def process_view(self, request: HttpRequest, *view: object) -> HttpResponse | None:
-        # The API asks by itself, and of the session knows nothing.
+        # The API does not use the session, and makes this check when it authenticates.
         if request.path.startswith("/api") or _is_exempt(request):
             return None
         if not isinstance(request.user, User) or not must_set_up_second_factor(request.user):
@@ -75,6 +75,6 @@ class StaffSecondFactorMiddleware:
 
 
 def _is_exempt(request: HttpRequest) -> bool:
-    # With its namespace: the administration has pages of second factors too, of everybody's.
+    # Includes the namespace, so that the administration's pages of second factors do not match.
     name = (request.resolver_match and request.resolver_match.view_name) or ""
     return name in EXEMPT_URL_NAMES or name.startswith(EXEMPT_PREFIX)

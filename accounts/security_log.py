@@ -1,4 +1,4 @@
-"""Logs what allauth's pages do, by its signals: see `lori_assignment.observability.security_log`."""
+"""Writes allauth's signals to the security log (`lori_assignment.observability.security_log`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lori_assignment.observability.security_log import log_event
 
 
 def connect_signals() -> None:
-    """To allauth, whose pages do most of it. Once, when everything is loaded."""
+    """Connect the receivers. Called once, when all apps are loaded."""
     from allauth.account import signals as account
     from allauth.mfa import signals as second_factor
 

@@ -1,8 +1,8 @@
-"""Web sessions with two ends: some time after they were last used, and some time after the sign-in.
+"""Ends web sessions some time after their last use, and in any case some time after sign-in.
 
-Named in SESSION_ENGINE. Django's own lives on from any change of what is in it, and knows no last use. Here
-the row's `expire_date` is whichever end comes first, so that whoever looks at it sees what is good; the
-cookie is kept until the second.
+Set as SESSION_ENGINE. Django's own sessions are extended whenever their data changes, and do not record their
+last use. Here the row's `expire_date` is the earlier of the two ends, so that it alone shows if a session is
+valid; the cookie lasts until the end that counts from the sign-in.
 """
 
 from __future__ import annotations
@@ -21,18 +21,18 @@ class Limits(NamedTuple):
     in_all: timedelta
 
 
-# docs/security.md says why.
+# The reasons are in docs/security.md.
 OF_MEMBERS = Limits(unused=timedelta(days=14), in_all=timedelta(days=30))
 OF_STAFF = Limits(unused=timedelta(hours=1), in_all=timedelta(hours=12))
 
 _BEGAN_AT = "began_at"
 _IS_STAFF = "is_staff"
-# A use is written down when it moves the end by that part of `unused`: a page costs no query more for it.
+# A use is saved only when it moves the end by 1/_STEPS of `unused`: most requests cost no extra query.
 _STEPS = 10
 
 
 def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
-    """Somebody has signed in."""
+    """Start the limits of `session` at the sign-in."""
     session[_BEGAN_AT] = int(at.timestamp())
     session[_IS_STAFF] = is_staff
 
@@ -47,7 +47,7 @@ class SessionStore(DjangosStore):
             end = _end_of_all(data)
             end_if_unused = min(clock.now() + _limits(data).unused, end)
             if end_if_unused - found.expire_date > _limits(data).unused / _STEPS:
-                # The row only, and not what is in it, which another request may be changing.
+                # Only this column, since another request may be changing the session's data.
                 rows = self.model.objects.filter(session_key=found.session_key)
                 rows.update(expire_date=end_if_unused)
         return data
@@ -59,7 +59,7 @@ class SessionStore(DjangosStore):
         return min(clock.now() + _limits(data).unused, _end_of_all(data))
 
     def get_expiry_age(self, **about: Any) -> int:
-        """Of the cookie, where it outlives the browser."""
+        """Return the seconds until the cookie expires, used if it outlives the browser."""
         age: int = super().get_expiry_age(**about)
         if _BEGAN_AT not in self:
             return age

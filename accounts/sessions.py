@@ -1,4 +1,4 @@
-"""The browsers in which a person is signed in."""
+"""Lists and ends the browser sessions and API logins of a person."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from accounts.web_tokens import FAMILY
 from lori_assignment import clock
 from lori_assignment.observability.security_log import log_event
 
-# What a browser says of itself, the first that fits: most call themselves by the names of others too.
+# Parts of the User-Agent header, of which the first match counts: most browsers also name others.
 BROWSERS = {
     "Firefox": "Firefox",
     "FxiOS": "Firefox",
@@ -44,7 +44,7 @@ MOBILE_SYSTEMS = ("iPhone", "iPad", "Android")
 
 @dataclass(frozen=True, slots=True)
 class BrowserSession:
-    """One browser, since when, and from what address."""
+    """A browser in which a person is signed in."""
 
     pk: int
     since: datetime
@@ -55,7 +55,7 @@ class BrowserSession:
 
     @property
     def browser(self) -> str:
-        """Its name; empty when it gives none that we know."""
+        """The browser's name; empty if it is unknown."""
         return next((name for sign, name in BROWSERS.items() if sign in self.agent), "")
 
     @property
@@ -68,9 +68,9 @@ class BrowserSession:
 
 
 def record_session(request: HttpRequest) -> None:
-    """Put the session that has just begun on its account's list, and take off what has run out.
+    """Add the session that has just begun to its account's list, and remove expired ones.
 
-    In as many queries however long the list is: somebody's script may sign in a thousand times a day.
+    The number of queries does not grow with the list: a script may sign in a thousand times a day.
     """
     live = Session.objects.filter(session_key=OuterRef("session_key"), expire_date__gt=clock.now())
     UserSession.objects.filter(~Exists(live), user=request.user).delete()
@@ -78,12 +78,12 @@ def record_session(request: HttpRequest) -> None:
 
 
 def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[BrowserSession]:
-    """The sessions of `user` that would be let in at `at`, the latest first; `this` is the caller's key.
+    """Return the sessions of `user` that are valid at `at`, the last used first, up to MAX_LISTED.
 
-    Of very many only the latest; `end_other_sessions` ends them all.
+    `this` is the key of the caller's session.
     """
     listed = list(UserSession.objects.filter(user=user).order_by("-last_seen_at", "-pk")[:MAX_LISTED])
-    # One look for all of them; allauth's own list takes several for each.
+    # One query for all of them; allauth's own list takes several for each.
     stored = Session.objects.filter(session_key__in=[one.session_key for one in listed], expire_date__gt=at)
     valid = {user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()}
     live = {one.session_key for one in stored if one.get_decoded().get(HASH_SESSION_KEY) in valid}
@@ -102,7 +102,7 @@ def sessions_of(user: User, *, at: datetime, this: str | None = None) -> list[Br
 
 
 def token_logins_of(user: User, *, at: datetime) -> list[TokenFamily]:
-    """The sign-ins with tokens that no browser of `user` has, the latest first: those of programs."""
+    """Return the logins of API clients, the latest first: families of tokens without a browser session."""
     keys = UserSession.objects.filter(user=user).values("session_key")
     stored = Session.objects.filter(session_key__in=keys, expire_date__gt=at)
     browsers = {one.get_decoded().get(FAMILY, "") for one in stored}
@@ -111,25 +111,25 @@ def token_logins_of(user: User, *, at: datetime) -> list[TokenFamily]:
 
 
 def rotate_session_key(request: HttpRequest) -> None:
-    """Another key for the session, which stays what it is: who got hold of the former has nothing."""
+    """Give the session a new key, so that a stolen one becomes useless."""
     former = request.session.session_key
     request.session.cycle_key()
     UserSession.objects.filter(session_key=former).update(session_key=request.session.session_key)
 
 
 def end_session(user: User, pk: int) -> None:
-    """Sign that browser out, with its tokens. Raises UserSession.DoesNotExist for another's."""
+    """End one session and its tokens. Raises UserSession.DoesNotExist if it is not one of `user`."""
     get_adapter().end_sessions([UserSession.objects.get(user=user, pk=pk)])
     log_event("sessions_ended", account=user.pk, which="one")
 
 
 def end_other_sessions(user: User, *, this: str | None, family: str = "") -> None:
-    """Sign out every browser and every program but the caller's session, whose tokens are `family`."""
+    """Sign out every browser and API client except the caller's session, whose tokens are `family`."""
     get_adapter().end_sessions(UserSession.objects.filter(user=user).exclude(session_key=this))
     tokens.revoke_all(user, keep_family=family)
     log_event("sessions_ended", account=user.pk, which="others" if this else "all")
 
 
 def sign_out_everywhere(user: User) -> None:
-    """End every session of `user` and every token, those of programs too."""
+    """End every session and every token of `user`, including those of API clients."""
     end_other_sessions(user, this=None)

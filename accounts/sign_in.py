@@ -1,4 +1,4 @@
-"""Signing in: one password check, one lock and one second factor, whichever door is used."""
+"""Signs in API clients, with the same password check, throttle and second factor as the pages."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ WRONG_PASSWORD = _("This is not the password in use.")
 _LOCKED = "too_many_login_attempts"
 
 
-class SignInRefused(Exception):  # Named for what happened, as Refusal is.
-    """Programs branch on `code`, people read `message`."""
+class SignInRefused(Exception):
+    """A sign-in that was refused. Clients branch on `code`; people read `message`."""
 
     code = "authentication_failed"
-    # One sentence for an unknown name, a wrong password and a deactivated account.
+    # The same for an unknown name, a wrong password and a deactivated account.
     message = _("No active account has this name and password.")
 
 
@@ -43,9 +43,9 @@ class SecondFactorMissing(SignInRefused):
 
 
 def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") -> User:
-    """The active account that `login`, a username or e-mail address, and `password` open.
+    """Return the active account of `login`, a username or e-mail address, and record its sign-in.
 
-    Raises SignInRefused and TooMany.
+    Raises SignInRefused and Throttled.
     """
     user = check_password(request, login=login, password=password)
     if user is None:
@@ -62,7 +62,7 @@ def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") 
 
 
 def check_password(request: HttpRequest, *, login: str, password: str) -> User | None:
-    """The active account; None when they don't belong together. Raises TooMany while the lock is on."""
+    """Return the active account, or None if the password is wrong. Raises Throttled while locked."""
     return authenticate(request, username=login, password=password)
 
 

@@ -1,4 +1,4 @@
-"""Opening an account, whichever door is used, and its e-mail address."""
+"""Opens accounts and sets their e-mail address, for the pages, the API and the commands."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from lori_assignment.observability.security_log import log_event
 def open_account(
     *, username: str, email: str, password: str, superuser: bool = False, **profile: str
 ) -> User:
-    """A new account; `profile` may have `name`, `phone` and `address`.
+    """Create an account; `profile` may have `name`, `phone` and `address`.
 
-    Raises ValidationError with the sentences by field (`username`, `email`, `password` …).
+    Raises ValidationError with messages by field (`username`, `email`, `password` …).
     """
     user = User(username=username, email=email, is_staff=superuser, is_superuser=superuser, **profile)
-    user.clean()  # Normalises both names, so it comes before the checks.
+    user.clean()  # Normalizes username and e-mail address, so it comes before the checks.
     errors = _field_errors(user) | _taken_errors(user)
     try:
         validate_password(password, user)
@@ -34,7 +34,7 @@ def open_account(
             user.save()
             reset_email_address(user)
     except IntegrityError:
-        # Somebody took the name or the address between the look and the write.
+        # The username or address was taken between the check and the save.
         taken = _taken_errors(user)
         if not taken:
             raise
@@ -44,7 +44,7 @@ def open_account(
 
 
 def change_email(user: User, email: str) -> None:
-    """Make `email` the account's one address, not yet verified. Raises ValidationError by field."""
+    """Make `email` the account's only address, unverified. Raises ValidationError by field."""
     try:
         with transaction.atomic():
             user.email = User.objects.normalize_email(email)
@@ -55,7 +55,7 @@ def change_email(user: User, email: str) -> None:
 
 
 def reset_email_address(user: User) -> None:
-    """Make allauth's own list say that `user.email` is the account's one address, not yet verified."""
+    """Replace allauth's addresses of the account with `user.email`, unverified."""
     EmailAddress.objects.filter(user=user).delete()
     if user.email:
         EmailAddress.objects.create(user=user, email=user.email, primary=True)
@@ -79,7 +79,7 @@ def _taken_errors(user: User) -> dict[str, list[str]]:
 
 
 def is_email_taken(email: str, *, excluding: User | None = None) -> bool:
-    """Is it an account's address, or one that an account has confirmed?"""
+    """Return whether `email` is an account's address, or one that an account has confirmed."""
     owners = User.objects.filter(email__iexact=email)
     confirmed = EmailAddress.objects.filter(email=email.lower(), verified=True)
     if excluding is not None:

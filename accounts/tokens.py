@@ -1,14 +1,14 @@
-"""The JWT pairs that programs and browsers sign in with: give, renew, check, end.
+"""Issues, renews, verifies and revokes the JWT pairs of API clients and browsers.
 
-Every token names the family that it descends from, which is a row of the database: what signs out deletes
-it, and with it all of its tokens, access tokens too. One look finds the account and the family together,
-so that it costs a call nothing more.
+Every token names its family, the login that it descends from, which is a row of the database. Signing out
+deletes the row and so revokes all of its tokens, including access tokens. One query reads the account and
+checks the family, so this costs a request nothing extra.
 
-Of refresh tokens the family knows the one that is good now. An older one that is used once more was held
-by two, of whom one stole it: nobody can tell which, so the family ends.
+Only the family's current refresh token is valid. If an older one is used again, it has been stolen, and
+nobody can tell the thief from the owner: every token of that login is revoked.
 
-Whatever is wrong with a token, it is a `TokenError`: expired, forged, of the wrong type, used already,
-ended, or of an account that is gone, deactivated or has another password since.
+Every invalid token raises `TokenError`: expired, forged, of the wrong type, used already, revoked, or of an
+account that was deleted or deactivated or whose password has changed.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ __all__ = [
 
 USED = _("This token has been used already.")
 REVOKED = _("This token is no longer good: sign in again.")
-# The claim that names the family, and that which proves the password under which the token was given.
+# The claims for the family's name and for a fingerprint of the password at the time of issue.
 FAMILY = "family"
 PASSWORD_CLAIM = "password_mark"  # noqa: S105  # The name of a claim.
-# However often it is renewed, who signed in once gives the password again after that long.
+# However often its tokens are renewed, a login ends after this time and needs the password again.
 MAX_AGE = timedelta(days=30)
 
 
@@ -73,7 +73,7 @@ def new_family() -> str:
 
 
 def issue_tokens(user: User, *, family: str = "") -> Pair:
-    """The first pair of a sign-in; `family` is the name of theirs where it has one already."""
+    """Issue the first pair of a login, in a new family that is named `family` if given."""
     begun = TokenFamily(pk=family or new_family(), user=user, began_at=clock.now())
     pair = _next_pair(begun)
     begun.save(force_insert=True)
@@ -81,7 +81,7 @@ def issue_tokens(user: User, *, family: str = "") -> Pair:
 
 
 def renew(refresh: str) -> Pair:
-    """A new pair for `refresh`, which stops working: of several at once, one gets it at most.
+    """Exchange `refresh`, which stops working, for a new pair. At most one of concurrent calls succeeds.
 
     Raises TokenError.
     """
@@ -95,7 +95,7 @@ def renew(refresh: str) -> Pair:
 
 @atomic_with_retry
 def _rotate(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
-    """What `token` is good for; of one that was used before the whole family ends."""
+    """Return the family and its next pair. If `token` was used before, delete it and return no pair."""
     family = _lock_valid_family(token)
     if family.current != token[api_settings.JTI_CLAIM]:
         family.delete()
@@ -108,11 +108,11 @@ def _rotate(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
 
 @atomic_with_retry
 def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
-    """The next pair for a browser whose session is good; None when the family has ended.
+    """Return the next pair for a browser whose session is valid, or None if the family has ended.
 
-    Whatever became of `refresh`, the token of its cookie: the session speaks for the browser, and several
-    of its requests may ask at once. But a used one, where the next was not given to the browser, is the
-    mark of a thief, whose tokens end here.
+    `refresh`, the token in the browser's cookie, need not be current: the session authenticates the browser,
+    and several of its requests may renew at once. But if it has been used, and the latest pair was not given
+    to the browser, the token was stolen, and the family is deleted.
     """
     found = lock_family(user.pk, family)
     if found is None:
@@ -128,7 +128,7 @@ def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
 
 
 def verify(text: str) -> None:
-    """Raises TokenError unless `text` is a token, of either type, that works now."""
+    """Raises TokenError unless `text` is a valid token of either type."""
     token = _read(UntypedToken, text)
     owner_of(token)
     is_refresh = token.get(api_settings.TOKEN_TYPE_CLAIM) == RefreshToken.token_type
@@ -138,7 +138,7 @@ def verify(text: str) -> None:
 
 
 def revoke(refresh: str) -> None:
-    """Sign out: nothing that descends from the sign-in of `refresh` works any more. Raises TokenError."""
+    """Sign out: revoke every token of the login that `refresh` belongs to. Raises TokenError."""
     token = _read(RefreshToken, refresh)
     family = _revoke(token)
     used = family.current != token[api_settings.JTI_CLAIM]
@@ -155,32 +155,31 @@ def _revoke(token: RefreshToken) -> TokenFamily:
 
 
 def revoke_families(user_id: int, families: Collection[str]) -> None:
-    """No token of these `families` works any more."""
     TokenFamily.objects.filter(user_id=user_id, pk__in=families).delete()
 
 
 def revoke_all(user: User, *, keep_family: str = "") -> None:
-    """No token of `user` works any more, except those of one family."""
+    """Revoke every token of `user`, except those of one family."""
     TokenFamily.objects.filter(user=user).exclude(pk=keep_family).delete()
 
 
 def delete_expired(*, at: datetime) -> int:
-    """Delete the families whose last refresh token has run out; how many."""
+    """Delete the families whose current refresh token has expired and return how many there were."""
     deleted, _by_model = TokenFamily.objects.filter(expires_at__lte=at).delete()
     return deleted
 
 
 @lru_cache(maxsize=1024)
 def _access_token(text: bytes, key: str, audience: str) -> AccessToken:
-    """One whose signature was good under `key` when it was looked at; what is kept is what it says."""
+    """Verify and cache a token; `key` and `audience` are only part of the cache key."""
     return AccessToken(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
 
 
 def read_access_token(text: bytes) -> AccessToken:
-    """What an access token says, if it is ours and has not expired. Raises TokenError.
+    """Return a verified access token that has not expired. Raises TokenError.
 
-    The same bytes are checked once in each process: their signature does not change, and their time is
-    looked at anew.
+    Each process verifies the same bytes once, because their signature cannot change. Their expiry is checked
+    every time.
     """
     token = _access_token(text, api_settings.SIGNING_KEY, api_settings.AUDIENCE)
     token.check_exp(current_time=clock.now())
@@ -188,7 +187,7 @@ def read_access_token(text: bytes) -> AccessToken:
 
 
 def owner_of(token: Token) -> User:
-    """Whose `token` is, if it has not been ended; in one query. Raises TokenError."""
+    """Return the account of `token` in one query. Raises TokenError if the token was revoked."""
     find_owner = _owner_query(with_second_factor=settings.STAFF_SECOND_FACTOR)
     owners = find_owner(user=token.get(api_settings.USER_ID_CLAIM), family=token.get(FAMILY))
     if not owners or not _password_unchanged(token, owners[0]):
@@ -198,7 +197,7 @@ def owner_of(token: Token) -> User:
 
 @cache
 def _owner_query(*, with_second_factor: bool) -> CompiledQuery[User]:
-    """`with_second_factor`: staff without one have no token that works (`has_required_second_factor`)."""
+    """`with_second_factor` is only a cache key: `has_required_second_factor` reads the setting."""
     return CompiledQuery(
         lambda: User.objects.filter(
             has_required_second_factor(),
@@ -210,7 +209,7 @@ def _owner_query(*, with_second_factor: bool) -> CompiledQuery[User]:
 
 
 def _next_pair(family: TokenFamily) -> Pair:
-    """Also makes its refresh token the family's current one; the caller saves."""
+    """Make a pair whose refresh token becomes the family's current one; the caller saves the family."""
     refresh = RefreshToken.for_user(family.user)
     refresh[FAMILY] = family.pk
     refresh[PASSWORD_CLAIM] = _password_fingerprint(family.user)
@@ -221,7 +220,7 @@ def _next_pair(family: TokenFamily) -> Pair:
 
 
 def _lock_valid_family(token: RefreshToken) -> TokenFamily:
-    """Locked. Raises TokenError when it has ended, or the account has changed its mind about it."""
+    """Return the locked family of `token`. Raises TokenError if the token was revoked."""
     family = lock_family(token.get(api_settings.USER_ID_CLAIM), token.get(FAMILY))
     if family is None or not family.user.is_active or not _password_unchanged(token, family.user):
         raise TokenError(REVOKED)
@@ -231,13 +230,13 @@ def _lock_valid_family(token: RefreshToken) -> TokenFamily:
 
 
 def lock_family(user_id: Any, family: Any) -> TokenFamily | None:
-    """Nobody else renews or ends it until the transaction does."""
+    """Lock the family against renewal and revocation until the transaction ends."""
     locked = TokenFamily.objects.select_related("user").select_for_update(of=("self",))
     return locked.filter(pk=family, user_id=user_id).first()
 
 
 def _is_used(refresh: str, family: TokenFamily) -> bool:
-    """Is it a token of the family that is not the one that is good now?"""
+    """Return whether `refresh` is a token of the family but not its current one."""
     try:
         token = _read(RefreshToken, refresh)
     except TokenError:
@@ -250,7 +249,7 @@ def _password_unchanged(token: Token, user: User) -> bool:
 
 
 def _password_fingerprint(user: User) -> str:
-    """Another one for another password; it says nothing of either. simplejwt's own would be by MD5."""
+    """Return a keyed hash of the password hash. simplejwt's own claim would use MD5."""
     key = settings.TOKEN_SIGNING_KEY
     return salted_hmac("accounts.tokens", user.password, secret=key, algorithm="sha256").hexdigest()[:32]
 

@@ -1,4 +1,4 @@
-"""The addresses below /user/ that are ours; the others are allauth's."""
+"""The shop's own URLs below /user/; the others are allauth's."""
 
 from django.urls import path, re_path
 
@@ -11,7 +11,7 @@ urlpatterns = [
         r"^confirm-email/(?P<key>[-:\w]+)/$", views.ConfirmEmailPage.as_view(), name="account_confirm_email"
     ),
     path("profile/", views.profile, name="profile"),
-    # allauth's name: its own list, at this address too, takes more queries the more there are.
+    # Replaces allauth's list of the same name, whose queries grow with the number of sessions.
     path("sessions/", views.sessions, name="usersessions_list"),
     path("sessions/<int:pk>/end/", views.sign_out_browser, name="end-session"),
     path("sessions/end/", views.sign_out_other_browsers, name="end-other-sessions"),

@@ -1,4 +1,4 @@
-"""The pages of an account that are not allauth's own, and the renewal of a browser's tokens."""
+"""Account pages that replace or extend allauth's, and the renewal of a browser's tokens."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from rentals.personal_data import export_personal_data
 
 
 class MemberRequest(HttpRequest):
-    """What `member_page` lets through."""
+    """A request that has passed `member_page`."""
 
     user: User
 
@@ -50,14 +50,14 @@ class SignUpPage(SignupView):
         try:
             return super().form_valid(form)
         except ValidationError as refusal:
-            # Somebody was faster with the name or the address.
+            # The username or address was taken after validation.
             form.add_error(None, refusal)
             return self.form_invalid(form)
 
 
 class ConfirmEmailPage(ConfirmEmailView):
     def logout_other_user(self, confirmation: EmailConfirmationHMAC) -> None:
-        """Nobody is signed out by a link, which anybody can make them follow; by the button they are."""
+        """Sign out on POST only: anyone can trick a person into following a link."""
         if self.request.method == "POST":
             super().logout_other_user(confirmation)
 
@@ -74,7 +74,7 @@ class EmailPage(EmailView):
 @member_page
 def profile(request: MemberRequest) -> HttpResponse:
     typed = request.POST if request.method == "POST" else unsent_form(request)
-    # A copy: the page around a form with errors goes on to say who is really signed in.
+    # A copy, so that the rest of the page keeps the saved name if the form has errors.
     form = ProfileForm(typed, instance=copy(request.user))
     if request.method == "POST" and form.is_valid():
         request.user.change_profile(**form.cleaned_data)
@@ -87,13 +87,13 @@ def profile(request: MemberRequest) -> HttpResponse:
 @csrf_exempt
 @same_origin
 def choose_language(request: HttpRequest) -> HttpResponse:
-    """The switch at the foot of every page; of a member it is remembered, for other browsers and for mail.
+    """Set the language of the browser, and of a member's account, for other browsers and for mail.
 
-    Its form has no CSRF token, which would set a cookie on every page: the Origin header is checked instead.
+    The form is on every page. A CSRF token would set a cookie there, so the Origin header is checked instead.
     """
     language = request.POST.get("language", "")
     if request.user.is_authenticated:
-        # One that there is not is not set by Django's own answer, below, either.
+        # An unknown language is ignored, as in Django's own view below.
         with suppress(ValidationError):
             request.user.choose_language(language)
     return set_language(request)
@@ -172,7 +172,7 @@ def _close_account(request: MemberRequest) -> HttpResponse:
 @never_cache
 @require_POST
 def renew_token(request: HttpRequest) -> HttpResponse:
-    """The next pair of cookies for whoever is signed in here; for the page's script."""
+    """Set the next pair of token cookies; called by static/tokens.js."""
     answer: HttpResponse
     try:
         if not request.user.is_authenticated:

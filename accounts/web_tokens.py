@@ -1,9 +1,9 @@
-"""The JWT pair of a browser: two cookies that no script can read, which follow the web session.
+"""Gives a browser a JWT pair in two HttpOnly cookies that follow its web session.
 
-The session is the root of trust. Signing in by whatever way (password, second factor, passkey, sign-up)
-gives a pair, signing out takes it away; in between the page's script asks for the next pair before the
-access token runs out. All tokens of one session are one family, so that its end, here or from another
-browser, is the end of them all at once.
+The session is the root of trust. Every way to sign in (password, second factor, passkey, sign-up) issues a
+pair, and signing out revokes it. In between, the page's script requests the next pair before the access token
+expires. All tokens of a session are one family, so that ending the session, here or from another browser,
+revokes them all at once.
 """
 
 from __future__ import annotations
@@ -28,22 +28,22 @@ from lori_assignment.db.transactions import atomic_with_retry
 
 ACCESS_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-access"
 REFRESH_COOKIE = f"{settings.PATH_COOKIE_PREFIX}lori-refresh"
-# When the access token runs out, in milliseconds since 1970: for the page's script, and no secret.
+# When the access token expires, as Unix time in milliseconds. The page's script reads it; it is not secret.
 EXPIRY_COOKIE = f"{settings.HOST_COOKIE_PREFIX}lori-until"
 
-# Each goes only where it is read.
+# Each cookie is sent only to the paths where it is needed.
 ACCESS_PATH = "/api/"
 REFRESH_PATH = "/user/token/"
 
-# The session's name for the family of its tokens.
+# The session key that holds the family of the session's tokens.
 FAMILY = "token_family"
-# What a response has to do to the cookies, on the request.
+# The request attribute for what to do with the cookies: a user to issue tokens to, or _CLEAR.
 _PENDING = "pending_tokens"
 _CLEAR = object()
 
 
 class WebTokensMiddleware:
-    """Writes the cookies that signing in and out have asked for. No page costs a query more for it."""
+    """Sets the cookies after a sign-in and clears them after a sign-out; other requests cost no query."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
@@ -56,14 +56,14 @@ class WebTokensMiddleware:
             set_cookies(response, request, pair)
         elif pending is _CLEAR or _session_is_gone(request):
             clear_cookies(response)
-            # Whatever a page has put aside in the browser goes too. Not the cache, which takes browsers
-            # seconds: what is personal is in none.
+            # Also clear what the pages have stored in the browser, but not its cache, which takes seconds to
+            # clear and holds nothing personal.
             response.headers["Clear-Site-Data"] = '"storage"'
         return response
 
 
 def _session_is_gone(request: HttpRequest) -> bool:
-    """The session has run out, or was ended from elsewhere; told without a look into the database."""
+    """Return whether the session has expired or was ended elsewhere, without a query."""
     return (
         EXPIRY_COOKIE in request.COOKIES
         and hasattr(request, "session")
@@ -72,9 +72,8 @@ def _session_is_gone(request: HttpRequest) -> bool:
     )
 
 
-# The arguments of a signal are Django's choice.
 def _issue_on_login(sender: Any, request: HttpRequest, user: User, **kwargs: Any) -> None:
-    # Who signs in once more in the same browser leaves no tokens behind.
+    # Signing in again in the same browser leaves no tokens behind.
     tokens.revoke_families(user.pk, [request.session.get(FAMILY, "")])
     request.session[FAMILY] = tokens.new_family()
     mark_session_start(request.session, is_staff=user.is_staff, at=clock.now())
@@ -93,10 +92,10 @@ user_logged_out.connect(_revoke_on_logout, dispatch_uid="accounts.web_tokens")
 
 @atomic_with_retry
 def end_sessions(user_id: int, keys: Collection[str]) -> None:
-    """End the sessions with these `keys`, and every token that was given to them.
+    """End the sessions with these `keys`, and revoke their tokens.
 
-    The session first, under its lock: a renewal that is under way has finished before, and what it gave
-    is ended too, or it finds no session.
+    The sessions are locked first. A concurrent renewal has then either finished, and its tokens are revoked
+    as well, or it finds no session.
     """
     stored = list(Session.objects.select_for_update().filter(session_key__in=keys))
     families = {one.get_decoded().get(FAMILY, "") for one in stored}
@@ -106,10 +105,10 @@ def end_sessions(user_id: int, keys: Collection[str]) -> None:
 
 @atomic_with_retry
 def renew(request: HttpRequest, user: User) -> tokens.Pair:
-    """The next pair for the session of `user`, whatever became of the last one.
+    """Return the next pair for the session of `user`, whatever became of the last one.
 
-    Several requests of one browser may ask at once, and each gets a pair. Raises TokenError when the
-    session has been ended meanwhile, or is of staff who have to set up a second factor first.
+    Several requests of one browser may renew at once; each gets a pair. Raises TokenError if the session has
+    ended, or if `user` must set up a second factor first.
     """
     if must_set_up_second_factor(user):
         raise tokens.TokenError(tokens.REVOKED)
@@ -122,7 +121,7 @@ def renew(request: HttpRequest, user: User) -> tokens.Pair:
     refresh = request.COOKIES.get(REFRESH_COOKIE, "")
     pair = tokens.renew_for_browser(user, family=family, refresh=refresh) if family else None
     if pair is None:
-        # It ended because it was stolen, or has run out, or there never was one: the session is good.
+        # The family was revoked after a theft, has expired or never existed, but the session is valid.
         request.session[FAMILY] = tokens.new_family()
         request.session.save()
         pair = tokens.issue_tokens(user, family=request.session[FAMILY])
@@ -130,7 +129,7 @@ def renew(request: HttpRequest, user: User) -> tokens.Pair:
 
 
 def set_cookies(response: HttpResponseBase, request: HttpRequest, pair: tokens.Pair) -> None:
-    """Let the browser keep the pair for as long as it keeps the session, and no longer."""
+    """Set the cookies, which end with the browser if the session does."""
     leaves = request.session.get_expire_at_browser_close()
     lifetime: timedelta = api_settings.REFRESH_TOKEN_LIFETIME
     until = clock.now() + api_settings.ACCESS_TOKEN_LIFETIME

@@ -1,4 +1,4 @@
-"""The dj-rest-auth calls, with what it leaves open closed: see the tests named after the holes."""
+"""Provides dj-rest-auth's endpoints, without the defects that the tests of this app describe."""
 
 from __future__ import annotations
 
@@ -52,11 +52,11 @@ class Register(PublicAuthAPIView, RegisterView):
     response_status = 201
 
     def post(self, request: Request) -> Response:
-        """Open a member account"""
+        """Register a member account"""
         return super().post(request)
 
     def perform_create(self, serializer: RegisterIn) -> User:
-        # Not allauth's complete_signup, which would sign in a web session beside the tokens.
+        # Not allauth's complete_signup(), which would also start a web session.
         user = serializer.save(self.request)
         send_in_background(partial(_send_confirmation, self.request, user.email))
         self.access_token, self.refresh_token = tokens.issue_tokens(user)
@@ -64,13 +64,16 @@ class Register(PublicAuthAPIView, RegisterView):
 
 
 class Logout(PublicAuthAPIView, GenericAPIView[Any]):
-    """dj-rest-auth's own answers 401 for a missing field and 500 for a token that is not a text."""
+    """dj-rest-auth's own view answers 401 for a missing field and 500 for a token that is not a string."""
 
     serializer_class = RefreshIn
     refuses_credentials = True
 
     def post(self, request: Request) -> Response:
-        """Sign out: the refresh token stops working"""
+        """Sign out
+
+        The refresh token and every other token of the same login stop working.
+        """
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         with refusals_as_api_errors():
@@ -89,7 +92,7 @@ class UserDetails(stock.UserDetailsView):
         return Profile
 
     def get(self, request: Request) -> Response:
-        """See your own account"""
+        """Get your account"""
         return super().get(request)
 
     def put(self, request: Request) -> Response:
@@ -110,19 +113,22 @@ class UserDetails(stock.UserDetailsView):
 
 class PasswordChange(AuthAPIView, stock.PasswordChangeView):
     def post(self, request: Request) -> Response:
-        """Change the password; every token given out before stops working"""
+        """Change your password
+
+        Every token that was issued before stops working.
+        """
         return super().post(request)
 
 
 class PasswordReset(PublicAuthAPIView, stock.PasswordResetView):
     def post(self, request: Request) -> Response:
-        """Ask for a mail with a link that resets the password"""
+        """Request an e-mail with a link that resets your password"""
         return super().post(request)
 
 
 class PasswordResetConfirm(PublicAuthAPIView, stock.PasswordResetConfirmView):
     def post(self, request: Request) -> Response:
-        """Set a new password with the key of the mailed link"""
+        """Set a new password with the key from the link"""
         return super().post(request)
 
 
@@ -131,7 +137,7 @@ class VerifyEmail(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = EmailKeyIn
 
     def post(self, request: Request) -> Response:
-        """Confirm an e-mail address with the key of the mailed link"""
+        """Confirm an e-mail address with the key from the link"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         confirmation = get_emailconfirmation_model().from_key(given.validated_data["key"])
@@ -144,7 +150,7 @@ class ResendEmail(PublicAuthAPIView, GenericAPIView[Any]):
     serializer_class = ResendEmailIn
 
     def post(self, request: Request) -> Response:
-        """Ask for the mail again that confirms an address"""
+        """Request another e-mail to confirm an address"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         send_in_background(partial(_send_confirmation, request, given.validated_data["email"]))
@@ -152,7 +158,7 @@ class ResendEmail(PublicAuthAPIView, GenericAPIView[Any]):
 
 
 def _send_confirmation(request: Request, email: str) -> None:
-    """To an address that waits for it, and not again within allauth's cooldown."""
+    """Mail a link to an unconfirmed address, unless allauth's cooldown is running."""
     email = email.lower()
     waiting = EmailAddress.objects.filter(email=email, verified=False).select_related("user").first()
     if waiting and ratelimit.consume(django_request(request), action="confirm_email", key=email):

@@ -1,4 +1,4 @@
-"""Who calls: by the token in the header, as programs do, or by a browser's cookie with its CSRF header."""
+"""Authenticates API requests by a token in the header, or by a browser's cookie with a CSRF header."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ from accounts.web_tokens import ACCESS_COOKIE
 
 
 class JWTHeaderOrCookieAuthentication(JWTAuthentication):
-    """A header wins over the cookie, and a bad one is refused.
+    """Prefers the header to the cookie, and rejects an invalid header.
 
-    The browser sends its cookie along unasked. A stale one is as good as none, so that what is for anyone
-    stays for anyone; and a good one alone changes nothing, since another site could have made the browser
-    send it.
+    Browsers send the cookie automatically. An invalid cookie is ignored, so that public endpoints stay
+    public. A valid one alone does not permit changes, because another site could have made the browser send
+    the request.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
         header = self.get_header(request)
-        # A header of another kind, such as a proxy's Basic, is not about us.
+        # Ignore other authentication schemes, such as a proxy's Basic.
         if header is not None and self.get_raw_token(header) is not None:
             return super().authenticate(request)
         return self._authenticate_cookie(request)
@@ -37,11 +37,11 @@ class JWTHeaderOrCookieAuthentication(JWTAuthentication):
         try:
             return read_access_token(raw_token)
         except TokenError:
-            # simplejwt's own words for what is wrong with it.
+            # Let simplejwt raise its own error, which says what is wrong with the token.
             return super().get_validated_token(raw_token)
 
-    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # its own is of any kind
-        """simplejwt's knows nothing of what has been signed out."""
+    def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # simplejwt returns any user
+        """Unlike simplejwt, reject tokens that were revoked."""
         try:
             return owner_of(validated_token)
         except TokenError as error:
@@ -62,7 +62,7 @@ class JWTHeaderOrCookieAuthentication(JWTAuthentication):
 
 def _require_csrf(request: Request) -> None:
     check = CSRFCheck(_unused_view)
-    # Reads the cookie, which is then compared with the header; safe methods pass.
+    # Reads the cookie, which process_view() compares with the header; safe methods pass.
     check.process_request(request)
     if check.process_view(request, _unused_view, (), {}):
         raise PermissionDenied(
@@ -72,5 +72,5 @@ def _require_csrf(request: Request) -> None:
 
 
 def _unused_view(request: Any) -> HttpResponse:
-    """In place of the view, which is exempt: not every caller comes with a cookie."""
+    """Stands in for the view, which is exempt from CSRF because not all clients use cookies."""
     raise NotImplementedError

@@ -1,4 +1,4 @@
-"""What the views of signing in have in common."""
+"""Base classes of the authentication views."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from accounts.api.serializers.tokens import Detail
 
 
 def django_request(request: Request) -> HttpRequest:
-    """Django's request, which is what allauth takes."""
+    """Return Django's request, which allauth expects."""
     return request._request  # noqa: SLF001  # REST framework has no public name for it.
 
 
 class AuthAPIView(APIView):
-    """Mixed into views that take a POST; `response_serializer` and `response_status` are for the document."""
+    """Mixed into POST views; `response_serializer` and `response_status` are for the OpenAPI document."""
 
     tag = "sign-in"
     throttle_scope = "dj_rest_auth"
@@ -33,13 +33,13 @@ class AuthAPIView(APIView):
 
 
 class PublicAuthAPIView(AuthAPIView):
-    """Nobody has to be signed in, and a stale token in the header does no harm."""
+    """Requires no authentication and ignores the Authorization header, so an expired token does no harm."""
 
-    # For the documentation: a 401 that is about what the body holds.
+    # For the OpenAPI document: whether wrong credentials in the body are answered with 401.
     refuses_credentials = False
     authentication_classes = ()
     permission_classes = (AllowAny,)
 
     def get_authenticate_header(self, request: Request) -> str:
-        # Without it REST framework would answer 403 instead of 401.
+        # Without this header REST framework would answer 403 instead of 401.
         return JWTAuthentication().authenticate_header(request)

@@ -1,4 +1,4 @@
-"""How the API answers what the domain refuses about signing in and tokens."""
+"""Converts the domain's errors about sign-in and tokens into API errors."""
 
 from __future__ import annotations
 

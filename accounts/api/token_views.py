@@ -1,4 +1,4 @@
-"""The token calls: a pair for a password, a new pair for an old one, and is this one good."""
+"""Issues, renews and verifies tokens."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class TokenAuth(PublicAuthAPIView, GenericAPIView[Any]):
     response_serializer = TokenPair
 
     def post(self, request: Request) -> Response:
-        """Get a token for a username and a password"""
+        """Get a token for a username and password"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         with refusals_as_api_errors():
@@ -44,7 +44,10 @@ class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
     response_serializer: type[Serializer[Any]] = TokenPair
 
     def post(self, request: Request) -> Response:
-        """Get a new token for a refresh token, which stops working"""
+        """Exchange a refresh token for a new token
+
+        The refresh token stops working. Using it again revokes every token of that login.
+        """
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         with refusals_as_api_errors():
@@ -53,7 +56,7 @@ class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
 
 
 class RestAuthTokenRefresh(TokenRefresh):
-    """The same under dj-rest-auth's path, with dj-rest-auth's names."""
+    """The same under dj-rest-auth's path and with its field names."""
 
     response_serializer = RestAuthTokenPair
 
@@ -64,7 +67,7 @@ class TokenVerify(PublicAuthAPIView, GenericAPIView[Any]):
     response_serializer = None
 
     def post(self, request: Request) -> Response:
-        """Ask whether a token is good"""
+        """Check whether a token is valid"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         with refusals_as_api_errors():

@@ -1,4 +1,4 @@
-"""The accounts, over the API."""
+"""Lists, shows and changes accounts over the API."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AccountViewSet(ResourceViewSet[User]):
     has_etags = True
 
     def get_permissions(self) -> list[Any]:
-        if not self.action:  # No such method here: that is 405 for everybody.
+        if not self.action:  # The method is not allowed, which is 405 for everybody.
             return []
         return [IsAdminUser()] if self.action == "list" else [IsAuthenticated()]
 
@@ -39,12 +39,12 @@ class AccountViewSet(ResourceViewSet[User]):
         return User.objects.for_user(self.request.user).order_by("pk")
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """List the accounts"""
+        """List accounts"""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one account"""
+        """Get an account"""
         return self.detail_response(self.get_serializer(self.get_object()).data)
 
     def update(self, request: Request, **kwargs: Any) -> Response:

@@ -1,4 +1,4 @@
-"""The table of the database cache, which holds the counts of failed sign-ins for all workers."""
+"""Creates the table of the database cache, which all workers share."""
 
 from django.core.management import call_command
 from django.db import migrations

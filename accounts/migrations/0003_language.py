@@ -1,4 +1,4 @@
-"""The language in which the shop speaks to a person."""
+"""Adds the language of an account's pages and mail."""
 
 from django.db import migrations, models
 

@@ -1,7 +1,6 @@
-"""A row for all tokens of one sign-in, in place of two for each refresh token.
+"""Adds one row for all tokens of a login, and drops simplejwt's tables of refresh tokens.
 
-The tables of the app that kept those go, before the first release: their rows point to accounts, and
-nothing would take them away any more when an account is deleted.
+The rows of those tables refer to accounts, and nothing would delete them together with an account.
 """
 
 import django.db.models.deletion

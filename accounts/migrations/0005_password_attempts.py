@@ -1,4 +1,4 @@
-"""The counts of wrong passwords, which were in the cache."""
+"""Adds a table for the counts of wrong passwords, which were in the cache."""
 
 from django.db import migrations, models
 

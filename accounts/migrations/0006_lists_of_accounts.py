@@ -1,6 +1,6 @@
-"""What staff find accounts by: whether they are staff or closed, and, on PostgreSQL, any part of a name.
+"""Adds indexes to find accounts by: staff, superusers, inactive and, on PostgreSQL, any part of a name.
 
-The expressions are those of Django's `icontains`. The extension is that of the books' words.
+The expressions are those of Django's `icontains`. The migration of books has created the extension.
 """
 
 from django.db import migrations, models
@@ -16,7 +16,7 @@ CREATE INDEX account_by_trigrams ON accounts_user USING gin (
 def create(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
         schema_editor.execute(INDEX)
-        # Of expressions nothing is known before, and a name would be looked for by reading all accounts.
+        # Without statistics on the expressions, a search would scan all accounts.
         schema_editor.execute("ANALYZE accounts_user")
 
 

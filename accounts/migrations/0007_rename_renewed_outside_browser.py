@@ -1,4 +1,4 @@
-"""Renames a field. Its column keeps its name, since the version before still serves."""
+"""Renames a field. Its column keeps its name, because the previous release still serves meanwhile."""
 
 from django.db import migrations, models
 

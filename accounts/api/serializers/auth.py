@@ -1,7 +1,7 @@
-"""What the sign-in calls read and answer; they have no version.
+"""Serializers of the authentication endpoints, which have no version.
 
-Imports no view of dj_rest_auth: its views read the names of these classes from REST_AUTH while they are
-imported themselves.
+This module must not import dj_rest_auth's views: on import they load these classes, by their names in
+REST_AUTH.
 """
 
 from __future__ import annotations
@@ -83,7 +83,7 @@ class LoginOut(serializers.Serializer[Any]):
 
 
 class RegisterIn(serializers.ModelSerializer[User]):
-    # Unique in any case, which open_account sees to; REST framework's own check compares the spelling.
+    # open_account() checks uniqueness regardless of case, unlike REST framework's own validator.
     username = serializers.CharField(max_length=150, help_text="Letters, digits and . + - _")
     email = serializers.EmailField(max_length=254)
     password1 = Password()
@@ -149,7 +149,7 @@ class PasswordChangeIn(NewPassword):
     def validate(self, given: dict[str, str]) -> dict[str, str]:
         request = self.context["request"]
         self.check_new(given, request.user)
-        # Counted like a sign-in: a stolen access token must not help to guess the password.
+        # Counted like a sign-in, so that a stolen access token does not help to guess the password.
         with refusals_as_api_errors():
             owner = check_password(
                 django_request(request), login=request.user.username, password=given["old_password"]

@@ -1,4 +1,4 @@
-"""What the token calls read and answer, and the fields that the sign-in calls share with them."""
+"""Serializers of the token endpoints, and the fields that other authentication endpoints share."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiI2ZjMifQ.q0Yx"  
 
 
 class Password(serializers.CharField):
-    """Taken as it was typed, blanks at its ends included, as on the pages."""
+    """Keeps leading and trailing spaces, as the pages do."""
 
     def __init__(self, **options: Any) -> None:
         options |= {"write_only": True, "trim_whitespace": False, "max_length": 128}

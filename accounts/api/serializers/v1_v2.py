@@ -1,4 +1,4 @@
-"""Versions 1 and 2 of accounts. Frozen: clients were written against it."""
+"""Serializers of accounts in versions 1 and 2. Frozen, because clients depend on them."""
 
 from __future__ import annotations
 

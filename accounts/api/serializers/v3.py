@@ -1,4 +1,4 @@
-"""Version 3 of accounts: the current one."""
+"""Serializers of accounts in version 3, the current one."""
 
 from __future__ import annotations
 

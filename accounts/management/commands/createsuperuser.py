@@ -1,4 +1,4 @@
-"""Django's `createsuperuser`, which knows nothing of a constraint beside a field's own."""
+"""Extends Django's `createsuperuser` with an error for an e-mail address that is taken."""
 
 from __future__ import annotations
 
@@ -17,5 +17,5 @@ class Command(createsuperuser.Command):
             with transaction.atomic():
                 super().handle(*args, **options)
         except IntegrityError:
-            # The username is asked about before; only the e-mail address is left.
+            # Django has already checked the username, so the e-mail address is taken.
             raise CommandError(str(EMAIL_TAKEN)) from None

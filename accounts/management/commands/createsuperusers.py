@@ -1,4 +1,4 @@
-"""Make superusers, one or several, all or none of them."""
+"""Creates one or more superusers: all of them, or none if one is invalid."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def _read(name: str) -> Iterator[NewSuperuser]:
         if name == "-":
             yield from _rows(line.removeprefix("\ufeff") for line in sys.stdin)
             return
-        # The mark that Excel puts before the first letter is no part of it.
+        # utf-8-sig drops the byte order mark that Excel writes.
         with Path(name).open(encoding="utf-8-sig", newline="") as lines:
             yield from _rows(lines)
     except OSError as error:
@@ -89,7 +89,7 @@ def _rows(lines: Iterable[str]) -> Iterator[NewSuperuser]:
         if number == 0 and sorted(names) == sorted(COLUMNS):
             order = names
             continue
-        # No cell is ever shown: any of them may be the password, in a file with its columns mixed up.
+        # Never print a cell: if the columns are mixed up, it may be the password.
         if len(row) != len(COLUMNS):
             raise CommandError(f"Line {reader.line_num}: expected {','.join(order)}.")
         cells = dict(zip(order, row, strict=True))

@@ -1,4 +1,4 @@
-"""manage.py flushexpiredtokens: forget the sign-ins whose tokens have run out, and old failed ones."""
+"""Deletes expired logins, counts of wrong passwords and rows of the cache table."""
 
 from __future__ import annotations
 
