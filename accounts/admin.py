@@ -159,7 +159,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
             # Otherwise the old address would still open the account.
             reset_email_address(obj)
         if not obj.is_active or {"is_staff", "is_superuser"} & set(form.changed_data):
-            # For good: once reactivated, or with other rights, the person has to sign in again.
+            # This is permanent: once reactivated, or with other rights, the person has to sign in again.
             sign_out_everywhere(obj)
 
 

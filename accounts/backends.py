@@ -21,7 +21,7 @@ MAX_LOGIN_LENGTH = 254
 
 
 class PasswordBackend(AuthenticationBackend):
-    """Replaces Django's and allauth's backends, which hash once each and throttle too late or not at all."""
+    """Replaces Django's and allauth's backends, which hash once each and count attempts later or never."""
 
     def authenticate(
         self,

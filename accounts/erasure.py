@@ -1,4 +1,4 @@
-"""Erases a person's data. `rentals.account_closing`, its only caller, decides if an account may close."""
+"""Erases a person's data. Its only caller, `rentals.account_closing`, decides if an account may close."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""allauth's forms with the shop's labels and additional rules, and the forms of the shop's own pages."""
+"""Adapts allauth's forms to the shop's labels and rules, and adds the forms of the shop's own pages."""
 
 from __future__ import annotations
 

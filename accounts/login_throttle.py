@@ -57,7 +57,7 @@ def record_attempt(
 ) -> Attempt | None:
     """Count an attempt on `account`, or on the name `login` if there is no such account.
 
-    Raises Throttled, without counting the attempt, while a limit locks. Returns None if RATE_LIMITS is off.
+    Raises Throttled, without counting the attempt, at a limit. Returns None if RATE_LIMITS is off.
     """
     if settings.RATE_LIMITS != "on":
         return None

@@ -32,7 +32,7 @@ _STEPS = 10
 
 
 def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
-    """Start the limits of `session` at the sign-in."""
+    """Record the sign-in, from which the limits of `session` are counted."""
     session[_BEGAN_AT] = int(at.timestamp())
     session[_IS_STAFF] = is_staff
 

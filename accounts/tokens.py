@@ -81,7 +81,7 @@ def issue_tokens(user: User, *, family: str = "") -> Pair:
 
 
 def renew(refresh: str) -> Pair:
-    """Exchange `refresh`, which stops working, for a new pair. At most one of concurrent calls succeeds.
+    """Exchange `refresh` for a new pair. It stops working, so at most one of several calls succeeds.
 
     Raises TokenError.
     """
@@ -95,7 +95,7 @@ def renew(refresh: str) -> Pair:
 
 @atomic_with_retry
 def _rotate(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
-    """Return the family and its next pair. If `token` was used before, delete it and return no pair."""
+    """Return the family and its next pair. If `token` was used before, delete the family instead."""
     family = _lock_valid_family(token)
     if family.current != token[api_settings.JTI_CLAIM]:
         family.delete()

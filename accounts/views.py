@@ -1,4 +1,4 @@
-"""Account pages that replace or extend allauth's, and the renewal of a browser's tokens."""
+"""Serves the account pages that replace or extend allauth's, and renews a browser's tokens."""
 
 from __future__ import annotations
 

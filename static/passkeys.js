@@ -1,4 +1,4 @@
-// A passkey that was not used, or is not there, is no error of the page: say so beside the button.
+// Shows a note next to the button when a passkey is missing or was not used, instead of raising an error.
 "use strict";
 
 document.addEventListener("allauth.error", (event) => {

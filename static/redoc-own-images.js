@@ -1,5 +1,5 @@
-// Redoc fetches its maker's logo from its maker's server, and has no setting against that. Here an
-// image from elsewhere counts as one that can't be loaded, and Redoc leaves such a logo out.
+// Redoc loads its maker's logo from another server and has no setting to prevent that. Here an image from
+// another origin counts as failed to load, and Redoc then leaves the logo out.
 "use strict";
 
 (() => {
@@ -15,7 +15,7 @@
     }
   }
 
-  // React sets the attribute, and then the property.
+  // React sets the attribute and then the property.
   Object.defineProperty(images, "src", { ...source, set(address) { show(this, address); } });
   images.setAttribute = function (name, value) {
     if (name === "src") {

@@ -1,8 +1,8 @@
-// What makes the pages better for whoever has scripts; every page works without.
+// Enhances the pages; every page works without JavaScript.
 "use strict";
 
-// A form that is on its way is not sent twice. The shop would refuse the second anyway; this spares the
-// person the refusal. When the page comes back from the browser's memory, its forms are new again.
+// Prevents a form from being sent twice. The server would refuse the second request anyway; this avoids the
+// error message. Forms of a page restored from the back/forward cache can be sent again.
 document.addEventListener("submit", (event) => {
   const form = event.target;
   if (event.defaultPrevented || form.method !== "post") {

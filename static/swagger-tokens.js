@@ -1,8 +1,8 @@
-/* Swagger UI calls the API as whoever is signed in here, by lori.call; a token of its Authorize button wins. */
+/* Makes Swagger UI call the API as the signed-in user, with lori.call, unless Authorize was given a token. */
 "use strict";
 
-// Waits for the button beside which drf-yasg would put its own sign-in, which we don't use; the library that
-// drf-yasg brings for it writes a style element into the page, against the security policy.
+// Replaces a library of drf-yasg's that waits for the Authorize button, to add drf-yasg's own sign-in, which we
+// don't use. The library adds a style element to the page, which the content security policy forbids.
 window.insertionQ = () => ({ every() {} });
 
 (() => {

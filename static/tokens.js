@@ -1,36 +1,35 @@
-/* Calls of our API by our own pages, as whoever is signed in here: lori.call(address, options) is fetch with
-   the CSRF header, a token that is renewed before it runs out, and one more try after a 401.
+/* Calls the API from our pages as the signed-in user: lori.call(address, options) is fetch() with the CSRF
+   header, a token that is renewed before it expires, and one retry after a 401.
 
-   The tokens are in cookies that no script can read. What can be read is when the access token runs out: the
-   cookie lori-until, which all tabs share. However many calls are open, in however many tabs, one renewal is
-   made for all of them. */
+   The tokens are in HttpOnly cookies. The readable cookie lori-until, which all tabs share, holds the time when
+   the access token expires. All open calls, in all tabs, share one renewal. */
 "use strict";
 
 (() => {
-  // The last part of the cookies' names: on https they begin with a word to the browser.
+  // The cookies' names without the prefix that they have on https.
   const CSRF = "csrftoken";
   const UNTIL = "lori-until";
   const renewal = document.currentScript.dataset.renew;
-  // An answer takes its time too.
+  // Allows for the time that a call takes.
   const MARGIN_MS = 20_000;
-  // However wrong this machine's clock is, it must not make us renew before every call.
+  // Keeps a wrong clock on this machine from causing a renewal before every call.
   const AT_MOST_EVERY_MS = 60_000;
 
   let renewing = null;
   let renewedAt = -Infinity;
-  // No token may be there because nobody is signed in, or because the session is older than its first one.
+  // Whether nobody is signed in. A missing token is no proof: the session may not have its first one yet.
   let nobody = false;
 
   function cookie(name) {
     const names = [`__Host-${name}=`, `${name}=`];
     const all = document.cookie.split("; ");
-    // A neighbour below the same domain can set the second, and only where we don't set the first.
+    // Another host of the same domain can set the second name, so the first wins if it exists.
     const [found] = names.map((start) => all.find((one) => one.startsWith(start))).filter(Boolean);
     return found ? found.slice(found.indexOf("=") + 1) : "";
   }
 
   function csrfToken() {
-    // The cookie first: signing in from another tab has changed it, and not this page.
+    // The cookie first: signing in from another tab changes it, but not this page.
     return cookie(CSRF) || document.querySelector("[name=csrfmiddlewaretoken]")?.value || "";
   }
 
@@ -40,10 +39,10 @@
     Number(until()) - Date.now() < MARGIN_MS &&
     performance.now() - renewedAt > AT_MOST_EVERY_MS;
 
-  // `seen` is the value of lori-until that turned out to be no good.
+  // `seen` is the value of lori-until whose token has to be replaced.
   function renew(seen) {
     renewing ??= inTurn(async () => {
-      // Another tab has done it while this one waited for its turn.
+      // Another tab renewed it while this one waited for the lock.
       if (until() !== seen) return;
       const answer = await fetch(renewal, {
         method: "POST",
@@ -81,9 +80,9 @@
     const seen = until();
     const answer = await send(address, options);
     if (answer.status !== 401 || (nobody && seen === "")) return answer;
-    // Unless a renewal came in between: then it is the answer to the token before.
+    // After a renewal in between, the 401 was for the previous token.
     if (until() === seen) await renew(seen);
-    // Empty: the session has ended.
+    // If it is empty, the session has ended.
     return until() === seen || until() === "" ? answer : send(address, options);
   }
 

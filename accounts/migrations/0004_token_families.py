@@ -1,6 +1,6 @@
 """Adds one row for all tokens of a login, and drops simplejwt's tables of refresh tokens.
 
-The rows of those tables refer to accounts, and nothing would delete them together with an account.
+Their rows refer to accounts, and without simplejwt's app nothing would delete them with an account.
 """
 
 import django.db.models.deletion

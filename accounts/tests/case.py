@@ -1,4 +1,4 @@
-"""The doors that the tests of this app knock at."""
+"""Paths, passwords and helpers that the tests of this app share."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class SignInCase(CastTestCase):
         return client
 
     def assert_headers_equal(self, responses):
-        """All but the request id, which is random."""
+        """Ignores the request id, which is random."""
         headers = [dict(response.headers) for response in responses]
         for each in headers:
             self.assertRegex(each.pop("X-Request-ID"), "^[0-9a-f]{32}$")
@@ -54,7 +54,7 @@ def activate_totp(user: User) -> str:
 
 @contextmanager
 def frozen_clock(now: int):
-    """The clock of the authenticator app and of the shop."""
+    """Freeze the time for which TOTP codes are valid, in Unix seconds."""
     with mock.patch.object(totp, "time") as clock:
         clock.time.return_value = now
         yield

@@ -1,4 +1,4 @@
-"""The one e-mail address of an account, and how it changes."""
+"""Changes of an account's e-mail address."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ class AddressTest(CastTestCase):
         answer = self.ask_for(OTHER, client)
         self.assertRedirects(answer, f"/user/reauthenticate/?next={PAGE}", fetch_redirect_response=False)
         self.assertEqual(len(self.addresses()), 1)
-        # And what was asked for is done once it is given.
+        # The change is made after the password was given.
         client.post(f"/user/reauthenticate/?next={PAGE}", {"password": PASSWORD})
         self.assert_address(OTHER)
 
@@ -99,7 +99,7 @@ class AddressTest(CastTestCase):
         self.assertIn((MINE, True, True), self.addresses())
 
     def test_concurrently_taken_address_is_an_error(self):
-        # After the look, and before the write.
+        # Between the check and the save.
         with mock.patch("accounts.sign_up.reset_email_address", side_effect=IntegrityError):
             answer = self.ask_for(OTHER)
         self.assertContains(answer, "An account with this e-mail address exists already.")

@@ -35,13 +35,13 @@ class AdminCase(CastTestCase):
         return client
 
     def browser_of(self, user):
-        """As people sign in, so that the account's list knows of it."""
+        """Sign in with the form, so that the account lists the session."""
         client = Client()
         client.post("/user/login/", {"login": user.username, "password": PASSWORD})
         return client
 
     def form(self, user, **changes):
-        """The change form as the browser would send it back, with `changes`."""
+        """Return the change form's data as a browser would send it, with `changes`."""
         fields = {"username": user.username, "email": user.email, "is_active": "on"}
         fields |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
         return fields | changes

@@ -1,4 +1,4 @@
-"""The account in a browser: from sign-up to farewell, with codes, passkeys and tokens."""
+"""The account in a browser, from sign-up to closing, with codes, passkeys and tokens."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ FOR_MEMBERS = [
     "/user/logout/",
     "/user/reauthenticate/",
 ]
-# These ask first whether it is really the member.
+# These ask for the password first.
 BEHIND_THE_PASSWORD = [
     "/user/2fa/totp/activate/",
     "/user/2fa/webauthn/",
@@ -54,7 +54,7 @@ WITH_A_SECOND_FACTOR = [
     "/user/2fa/recovery-codes/generate/",
     "/user/2fa/reauthenticate/",
 ]
-# Whatever can be pressed and is lower than a finger is wide; a checkbox has its label beside it.
+# Touch targets that are not high enough; a checkbox can be pressed by its label.
 TOO_SMALL = """
   () => [...document.querySelectorAll("main a, main button, main input, main select, main textarea")]
     .filter((one) => one.type !== "hidden" && one.type !== "checkbox" && one.checkVisibility())
@@ -65,7 +65,7 @@ TOO_SMALL = """
 
 class AccountTestCase(PagesTestCase):
     def sign_in_by_the_form(self, login: str, password: str = PASSWORD) -> None:
-        # What the next page asks for would count as failed if we left before it has come.
+        # Leaving before the next page has loaded would make its requests fail.
         self.go_to("/user/login/")
         self.fill(login=login, password=password)
         with self.page.expect_navigation(wait_until="load"):
@@ -94,7 +94,7 @@ class AccountTestCase(PagesTestCase):
         expect(self.page.get_by_role("status").filter(has_text=words)).to_be_visible()
 
     def without_scripts(self) -> Page:
-        """A page of a browser that runs none."""
+        """A page of a browser without JavaScript."""
         context = self.browser.new_context(
             base_url=self.live_server_url,
             viewport={"width": 320, "height": 640},
@@ -300,7 +300,7 @@ class SecondFactorTest(AccountTestCase):
         self.press("Use a passkey")
 
     def plug_in_a_key(self) -> None:
-        """One that the browser makes up, and whose owner always agrees."""
+        """Add a virtual authenticator, whose owner always agrees."""
         session = self.page.context.new_cdp_session(self.page)
         session.send("WebAuthn.enable")
         facts = {
@@ -322,7 +322,7 @@ class SecondFactorTest(AccountTestCase):
 
 
 class TokensTest(AccountTestCase):
-    """The API, called from our pages as whoever is signed in."""
+    """Pages call the API as the signed-in user."""
 
     def setUp(self):
         super().setUp()
@@ -330,7 +330,7 @@ class TokensTest(AccountTestCase):
 
     @contextmanager
     def renewals(self, count: int, context: BrowserContext | None = None) -> Iterator[None]:
-        """Within, the browser asks for new tokens so many times."""
+        """Assert that the browser renews its tokens `count` times within the context."""
         asked: list[str] = []
 
         def note(request: Request) -> None:
@@ -350,7 +350,7 @@ class TokensTest(AccountTestCase):
         return page
 
     def call(self, times: int = 1, page: Page | None = None, path: str = "/api/rest-auth/user/") -> list[int]:
-        """The statuses of so many calls at once."""
+        """Return the statuses of `times` concurrent calls."""
         script = """
           async ([path, times]) => {
             const calls = Array.from({length: times}, () => lori.call(path));
@@ -506,7 +506,7 @@ class NoScriptTest(AccountTestCase):
 
 
 class AccessibilityTest(AccountTestCase):
-    """On a phone and on a desk, in a light and in a dark room, with a finger and with a screen reader."""
+    """Phone and desktop, light and dark mode, touch and screen reader."""
 
     def look_at(self, path: str) -> None:
         self.page.goto(path)

@@ -38,7 +38,7 @@ class CommandCase(CastTestCase):
 
 
 class _Refused:
-    """The command stops with these words in its sentence, no password in it, and no account made."""
+    """The command fails with these words, prints no password and creates no account."""
 
     def __init__(self, case, words):
         self.case, self.words = case, words

@@ -1,4 +1,4 @@
-"""Whether there is an account is told by nothing: not by the answer, not by the work, not by the time."""
+"""Responses, work and timing do not reveal whether an account exists."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ class HashTest(SignInCase):
             answer = self.sign_in()
             self.alice.refresh_from_db()
             self.assertIn("m=19456,t=2,p=1", self.alice.password)
-            # The tokens are of the new one.
+            # The tokens fit the new hash.
             self.assertEqual(
                 self.client_with_token(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
             )
@@ -58,7 +58,7 @@ class HashTest(SignInCase):
 
 
 class PasswordWorkTest(SignInCase):
-    """A wrong password, an unknown name, a deactivated account and one that has no password."""
+    """A wrong password, an unknown name, a deactivated account and one without a password cost the same."""
 
     def setUp(self):
         cache.clear()
@@ -70,7 +70,7 @@ class PasswordWorkTest(SignInCase):
         self.carol.save()
 
     def work(self, call):
-        """The answer, the hashes that were computed for it, and the statements."""
+        """Return the response and the numbers of hashes and statements that it took."""
         encode = MD5PasswordHasher.encode
         hashes = mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode)
         with hashes as computed, CaptureQueriesContext(connection) as taken:
@@ -99,7 +99,6 @@ class PasswordWorkTest(SignInCase):
         self.assertEqual(len({answer.context["form"].non_field_errors()[0] for answer, *_ in done}), 1)
 
     def test_without_the_dummy_hash_work_differs(self):
-        """The twin."""
         with mock.patch("accounts.backends.make_password"):
             done = [self.work(partial(self.sign_in, name, WRONG))[1] for name in ("alice", "nobody")]
         self.assertEqual(done, [1, 0])
@@ -108,7 +107,7 @@ class PasswordWorkTest(SignInCase):
 @override_settings(PASSWORD_HASHERS=HASHERS)
 class PasswordTimeTest(SignInCase):
     def seconds(self, *names):
-        """What each took of the processor, at best: other work that goes on beside does not count."""
+        """Return the least CPU time for each name, in seconds; the load of other processes does not count."""
         took = {name: [] for name in names}
         for number in range(8):
             client = APIClient(REMOTE_ADDR=f"192.0.2.{number}")
@@ -125,12 +124,12 @@ class PasswordTimeTest(SignInCase):
         self.assertLess(max(wrong, unknown) / min(wrong, unknown), 1.4)
         with mock.patch("accounts.backends.make_password"):
             _, wrong, unknown = self.seconds("somebody", "alice", "nobody")
-        # The twin: without its hash it is answered at once.
+        # Without the dummy hash an unknown name is answered faster.
         self.assertGreater(wrong / unknown, 1.4)
 
 
 class MailWorkTest(SignInCase):
-    """A mail that anybody can ask for, to an address of an account and to a stranger's."""
+    """Mails that anyone can request, for a known and an unknown address."""
 
     def setUp(self):
         cache.clear()
@@ -163,7 +162,7 @@ class MailWorkTest(SignInCase):
     def test_mails_are_sent(self):
         for _path, ask in self.asked():
             ask()
-        # But that nobody waits for a confirmation of a stranger's address.
+        # Six requests, but an unknown address gets no confirmation mail.
         self.assertEqual(len(mail.outbox), 5)
 
 
@@ -177,11 +176,11 @@ class SlowBackend(EmailBackend):
 
 @override_settings(MAIL_IN_BACKGROUND=True)
 class BackgroundMailTest(RaceTestCase):
-    """Really in a thread, with a mail server that takes its time."""
+    """With real threads and a slow mail server."""
 
     @contextmanager
     def postmen(self):
-        """All that they were given is done at the end, their connections closed included."""
+        """Wait at the end until all mails are sent and their connections closed."""
         with ThreadPoolExecutor(max_workers=2) as pool, mock.patch.object(shops_mail, "_executor", pool):
             yield
 

@@ -1,4 +1,4 @@
-"""A storm of sign-ins takes its turns, and leaves threads to everybody else."""
+"""Concurrent sign-ins queue for hashing and leave threads to other requests."""
 
 from __future__ import annotations
 

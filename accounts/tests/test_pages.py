@@ -1,4 +1,4 @@
-"""The pages of an account, as a browser without scripts has them."""
+"""The account pages, without JavaScript."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ SESSIONS = "/user/sessions/"
 CLOSE = "/user/close/"
 DOWNLOAD = "/user/data/download/"
 
-# Every page with the queries that it takes, the session and the account included.
+# Every page with its number of queries, including those for the session and the account.
 FOR_ANYONE = {
     "/user/login/": 0,
     "/user/signup/": 0,
@@ -48,7 +48,7 @@ FOR_MEMBERS = {
     "/user/2fa/": 4,
     "/user/2fa/totp/deactivate/": 4,
     "/user/2fa/webauthn/": 3,
-    # It keeps its challenge in the session, which in a test takes a savepoint besides.
+    # Saves its challenge in the session, which takes an extra savepoint in tests.
     "/user/2fa/webauthn/add/": 8,
     "/user/2fa/recovery-codes/": 4,
     "/user/2fa/recovery-codes/generate/": 4,
@@ -84,7 +84,7 @@ class QueryCountTest(PagesCase):
         activate_totp(self.alice)
         RecoveryCodes.activate(self.alice)
         self.confirm_it_is_me()
-        # allauth writes down that the codes were shown.
+        # allauth records that the codes were shown.
         self.client.get("/user/2fa/recovery-codes/")
         for more in (0, 3):
             for number in range(more):
@@ -259,7 +259,7 @@ class LanguageTest(PagesCase):
 
 class SessionsPageTest(WebCase):
     def confirmed(self):
-        """A browser in which the password was given once more, and the form that its buttons send."""
+        """Return a browser that has just reauthenticated, and the form data that its buttons send."""
         mine = self.browser()
         form = {"csrfmiddlewaretoken": mine.cookies["csrftoken"].value}
         mine.post("/user/reauthenticate/", form | {"password": PASSWORD})
@@ -284,7 +284,7 @@ class SessionsPageTest(WebCase):
         answer = mine.post(f"{SESSIONS}{pk}/end/", form, follow=True)
         self.assertContains(answer, "That browser is signed out.")
         self.assertEqual((other.get(PROFILE).status_code, other.say(RENEW).status_code), (302, 401))
-        # Pressed twice, or gone since.
+        # Pressed twice, or ended meanwhile.
         self.assertEqual(mine.post(f"{SESSIONS}{pk}/end/", form).status_code, 404)
 
     def test_button_signs_all_other_browsers_out(self):
@@ -396,7 +396,7 @@ class ClosePageTest(PagesCase):
 
 
 class MailTest(PagesCase):
-    """What allauth sends speaks of the shop, in the language of whoever asked."""
+    """allauth's mails name the shop and use the language of the request."""
 
     def sent(self):
         letter = mail.outbox[-1]

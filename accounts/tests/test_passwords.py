@@ -88,7 +88,7 @@ class PasswordChangeTest(SignInCase):
 
 
 class PasswordValidationTest(SignInCase):
-    """docs/security.md: what a password may be, and what it may not."""
+    """The rules for passwords in docs/security.md."""
 
     def test_any_characters_and_8_to_128_are_accepted(self):
         for password in (
@@ -152,14 +152,14 @@ class PasswordResetTest(SignInCase):
         return self.client.post(CONFIRM, body | changes)
 
     def test_known_and_unknown_address_look_alike(self):
-        """Hole 4: the reset of a known address was a 500."""
+        """dj-rest-auth answered 500 for a known address."""
         self.bob.is_active = False
         self.bob.save()
         known, unknown, inactive = self.ask(), self.ask("nobody@example.org"), self.ask("bob@example.org")
         self.assertEqual([answer.status_code for answer in (known, unknown, inactive)], [200] * 3)
         self.assertEqual(len({answer.content for answer in (known, unknown, inactive)}), 1)
         self.assert_headers_equal((known, unknown, inactive))
-        # The time that it takes must not tell either, so each of them is sent a mail.
+        # Response times must not differ either, so a mail is sent to each of them.
         self.assertEqual(len(mail.outbox), 3)
         self.assertEqual([bool(LINK.search(message.body)) for message in mail.outbox], [True, False, False])
 
@@ -204,7 +204,7 @@ class PasswordResetTest(SignInCase):
         self.assertNotIn("/user/password/reset/key/", mail.outbox[-1].body)
 
     def test_link_is_valid_for_an_hour(self):
-        made = datetime.now()  # noqa: DTZ005  # As Django's own.
+        made = datetime.now()  # noqa: DTZ005  # As in Django's token generator.
         for minutes, status in ((59, 200), (61, 400)):
             link = self.link()
             then = made + timedelta(minutes=minutes)

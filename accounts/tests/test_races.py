@@ -1,4 +1,4 @@
-"""What happens when several ask at the same time."""
+"""Concurrent renewals, sign-ins and sign-ups."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ from accounts.tests.test_web_tokens import BrowserClient
 from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
 THREADS = 8
-# SQLite has one writer at a time from BEGIN on, whether we lock or not: there is no twin to show.
+# SQLite allows one writer at a time from BEGIN on, so the race without the lock cannot be shown there.
 has_row_locks = skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
 
 
 class RacesTest(RaceTestCase):
     def setUp(self):
         super().setUp()
-        # The table of the cache is no model's: nothing else empties it.
+        # The cache table belongs to no model, so nothing else empties it.
         cache.clear()
         self.addCleanup(cache.clear)
 
@@ -53,7 +53,7 @@ class RacesTest(RaceTestCase):
 
         def look(user_id, family):
             found = TokenFamily.objects.select_related("user").get(pk=family, user_id=user_id)
-            # All have seen the same current token by now.
+            # By now all threads have read the same current token.
             line.wait(timeout=10)
             return found
 
@@ -81,7 +81,7 @@ class RacesTest(RaceTestCase):
             return APIClient().post(TOKEN, body, format="json").status_code
 
         encode = MD5PasswordHasher.encode
-        # Else some would be told to come again before they are counted.
+        # Otherwise some would be refused as busy before they are counted.
         places = mock.patch.object(backends, "hashing_queue", HashingQueue(at_once=THREADS, waiting=0))
         compute = mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode)
         with places, compute as computed:
@@ -92,7 +92,7 @@ class RacesTest(RaceTestCase):
         self.assertEqual(self.guess_at_once(), ({401: 5, 429: 3}, 5))
 
     def test_read_then_write_misses_guesses(self):
-        """The twin, on both databases: neither holds a row between two statements."""
+        """Shown on both databases, since neither locks a row between two statements."""
         APIClient().post(TOKEN, {"username": "alice", "password": WRONG}, format="json")
         line = Barrier(THREADS)
 
@@ -110,7 +110,7 @@ class RacesTest(RaceTestCase):
             self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
 
     def test_concurrent_registrations_are_unique(self):
-        """Hole 6, with the look before the write missing every one of the others."""
+        """The constraint decides when no check before the save sees the other registrations."""
         look, missed = sign_up._taken_errors, Barrier(THREADS)
         looks = Counter()
 

@@ -24,13 +24,13 @@ class RegistrationTest(SignInCase):
         return self.client.post(REGISTER, body | changes)
 
     def assert_refused(self, answer, *fields):
-        """With these fields named, and nothing made or mailed."""
+        """Assert a 400 for these fields, with no account created and no mail sent."""
         self.assertEqual((answer.status_code, set(answer.json())), (400, set(fields)), answer.content)
         self.assertEqual(User.objects.count(), 4)
         self.assertEqual((EmailAddress.objects.count(), mail.outbox), (0, []))
 
     def test_member_account_is_created_and_signed_in(self):
-        """Hole 1: this needs allauth.socialaccount installed."""
+        """dj-rest-auth needs allauth.socialaccount for this."""
         answer = self.register(name="Eve Hill", phone="+39 06 555 0143", address="Via Appia 8")
         self.assertEqual((answer.status_code, set(answer.json())), (201, {"access", "refresh", "user"}))
         eve = User.objects.get(username="eve")
@@ -52,7 +52,7 @@ class RegistrationTest(SignInCase):
         self.assertEqual(self.register(email="Eve@Example.ORG").json()["user"]["email"], "eve@example.org")
 
     def test_taken_address_ignores_case(self):
-        """Hole 6: two registrations with one unverified address both went through."""
+        """Two registrations with one unverified address must not both succeed."""
         self.assert_refused(self.register(email="Alice@EXAMPLE.org"), "email")
         self.assertEqual(self.register().status_code, 201)
 
@@ -126,7 +126,7 @@ class ConfirmationTest(SignInCase):
         self.assertNotIn("testserver", message.body)
 
     def test_the_link_leads_to_a_page_of_the_shop(self):
-        """Hole 3: dj-rest-auth's bare route of the same name answered 500."""
+        """dj-rest-auth's bare route of the same name answered 500."""
         self.assertTrue(self.link.startswith("https://shop.example/user/confirm-email/"))
         page = self.client.get(self.link.removeprefix("https://shop.example"))
         self.assertEqual(page.status_code, 200)
@@ -148,7 +148,7 @@ class ConfirmationTest(SignInCase):
 
     def test_resend_needs_an_unconfirmed_address(self):
         self.client.post(RESEND, {"email": "eve@example.org"})
-        self.assertEqual(len(mail.outbox), 1)  # The one of the registration.
+        self.assertEqual(len(mail.outbox), 1)  # From the registration.
         cache.clear()
         answers = [self.client.post(RESEND, {"email": "Eve@Example.org"}) for _ in range(2)]
         self.assertEqual(len(mail.outbox), 2)

@@ -1,4 +1,4 @@
-"""Staff who have no second factor, where the shop wants one."""
+"""Staff without a second factor, if STAFF_SECOND_FACTOR is on."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log of who comes in, who is kept out, and what changes who may."""
+"""The security log."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rentals.account_closing import close_account
 
 class SecurityLogTest(SignInCase):
     def told(self, act):
-        """What `act` adds to the log: each event with its facts."""
+        """Return the events that `act` logs, each with its account."""
         with self.assertLogs("security") as log:
             act()
         self.lines = [record.getMessage() for record in log.records]

@@ -1,4 +1,4 @@
-"""The two ends of a web session."""
+"""The two time limits of a web session."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The browsers in which a person is signed in, seen and ended."""
+"""Listing and ending a person's browser sessions."""
 
 from __future__ import annotations
 

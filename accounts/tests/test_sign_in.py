@@ -1,4 +1,4 @@
-"""The password doors: /api-token-auth/, dj-rest-auth's login, and the web's form, which share one lock."""
+"""Sign-in by /api-token-auth/, dj-rest-auth's login and the web form, which share one throttle."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ class PasswordTest(SignInCase):
 
 
 class LockTest(SignInCase):
-    """Every place that takes a password, and the one lock that they share."""
+    """All entry points that take a password share one throttle."""
 
     def setUp(self):
         cache.clear()
@@ -107,11 +107,11 @@ class LockTest(SignInCase):
         self.mine = self.client_with_token(tokens.issue_tokens(self.alice).access)
 
     def doors(self):
-        """Each: with a password, the answer."""
+        """Return a function for each entry point that sends it a password and returns the response."""
         wanted = {"new_password1": NEW, "new_password2": NEW}
         typed = {"password1": NEW, "password2": NEW}
         web, change = reverse("account_login"), reverse("account_change_password")
-        # In the last two somebody is signed in already; those that follow would change the password.
+        # The last three need a signed-in user; given the right password, the last two change it.
         return {
             "token": lambda word: self.sign_in(password=word),
             "rest-auth": lambda word: self.sign_in(password=word, door=LOGIN),
@@ -164,7 +164,6 @@ class LockTest(SignInCase):
             self.assertEqual(computed.call_count, 5)
 
     def test_without_recorded_attempts_nothing_locks(self):
-        """The twin."""
         with mock.patch("accounts.backends.login_throttle.record_attempt", return_value=None):
             self.guess(9)
             self.assertEqual(self.sign_in().status_code, 200)
@@ -178,7 +177,7 @@ class LockTest(SignInCase):
     def test_spellings_of_a_name_share_one_count(self):
         for spellings in (
             ("alice", "ALICE", " Alice ", "alice@example.org", "ALICE@Example.org"),
-            # Of whom there is no account.
+            # There is no account of this name.
             ("rene", "René", "RENÉ", "rene\u0301", " rené "),
         ):
             for spelling in spellings:
@@ -192,7 +191,7 @@ class LockTest(SignInCase):
                 answers = []
                 for number in range(6):
                     forged = [f"198.51.100.{number}"] * 3
-                    # Each of our proxies writes down who it speaks with.
+                    # Each of our proxies appends the address of its client.
                     told = forged + ["192.0.2.9"] * min(proxies, 1) + ["10.0.0.1"] * max(proxies - 1, 0)
                     headers = {"X-Forwarded-For": ", ".join(told)}
                     body = {"username": "alice", "password": WRONG}
@@ -286,7 +285,7 @@ class LockTest(SignInCase):
         self.sign_in("bob")
         later = timezone.now() + timedelta(days=1)
         self.assertEqual(login_throttle.delete_expired(at=later), 4)
-        # That Bob's address is his is known for a month.
+        # Bob's address stays known for a month.
         self.assertEqual(login_throttle.delete_expired(at=later + timedelta(days=31)), 1)
 
     def test_expired_call_counts_are_purged(self):

@@ -1,4 +1,4 @@
-"""Opening an account by the form."""
+"""The sign-up form."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class SignUpPageTest(CastTestCase):
             ({"username": "e@v.e"}, "username", "A username has letters"),
             ({"password1": "password1", "password2": "password1"}, "password1", "too common"),
             ({"password2": "another-one-of-it"}, "password2", ""),
-            # As the API has it: a password like the name is none.
+            # As in the API, the password must not be like the name.
             (
                 {
                     "name": "the-fifth-chapter",
@@ -59,7 +59,7 @@ class SignUpPageTest(CastTestCase):
                 answer = self.client.post(PAGE, EVE | wrong)
                 self.assertEqual(answer.status_code, 200)
                 self.assertIn(str(sentence), " ".join(answer.context["form"].errors[field]))
-                # Nothing typed is lost, but for the passwords.
+                # All input except the passwords is kept.
                 self.assertEqual(answer.context["form"]["email"].value(), (EVE | wrong)["email"])
         self.assertEqual(User.objects.count(), 4)
 

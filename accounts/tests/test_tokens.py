@@ -39,7 +39,7 @@ class TokensTest(SignInCase):
         self.pair = tokens.issue_tokens(self.alice)
 
     def refused(self, refresh=None):
-        """`refresh` neither renews nor passes the check."""
+        """Assert that `refresh` can be neither verified nor renewed."""
         with self.assertRaises(TokenError):
             tokens.verify(refresh or self.pair.refresh)
         with self.assertRaises(TokenError):
@@ -85,7 +85,7 @@ class TokensTest(SignInCase):
             tokens.revoke(self.pair.refresh)
 
     def test_reuse_revokes_the_whole_family(self):
-        """It was held by two: nobody can tell the thief, so the whole family ends."""
+        """The thief cannot be told from the owner, so the whole family ends."""
         renewed = tokens.renew(self.pair.refresh)
         elsewhere = tokens.issue_tokens(self.alice)
         self.refused(self.pair.refresh)
@@ -138,7 +138,6 @@ class TokensTest(SignInCase):
             tokens.verify(tokens.renew(self.pair.refresh).refresh)
 
     def test_flush_removes_only_expired_families(self):
-        """Hole 10: every refresh added a row; the daily command takes them away."""
         with mock.patch.object(RefreshToken, "lifetime", timedelta(seconds=-1)):
             tokens.issue_tokens(self.alice)
         call_command("flushexpiredtokens", stdout=mock.Mock())
@@ -147,7 +146,7 @@ class TokensTest(SignInCase):
 
 
 class ForgedTokenTest(SignInCase):
-    """What is signed otherwise than we sign, with the claims of a token that works."""
+    """Tokens with valid claims that are not signed as ours are."""
 
     def setUp(self):
         self.access = tokens.issue_tokens(self.alice).access
@@ -216,7 +215,7 @@ class ForgedTokenTest(SignInCase):
 
 
 class RevocationTest(SignInCase):
-    """An access token does not outlive what ended it, for which no request takes a query more."""
+    """Access tokens are revoked at once, without an extra query in each request."""
 
     def setUp(self):
         self.pair = tokens.issue_tokens(self.alice)
@@ -263,7 +262,7 @@ class RevocationTest(SignInCase):
             self.mine.get(USER)
 
     def test_without_the_family_check_access_remains(self):
-        """The twin: simplejwt's own look, which knows the account only."""
+        """simplejwt's own check looks at the account only."""
         stock = super(type(JWTHeaderOrCookieAuthentication()), JWTHeaderOrCookieAuthentication()).get_user
         self.client.post(LOGOUT, {"refresh": self.pair.refresh})
         with mock.patch.object(
@@ -304,7 +303,7 @@ class TokenApiTest(SignInCase):
         for path, field in ((REFRESH, "refresh"), (VERIFY, "token"), (LOGOUT, "refresh")):
             for value in [*GARBAGE, None, "", 1, True, [], {}, "\0"]:
                 with self.subTest(path=path, value=str(value)[:20].encode("unicode_escape")):
-                    # Written in ASCII, as only that can carry half a surrogate pair.
+                    # As ASCII, because only an escape can carry half a surrogate pair.
                     body = json.dumps({field: value})
                     answer = self.client.post(path, body, content_type="application/json")
                     self.assertIn(answer.status_code, (400, 401))
@@ -334,7 +333,7 @@ class TokenApiTest(SignInCase):
             self.assertEqual(self.client.get(path).status_code, 405)
 
     def test_refresh_of_deleted_account_is_401(self):
-        """Hole 5: a deleted user's token was a 500."""
+        """simplejwt's own view answers 500 for a deleted user's token."""
         of_bob = tokens.issue_tokens(self.bob)
         self.bob.delete()
         for path in (REFRESH, "/api/rest-auth/token/refresh/"):

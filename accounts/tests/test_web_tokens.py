@@ -1,4 +1,4 @@
-"""The tokens that a browser gets by signing in, and what the API makes of them."""
+"""The token cookies of a browser, and how the API accepts them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ NOW = 1795132800
 
 
 class BrowserClient(Client):
-    """A browser: it sends its CSRF cookie back in the header, when it is told to."""
+    """A client that enforces CSRF checks; `say()` sends the CSRF header."""
 
     def __init__(self, **options):
         super().__init__(enforce_csrf_checks=True, **options)
@@ -41,7 +41,7 @@ class BrowserClient(Client):
         return self.post("/user/login/", body | more)
 
     def say(self, path, body=None, method="post", **more):
-        """A call as our script makes it."""
+        """Make a call as static/tokens.js does."""
         headers = {"X-CSRFToken": self.cookies["csrftoken"].value} | more.pop("headers", {})
         call = getattr(self, method)
         return call(path, body, content_type="application/json", headers=headers, **more)
@@ -126,7 +126,7 @@ class SignInCookiesTest(WebCase):
 
 
 class CookieAuthenticationTest(WebCase):
-    """The API, called with the access cookie."""
+    """API calls with the access cookie."""
 
     def setUp(self):
         self.book = add_book(name="Emma", kind=3)
@@ -169,7 +169,7 @@ class CookieAuthenticationTest(WebCase):
         browser = self.browser()
         bobs = {"Authorization": f"JWT {tokens.issue_tokens(self.bob).access}"}
         self.assertEqual(browser.get(USER, headers=bobs).json()["username"], "bob")
-        # And needs no CSRF header, as no browser sends it unasked.
+        # No CSRF header is needed, because browsers do not add this header automatically.
         answer = browser.patch(USER, {"name": "Bob"}, content_type="application/json", headers=bobs)
         self.assertEqual((answer.status_code, answer.json()["username"]), (200, "bob"))
         self.assertEqual(browser.get(USER, headers={"Authorization": "JWT x.y.z"}).status_code, 401)
@@ -245,7 +245,7 @@ class RenewalTest(WebCase):
         self.assertEqual(client.get(USER).json()["username"], "alice")
 
     def test_reuse_by_the_same_browser_is_allowed(self):
-        """As when two tabs ask at once, or an answer was lost on its way."""
+        """This happens when two tabs renew at once or a response is lost."""
         browser = self.browser()
         first = browser.cookies[REFRESH_COOKIE].value
         browser.say(RENEW)
@@ -335,7 +335,7 @@ class SignOutTest(WebCase):
         browser, other = self.browser(), self.browser()
         program = tokens.issue_tokens(self.alice)
         for _ in range(3):
-            # Each time as if the answer had been lost on its way.
+            # As if each response had been lost.
             browser.cookies[REFRESH_COOKIE] = "x"
             browser.say(RENEW)
         self.sign_out(browser)

@@ -18,9 +18,9 @@ sys.exit("dj_rest_auth.views" in sys.modules)
 
 class WiringTest(SimpleTestCase):
     def test_serializers_import_no_views(self):
-        """Hole 2: dj_rest_auth's views import them while they are imported themselves."""
+        """dj_rest_auth's views import them while they are themselves being imported."""
         environment = {"DJANGO_SETTINGS_MODULE": "lori_assignment.settings", "DEBUG": "on"}
-        run = subprocess.run(  # noqa: S603  # Our own interpreter on the text above.
+        run = subprocess.run(  # noqa: S603  # Runs the constant above.
             [sys.executable, "-c", IMPORT], env=environment, capture_output=True, text=True, check=False
         )
         self.assertEqual(run.returncode, 0, run.stderr)
@@ -42,7 +42,7 @@ class WiringTest(SimpleTestCase):
                 self.assertEqual(view.throttle_scope, "dj_rest_auth", path)
 
     def test_unused_routes_of_dj_rest_auth_are_absent(self):
-        """Hole 3: its bare `account_confirm_email` answered 500."""
+        """dj-rest-auth's bare `account_confirm_email` answered 500."""
         names = [name for name in get_resolver().reverse_dict if name == "account_confirm_email"]
         self.assertEqual(len(names), 1)
         self.assertEqual(Client().get("/user/confirm-email/x/").status_code, 200)
@@ -50,7 +50,7 @@ class WiringTest(SimpleTestCase):
 
 class LogoutTest(SignInCase):
     def test_web_session_continues(self):
-        """Hole 11: a program's sign-out is not the browser's, whose pages use allauth's."""
+        """Signing out an API client does not sign out the browser."""
         self.client.force_login(self.alice)
         refresh = self.sign_in().json()["refresh"]
         self.assertEqual(self.client.post(LOGOUT, {"refresh": refresh}).status_code, 200)
