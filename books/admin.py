@@ -1,4 +1,4 @@
-"""The catalogue and the stock, for staff in the administration."""
+"""Administration pages for books and copies."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from rentals.stock import add_copy, change_copy
 
 
 class BookForm(forms.ModelForm):
-    # Longer than the thirteen digits, so that one with hyphens can be typed.
+    # Longer than thirteen digits, to leave room for hyphens.
     isbn = forms.CharField(
         label=_("ISBN"), max_length=40, required=False, help_text=_("ISBN-10 or ISBN-13, in any spelling.")
     )
@@ -61,7 +61,7 @@ class BookForm(forms.ModelForm):
         cover = self.cleaned_data["cover"]
         if isinstance(cover, UploadedFile):
             return clean_cover(cover)
-        # The form's word for "take it away" is False.
+        # ClearableFileInput sends False to clear the file.
         return cover or ""
 
 
@@ -164,7 +164,7 @@ class CopyAdmin(ShopAdmin):
         return ["book", "barcode", "condition", "status", "replacement_price"]
 
     def get_readonly_fields(self, request: HttpRequest, obj: Copy | None = None) -> list[str]:
-        # A copy stays a copy of its book.
+        # A copy cannot move to another book.
         return ["book"] if obj else []
 
     def save_model(self, request: HttpRequest, obj: Copy, form: Any, change: bool) -> None:

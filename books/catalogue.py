@@ -1,7 +1,7 @@
-"""The catalogue as a list: its orders, what it is narrowed by, and how many books that leaves.
+"""Orders, filters and capped counts of the catalogue.
 
-Every order, and every order within one kind, language or decade, follows an index or is of few rows,
-so the first page and the ten-thousandth take milliseconds in a million books.
+Every order, whether of the whole catalogue or within one kind, language or decade, either follows an index or
+sorts few rows. The first page and the ten-thousandth therefore take milliseconds in a million books.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from django.db.models import Model, QuerySet
 from books.models import AUTHOR_START, YEAR, Book
 
 ORDERS = ("id", "-id", "name", "-name", "author", "-author", "published", "-published")
-# Whoever counts a million books to the last one makes everybody wait.
+# Counting every row of a million books would slow the list down for everybody.
 COUNT_LIMIT = 1000
 YEARS_A_DECADE = 10
 
@@ -24,16 +24,16 @@ _Row = TypeVar("_Row", bound=Model)
 
 @dataclass(frozen=True, slots=True)
 class Facets:
-    """The languages and the decades (1980 is 1980 to 1989) that at least one book has, in order."""
+    """The languages and decades that have at least one book, sorted; 1980 stands for 1980 to 1989."""
 
     languages: list[str]
     decades: list[int]
 
 
 def in_order(books: QuerySet[Book], order: str) -> QuerySet[Book]:
-    """`books` in one of ORDERS; a minus turns it round. Of several books alike, by their key.
+    """Return `books` in one of ORDERS; a leading minus reverses it. The primary key breaks ties.
 
-    Books of unknown year come first going up, last going down.
+    Books of unknown year come first in ascending order and last in descending order.
     """
     sign = "-" if order.startswith("-") else ""
     field = order.removeprefix("-")
@@ -47,7 +47,7 @@ def in_order(books: QuerySet[Book], order: str) -> QuerySet[Book]:
 
 
 def in_decade(books: QuerySet[Book], decade: int) -> QuerySet[Book]:
-    """Those of `books` that were first published in the ten years from `decade` on."""
+    """Return the books first published in the ten years from `decade` on."""
     return books.alias(year=YEAR).filter(year__gte=decade, year__lt=decade + YEARS_A_DECADE)
 
 
@@ -56,13 +56,13 @@ def decade_of(year: int) -> int:
 
 
 def capped_count(rows: QuerySet[_Row]) -> tuple[int, bool]:
-    """How many `rows` there are, up to COUNTED; and whether there are more."""
+    """Return the number of `rows`, up to COUNT_LIMIT, and whether there are more."""
     number = rows.order_by()[: COUNT_LIMIT + 1].count()
     return min(number, COUNT_LIMIT), number > COUNT_LIMIT
 
 
-# From each value the index leads to the next: as many steps as there are values, not as there are books.
-# The year is written as it is in its index.
+# Jumps through the index from one distinct value to the next, so the number of steps is that of the values,
+# not of the books. The expression for the year must match the one in the index.
 _FACETS = """
 WITH RECURSIVE languages (code) AS (
     SELECT (SELECT language FROM books_book WHERE language > '' ORDER BY language LIMIT 1)

@@ -1,4 +1,4 @@
-"""Covers, given out from wherever they are kept: this machine's disk, or a bucket that nobody else reads."""
+"""Serves cover images from the default storage: the local disk or a private S3 bucket."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from django.views.decorators.http import require_safe
 
 logger = logging.getLogger(__name__)
 
-# The names that books/covers.py gives, and nothing else that may lie beside them.
+# Only names made by `clean_cover`; other files in the folder are not served.
 COVER = r"covers/[0-9a-f]{32}\.webp"
-# A name is given once and never again, so what has been fetched under it stays what it is.
+# A name is never reused, so what is fetched under it never changes.
 FOR_EVER = "public, max-age=31536000, immutable"
 
 
 @require_safe
 def cover(request: HttpRequest, name: str) -> HttpResponseBase:
-    # Pictures are compressed already, and the length stays known.
+    # WebP is compressed already; without gzip the Content-Length stays known.
     request.META.pop("HTTP_ACCEPT_ENCODING", None)
     etag = f'"{PurePosixPath(name).stem}"'
     response: HttpResponseBase | None = get_conditional_response(request, etag=etag)

@@ -1,7 +1,7 @@
-"""Cover images: what is accepted, and how it is kept.
+"""Validates uploaded cover images and re-encodes them.
 
-An upload is decoded and written anew, so that nothing but the picture itself is kept: no metadata
-such as a camera's position, no file that is a picture to one program and a script to another.
+Decoding an upload and encoding it again keeps nothing but the pixels: no metadata, such as the position of a
+camera, and no file that one program reads as an image and another as a script.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ TOO_MANY_PIXELS = _("A cover may have at most 20 megapixels.")
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
-    """The picture in `upload`, upright, at most MAX_SIDE pixels long, as WebP without metadata.
+    """Return the image in `upload` as WebP without metadata, upright, no side longer than MAX_SIDE pixels.
 
-    Raises ValidationError when it is over MAX_BYTES or MAX_PIXELS, or not one of FORMATS by its
-    content. Size and pixels are checked before anything is decoded.
+    Raises ValidationError when the upload is larger than MAX_BYTES or MAX_PIXELS, or when its content is not
+    one of FORMATS. Both sizes are checked before the pixels are decoded.
     """
     if upload.size > MAX_BYTES:
         raise ValidationError(_("A cover may have at most 5 MB."))
@@ -38,7 +38,7 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
             upright = ImageOps.exif_transpose(picture)
             upright.thumbnail((MAX_SIDE, MAX_SIDE))
             kept = BytesIO()
-            # Of an animation, the first picture.
+            # Only the first frame of an animation is saved.
             mode = "RGBA" if upright.has_transparency_data else "RGB"
             upright.convert(mode).save(kept, "WEBP", quality=82)
     except ValidationError:
@@ -46,7 +46,7 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
     except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise ValidationError(TOO_MANY_PIXELS) from error
     except Exception as error:
-        # Damaged files make the decoders raise anything, TypeError and struct.error too.
+        # Damaged files make the decoders raise all kinds of errors, TypeError and struct.error among them.
         raise ValidationError(_("A cover is a JPEG, PNG or WebP picture; this file is not.")) from error
-    # A name that tells nothing of the uploader's file and never repeats.
+    # A random name: unique, and independent of the name of the uploaded file.
     return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")

@@ -1,7 +1,7 @@
-"""The cover of a book that has none: drawn from its title, its author and its kind.
+"""Draws an SVG cover from title, author and kind for a book without a cover image.
 
-The same book has the same cover on every page and every day. Colours stand as attributes of the
-drawing, so it needs no style, and a dark room changes nothing about it.
+The same book always gets the same cover. Colours are attributes of the drawing, so it needs no stylesheet and
+looks the same in dark mode.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from books.models import Book, Kind
 
 WIDTH, HEIGHT = 200, 300
 MARGIN = 18
-# Of a letter, in parts of its size; the widest of the fonts that serve as bookish ones.
+# Width of a letter relative to the font size, in the widest font of FONTS.
 LETTER = 0.6
 ELLIPSIS = "…"
 
@@ -32,7 +32,7 @@ class Colours:
     ink: str
 
 
-# Each kind has its own family of colours, so that a shelf can be read from afar.
+# Each kind has its own palettes, so that it can be recognised from its colours.
 PALETTES: dict[int, tuple[Colours, ...]] = {
     Kind.REGULAR: (
         Colours("#16324f", "#2f6690", "#d9b44a", "#f7f2e4"),
@@ -53,7 +53,7 @@ PALETTES: dict[int, tuple[Colours, ...]] = {
         Colours("#8a4b2a", "#b9703f", "#f1d6a3", "#fff6e8"),
     ),
 }
-# Two colours each: {0} is the ornament's, {1} the second one.
+# {0} is the palette's `ornament` colour, {1} its `second` colour.
 ORNAMENTS = {
     "sun": '<circle cx="100" cy="300" r="96" fill="{0}"/><circle cx="100" cy="300" r="70" fill="{1}"/>',
     "arch": '<path fill="{0}" d="M40 300V220a60 60 0 0 1 120 0v80z"/>'
@@ -71,7 +71,7 @@ FONTS = "Iowan Old Style, Palatino Linotype, Palatino, Georgia, serif"
 
 
 class Line(NamedTuple):
-    """One line of writing; `y` is its base line."""
+    """A line of text; `y` is its baseline."""
 
     text: str
     y: float
@@ -79,7 +79,7 @@ class Line(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class DrawnCover:
-    """What the drawing shows; lengths are in units of the WIDTH × HEIGHT drawing."""
+    """The content of a drawing; lengths are in units of its WIDTH × HEIGHT view box."""
 
     colours: Colours
     ornament: str
@@ -103,13 +103,13 @@ def drawn_cover(book: Book) -> DrawnCover:
         author=tuple(
             Line(text, HEIGHT - MARGIN - 16 * (len(author) - 1 - row)) for row, text in enumerate(author)
         ),
-        # The ornament ends where the author's band begins.
+        # The ornament ends where the band with the author begins.
         author_top=HEIGHT - MARGIN - 16 * len(author) - 4,
     )
 
 
 def svg(drawn: DrawnCover) -> SafeString:
-    """The drawing. Written here and not by a template: a page of the catalogue has twenty-four of them."""
+    """Return the drawing as SVG. It is built without a template, because a catalogue page has 24 of them."""
     colours = drawn.colours
     return mark_safe(  # noqa: S308  # nosec B308 B703  # Our own numbers and colours; the texts are escaped.
         '<svg class="cover" viewBox="0 0 200 300" aria-hidden="true" focusable="false">'
@@ -128,7 +128,7 @@ def _texts(lines: tuple[Line, ...]) -> str:
 
 
 def _main_title(name: str) -> str:
-    """Without the series and the subtitle, which a cover has no room for."""
+    """Return the title without series and subtitle, for which a cover has no room."""
     short = re.sub(r"\s*[(\[].*[)\]]\s*$", "", name)
     before, colon, _after = short.partition(": ")
     return (before if colon and len(short) > 40 else short) or name
@@ -140,7 +140,7 @@ def _first_author(author: str) -> str:
 
 
 def _title_lines(title: str) -> tuple[int, list[str]]:
-    """The largest size at which the whole title has room, and its lines; a very long one is cut."""
+    """Return the largest font size at which the whole title fits, and its lines. A very long title is cut."""
     for size, most in ((28, 4), (24, 5), (20, 6), (17, 7)):
         lines = _wrapped(title, size, most=most)
         if not lines[-1].endswith(ELLIPSIS):
@@ -149,14 +149,14 @@ def _title_lines(title: str) -> tuple[int, list[str]]:
 
 
 def _width(text: str) -> float:
-    """In parts of the size of the letters."""
+    """Return the width of `text` relative to the font size."""
     if text.isascii():
         return LETTER * len(text)
     return sum(1.0 if east_asian_width(sign) in "WF" else LETTER for sign in text)
 
 
 def _wrapped(text: str, size: int, *, most: int) -> list[str]:
-    """`text` in lines that fit the cover, at most `most`, broken between words where that is possible."""
+    """Break `text` into at most `most` lines that fit the cover, between words where possible."""
     room = (WIDTH - 2 * MARGIN) / size
     lines = [""]
     for word in text.split():
@@ -169,7 +169,7 @@ def _wrapped(text: str, size: int, *, most: int) -> list[str]:
         if _width(word) <= room:
             lines[-1] = word
             continue
-        # A word wider than the cover goes on in the next line.
+        # A word wider than the cover is broken across lines.
         for sign in word:
             if _width(lines[-1] + sign) > room:
                 lines.append("")

@@ -1,4 +1,4 @@
-"""Every reason to say no to a change of the stock, each with its code. README.md lists them."""
+"""Refusals of changes to books and copies, each with a stable code."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -7,14 +7,14 @@ from lori_assignment.errors import Refusal
 
 
 class IsbnTaken(Refusal):
-    """Two who gave two books one ISBN at the same time; the later one gets this."""
+    """Another book got the same ISBN at the same time, after validation had passed."""
 
     code = "isbn_taken"
     message = ISBN_TAKEN
 
 
 class BarcodeTaken(Refusal):
-    """Two who gave two copies one barcode at the same time; the later one gets this."""
+    """Another copy got the same barcode at the same time, after validation had passed."""
 
     code = "barcode_taken"
     message = BARCODE_TAKEN

@@ -1,4 +1,4 @@
-"""What a reader asks of the catalogue."""
+"""The search and filter form of the catalogue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from books.models import Kind
 from books.search import MAX_TEXT_LENGTH
 
 KINDS = {kind.name.lower(): kind for kind in Kind}
-# The order in which books came in has a name that people read in an address.
+# The default order has a readable name, because it appears in URLs.
 NEWEST = "newest"
 ORDER_NAMES = {
     "": gettext_lazy("Best match"),
@@ -37,7 +37,10 @@ NO_SUCH_CHOICE = gettext_lazy("This is none of the choices, so it was left out."
 
 
 class OptionsSelect(forms.Select):
-    """A select without groups, written in Python: Django renders two templates for each of fifty options."""
+    """A select without optgroups that renders all options at once.
+
+    Django renders two templates for each option, and the catalogue has about fifty.
+    """
 
     def render(
         self, name: str, value: Any, attrs: dict[str, Any] | None = None, renderer: Any = None
@@ -59,7 +62,10 @@ class OrderField(forms.ChoiceField):
 
 
 class CatalogueForm(forms.Form):
-    """Every field may be missing. One that cannot be read says so, and the others still count."""
+    """The catalogue's query string.
+
+    Every field is optional. The valid fields apply even when others are invalid.
+    """
 
     search = forms.CharField(
         label=gettext_lazy("Title, author or ISBN"), required=False, max_length=MAX_TEXT_LENGTH

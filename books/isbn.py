@@ -1,4 +1,4 @@
-"""ISBNs: every one is stored as its thirteen digits, or not at all."""
+"""Normalizes and validates ISBNs, which are stored as thirteen digits."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from stdnum import isbn as standard
 from stdnum.exceptions import ValidationError as StandardError
 from stdnum.util import clean
 
-# Spreadsheets are told by ="0439023483" to keep the zeros; some catalogues write "ISBN-13: …".
+# Exports for spreadsheets use ="0439023483" to keep the zeros; some catalogues write "ISBN-13: …".
 _FORMULA = re.compile(r'\A="?([^"]*)"?\Z')
 _LABEL = re.compile(r"\Aisbn(?:[- ]?1[03](?=[: ]))?[: ]*", re.IGNORECASE)
 _FRACTION = re.compile(r"\.0+\Z")
@@ -19,34 +19,33 @@ _SHAPE = re.compile(r"[0-9]{9}[0-9X]|97[89][0-9]{10}")
 
 
 def normalize_isbn(text: str) -> str | None:
-    """The thirteen digits that `text` stands for; None when it is no valid ISBN.
+    """Return the thirteen digits of the ISBN in `text`, or None if it is not a valid ISBN.
 
     Accepts ISBN-10 and ISBN-13, with or without hyphens and spaces.
     """
     text = clean(text, " -").upper()
-    # Asked first, because stdnum overlooks a line feed at the end and then trips over it.
+    # Checked first, because stdnum misses a trailing line feed and then fails on it.
     if not re.fullmatch(r"[0-9]{9}[0-9X]|[0-9]{13}", text):
         return None
     try:
         digits = standard.to_isbn13(standard.validate(text)).replace("-", "")
     except StandardError:
         return None
-    # 979-0 is printed music: an ISMN has the same length and check digit, and is no ISBN.
+    # 979-0 is an ISMN (printed music), which has the same length and check digit but is no ISBN.
     return None if digits.startswith("9790") else digits
 
 
 def normalize_repaired_isbn(text: str) -> str | None:
-    """As `normalize_isbn`, for what spreadsheets and catalogues make of an ISBN.
+    """Normalize an ISBN after repairing what spreadsheets and catalogues do to it.
 
-    A trailing `.0`, a leading `ISBN` and the formula `="…"` are dropped, and an ISBN-10 of seven to
-    nine characters gets its leading zeros back. The check digit then tells whether that is what it
-    was; if not, the answer is None.
+    Drops a trailing `.0`, a leading `ISBN` and the formula `="…"`, and restores the leading zeros of an
+    ISBN-10 of seven to nine characters. Returns None if the check digit does not confirm the repair.
     """
     return normalize_isbn(_spelt_out(text))
 
 
 def looks_like_isbn(text: str) -> bool:
-    """True when `text`, repaired, has the digits of an ISBN: if it is none, a digit of it is wrong."""
+    """Return whether `text`, repaired, has the shape of an ISBN. If it is not valid, a digit is wrong."""
     return bool(_SHAPE.fullmatch(_spelt_out(text)))
 
 
@@ -57,6 +56,6 @@ def _spelt_out(text: str) -> str:
 
 
 def validate_isbn(value: str) -> None:
-    """Refuse what is not the thirteen digits of a valid ISBN."""
+    """Raise ValidationError unless `value` is the thirteen digits of a valid ISBN."""
     if normalize_isbn(value) != value:
         raise ValidationError(_("This is not a valid ISBN-13: thirteen digits, the last a check digit."))

@@ -1,4 +1,4 @@
-"""Languages of books: stored as the shortest code of the language alone, `en` for `eng` and `en-GB`."""
+"""Language codes of books, stored as the shortest code of the language alone: `en` for `eng` or `en-GB`."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from functools import lru_cache
 
 from babel import Locale
 
-# Enough for every code of a catalogue; bounded, because the cells come from outside.
+# Enough for every code of a catalogue; bounded, because the values are user input.
 _CODES_REMEMBERED = 1024
 
 
 @lru_cache(maxsize=_CODES_REMEMBERED)
 def language_code(text: str) -> str | None:
-    """The code of the language that `text` names; None when no such code exists.
+    """Return the shortest code of the language that `text` names, or None if there is none.
 
-    Accepts ISO 639-1, both three-letter sets of ISO 639-2 (`fre` and `fra`), ISO 639-3 and whole
-    language tags (`en-US`, `pt_BR`). `und`, undetermined, is the empty text, as is an empty cell.
+    Accepts ISO 639-1, both three-letter sets of ISO 639-2 (`fre` and `fra`), ISO 639-3 and whole language
+    tags (`en-US`, `pt_BR`). Returns an empty string for `und` (undetermined) and for an empty text.
     """
-    # Imported when books are added: its tables take 50 ms.
+    # Imported here, because its tables take 50 ms to load.
     from langcodes import Language, standardize_tag
     from langcodes.tag_parser import LanguageTagError
 
@@ -36,11 +36,11 @@ def language_code(text: str) -> str | None:
 
 
 def language_name(code: str, *, in_language: str) -> str:
-    """What the language of this code is called in the language `in_language`: `French`, `Französisch`."""
+    """Return the name of a language in the language `in_language`: `French`, `Französisch`."""
     return language_names(in_language).get(code, code)
 
 
 def language_names(in_language: str) -> Mapping[str, str]:
-    """The names of languages by their code, in the language `in_language`."""
+    """Return the names of languages by code, in the language `in_language`."""
     names: Mapping[str, str] = Locale.parse(in_language, sep="-").languages
     return names

@@ -1,4 +1,4 @@
-"""What can be rented: books (titles in the catalogue) and their copies (the things on the shelf)."""
+"""Books, which are titles in the catalogue, and their copies, which are the physical items."""
 
 from __future__ import annotations
 
@@ -21,16 +21,17 @@ BARCODE_TAKEN = _("Another copy has this barcode.")
 
 
 class Kind(models.IntegerChoices):
-    """Decides the price of a book. The numbers are the API's `book_type`."""
+    """The kind of a book, which decides its price. The numbers are the API's `book_type`."""
 
     REGULAR = 1, _("regular")
     FICTION = 2, _("fiction")
     NOVEL = 3, _("novel")
 
 
-# What books are ordered by, as the indexes have it. The numbers stand in the SQL, because SQLite does not
-# find an index by an expression that has parameters. A name longer than so many authors' would not fit
-# into an index of PostgreSQL; books of unknown year stand before all others.
+# Sort keys of the catalogue, exactly as the indexes have them. Their constants are part of the SQL, because
+# SQLite does not match an index to an expression with parameters. Only the first 100 characters of the
+# authors are indexed, because longer values would not fit into a PostgreSQL index. Books of unknown year sort
+# before all others.
 AUTHOR_START = models.Func(
     models.F("author"), template="SUBSTR(%(expressions)s, 1, 100)", output_field=models.CharField()
 )
@@ -41,7 +42,7 @@ YEAR = models.Func(
 
 class BookQuerySet(models.QuerySet["Book"]):
     def newest(self) -> Self:
-        """The books in the order in which they came in, the last one first."""
+        """Order by time of arrival, the newest first."""
         return self.order_by("-id")
 
 
@@ -86,13 +87,13 @@ class Book(models.Model):
                 violation_error_message=ISBN_TAKEN,
             ),
             models.CheckConstraint(
-                condition=models.Q(isbn="") | models.lookups.Exact(Length("isbn"), 13),  # type: ignore[arg-type]  # the stubs know no lookup beside Q
+                condition=models.Q(isbn="") | models.lookups.Exact(Length("isbn"), 13),  # type: ignore[arg-type]  # the stubs accept no lookup except Q
                 name="book_isbn_is_empty_or_13_digits",
             ),
             models.CheckConstraint(condition=~models.Q(name=""), name="book_has_a_name"),
             models.CheckConstraint(condition=models.Q(kind__in=Kind.values), name="book_kind_is_known"),
         ]
-        # The orders of the catalogue, and what it is narrowed by; see `books.catalogue`.
+        # The orders and filters of the catalogue; see `books.catalogue`.
         indexes = [
             models.Index(fields=["name", "id"], name="book_by_name"),
             models.Index(AUTHOR_START, "id", name="book_by_author"),
@@ -171,7 +172,7 @@ class Copy(models.Model):
                 name="copy_replacement_price_above_zero",
             ),
         ]
-        # The desk's lists: most are in service.
+        # For the staff's lists of copies; the index on status leaves out the majority, which is in service.
         indexes = [
             models.Index(
                 fields=["status", "id"], condition=~models.Q(status="in_service"), name="copy_not_in_service"

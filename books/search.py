@@ -1,12 +1,12 @@
-"""Finding books by what somebody types: the one address of it, for the API and the pages.
+"""Full-text search for books, shared by the API and the pages.
 
-Every word must occur in the title or the authors, the last one at least as the beginning of a word, so
-that results come while it is typed. Accents, case and punctuation do not count. A number that can be
-an ISBN, or the first five digits of one or more, also finds the books that have it.
+Every word must occur in the title or the authors; the last one may be the beginning of a word, so that
+results appear while the user types. Accents, case and punctuation are ignored. A number that can be an ISBN,
+or at least the first five digits of one, also finds the books with such an ISBN.
 
-On PostgreSQL the words of each book are a stored column with an index, so a search takes milliseconds
-in a million books, and a word that no book has is taken for those that come near. On SQLite every book
-is read, and words must be spelt right.
+On PostgreSQL the words of each book are in a stored, indexed column, so a search takes milliseconds in a
+million books, and a word that no book has is replaced by similar ones. On SQLite a search reads every book,
+and words must be spelled correctly.
 """
 
 from __future__ import annotations
@@ -26,23 +26,23 @@ from books.models import Book
 from books.search_terms import fold_search_terms
 from books.spelling import correct_spelling
 
-# More is cut off: no title that anybody types is longer.
+# Longer texts are cut; no title is longer.
 MAX_TEXT_LENGTH = 200
-# A text that means more books than so many says too little to list all that is of them.
+# A text that matches more books than this is too vague to list everything related to them.
 MAX_MATCHES = 100
-# So many are put into an order of their own; more would have to be read before the first is known.
+# Up to this many results are ranked; ranking more would mean reading them all before the first is known.
 MAX_RANKED = 1000
-# Where PostgreSQL expects so many, there are more than MAX_RANKED. To fetch that many through an index on
-# words means to look at every book that has them, which takes a tenth of a second in a million books.
+# Above this estimate by PostgreSQL there are certainly more than MAX_RANKED. Fetching that many through the
+# index on words would visit every matching book, a tenth of a second in a million books.
 SURELY_MORE = 3 * MAX_RANKED
 
 
 @dataclass(frozen=True, slots=True)
 class SearchResult:
-    """What a search found: `number` books, or `more` than that.
+    """The result of a search: `number` books, or more than that if `more` is true.
 
-    `books` are ordered best first where they are not more, else by their key: the order can be
-    changed. `is_corrected` says that no book had the words, and these have some that come near.
+    `books` are ordered best first, or by primary key if there are more; the order can be changed.
+    `is_corrected` means that no book has the words, and these have similar ones.
     """
 
     books: QuerySet[Book]
@@ -52,11 +52,12 @@ class SearchResult:
 
 
 def find(books: QuerySet[Book], text: str) -> SearchResult:
-    """Those of `books` that `text` means; an ISBN in any spelling means one.
+    """Return those of `books` that match `text`; an ISBN in any spelling matches one book.
 
-    Takes one query, or three for words that no book has; on PostgreSQL two, or five, with those for plans.
+    Ranks an exact title first, then titles that begin with the text, then titles that contain all words, then
+    all others.
 
-    Best is the whole title, then one that begins with the text, then one that has all the words.
+    Takes one query, or three when no book has the words. On PostgreSQL two or five, including EXPLAIN.
     """
     text = text[:MAX_TEXT_LENGTH]
     if isbn := normalize_isbn(text):
@@ -75,13 +76,13 @@ def find(books: QuerySet[Book], text: str) -> SearchResult:
 
 
 def matching_ids(text: str, *, most: int) -> list[int]:
-    """The keys of at most so many books that `text` means as it is spelt, best first."""
+    """Return the primary keys of up to `most` books that match `text` as it is spelled, best first."""
     found = find(Book.objects.all(), text)
     return [] if found.is_corrected else [book.pk for book in found.books.only("pk")[:most]]
 
 
 def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> SearchResult:
-    """Those of `books` that meet `condition`, best first by the `words` that were asked for."""
+    """Return those of `books` that meet `condition`, ranked by `words`."""
     found = books.filter(condition)
     if _expected(found) >= SURELY_MORE:
         return SearchResult(found.order_by("id"), MAX_RANKED, more=True)
@@ -93,9 +94,9 @@ def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> Search
     by_rank: dict[int, list[int]] = {rank: [] for rank in range(4)}
     for pk, name in hits:
         by_rank[_rank(fold_search_terms(name), words)].append(pk)
-    # Most books have one rank: theirs is the default, so that their keys need not be listed.
+    # Most books have the same rank: it is the default, so their keys need not be listed.
     usual = max(by_rank, key=lambda rank: len(by_rank[rank]))
-    # By their keys, whatever the database thinks of how many the words will find.
+    # Filtered by primary key, so that the plan does not depend on the estimate for the words.
     these = books.filter(_AmongKeys("pk", keys=[pk for pk, _name in hits])).annotate(
         rank=Case(
             *(When(pk__in=keys, then=rank) for rank, keys in by_rank.items() if keys and rank != usual),
@@ -107,7 +108,7 @@ def _ranked(books: QuerySet[Book], condition: Q, words: Sequence[str]) -> Search
 
 
 def _expected(books: QuerySet[Book]) -> int:
-    """How many books PostgreSQL expects to find, from its statistics and not from the rows; else 0."""
+    """Return the planner's estimate of the number of rows on PostgreSQL, else 0."""
     if connection.vendor != "postgresql":
         return 0
     [plan] = json.loads(books.order_by().explain(format="json"))
@@ -115,7 +116,7 @@ def _expected(books: QuerySet[Book]) -> int:
 
 
 def _rank(title: str, words: Sequence[str]) -> int:
-    """0 for the whole title, 1 for its beginning, 2 for a title with all the words, 3 for all others."""
+    """Return 0 for an exact title, 1 for its beginning, 2 for a title with all words, 3 for all others."""
     asked = " ".join(words)
     if title.startswith(asked):
         return 0 if title == asked else 1
@@ -123,12 +124,12 @@ def _rank(title: str, words: Sequence[str]) -> int:
 
 
 def _may_be_prefix(word: str) -> bool:
-    """Whether the last word typed may be the beginning of one; of a single letter too many are."""
+    """Return whether the last word may be a prefix; a single letter would match too many words."""
     return len(word) > 1
 
 
 def _matches(have: str, asked: Sequence[str]) -> bool:
-    """Whether all the words of `asked`, the last perhaps only begun, are among those of `have`."""
+    """Return whether all words of `asked`, the last possibly as a prefix, are among those of `have`."""
     *whole, last = asked
     have = f" {have} "
     end = "" if _may_be_prefix(last) else " "
@@ -136,7 +137,7 @@ def _matches(have: str, asked: Sequence[str]) -> bool:
 
 
 def _with_words(words: Sequence[Sequence[str]]) -> Q:
-    """The books that have one of each of `words`, of the last perhaps only the beginning."""
+    """Match books that have one of each group of `words`, in the last group possibly as a prefix."""
     return Q(_HasWords(_Words("pk"), "name", "author", words=words))
 
 
@@ -156,7 +157,7 @@ _STORED.set_attributes_from_name("words")
 
 
 class _Words(F):
-    """The column `words`, which only PostgreSQL has and no model names, so that nobody fetches it."""
+    """The column `words`, which exists on PostgreSQL only and is no model field, so it is never fetched."""
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Col:
         key: Any = super().resolve_expression(*args, **kwargs)
@@ -164,7 +165,7 @@ class _Words(F):
 
 
 class _AmongKeys(Func):
-    """Whether a key is one of `keys`, given as one parameter: `IN` takes milliseconds for a thousand."""
+    """Whether a key is in `keys`, passed as one parameter: `IN` takes milliseconds for a thousand keys."""
 
     output_field = BooleanField()
 
@@ -190,7 +191,7 @@ class _HasWords(Func):
 
     def as_postgresql(self, compiler: Any, connection: Any, **context: Any) -> Any:
         stored, parameters = compiler.compile(self.source_expressions[0])
-        # Words have no quotes and no backslashes: those are separators.
+        # Quotes and backslashes are separators, so words contain none.
         asked = [[f"'{word}'" for word in alternatives] for alternatives in self.words]
         asked[-1] = [f"{word}:*" if len(word) > len("'a'") else word for word in asked[-1]]
         query = " & ".join(f"({' | '.join(alternatives)})" for alternatives in asked)

@@ -1,7 +1,7 @@
-"""Words as a search compares them: without accents, case and punctuation.
+"""Normalizes words for searching: without accents, case and punctuation.
 
-On PostgreSQL the function `book_words`, made by a migration, does the same to what is stored; a test
-holds the two together. Whoever changes this changes both, and fills the stored column anew.
+On PostgreSQL the SQL function `book_words`, created in migration 0003, does the same for the stored column,
+and a test compares the two. Change both together, and fill the stored column again.
 """
 
 from __future__ import annotations
@@ -9,21 +9,21 @@ from __future__ import annotations
 import re
 import unicodedata
 
-# Accents once they are taken apart from their letters, and signs that nobody sees.
+# Combining accents after decomposition, and invisible characters.
 _MARKS = re.compile("[\u0300-\u036f\u00ad\u200b-\u200f\u2060\u3099\u309a\ufeff]")
 _ASCII_SEPARATORS = "".join(chr(code) for code in range(128) if not chr(code).isalnum())
 _SPACED = str.maketrans(dict.fromkeys(_ASCII_SEPARATORS, " "))
 _SEPARATORS = _ASCII_SEPARATORS + "¡§«¶·»¿‐‒–—―‘’‚‛“”„‟†‡•′″‹›※⁄、。〈〉《》「」『』【】〔〕・"
 _LETTERS = dict(zip("ςøłđðıħŧ", "σolddiht", strict=True)) | {"ß": "ss", "æ": "ae", "œ": "oe", "þ": "th"}
 _REPLACED = str.maketrans(dict.fromkeys(_SEPARATORS, " ") | _LETTERS)
-# Written without spaces: every character counts as a word.
+# Scripts without spaces: every character counts as a word.
 _UNSPACED = re.compile("([\u3040-\u30ff\u3400-\u9fff])")
-# PostgreSQL takes no word of more than two thousand bytes.
+# PostgreSQL rejects words of more than two thousand bytes.
 _ENDLESS = re.compile("([^ ]{200})")
 
 
 def fold_search_terms(text: str) -> str:
-    """The words of `text`, each followed by a space but the last; empty when there is none."""
+    """Return the words of `text`, separated by single spaces; empty if there are none."""
     if text.isascii():
         return " ".join(text.lower().translate(_SPACED).split())
     text = _MARKS.sub("", unicodedata.normalize("NFKD", text)).lower().translate(_REPLACED)

@@ -1,7 +1,7 @@
-"""Words that no book has, and the words of books that come nearest. On PostgreSQL only.
+"""Corrects search words that no book has, on PostgreSQL only.
 
-The words of all titles and authors stand in the table `books_word`, which a trigger fills; see the
-migration. A word may stand there twice, and after its last book is gone.
+The table `books_word` holds the words of all titles and authors; a trigger fills it (see migration 0003). It
+may hold a word twice, and keeps words after their last book is deleted.
 """
 
 from __future__ import annotations
@@ -11,20 +11,20 @@ from typing import Any
 
 from django.db import connection
 
-# Shorter words are near to everything, and none longer is worth the look.
+# Shorter words are similar to too many others; longer ones are not worth a lookup.
 MIN_LENGTH = 3
 MAX_LENGTH = 24
-# What is looked up takes some milliseconds a word.
+# Each lookup takes some milliseconds.
 MAX_WORDS = 6
 MAX_SUGGESTIONS = 5
 
 _WHOLE = "word = %s"
-# The column is compared byte by byte, and no character of UTF-8 begins with a higher one.
+# The column has the C collation, and no UTF-8 character sorts after U+10FFFF.
 _PREFIX = "word >= %s AND word < %s"
 _ITSELF = "SELECT %s::int AS position, 0 AS way, %s AS word, 1.0 AS likeness"
 _KNOWN = f"{_ITSELF} WHERE EXISTS (SELECT FROM books_word WHERE {{known}})"  # nosec B608  # constants
-# One slip (a letter too many, missing, wrong, or two in the wrong order) counts before all likeness of
-# trigrams, which short words have little of.
+# One edit (a letter added, missing or wrong, or two swapped) ranks before trigram similarity, which is low
+# for short words.
 _NEAR = """
 SELECT %s::int, near.* FROM (
     SELECT CASE WHEN word = ANY(%s) THEN 1 ELSE 2 END AS way, word, similarity(word, %s) AS likeness
@@ -36,10 +36,10 @@ SELECT %s::int, near.* FROM (
 
 
 def correct_spelling(words: list[str], *, begun: bool) -> list[list[str]] | None:
-    """For each of `words` those of books to be taken instead: itself, where some book has it.
+    """Return for each of `words` the known words to search for instead; a known word stands for itself.
 
-    The last is only the beginning of a word where `begun`. None when all are known as they are, when
-    nothing comes near one of them, or when it would take too long to look.
+    With `begun` the last word may be a prefix. Returns None if all words are known, if one has no similar
+    word, or if there are more than MAX_WORDS.
     """
     if len(words) > MAX_WORDS:
         return None
@@ -63,7 +63,7 @@ def correct_spelling(words: list[str], *, begun: bool) -> list[list[str]] | None
     instead: list[list[str]] = []
     for position in range(len(words)):
         ways = [(way, word) for place, way, word, _likeness in found if place == position]
-        # What is one slip away leaves no need for what only looks like it.
+        # Words one edit away make merely similar words unnecessary.
         instead.append([word for way, word in ways if way == ways[0][0]])
     return instead if all(instead) and instead != [[word] for word in words] else None
 

@@ -1,4 +1,4 @@
-"""The shop's stock: books and copies coming in, changing and going, and the copies' barcodes."""
+"""Adds, changes and deletes books and copies, and assigns barcodes."""
 
 from __future__ import annotations
 
@@ -17,18 +17,18 @@ from lori_assignment.db.transactions import atomic_with_retry, disable_retry, lo
 
 logger = logging.getLogger(__name__)
 
-# One slip of the keyboard must not fill the shelves.
+# Limits the damage of a typing error.
 MAX_COPIES_AT_ONCE = 1000
 
 
 def barcode_of(book: Book, number: int) -> str:
-    """The barcode of the nth copy of a book, where the shop has no labels of its own: `1042-3`."""
+    """Return the default barcode of the nth copy of a book, such as `1042-3`."""
     return f"{book.pk}-{number}"
 
 
 @atomic_with_retry
 def add_book(*, copies: int = 1, **fields: Any) -> Book:
-    """A new book with its first copies. Raises IsbnTaken when another book got the ISBN just now."""
+    """Add a book with its first copies. Raises IsbnTaken when another book has just got the ISBN."""
     if fields.get("cover"):
         disable_retry()
     book = Book(**fields)
@@ -46,7 +46,7 @@ def add_book(*, copies: int = 1, **fields: Any) -> Book:
 
 @atomic_with_retry
 def change_book(*, book: Book, **changes: Any) -> Book:
-    """Change the given fields of a book and no other. Raises IsbnTaken as `add_book` does."""
+    """Change only the given fields of a book. Raises IsbnTaken as `add_book` does."""
     book = lock(book)
     old_cover = book.cover.name or "" if "cover" in changes else ""
     if changes.get("cover"):
@@ -66,12 +66,12 @@ def change_book(*, book: Book, **changes: Any) -> Book:
 
 @contextmanager
 def _delete_cover_on_failure(book: Book) -> Iterator[None]:
-    """Saving stores a new cover before the row is written: where that is refused, the file goes again."""
+    """Delete a newly stored cover if saving fails: the file is stored before the row is written."""
     before = book.cover.name
     try:
         yield
     except BaseException:
-        # A file that is stored lies in the covers' folder, and says so.
+        # Only the name of a stored file begins with the folder, `covers/`.
         stored = book.cover.name
         if stored and stored != before:
             try:
@@ -82,25 +82,25 @@ def _delete_cover_on_failure(book: Book) -> Iterator[None]:
 
 
 def _refuse_taken_isbn(given: dict[str, Any], *, among: QuerySet[Book]) -> None:
-    """Raises IsbnTaken when that is what the database had against the fields `given`."""
+    """Raise IsbnTaken if the ISBN in `given` is what caused the IntegrityError."""
     if given.get("isbn") and among.filter(isbn=given["isbn"]).exists():
         raise errors.IsbnTaken from None
 
 
 def _delete_after_commit(book: Book, cover: str) -> None:
-    """Delete a file that the book had, once nothing can bring it back."""
+    """Delete the old cover file once the change is committed."""
     if cover:
-        # What has happened has happened; a file that stays behind is in nobody's way.
+        # Robust, because the change is already committed and a leftover file does no harm.
         transaction.on_commit(lambda: book.cover.storage.delete(cover), robust=True)
 
 
 @atomic_with_retry
 def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
-    """Put one new copy of `book` into service; without a barcode it gets the next one of the book.
+    """Add a copy of `book`; without a barcode it gets the next one of the book.
 
-    Raises BarcodeTaken when another copy got the barcode just now.
+    Raises BarcodeTaken when another copy has just got the barcode.
     """
-    # Locked, so that two who add copies at once don't take the same barcode.
+    # Locked, so that concurrent additions do not pick the same barcode.
     lock(book)
     barcode = barcode or next(_free_barcodes(book))
     try:
@@ -112,15 +112,15 @@ def add_copy(*, book: Book, barcode: str = "", **fields: Any) -> Copy:
 
 
 def _refuse_taken_barcode(barcode: str, *, among: QuerySet[Copy]) -> None:
-    """Raises BarcodeTaken when that is what the database had against a copy with this barcode."""
+    """Raise BarcodeTaken if this barcode is what caused the IntegrityError."""
     if among.filter(barcode=barcode).exists():
         raise errors.BarcodeTaken from None
 
 
 def _free_barcodes(book: Book) -> Iterator[str]:
-    """The book's own barcodes, from the number after its copies on, without those that are taken.
+    """Yield the free default barcodes of the book, numbered from after its copies.
 
-    Even a new book's first may be: the shop writes its own labels as it likes.
+    Even the first barcode of a new book may be taken, since the shop can use any labels.
     """
     taken = set(Copy.objects.filter(barcode__startswith=f"{book.pk}-").values_list("barcode", flat=True))
     numbers = itertools.count(Copy.objects.filter(book=book).count() + 1)
@@ -128,7 +128,7 @@ def _free_barcodes(book: Book) -> Iterator[str]:
 
 
 def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
-    """`count` copies of each of `books`, which are new and have none yet; not yet in the database."""
+    """Return `count` unsaved copies for each of `books`, which must be new and have none yet."""
     return [
         Copy(book=book, barcode=barcode_of(book, number)) for book in books for number in range(1, count + 1)
     ]
@@ -136,8 +136,8 @@ def first_copies(books: Iterable[Book], *, count: int) -> list[Copy]:
 
 @atomic_with_retry
 def change_copy(*, copy: Copy, **changes: Any) -> Copy:
-    """Change the given fields of a copy and no other. Raises BarcodeTaken as `add_copy` does."""
-    # The book's lock comes first: under it nobody is given this copy meanwhile.
+    """Change only the given fields of a copy. Raises BarcodeTaken as `add_copy` does."""
+    # The book is locked first, so that this copy is not handed out in the meantime.
     lock(copy.book)
     copy = lock(copy)
     for field, value in changes.items():
@@ -153,7 +153,7 @@ def change_copy(*, copy: Copy, **changes: Any) -> Copy:
 
 @atomic_with_retry
 def delete_book(*, book: Book) -> None:
-    """Delete a book that was never rented, with its copies. Raises BookHasRentals."""
+    """Delete a book with its copies. Raises BookHasRentals if it was ever rented."""
     book = lock(book)
     try:
         book.delete()
@@ -164,7 +164,7 @@ def delete_book(*, book: Book) -> None:
 
 @atomic_with_retry
 def delete_copy(*, copy: Copy) -> None:
-    """Delete a copy that was never rented. Raises CopyHasRentals."""
+    """Delete a copy. Raises CopyHasRentals if it was ever rented or put aside."""
     lock(copy.book)
     try:
         lock(copy).delete()

@@ -1,4 +1,4 @@
-"""The catalogue and the page of a book."""
+"""Pages of the catalogue and of a book."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ EXAMPLES = (1, 3, 7, 14)
 
 @dataclass(frozen=True, slots=True)
 class ActiveFilter:
-    """A condition of the search that is in force, and the address of the list without it."""
+    """An active filter, and the URL of the list without it."""
 
     label: str
     without: str
@@ -45,14 +45,14 @@ class ActiveFilter:
 
 @require_safe
 def home(request: HttpRequest) -> HttpResponse:
-    """The catalogue, narrowed by the address: it can be shared, and what is not asked is not in it."""
+    """Show the catalogue, filtered by the query string. Redirects to a URL without empty parameters."""
     given, part = request.GET, _is_part(request)
     asked = QueryDict(mutable=True)
     asked.update({name: str(value) for name, value in given.dict().items() if value})
     form = CatalogueForm(asked, facets=facets())
     form.is_valid()
     wanted = form.cleaned_data
-    # What cannot be read is left out here, and said beside its field.
+    # Invalid values are left out of `kept`; the form shows an error next to their fields.
     kept = QueryDict(mutable=True)
     kept.update({name: str(value) for name, value in asked.dict().items() if name in wanted})
     address = _address(kept)
@@ -78,13 +78,13 @@ def home(request: HttpRequest) -> HttpResponse:
     answer = render(request, "books/results.html" if part else "books/home.html", facts)
     if part:
         answer.headers["HX-Push-Url"] = address
-    # The browser must not take the part, which it has under the same address, for the page.
+    # The browser must not reuse the fragment, cached under the same URL, for the page.
     patch_vary_headers(answer, ["HX-Request"])
     return answer
 
 
 def _is_part(request: HttpRequest) -> bool:
-    """Whether a script asks for the results alone, to put them into the page that is there."""
+    """Return whether htmx requests only the results, to swap them into the page."""
     htmx: Any = request.htmx  # type: ignore[attr-defined]  # django_htmx puts it there
     return bool(htmx) and not htmx.history_restore_request
 
@@ -130,7 +130,7 @@ def _chips(form: CatalogueForm, kept: QueryDict) -> list[ActiveFilter]:
 
 @require_safe
 def book(request: HttpRequest, pk: int) -> HttpResponse:
-    """One book: what it is, what it costs, and the one thing to do with it next."""
+    """Show a book, its prices and the member's next action."""
     now = clock.now()
     this: Any = get_object_or_404(Book, pk=pk)
     set_copy_counts([this])
@@ -165,13 +165,13 @@ def book(request: HttpRequest, pk: int) -> HttpResponse:
 
 
 def _catalogue_before(request: HttpRequest) -> str:
-    """The part of the catalogue that led here, so that a search is not lost; else all of it."""
+    """Return the catalogue URL that the visitor came from, search included, else the whole catalogue's."""
     before = referring_page(request) or ""
     return before if before.split("?")[0] == reverse("home") else reverse("home")
 
 
 def _state(book: Any, rental: Rental | None, hold: Hold | None) -> str:
-    """What the main button is about."""
+    """Return the state that decides the page's main button."""
     if rental:
         return "rented"
     if hold:
@@ -182,7 +182,7 @@ def _state(book: Any, rental: Rental | None, hold: Hold | None) -> str:
 
 
 def _linked_data(book: Any, address: str, examples: list[Price]) -> SafeString:
-    """The book and its offer as search engines read them: JSON-LD by the words of schema.org."""
+    """Return the book and its offer as JSON-LD for search engines, in the vocabulary of schema.org."""
     data: dict[str, Any] = {
         "@context": "https://schema.org",
         "@type": "Book",
@@ -218,7 +218,7 @@ def _linked_data(book: Any, address: str, examples: list[Price]) -> SafeString:
                 "referenceQuantity": {"@type": "QuantitativeValue", "value": 1, "unitCode": "DAY"},
             },
         }
-    # The element ends at "</", whatever JSON thinks of it.
+    # HTML ends the script element at "</", even inside a JSON string.
     text = json.dumps(data, ensure_ascii=False)
     for sign in "<>&":
         text = text.replace(sign, f"\\u{ord(sign):04x}")

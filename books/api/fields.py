@@ -1,4 +1,4 @@
-"""Fields of a book that every version of the API reads alike."""
+"""Serializer fields of books that all API versions share."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ KINDS = "1: regular, 2: fiction, 3: novel."
 
 
 class CoverField(serializers.Field[Any, Any, Any, Any]):
-    """A picture uploaded in a multipart form, cleaned as `books.covers` says; null takes it away.
+    """A cover uploaded in a multipart form and cleaned by `clean_cover`; null removes it.
 
-    The address that the API shows for the present cover leaves it as it is, so that a client can send
-    back what it got.
+    The URL that the API returns for the current cover leaves it unchanged, so a client can send back the
+    representation that it received.
     """
 
     def to_internal_value(self, data: Any) -> Any:
@@ -40,19 +40,17 @@ class CoverField(serializers.Field[Any, Any, Any, Any]):
 
 
 class CoverURLField(serializers.ImageField):
-    """As `cover_url` has it."""
-
     def to_representation(self, value: Any) -> Any:
         return cover_url(value)
 
 
 def cover_url(cover: Any) -> str | None:
-    """The whole address of a book's cover, whatever Host was asked; None where it has none."""
+    """Return the absolute URL of a cover, whatever the request's Host, or None without a cover."""
     return absolute_url(cover.url) if cover else None
 
 
 class IsbnField(serializers.CharField):
-    """An ISBN in any spelling, or empty; kept as its thirteen digits."""
+    """An ISBN in any spelling, or empty; stored as thirteen digits."""
 
     default_error_messages = {"not_isbn": _("This is not a valid ISBN: ten or thirteen digits.")}
 
@@ -71,7 +69,7 @@ class IsbnField(serializers.CharField):
 
 
 class LanguageField(serializers.CharField):
-    """A language in any of its codes, or empty; kept as the shortest code."""
+    """A language code of any kind, or empty; stored as the shortest code."""
 
     default_error_messages = {"not_language": _("This is not a language code, such as en or fr.")}
 
@@ -86,7 +84,7 @@ class LanguageField(serializers.CharField):
 
 
 def number_of_copies() -> PlainInteger:
-    """How many copies a new book gets; not asked for when a book is changed."""
+    """Return the field for the number of copies of a new book; ignored when a book is changed."""
     return PlainInteger(write_only=True, default=1, min_value=0, max_value=MAX_COPIES_AT_ONCE)
 
 

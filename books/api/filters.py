@@ -1,4 +1,4 @@
-"""How the list of books is narrowed and ordered by query parameters."""
+"""Filters and ordering for the lists of books and copies."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from rentals.availability import available_books, unavailable_books
 
 
 class DecadeFilter(filters.CharFilter):
-    """A year that ends in 0, in plain digits, negative before the common era."""
+    """The first year of a decade: ends in 0, plain digits, negative before the common era."""
 
     def __init__(self, **options: Any) -> None:
         digits = RegexValidator(r"\A(-?[1-9][0-9]{0,2})?0\Z", _("A year that ends in 0 is required."))
@@ -41,7 +41,7 @@ class BookFilter(filters.FilterSet):
         choices=[(order, order) for order in ORDERS],
         help_text="A minus turns it round. Without it: by id, or best first where `search` finds few.",
     )
-    # Last, because what is found is put into order of what is left by the others.
+    # Last: the search ranks what the other filters leave.
     search = filters.CharFilter(
         method="narrow_by_search",
         max_length=MAX_TEXT_LENGTH,

@@ -1,4 +1,4 @@
-"""The catalogue and the copies, over the API."""
+"""API views of books and copies."""
 
 from __future__ import annotations
 
@@ -49,35 +49,35 @@ class BookViewSet(ResourceViewSet[Book]):
         return None if self.action == "destroy" else SERIALIZERS[self.api_version].BookOut
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """Find books"""
+        """List books"""
         page: Any = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.list_response(self.get_paginated_response(self._represent(page)))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one book"""
+        """Retrieve a book"""
         return self.detail_response(self._represent([self.get_object()])[0])
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
-        """Add a book, with its first copies"""
+        """Add a book with its first copies"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         book = stock.add_book(**given.validated_data)
         return self.detail_response(self.represent(book.pk), status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Change a book"""
+        """Update a book"""
         book = self.get_object()
         given = self.get_serializer(book, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
         changes = given.validated_data
-        # Copies come and go one by one once the book is there.
+        # After creation, copies are added and removed one at a time.
         changes.pop("copies", None)
         self.if_unmodified(book, lambda: stock.change_book(book=book, **changes), lock=lock)
         return self.detail_response(self.represent(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Change some fields of a book"""
+        """Update some fields of a book"""
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
@@ -95,7 +95,7 @@ class BookViewSet(ResourceViewSet[Book]):
         ],
     )
     def quote(self, request: Request, **kwargs: Any) -> Response:
-        """See what a book costs for a number of days"""
+        """Quote the price of a book for a number of days"""
         asked = v3.QuoteIn(data=request.query_params)
         asked.is_valid(raise_exception=True)
         days = asked.validated_data["days"]
@@ -118,7 +118,7 @@ class BookViewSet(ResourceViewSet[Book]):
         return self._represent([self.get_queryset().get(pk=pk)])[0]
 
     def _represent(self, books: Sequence[Book]) -> Any:
-        # The older versions don't show what is on the shelf.
+        # Versions 1 and 2 do not include the counts of copies.
         if self.api_version == "v3":
             set_copy_counts(books)
         return SERIALIZERS[self.api_version].BookOut(books, many=True).data
@@ -142,12 +142,12 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return Copy.objects.annotate(available=Exists(free)).order_by("id")
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """Find copies"""
+        """List copies"""
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one copy"""
+        """Retrieve a copy"""
         return Response(self.get_serializer(self.get_object()).data)
 
     @idempotent
@@ -159,7 +159,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return self._response(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Change a copy"""
+        """Update a copy"""
         copy = self.get_object()
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
@@ -167,7 +167,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return self._response(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Change some fields of a copy"""
+        """Update some fields of a copy"""
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:

@@ -1,6 +1,5 @@
-"""Books from a file: a table of text in, books and copies in the shop out.
+"""Imports books and copies from a CSV file.
 
-`table` tells rows apart, `columns` says which column is what, `rows` makes sense of one row,
-`matching` decides which book a row is about, `importer` puts that into the database, `rejects` keeps
-the rows that were refused.
+`table` splits the file into records, `columns` maps columns to fields, `rows` parses one record, `matching`
+finds the book that a row is about, `importer` writes to the database, and `rejects` saves the refused rows.
 """

@@ -1,4 +1,4 @@
-"""Which column of a file holds what: a good guess from its header, or what the caller says."""
+"""Maps the columns of a file to the fields of a book, by the header or by the caller's choice."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from django.utils.translation import gettext as _
 
 from books.importing.table import ImportFileError, displayable
 
-# What each field is called in other people's catalogues, the likeliest first, in lower case without
-# spaces and punctuation. The keys are what `columns_in` returns and what the options are named after.
+# Names of each field in other catalogues, the most likely first, in lower case without spaces and
+# punctuation. `columns_in` returns these keys, and the options of the command are named after them.
 COLUMN_NAMES: Mapping[str, Sequence[str]] = {
     "name": ("name", "title", "booktitle", "bookname", "fulltitle", "originaltitle"),
     "author": ("author", "authors", "bookauthor", "bookauthors", "authorname", "writer", "creator"),
@@ -34,11 +34,11 @@ COLUMN_NAMES: Mapping[str, Sequence[str]] = {
 
 
 def columns_in(header: Sequence[str], *, chosen: Mapping[str, str | None]) -> dict[str, int]:
-    """The position of the column of each field that `header` has one for.
+    """Return the position of the column of each field that has one in `header`.
 
-    `chosen` names the column of a field, an empty text says that the file has none, and None leaves
-    it to the guess. Case and punctuation do not matter. A guess never takes a column that is chosen
-    for another field. Raises ImportFileError when a chosen column is not there, or none holds the name.
+    `chosen` names the column of a field; an empty string means that the file has none, and None means to
+    guess. Case and punctuation are ignored. A guess never takes a column that is chosen for another field.
+    Raises ImportFileError when a chosen column does not exist or no column holds the name.
     """
     found = {field: _chosen(header, name) for field, name in chosen.items() if name}
     plain = [_plain(column) for column in header]

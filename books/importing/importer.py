@@ -1,4 +1,4 @@
-"""Rows into the database, some hundred at a time, each time in one transaction."""
+"""Writes imported rows to the database in batches, each in one transaction."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from books.importing.table import Record, Table
 from books.models import Book, Copy
 from books.stock import add_copy, first_copies
 
-# Below the 999 variables that an old SQLite takes in one statement.
+# Below 999, the limit of variables in one statement of older SQLite versions.
 BATCH_SIZE = 900
-# Only imports take this lock; any number that nobody else takes would do.
+# The key of the advisory lock of imports; arbitrary, but used for nothing else.
 _LOCK_OF_IMPORTS = 0x1B00C5
 
 
 @dataclass(frozen=True, slots=True)
 class Remark:
-    """A sentence about the record that starts in `line`; `raw` is its text, where it was refused."""
+    """A sentence about the record that starts at `line`; `raw` is the record's text if it was refused."""
 
     line: int
     sentence: str
@@ -35,7 +35,7 @@ class Remark:
 
 @dataclass(slots=True)
 class Outcome:
-    """What came of some records: each that was read was created, updated, unchanged or refused."""
+    """Counts of the results of a batch: every record read was created, updated, unchanged or refused."""
 
     read: int = 0
     created: int = 0
@@ -57,11 +57,11 @@ def import_books(
     dry_run: bool = False,
     batch_size: int = BATCH_SIZE,
 ) -> Generator[Outcome]:
-    """Put the books of `table` into the shop; yields what came of each `batch_size` records.
+    """Import the books of `table`, and yield the outcome of each batch of `batch_size` records.
 
-    What was yielded is committed, and nothing else is: whoever stops in between and starts again with
-    the same table doubles no book. With `dry_run` everything is done in one transaction, which is
-    rolled back at the end. Several may import at once; they take turns.
+    Each outcome is committed before it is yielded. An interrupted import can be repeated with the same file
+    without duplicating books. With `dry_run` the whole import runs in one transaction that is rolled back at
+    the end. Concurrent imports wait for each other.
     """
     settled = SettledBooks()
     with transaction.atomic() if dry_run else nullcontext():
@@ -93,7 +93,7 @@ def _import_records(
 
 
 def _write_rows(rows: Sequence[Row], settled: SettledBooks) -> Outcome:
-    """All rows in one transaction: together, once again if somebody came between, else one by one."""
+    """Write all rows in one transaction; retry once after a conflict, then write them one by one."""
     for _attempt in range(2):
         try:
             return _write_in_one_transaction(rows, settled)
@@ -101,7 +101,7 @@ def _write_rows(rows: Sequence[Row], settled: SettledBooks) -> Outcome:
             continue
     outcome = Outcome()
     with transaction.atomic():
-        # Held throughout: between two rows another import could wait for this one, and this for that.
+        # Held for all rows: if it were released between two of them, this import and another could deadlock.
         _wait_for_other_imports()
         for row in rows:
             try:
@@ -134,8 +134,11 @@ def _write_in_one_transaction(rows: Sequence[Row], settled: SettledBooks, *, alo
 
 
 def _wait_for_other_imports() -> None:
-    """Until the transaction ends no other import reads or writes: nothing else keeps two of them from
-    adding the same book without ISBN. On SQLite a transaction is the only writer from its start."""
+    """Keep other imports from reading and writing until the transaction ends.
+
+    Nothing else prevents two imports from adding the same book without ISBN. SQLite needs no lock, because a
+    transaction is the only writer from its start.
+    """
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_advisory_xact_lock(%s)", [_LOCK_OF_IMPORTS])
@@ -157,7 +160,7 @@ def _create(new: Sequence[MatchedBook], *, barcodes_may_be_taken: bool) -> None:
 
 
 def _update(changed: Sequence[MatchedBook]) -> None:
-    # Only what changes is written, so that nothing is undone that staff change at the same time.
+    # Only changed fields are written, so that concurrent changes by staff are not overwritten.
     of_fields: defaultdict[frozenset[str], list[Book]] = defaultdict(list)
     for held in _lock_existing(changed):
         of_fields[frozenset(held.changed)].append(held.book)
@@ -169,7 +172,7 @@ def _update(changed: Sequence[MatchedBook]) -> None:
 
 
 def _lock_existing(changed: Sequence[MatchedBook]) -> list[MatchedBook]:
-    """Those that nobody has deleted meanwhile; they stay until the transaction ends."""
+    """Lock the books to be changed until the transaction ends; leave out those deleted in the meantime."""
     keys = [held.book.pk for held in changed]
     locked = Book.objects.select_for_update(no_key=True).filter(pk__in=keys).order_by("pk")
     there = set(locked.values_list("pk", flat=True))

@@ -1,15 +1,15 @@
-"""Which book a row is about, and what it changes there.
+"""Decides which book a row is about, and what it changes there.
 
-A row with an ISBN is about the book that has it, else about a book without ISBN of the same name and
-authors, which then gets it. A row without ISBN is about a book of the same name and authors, one
-without ISBN before one with. If there is none, the book is new.
+A row with an ISBN is about the book with that ISBN; failing that, about a book of the same name and authors
+without an ISBN, which then gets it. A row without an ISBN is about a book of the same name and authors,
+preferably one without an ISBN. If there is no such book, a new one is created.
 
-Within one file the first row about a book settles what it says: a later one fills what is still
-empty, and a warning tells what it contradicts. When a later row gives an ISBN to a book of quite
-another name, one of the two is mistaken; the later book is taken without it, so that neither is lost.
+Within one file the first row about a book wins. Later rows only fill fields that are still empty, and a
+warning lists the fields that they contradict. When a later row gives the same ISBN to a book with a different
+name, one of the two must be wrong. The later book is then imported without the ISBN, so that neither is lost.
 
-These rules are made so that the same file changes nothing the second time. Whoever alters them runs
-the test that generates files (test_import_again).
+Importing the same file a second time must change nothing. After any change to these rules, run
+`test_import_again`, which generates files to check that.
 """
 
 from __future__ import annotations
@@ -26,22 +26,22 @@ from books.importing.rows import Row
 from books.importing.table import displayable
 from books.models import Book
 
-# Beyond every primary key, so that a book is older than all that were added after it.
+# Beyond every primary key, so that existing books sort before new ones.
 _NEW = 1 << 62
 
 
 class SettledBooks:
-    """What must be known of the rows before: it grows by a few bytes a book, not by what was read."""
+    """State carried from one batch to the next. Takes a few bytes per book, whatever its texts."""
 
     _PAGE = 4096
 
     def __init__(self) -> None:
         self._lines: dict[int, array[int]] = {}
-        # Names and authors by which a row without ISBN found a book with one, as their hashes.
+        # Hashes of the (name, author) pairs by which a row without an ISBN matched a book with one.
         self.claimed: set[int] = set()
 
     def line_of(self, pk: int) -> int:
-        """The line that settled what this book says; 0 when none did."""
+        """Return the line of the first row about this book, or 0."""
         page = self._lines.get(pk // self._PAGE)
         return page[pk % self._PAGE] if page else 0
 
@@ -52,7 +52,7 @@ class SettledBooks:
 
 @dataclass(slots=True, eq=False)
 class MatchedBook:
-    """A book on the shelf, old or new. `line` is that of the row which settled it, 0 for none yet."""
+    """A book, existing or new. `line` is the line of the first row about it, 0 if there was none yet."""
 
     book: Book
     order: int
@@ -66,7 +66,7 @@ class MatchedBook:
 
 
 class BookMatcher:
-    """The books that some rows may be about, and in memory what the rows make of them."""
+    """Matches a batch of rows to books, and applies the rows to those books in memory."""
 
     def __init__(self, rows: Sequence[Row], settled: SettledBooks) -> None:
         self._settled = settled
@@ -81,7 +81,7 @@ class BookMatcher:
             self._put(held)
 
     def apply(self, row: Row) -> tuple[str, list[str]]:
-        """Make of the shelf what `row` says: ("created" or "updated" or "unchanged", warnings)."""
+        """Apply `row`, and return its result ("created", "updated" or "unchanged") and the warnings."""
         warnings: list[str] = []
         isbn = row.isbn
         held = self._by_isbn.get(isbn) if isbn else None
@@ -115,7 +115,8 @@ class BookMatcher:
         said = row.said | ({"isbn": isbn} if isbn else {})
         changes = {name: value for name, value in said.items() if getattr(held.book, name) != value}
         key = changes.get("name", held.book.name), changes.get("author", held.book.author)
-        # A row before meant another book by this name; with two of them the next run could not tell.
+        # An earlier row matched another book by this name and author. If two books had them, the next import
+        # of the file could match the wrong one.
         if key != held.key and (hash(key) in self.claimed or hash(key) in self._settled.claimed):
             sentence = _("Another book of this file has this name; “{name}” keeps its own.")
             warnings.append(sentence.format(name=displayable(held.book.name)))
@@ -146,7 +147,8 @@ class BookMatcher:
 def _books_for(rows: Sequence[Row]) -> list[Book]:
     isbns = Counter(row.isbn for row in rows if row.isbn)
     found = {book.isbn: book for book in Book.objects.filter(isbn__in=list(isbns))} if isbns else {}
-    # Where the ISBN is found with the same name, no other book can be meant.
+    # A row that is alone with its ISBN, and whose ISBN and name fit an existing book, cannot mean another
+    # book.
     names = {
         row.name
         for row in rows
@@ -162,7 +164,7 @@ def _missing_values(held: MatchedBook, row: Row, warnings: list[str]) -> dict[st
     contradicted: list[str] = []
     for name, value in row.said.items():
         present = getattr(held.book, name)
-        # Name and authors together are what a book without ISBN is known by, so they stay.
+        # A book without an ISBN is identified by name and authors together, so the author stays.
         if present in ("", None) and name != "author":
             changes[name] = value
         elif present != value:

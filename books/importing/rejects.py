@@ -1,7 +1,7 @@
-"""The file of refused rows: what stood in them, byte for byte, behind the line and the reason.
+"""Writes the refused rows of an import, byte for byte, to a file with their lines and reasons.
 
-The two columns come first, because a row may be refused for having too many or too few cells. An
-import takes no notice of them: mend the rows and import the file itself.
+The two extra columns come first, because a row may be refused for having too many or too few cells. An import
+ignores them, so the file can be corrected and imported as it is.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ LINE, REASON = "reject_line", "reject_reason"
 
 
 class RejectsFile:
-    """The refused rows of one import in the file `path`, as a context manager.
+    """A context manager that writes the refused rows of one import to the file `path`.
 
-    The file appears at the end, also when the import was interrupted, and only when rows were
-    refused; one from an earlier import is replaced, or removed. Raises ImportFileError on entry when
-    `path` cannot be written or holds anything else than an earlier import's refused rows.
+    The file is put in place on exit, even after an interruption, and only if rows were refused. A file from
+    an earlier import is replaced, or removed if nothing was refused. Raises ImportFileError on entry if
+    `path` cannot be written or holds anything but refused rows of an earlier import.
     """
 
     def __init__(self, path: Path, table: Table) -> None:
@@ -35,7 +35,7 @@ class RejectsFile:
         self._table = table
         self._any = False
         quoted = rf'(?:"(?:[^"]|"")*"|[^"{re.escape(table.delimiter)}]*){re.escape(table.delimiter)}'
-        # The table can itself be such a file; its two columns are not repeated.
+        # The imported table can itself be such a file; its two extra columns are not repeated.
         self._earlier = re.compile(quoted * 2) if table.header[:2] == [LINE, REASON] else None
 
     def __enter__(self) -> RejectsFile:

@@ -1,4 +1,4 @@
-"""What an import has done so far, and the first of what it has to remark."""
+"""Sums up the outcomes of an import, with its first warnings and refusals."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from books.importing.importer import Outcome, Remark
 
 @dataclass(slots=True)
 class Remarks:
-    """How many there were, and the first `most` of them; all when it is None."""
+    """The number of remarks, and the first `most` of them; all if `most` is None."""
 
     most: int | None
     count: int = 0
@@ -22,8 +22,6 @@ class Remarks:
 
 
 class ImportReport:
-    """The sum of the outcomes that were added."""
-
     def __init__(self, *, most_remarks: int | None) -> None:
         self.read = self.created = self.updated = self.unchanged = 0
         self.refused = Remarks(most_remarks)

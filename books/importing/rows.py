@@ -1,4 +1,4 @@
-"""One row of a file as what it says of a book. What is only doubtful is left empty, with a warning."""
+"""Parses one record into the fields of a book. A doubtful value is left out with a warning."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from books.languages import language_code
 from books.models import EARLIEST_YEAR, LATEST_YEAR, Book, Kind
 from books.stock import MAX_COPIES_AT_ONCE
 
-# White space among them (tab, line feed and their like) is only space.
+# Control characters except white space (tab, line feed and the like), which counts as space.
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1f\x7f-\x84\x86-\x9f]")
 _YEAR = re.compile(r"([+-]?[0-9]{1,6})(?:\.0*)?|([0-9]{4})-[0-9]{2}(?:-[0-9]{2})?")
 _COUNT = re.compile(r"([0-9]{1,6})(?:\.0*)?")
@@ -31,12 +31,12 @@ _TEXTS: Mapping[str, CharField[str, str] | TextField[str, str]] = {
 
 
 class RowError(Exception):
-    """This row cannot become a book; the text is a sentence that says why."""
+    """The row cannot become a book; the message is a sentence that says why."""
 
 
 @dataclass(frozen=True, slots=True)
 class NewBooks:
-    """What a new book gets where its row says nothing."""
+    """Defaults for a new book whose row does not set them."""
 
     kind: int = Kind.REGULAR
     copies: int = 1
@@ -44,9 +44,9 @@ class NewBooks:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What one row says: `said` holds the fields of the book that it fills, never an empty value.
+    """The values of one row: `said` maps fields of Book to values, and never holds an empty value.
 
-    `kind` and `copies` are for a book that is new; `said` has a kind only where the row itself does.
+    `kind` and `copies` apply to a new book only; `said` has a kind only if the row itself sets it.
     """
 
     line: int
@@ -63,12 +63,12 @@ class Row:
 
     @property
     def key(self) -> tuple[str, str]:
-        """What tells a book without ISBN from others."""
+        """The name and author, which identify a book without an ISBN."""
         return self.name, self.said.get("author", "")
 
 
 def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int], new: NewBooks) -> Row:
-    """The row in `record`. Raises RowError."""
+    """Parse `record`. Raises RowError when it cannot become a book."""
     if is_not_utf8(record.raw):
         bad = (name for name, cell in zip(header, record.cells, strict=False) if is_not_utf8(cell))
         if name := next(bad, ""):
@@ -123,13 +123,13 @@ def _text(cells: Mapping[str, str], name: str) -> str:
 
 
 def _description(cells: Mapping[str, str]) -> str:
-    # Its paragraphs stay.
+    # Line breaks are preserved.
     lines = (" ".join(line.split()) for line in cells.get("description", "").splitlines())
     return _fitting("\n".join(lines).strip(), "description")
 
 
 def _isbn(cell: str, warnings: list[str]) -> str:
-    # An empty cell can also be a spreadsheet's formula for an empty text.
+    # An empty cell may also hold a spreadsheet's formula for an empty text, `=""`.
     if not cell.strip(' ="'):
         return ""
     if isbn := normalize_repaired_isbn(cell):

@@ -1,4 +1,4 @@
-"""A file of separated values as a header and records. A record that cannot be read stops no other."""
+"""Reads a file of delimiter-separated values. An unreadable record does not affect the others."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from typing import TextIO
 from django.utils.translation import gettext as _
 
 DELIMITERS = (",", ";", "\t", "|")
-# As many as the csv module takes in one cell, and far more than a shop keeps of a book: a quotation
-# mark that is never closed, or a file that is no text, would otherwise be read into memory whole.
+# The limit of the csv module for one cell, far beyond any real record. Without a limit, an unclosed quotation
+# mark or a binary file would be read into memory whole.
 MAX_RECORD_LENGTH = 128 * 1024
 _NOT_UTF8 = re.compile("[\udc80-\udcff]")
 
 
 class ImportFileError(Exception):
-    """The file as a whole cannot be imported, and nothing was; the text is a sentence that says why."""
+    """The file as a whole cannot be imported, and nothing was; the message is a sentence that says why."""
 
 
 class _RecordTooLong(csv.Error):
@@ -28,10 +28,10 @@ class _RecordTooLong(csv.Error):
 
 @dataclass(frozen=True, slots=True)
 class Record:
-    """One record: where it starts, counted in lines of the file from 1, and what is in it.
+    """One record of the file; `line` is the line where it starts, counted from 1.
 
-    `raw` is its text as it stands in the file, line ending included. `problem` says why its cells
-    cannot be told apart; when it is empty there are as many cells as columns.
+    `raw` is its text in the file, line ending included. `problem` says why its cells cannot be told apart; if
+    it is empty, there is one cell per column.
     """
 
     line: int
@@ -43,9 +43,9 @@ class Record:
 class Table:
     """The table in `stream`, which must be open as UTF-8 with `surrogateescape` and `newline=""`.
 
-    The header is read at once, the records as `records` is walked through: memory does not grow with
-    the file. Without `delimiter` the header tells which of DELIMITERS it is. Raises ImportFileError when
-    there is no header that could be read.
+    The header is read at once, the records lazily, so memory does not grow with the file. Without
+    `delimiter`, one of DELIMITERS is guessed from the header. Raises ImportFileError when no header can be
+    read.
     """
 
     def __init__(self, stream: TextIO, *, delimiter: str | None = None) -> None:
@@ -59,7 +59,7 @@ class Table:
         return self._lines.has_byte_order_mark
 
     def records(self) -> Iterator[Record]:
-        """The records below the header; those without any text in them are left out."""
+        """Yield the records below the header, except those without any text."""
         while True:
             self._lines.start_record()
             try:
@@ -89,9 +89,9 @@ class Table:
         return [cell.strip() for cell in cells], raw
 
     def _unreadable(self, error: csv.Error) -> Record:
-        """The record at which `error` came up; whole records that it swallowed are given back.
+        """Return the record that caused `error`, and give back the whole records that it swallowed.
 
-        A quotation mark that is not closed takes in the lines after it up to the next one.
+        An unclosed quotation mark swallows the following lines up to the next quotation mark.
         """
         first, taken = self._lines.first, self._lines.taken
         if isinstance(error, _RecordTooLong) and len(taken) == 1:
@@ -111,7 +111,7 @@ class Table:
 
 
 class _Lines:
-    """The lines of a stream, counted, with those remembered that the present record consists of."""
+    """Iterates over the lines of a stream, counts them, and remembers those of the current record."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -124,7 +124,7 @@ class _Lines:
 
     @property
     def first(self) -> int:
-        """The number of the line in which the present record starts."""
+        """The number of the line where the current record starts."""
         return self._number - len(self.taken) + 1
 
     def start_record(self) -> None:
@@ -132,7 +132,7 @@ class _Lines:
         self._size = 0
 
     def peek(self) -> str:
-        """The first line that is not blank, or the empty text; all stay to be read."""
+        """Return the first line that is not blank, or an empty string, without consuming any."""
         while self._waiting[-1] and not self._waiting[-1].strip():
             self._waiting.append(self._read())
         return self._waiting[-1]
@@ -164,7 +164,7 @@ class _Lines:
 
 
 def is_not_utf8(text: str) -> bool:
-    """True when `text`, decoded with `surrogateescape`, had bytes that are not UTF-8."""
+    """Return whether `text`, decoded with `surrogateescape`, had bytes that are not UTF-8."""
     return not text.isascii() and bool(_NOT_UTF8.search(text))
 
 
@@ -182,6 +182,6 @@ def _wrong_number(cells: list[str], header: list[str]) -> str:
 
 
 def displayable(text: str) -> str:
-    """`text` as it can be shown in a sentence: short, on one line, and printable anywhere UTF-8 is."""
+    """Return `text` in a form fit for a sentence: short, on one line, printable characters only."""
     printable = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text.strip())
     return printable if len(printable) <= 60 else f"{printable[:59]}…"

@@ -1,15 +1,15 @@
-"""What a search finds books by, on PostgreSQL: their words, stored beside them and in an index.
+"""Store the words of each book in an indexed column for searching, on PostgreSQL.
 
-`book_words` makes the words of a text comparable as `books.search_terms` does: whoever changes one changes
-both, and fills the stored column again. The column is no field of the model, because SQLite has none and
-nobody needs to fetch it. To add it the table is rewritten, which keeps everybody out of it for some seconds
-with a hundred thousand books; all else only keeps books from being added or changed.
+`book_words` normalizes text as `books.search_terms` does. Change both together, and fill the stored column
+again. The column is not a model field, because SQLite has none and it is never fetched. Adding it rewrites
+the table, which stays locked for reads and writes until the migration commits: some seconds with a hundred
+thousand books.
 
-`books_word` has every word of all books, for words that are typed wrong. Its triggers leave out what
-they see there, and lock nothing: two who add one word at the same time leave it there twice, which does
-no harm, where a unique index would let them wait for each other, and in the wrong order for ever.
+`books_word` holds every word of all books, to correct misspelled words. Its triggers skip words that they can
+already see, and take no locks. Two transactions that add the same word at the same time therefore store it
+twice, which does no harm. With a unique index they would wait for each other, and could deadlock.
 
-The extension is left in place when this is undone: others may use it.
+Reversing this migration keeps the extension, which others may use.
 """
 
 from django.db import migrations
@@ -18,7 +18,7 @@ SEPARATORS = "".join(chr(code) for code in range(1, 128) if not chr(code).isalnu
     "¡§«¶·»¿‐‒–—―‘’‚‛“”„‟†‡•′″‹›※⁄、。〈〉《》「」『』【】〔〕・"
 )
 
-# The functions name each other with their schema, because pg_restore searches none.
+# The functions qualify each other's names, because pg_restore runs with an empty search path.
 CREATE = """
 CREATE EXTENSION IF NOT EXISTS pg_trgm;
 

@@ -1,4 +1,4 @@
-"""The desk's lists of copies by status and by condition, so that one of a few copies reads no others."""
+"""Index copies by status and condition, for the staff's filtered lists."""
 
 from django.db import migrations, models
 

@@ -1,6 +1,6 @@
-"""The picture of a book, and whether it can be rented now: what each book of a list shows.
+"""Template tags for a book's cover, its availability and the list of results.
 
-Tags in Python and not included templates, which take ten times as long for each of 24 books.
+They build HTML in Python, because included templates take ten times as long for 24 books.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ from rentals.pricing import price_of_days
 
 register = template.Library()
 
-# Covers on the first screen; the others are loaded when they come near it.
+# The number of covers on the first screen; the others are loaded lazily.
 COVERS_AT_ONCE = 4
 
 
 @register.simple_tag
 def cover(book: Book, *, lazy: bool = True) -> SafeString:
-    """The cover, or one that is drawn, next to title and author: screen readers pass it over.
+    """Return the cover image, or a drawn cover; screen readers skip it, since title and author follow.
 
     `lazy` is False for a cover on the first screen.
     """
@@ -46,7 +46,7 @@ def cover(book: Book, *, lazy: bool = True) -> SafeString:
 
 @register.simple_tag
 def results(books: Sequence[Any], rates: dict[int, Rate]) -> SafeString:
-    """The books of a list, with their counts and, where `rates` has their kind, its price."""
+    """Render a list of books with their counts and, for kinds in `rates`, their prices."""
     kinds = {kind.value: escape(capfirst(str(kind.label))) for kind in Kind}
     prices = {kind: _price_a_day(rate) for kind, rate in rates.items()}
     items = []
@@ -62,7 +62,7 @@ def results(books: Sequence[Any], rates: dict[int, Rate]) -> SafeString:
 
 
 def _price_a_day(rate: Rate) -> SafeString:
-    """What a day costs, and the least that a rental costs where that is more."""
+    """Return the price of a day, and the minimum price of a rental if that is higher."""
     daily = _("%(daily)s a day") % {"daily": format_money(rate.daily_rate)}
     price = format_html('<span class="price">{}</span>', daily)
     least = price_of_days(rate, 1).total
@@ -74,7 +74,7 @@ def _price_a_day(rate: Rate) -> SafeString:
 
 @register.simple_tag
 def availability(book: Any) -> SafeString:
-    """How many copies of a book with counts are free."""
+    """Render how many copies of a book are free; the book must have its copy counts set."""
     if book.available:
         only = book.available == book.copies_in_service == 1
         free = {"free": book.available, "all": book.copies_in_service}

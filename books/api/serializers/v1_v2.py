@@ -1,4 +1,4 @@
-"""Versions 1 and 2 of a book, as clients of the first service know it. Frozen."""
+"""Serializers of books for API versions 1 and 2. Frozen: their shape is that of the first service."""
 
 from __future__ import annotations
 

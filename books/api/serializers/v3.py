@@ -1,4 +1,4 @@
-"""Version 3 of books and copies: the current one."""
+"""Serializers of books, copies and quotes for API version 3, the current one."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ class CopyIn(serializers.ModelSerializer[Copy]):
 
 
 class CopyChange(serializers.ModelSerializer[Copy]):
-    """A copy stays a copy of its book."""
+    """A copy without its book, which cannot be changed."""
 
     barcode = serializers.CharField(
         max_length=40, validators=[UniqueValidator(Copy.objects.all(), message=BARCODE_TAKEN)]

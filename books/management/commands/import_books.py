@@ -1,4 +1,4 @@
-"""`manage.py import_books FILE`: books from a file into the shop; `--help` says how."""
+"""Command that imports books from a CSV file."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Command(BaseCommand):
             raise CommandError(str(problem)) from None
         except KeyboardInterrupt:
             self._summarise(report, time.monotonic() - started, options)
-            # The transaction of a dry run is gone as a whole, so there is nothing to go on from.
+            # A dry run has been rolled back as a whole, so there is nothing to continue from.
             rest = "" if options["dry_run"] else " What is counted is in the shop; run it again to go on."
             raise CommandError(f"Interrupted.{rest}", returncode=INTERRUPTED) from None
         self._summarise(report, time.monotonic() - started, options)
@@ -132,11 +132,11 @@ class Command(BaseCommand):
     def _progress(
         self, binary: BinaryIO, report: ImportReport, options: dict[str, Any]
     ) -> Iterator[Callable[[], None]]:
-        """Gives what to call after each step: it moves a bar on a terminal, writes lines elsewhere."""
+        """Yield a function to call after each batch; it shows the progress as a bar, or as lines."""
         if options["verbosity"] == 0:
             yield lambda: None
         elif self.stderr.isatty():
-            # A terminal inside a container may say that its size is 0; tqdm would then show nothing.
+            # A terminal inside a container may report a size of 0, with which tqdm would show nothing.
             size = get_terminal_size()
             with tqdm(
                 total=_size(binary),
@@ -215,7 +215,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
 
 
 def _size(binary: BinaryIO) -> int | None:
-    """In bytes; None where it cannot be told, as of a pipe."""
+    """Return the size in bytes, or None where it is unknown, as for a pipe."""
     return os.fstat(binary.fileno()).st_size if binary.seekable() else None
 
 
