@@ -1,4 +1,4 @@
-"""How the tests of the import run one: a text in, the report out."""
+"""Runs imports for tests: text in, report out."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def report_sentences(report: ImportReport) -> list[str]:
 
 
 class InterruptedStream(io.TextIOBase):
-    """A stream at which somebody presses Ctrl-C after `lines` lines."""
+    """A stream that raises KeyboardInterrupt after `lines` lines."""
 
     def __init__(self, text: str, *, lines: int) -> None:
         self._lines = iter(text.splitlines(keepends=True)[:lines])
@@ -58,7 +58,7 @@ class InterruptedStream(io.TextIOBase):
 
 
 def csv_lines(number: int, *, with_isbn: int = 0) -> Iterator[str]:
-    """A header and `number` lines of books, the first `with_isbn` of them with an ISBN."""
+    """Yield a header and `number` lines of books, the first `with_isbn` of them with an ISBN."""
     yield "name,author,isbn\n"
     for at in range(number):
         yield f"Book {at},Author {at},{isbn_number(at) if at < with_isbn else ''}\n"

@@ -1,4 +1,4 @@
-"""Pictures for the tests of covers, made on the spot."""
+"""Makes images for the tests of covers."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def upload(content: bytes | None = None, name: str = "cover.png") -> SimpleUploa
 
 
 def png_declaring_size(width: int, height: int) -> bytes:
-    """A PNG of a few bytes that says it is so large, and holds next to nothing of it."""
+    """Return a PNG of a few bytes that declares this size, with hardly any data."""
 
     def chunk(kind: bytes, data: bytes) -> bytes:
         return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))

@@ -1,4 +1,4 @@
-"""Books and copies in the administration, as the staff at the counter see them."""
+"""Tests of the administration pages for books and copies."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class StockAdminTestCase(CastTestCase):
         return dict(answer.context["adminform"].form.errors)
 
     def told(self, answer: Any) -> list[str]:
-        # As if the page had been shown on which they stand.
+        # As if the messages had been shown.
         self.counter.cookies.pop("messages", None)
         return [str(message) for message in get_messages(answer.wsgi_request)]
 
@@ -63,7 +63,7 @@ class StockAdminTestCase(CastTestCase):
 
 class BookAdminTest(StockAdminTestCase):
     def form(self, **changes: Any) -> dict[str, Any]:
-        """The form of Emma as a browser would send it back, with `changes`."""
+        """Return the form for Emma as a browser would submit it, with `changes`."""
         fields = {"name": "Emma", "author": "Jane Austen", "isbn": ISBN, "kind": 3, "published": ""}
         return fields | changes
 
@@ -97,7 +97,7 @@ class BookAdminTest(StockAdminTestCase):
             Book.objects.get(name=f"Copy {number}").delete()
 
     def test_invalid_or_taken_isbn_is_a_field_error(self) -> None:
-        # The third begins with a valid one.
+        # The third is the valid ISBN with a digit appended.
         wrong = {"9780141439580": "not a valid", "x": "not a valid", ISBN + "5": "not a valid"}
         for isbn, words in (wrong | {"978-0-14-143958-7": "Another book"}).items():
             errors = self.errors(self.send("book_add", name="Susan", kind=1, copies=1, isbn=isbn))

@@ -1,4 +1,4 @@
-"""The catalogue over the API: finding, reading, adding, changing and deleting books."""
+"""Tests of the books endpoints."""
 
 from __future__ import annotations
 
@@ -144,12 +144,12 @@ class BookListTest(CatalogueTestCase):
             for size in (1, 4):
                 with self.assertNumQueries(number):
                     self.api().get(f"/api/{version}/books/?page_size={size}")
-                # PostgreSQL plans a search first.
+                # PostgreSQL takes one more query, the EXPLAIN of the search.
                 with self.assertNumQueries(number + (2 if connection.vendor == "postgresql" else 1)):
                     self.api().get(f"/api/{version}/books/?page_size={size}&search=emma")
 
     def test_fast_output_equals_serializer_fields(self) -> None:
-        """What is documented, and checked by fields, is told without them, row by row."""
+        """BookOut bypasses its fields for speed; both must give the same output."""
         self.emma.cover.save("x.webp", ContentFile(b"RIFF"))
         self.addCleanup(self.emma.cover.delete)
         books = with_availability(Book.objects.order_by("id"))
@@ -217,7 +217,7 @@ class PaginationTest(CatalogueTestCase):
             with self.subTest(cursor=cursor[:20]):
                 answer = self.api().get(f"/api/v3/books/?cursor={cursor}")
                 self.assertEqual((answer.status_code, answer.json()["code"]), (404, "not_found"))
-        # One of another order has the wrong number of values.
+        # A cursor of another order has the wrong number of values.
         self.assertEqual(self.api().get(f"{first}&ordering=name").status_code, 404)
 
     def test_an_empty_list_is_a_page(self) -> None:
@@ -266,7 +266,7 @@ class BookWriteTest(CatalogueTestCase):
             with self.subTest(isbn=isbn):
                 answer = self.api(self.carol).post("/api/v3/books/", self.given | {"isbn": isbn})
                 self.assertEqual((answer.status_code, list(answer.json())), (400, ["isbn"]))
-        # A book may keep its own.
+        # A book may keep its own ISBN.
         answer = self.api(self.carol).patch(f"/api/v3/books/{self.emma.pk}", {"isbn": self.emma.isbn})
         self.assertEqual(answer.status_code, 200)
 

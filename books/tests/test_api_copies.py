@@ -1,4 +1,4 @@
-"""Copies over the API: for staff only, from v3 on."""
+"""Tests of the copies endpoints, which exist from v3 on and are for staff only."""
 
 from __future__ import annotations
 

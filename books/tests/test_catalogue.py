@@ -1,4 +1,4 @@
-"""The catalogue as a list: narrowed, ordered, counted, and by which indexes."""
+"""Tests of the catalogue's filters, orders and counts, and of their query plans."""
 
 from __future__ import annotations
 
@@ -77,7 +77,7 @@ class FilterTest(TestCase):
 
 
 class PlanTest(TestCase):
-    """Every hot query goes by an index: what it costs does not grow with the books."""
+    """Every hot query uses an index, so its cost does not grow with the number of books."""
 
     @classmethod
     def setUpTestData(cls) -> None:
@@ -101,7 +101,7 @@ class PlanTest(TestCase):
             return "\n".join(str(row[-1]) for row in cursor.fetchall())
 
     def plan_of_query_of(self, call: Callable[[], Any], *, queries: int = 1) -> str:
-        """The plan of the last of its queries."""
+        """Return the plan of the last of the `queries` that `call` makes."""
         with self.assertNumQueries(queries) as asked:
             call()
         return self.plan_of(asked.captured_queries[-1]["sql"])
@@ -135,7 +135,7 @@ class PlanTest(TestCase):
     @skipUnless(ON_POSTGRESQL, "On SQLite a search reads every book.")
     def test_search_uses_its_index(self) -> None:
         with connection.cursor() as cursor:
-            # So few books are read as fast without.
+            # With so few books a sequential scan would be as fast.
             cursor.execute("SET LOCAL enable_seqscan = off")
         for text, index in (
             ("2999", "book_by_words"),
@@ -144,7 +144,7 @@ class PlanTest(TestCase):
             ("978-0-0000-029", "book_isbn_unique_when_present"),
         ):
             with self.subTest(text=text):
-                # The first estimates how many books there are.
+                # The first query is the EXPLAIN that estimates the number of books.
                 plan = self.plan_of_query_of(partial(find, Book.objects.all(), text), queries=2)
                 self.assertIn(index, plan)
                 self.assertNotIn("Seq Scan", plan)

@@ -1,4 +1,4 @@
-"""Covers, as browsers fetch them."""
+"""Tests of the view that serves covers."""
 
 from __future__ import annotations
 
@@ -85,7 +85,7 @@ class CoverTest(CoverTestCase):
             self.assertEqual(getattr(self.client, method)(f"/media/{NAME}").status_code, 405)
         head = self.client.head(f"/media/{NAME}")
         self.assertEqual((head.status_code, head["Content-Length"]), (200, str(len(PICTURE))))
-        # Its end, without that of the request, which would give back the test's connection.
+        # Close the response without ending the request, which would close the test's database connection.
         for close in head._resource_closers:
             close()
 

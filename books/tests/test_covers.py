@@ -1,4 +1,4 @@
-"""Covers: which files are accepted, what is kept of them, and when a file goes."""
+"""Tests of covers: accepted files, re-encoding, and deletion of files."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def cleaned(content: bytes) -> Image.Image:
 
 
 def sentence(content: bytes) -> str:
-    """What is said against `content`; an AssertionError when nothing is."""
+    """Return the message of the ValidationError for `content`; fails if it is accepted."""
     try:
         clean_cover(ContentFile(content))
     except ValidationError as error:
@@ -112,7 +112,7 @@ class CleanCoverTest(TestCase):
         decode.assert_called_once()
 
     def test_pixel_limit_applies_before_decoding(self) -> None:
-        # 25 megapixels; and 400, where Pillow itself already says no.
+        # 25 megapixels, and 400, which Pillow itself refuses.
         for size in ((5000, 5000), (20_000, 20_000)):
             with mock.patch("PIL.ImageOps.exif_transpose") as decode:
                 self.assertEqual(
@@ -128,7 +128,7 @@ class CleanCoverTest(TestCase):
                 self.assertIn("this file is not", sentence(content))
 
     def test_damaged_file_is_refused(self) -> None:
-        # TypeError and struct.error were met with damaged EXIF data.
+        # Damaged EXIF data has caused TypeError and struct.error.
         for error in (TypeError, struct.error, KeyError, EOFError):
             with mock.patch("PIL.ImageOps.exif_transpose", side_effect=error("damaged")):
                 self.assertIn("this file is not", sentence(picture()))
@@ -266,7 +266,7 @@ class CoverFileTest(CoverCase):
 
 class RaceTest(RaceTestCase):
     def test_losing_book_leaves_no_cover(self) -> None:
-        """Both are asked whether the ISBN is free before either is written."""
+        """Both requests pass validation of the ISBN before either writes."""
         place = self.enterContext(tempfile.TemporaryDirectory())
         line = threading.Barrier(2)
 

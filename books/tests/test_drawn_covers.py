@@ -1,4 +1,4 @@
-"""The cover that is drawn for a book without one: every book has one, and its writing stays on it."""
+"""Tests that every book without a cover gets a drawing, and that its text fits."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class DrawnCoverTest(TestCase):
     @given(books)
     def test_svg_is_well_formed_for_any_title(self, any_book: Book) -> None:
         drawing = svg(drawn_cover(any_book))
-        # Characters that XML cannot hold at all do not matter in HTML.
+        # Removed, because XML forbids these characters; HTML does not mind them.
         speakable = "".join(sign for sign in drawing if sign >= " " or sign in "\n\t")
         ET.fromstring(speakable.replace("\ufffe", "").replace("\uffff", ""))  # noqa: S314  # Our own.
 

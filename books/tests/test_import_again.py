@@ -1,4 +1,4 @@
-"""The promise that the same file changes nothing the second time, on generated files and shops."""
+"""Property tests that importing the same file twice changes nothing the second time."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis.extra.django import TestCase
 from books.models import Book, Copy
 from books.tests.importing import DUNE, EMMA, import_text, report_counts
 
-# Few of each, so that rows meet.
+# Few values of each, so that rows collide.
 names = st.sampled_from(["A", "a.", "B"])
 authors = st.sampled_from(["", "x"])
 isbns = st.sampled_from(["", DUNE, EMMA, "9780441013594"])

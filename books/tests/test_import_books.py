@@ -1,4 +1,4 @@
-"""The command: what it takes, prints and leaves behind."""
+"""Tests of the command: its options, its output and its effects."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class CommandTestCase(TestCase):
     def run_import(
         self, content: str | bytes | Path, *options: object, stderr: io.StringIO | None = None
     ) -> str:
-        """What the command prints on standard output."""
+        """Return the command's standard output."""
         path = content if isinstance(content, Path) else self.file(content)
         out = io.StringIO()
         self.stderr = stderr or io.StringIO()
@@ -166,7 +166,7 @@ class OutputTest(CommandTestCase):
 
 class InterruptTest(CommandTestCase):
     def interrupted(self, *options: str) -> tuple[str, CommandError]:
-        """Ctrl-C in the third of five steps."""
+        """Interrupt the import in the third of five batches."""
 
         def steps(**given):
             outcomes = import_books(**given, batch_size=2)

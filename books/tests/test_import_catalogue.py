@@ -1,4 +1,4 @@
-"""Whole catalogues: the real one where it is at hand, and a generated one that is as untidy."""
+"""Tests with whole catalogues: the real one if available, and a generated one that is as untidy."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RealCatalogueTest(TestCase):
     @classmethod
     def setUpClass(cls):
         if real_catalogue() is None:
-            # At the usual verbosity the runner only counts what was skipped.
+            # At the default verbosity the runner only counts skipped tests.
             sys.stderr.write(f"{NOT_RUN}\n")
             raise SkipTest(NOT_RUN)
         super().setUpClass()
@@ -55,7 +55,10 @@ class GeneratedCatalogueTest(TestCase):
     rows = 3000
 
     def catalogue(self) -> str:
-        """As goodbooks: ISBN-10 without their zeros, years as floats, missing cells, 742 authors' letters."""
+        """Return a catalogue with the flaws of goodbooks.
+
+        ISBN-10 without leading zeros, years as floats, missing cells, and 742 characters of authors.
+        """
         chance = random.Random(10_000)
         lines = ["id,isbn,authors,original_publication_year,title,language_code"]
         for at in range(self.rows):

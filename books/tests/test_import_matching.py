@@ -72,7 +72,7 @@ class MatchingTest(TestCase):
 
 
 class RepeatedRowTest(TestCase):
-    """What one file says twice; also when the two rows are written in different transactions."""
+    """Rows about the same book in one file, in the same transaction and in different ones."""
 
     def each_way(self, text: str):
         for batch_size in (1, 1000):

@@ -74,12 +74,12 @@ class BatchTest(TestCase):
 
 
 class ConflictTest(TestCase):
-    """What the database refuses to a step, though all of its rows are fine."""
+    """Conflicts that the database reports for a batch of valid rows."""
 
     text = f"name,isbn\nDune,{DUNE}\nEmma,{EMMA}\n"
 
     def clashing(self, *, times: int):
-        """The first `times` writes of new books meet somebody else's."""
+        """Make the first `times` writes of new books conflict with another writer's."""
         create, failures = importer._create, iter(range(times))
 
         def failing(new, **options):

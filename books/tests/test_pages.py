@@ -1,4 +1,4 @@
-"""The catalogue and the page of a book, as members and strangers get them."""
+"""Tests of the catalogue and the page of a book, for members and anonymous visitors."""
 
 from __future__ import annotations
 
@@ -182,7 +182,7 @@ class CatalogueTest(PagesTestCase):
 
     def test_query_count_is_constant(self) -> None:
         self.client.force_login(self.alice)
-        # Session, member, facets, number, books, copies, rates; a search finds and counts in one, which
+        # Session, member, facets, number, books, copies, rates. A search finds and counts in one query, which
         # PostgreSQL plans first.
         search = 8 if connection.vendor == "postgresql" else 7
         for query, number in (("", 7), ("search=emma", search), ("available=true&kind=novel", 7)):
@@ -196,7 +196,7 @@ class CatalogueTest(PagesTestCase):
 
     def test_a_misspelt_search_is_respelt_and_made_again(self) -> None:
         self.client.force_login(self.alice)
-        # Copies are not counted of no book.
+        # Without results, copies are not counted.
         with self.assertNumQueries(11 if connection.vendor == "postgresql" else 5):
             self.client.get("/home?search=emam")
 

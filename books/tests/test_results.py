@@ -1,4 +1,4 @@
-"""The results of the catalogue's page."""
+"""Tests of the list of results on the catalogue page."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finding books by what somebody types."""
+"""Tests of the search for books."""
 
 from __future__ import annotations
 
@@ -144,7 +144,7 @@ class RankingTest(SearchTestCase):
         self.assertEqual((found.number, found.more), (search.MAX_RANKED, True))
         keys = list(found.books.values_list("pk", flat=True))
         self.assertEqual((len(keys), keys), (search.SURELY_MORE, sorted(keys)))
-        # The statistics know that the others are few.
+        # According to the statistics, few books match this.
         self.assertEqual(self.names("eyre"), ["Jane Eyre"])
 
     def test_the_rank_is_kept_whichever_is_the_most_frequent(self) -> None:
@@ -188,7 +188,7 @@ class SpellingTest(SearchTestCase):
                 self.assertEqual(self.names(text), [])
 
     def test_a_search_takes_at_most_five_queries(self) -> None:
-        # The plan and the books; the respelling; the plan and the books again.
+        # EXPLAIN and the books; the corrections; EXPLAIN and the books again.
         for text, most in (("emma", 2), ("xqzzt", 3), ("Emam", 5)):
             with self.assertNumQueries(most if ON_POSTGRESQL else 1):
                 find(Book.objects.all(), text)

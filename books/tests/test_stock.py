@@ -1,4 +1,4 @@
-"""The stock when two change it at once: the database decides, and the later one is told."""
+"""Tests of concurrent changes to the stock: the database decides, and the later change is refused."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ ISBN = "9780141439587"
 
 
 class UniquenessTest(CastTestCase):
-    """What the forms and serializers ask first, asked by nobody: as when two are at it at once."""
+    """The domain functions refuse duplicates that validation has missed, as in a race."""
 
     emma: Book
 
