@@ -1,13 +1,14 @@
-"""Make of a rendered Deployment a Pod that podman can play, on this machine and without AWS.
+"""Turns a rendered Deployment into a Pod that podman can run locally, without AWS.
 
     kubernetes/render prod app … | python checks/as_pod.py IMAGE NGINX VARIABLE=VALUE … | podman kube play -
 
-Containers, their order, words, rights, sizes and mounts stay as they are. The shop's image becomes IMAGE, and
-that of nginx NGINX. What only a cluster does is left out: probes, the preStop pause, the service account.
-In the shop's ConfigMap the variables that are given are set, and those given without a value are taken away.
+Containers, their order, arguments, security contexts, resources and mounts are unchanged. IMAGE replaces the
+image of the shop, and NGINX that of nginx. Features that need a cluster are removed: probes, the preStop
+pause, the service account. The given variables are set in the shop's ConfigMap; those with an empty value are
+removed.
 """
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not a package.
 from __future__ import annotations
 
 import sys
@@ -40,7 +41,7 @@ pod = {
     "metadata": {
         "name": "lori-books",
         "labels": template["metadata"]["labels"],
-        # Else podman removes init containers that have ended, and what they came to with them.
+        # Without it podman removes finished init containers, and their exit codes with them.
         "annotations": {"io.podman.annotations.init.container.type": "always"},
     },
     "spec": spec,

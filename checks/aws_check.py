@@ -1,6 +1,6 @@
-"""See `checks/aws-check`, which runs this with a PostgreSQL server of its own in DATABASE_URL."""
+"""Runs the shop against a stand-in for AWS; `checks/aws-check` starts it with a PostgreSQL server."""
 
-# ruff: noqa: INP001, T201  # A script beside others, which tells what it found.
+# ruff: noqa: INP001, T201  # A script, which prints.
 from __future__ import annotations
 
 import json
@@ -28,7 +28,7 @@ BUCKET = "covers-of-the-shop"
 FROM = "no-reply@shop.example"
 HOST = "shop.example"
 
-# Run in a process of its own: a book gets a cover, and a mail goes out.
+# Run in a separate process: saves a book with a cover and sends a mail.
 WORK = """
 from io import BytesIO
 from django.conf import settings
@@ -47,7 +47,7 @@ try:
 except FileNotFoundError:
     print(book.cover.url)
 """
-# It asks the database, and wants no static files, whose collection would take longer than all else.
+# A page that queries the database but needs no static files, whose collection would take longest.
 CATALOGUE = "/api/v3/books/"
 
 
@@ -85,7 +85,7 @@ def stop(process: subprocess.Popen[bytes]) -> None:
 
 
 class Database:
-    """The server, as its superuser; the shop has a role and a password."""
+    """The PostgreSQL server, accessed as superuser. The shop uses a role with a password."""
 
     def __init__(self, address: str) -> None:
         self.at = urlsplit(address)
@@ -97,7 +97,7 @@ class Database:
         self.run(f"CREATE ROLE {ROLE} LOGIN")
         self.run(f"ALTER DATABASE {self.at.path[1:]} OWNER TO {ROLE}")
         self.run(f"ALTER SCHEMA public OWNER TO {ROLE}")
-        # The server trusts everybody; from now on only its superuser.
+        # So far the server trusts every local user; from now on only its superuser.
         [(rules,)] = self.run("SHOW hba_file")
         lines = [
             "local all lori trust",
@@ -116,7 +116,7 @@ class Database:
         self.run(f"ALTER ROLE {ROLE} PASSWORD %s", password)
 
     def hang_up(self) -> None:
-        """End every connection of the shop, as a failover or the age of connections does."""
+        """Close all connections of the shop, as a failover or their maximum age does."""
         self.run("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE usename = %s", ROLE)
 
 
@@ -125,7 +125,7 @@ class Shop:
         self.port = port
 
     def get(self, path: str, host: str = HOST, **headers: str) -> tuple[int, bytes, Any]:
-        """As the load balancer hands it on."""
+        """Send a request as the load balancer forwards it."""
         given = {"Host": host, "X-Forwarded-Proto": "https"} | {
             name.replace("_", "-"): value for name, value in headers.items()
         }
@@ -138,7 +138,10 @@ class Shop:
                 return refused.code, refused.read(), refused.headers
 
     def ready(self) -> tuple[int, dict[str, str]]:
-        """As the load balancer asks: by the pod's address, and http. What is known is kept for a second."""
+        """Request /readyz as the load balancer does: by the pod's address, over HTTP.
+
+        Waits first, because the shop caches the result for a second.
+        """
         time.sleep(1.1)
         status, body, _ = self.get("/readyz", host="10.0.47.11:8000", X_Forwarded_Proto="http")
         return status, json.loads(body)["checks"]
@@ -156,7 +159,7 @@ def main(moto: str) -> None:
         }
         port = free_port()
         log = stack.enter_context((place / "moto.log").open("wb"))
-        stand_in = subprocess.Popen(  # noqa: S603  # Of our own tools.
+        stand_in = subprocess.Popen(  # noqa: S603  # Our own tools.
             [moto, "-H", "127.0.0.1", "-p", str(port)],
             env={"PATH": os.environ["PATH"], "HOME": str(place)} | keys,
             stdout=log,

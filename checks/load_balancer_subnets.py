@@ -1,14 +1,13 @@
-"""Which subnets the AWS Load Balancer Controller will find, asked of AWS or of its stand-in.
+"""Checks that the AWS Load Balancer Controller will find the right subnets, in AWS or its stand-in.
 
     python checks/load_balancer_subnets.py VPC CLUSTER
 
-The controller chooses a load balancer's subnets by their tags alone. The first deployment's load balancer
-saw only some of them: public and private subnets both carried kubernetes.io/role/elb. So a tag must say
-what its subnet is, which the routes decide: a public subnet leads to an internet gateway, a private one
-to a NAT gateway. And a load balancer reaches only pods in the zones that it has a subnet in, so both
-kinds must lie in the same ones.
+The controller selects a load balancer's subnets by their tags alone. If private subnets carry
+kubernetes.io/role/elb too, it may select those. The tags must therefore match the routes: a public subnet
+routes to an internet gateway, a private one to a NAT gateway. A load balancer only reaches pods in zones
+where it has a subnet, so public and private subnets must cover the same zones.
 
-Exits with 1 when anything would go wrong, each in one line.
+Prints one line per problem, and exits with 1 if there is any.
 """
 
 import sys
@@ -16,7 +15,7 @@ from dataclasses import dataclass
 
 EXTERNAL = "kubernetes.io/role/elb"
 INTERNAL = "kubernetes.io/role/internal-elb"
-# What an application load balancer needs free in each of its subnets.
+# An application load balancer needs this many free addresses in each of its subnets.
 FREE_ADDRESSES = 8
 
 
@@ -31,7 +30,7 @@ class Subnet:
 
 
 def faults(*, subnets: list[Subnet], cluster: str) -> list[str]:
-    """All that keeps the load balancer from spanning the public subnets, or from the private ones' pods."""
+    """Return the problems that keep the load balancer from public subnets or from the private ones' pods."""
     found = [fault for subnet in subnets for fault in faults_of_one(subnet, cluster=cluster)]
     return found + faults_of_zones(subnets) + candidates_too_many(subnets)
 
@@ -42,7 +41,7 @@ def faults_of_one(subnet: Subnet, *, cluster: str) -> list[str]:
     found = []
     if wrong in subnet.tags:
         found.append(f"{subnet.name} is {kind} and carries {wrong}")
-    # The controller takes "1" and an empty value for yes.
+    # The controller accepts "1" and an empty value.
     if subnet.tags.get(right) not in ("1", ""):
         found.append(f"{subnet.name} is {kind} and lacks {right}")
     if subnet.tags.get(f"kubernetes.io/cluster/{cluster}") not in ("shared", "owned"):
@@ -70,7 +69,7 @@ def faults_of_zones(subnets: list[Subnet]) -> list[str]:
 
 
 def candidates_too_many(subnets: list[Subnet]) -> list[str]:
-    """A zone with several subnets to choose from, where the choice is the controller's and not ours."""
+    """Return the zones with several candidate subnets, among which the controller would choose."""
     chosen = [subnet for subnet in subnets if EXTERNAL in subnet.tags]
     names = {zone: sorted(s.name for s in chosen if s.zone == zone) for zone in {s.zone for s in chosen}}
     return [
@@ -85,7 +84,7 @@ def named(zones: set[str]) -> str:
 
 
 def ask(*, vpc: str) -> list[Subnet]:
-    # Here, so that the rules above can be tested without it.
+    # Imported here, so that the rules can be tested without boto3.
     import boto3
 
     ec2 = boto3.client("ec2")
@@ -109,7 +108,7 @@ def ask(*, vpc: str) -> list[Subnet]:
 
 
 def routes_of(subnet_id: str, tables: list[dict]) -> list[dict]:
-    """A subnet's own route table, else the VPC's main one."""
+    """Return the routes of a subnet's own route table, else of the VPC's main one."""
     main = []
     for table in tables:
         for link in table["Associations"]:

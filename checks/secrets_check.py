@@ -1,10 +1,8 @@
-"""Was a secret ever committed? Each line that a commit of this history has added, and those of no commit yet.
+"""Searches all lines ever added in the history, and uncommitted changes, for secrets.
 
-What was once pushed is known, whether or not the tree still has it: a find is to be changed where it is used,
-and then accepted here. Run by `checks/audit-tree`; it names places, and repeats no secret.
+A secret that was pushed is compromised, even if it is no longer in the tree: replace it where it is used,
+then accept it here. `checks/audit-tree` runs this. The output names places, never values.
 """
-
-# A script beside others, not a package.
 
 from __future__ import annotations
 
@@ -21,7 +19,7 @@ from detect_secrets.settings import transient_settings
 
 ROOT = Path(__file__).resolve().parent.parent
 
-# What looks like a secret and is none.
+# Values that look like secrets but are not.
 ACCEPTED = {
     "0123456789abcdef0123456789abcdef": "counts, in tests",
     "0123456789abcdef0123456789abcdef01234567": "counts, in tests",
@@ -34,13 +32,13 @@ ACCEPTED = {
     "sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w=": "the digest of a style sheet, public by nature",
     "targetgroup/k8s-loribook-def/73e2d6bc24d8a067": "the name of a load balancer's targets, in a test",
 }
-# Sentences and fields named "password" are all over a shop in which people sign in; addresses are no secrets.
+# The word "password" is everywhere in a site with logins, and addresses are no secrets.
 LEFT_OUT = {"KeywordDetector", "IPPublicDetector"}
-# The detector wants its lines together; here each line stands for itself.
+# detect-secrets needs the key's lines together; here every line is searched separately.
 PRIVATE_KEY = re.compile(r"-----BEGIN [A-Z ]*PRIVATE KEY( BLOCK)?-----")
-# The digest of a container image, which is public, and another one with each update.
+# Digests of container images are public, and change with each update.
 IMAGE_DIGEST = re.compile(r"@sha256:[0-9a-f]{64}\b")
-# Digests of packages, by the hundred.
+# Files with hundreds of package digests.
 LOCK_FILES = (".terraform.lock.hcl", "package-lock.json")
 
 
@@ -55,12 +53,12 @@ def git(*words: str) -> str:
 
 
 def added() -> Iterator[tuple[str, str]]:
-    """Each line that was ever added, with where: commit and path, or the path alone where there is none."""
+    """Yield each line ever added, with its place: commit and path, or the path alone if it is uncommitted."""
     if git("rev-parse", "--is-shallow-repository").strip() == "true":
         sys.exit("secrets_check: the history is not here; fetch it whole (git fetch --unshallow).")
     plain = ("--unified=0", "--no-color", "--no-ext-diff", "--no-prefix", "--diff-filter=d")
     commit = path = ""
-    # A merge repeats its branch, but for what it was made with.
+    # --cc: of a merge, only what differs from both parents.
     for text in (git("log", "--patch", "--cc", "--format=commit %h", *plain), git("diff", *plain, "HEAD")):
         for line in text.split("\n"):
             if line.startswith("commit "):
@@ -77,7 +75,7 @@ def added() -> Iterator[tuple[str, str]]:
 
 
 def main() -> int:
-    # Each line once, where it came in last: most of a history is the same again.
+    # Each distinct line once, with its last place: most lines of a history are repeated.
     where = {IMAGE_DIGEST.sub("", line): place for line, place in added() if not place.endswith(LOCK_FILES)}
     lines = list(where)
     detectors = [

@@ -1,14 +1,14 @@
-"""Makes production in a stand-in for AWS (moto/server.py), looks at what came of it, and takes it down again.
+"""Creates production in a stand-in for AWS (moto/server.py), checks it, and destroys it.
 
     checks/terraform-lab
 
-In this order: the state's bucket; production, and meanwhile a second run, which the lock must refuse; a
-second plan, which must change nothing; the subnets as the load balancer controller sees them;
-production's promises; a load balancer as the controller would make it, for which the next apply adds the
-alarms; destruction that leaves nothing.
+The steps are: the state's bucket; production, while a second run must be refused by the lock; a second plan,
+which must be empty; the subnets as the load balancer controller sees them; the properties of production; a
+load balancer as the controller would create it, for which the next apply adds the alarms; and a destroy that
+leaves nothing.
 
-Green here means that the pieces fit together. It is no proof that AWS takes them: README.md in terraform/
-lists what to watch at the first apply.
+Success means that the parts fit together, not that AWS accepts them: terraform/README.md lists what to watch
+at the first apply.
 """
 
 import json
@@ -32,7 +32,7 @@ NAME = "lori-books-prod"
 STATE, LOCK = "prod.tfstate", "prod.tfstate.tflock"
 ACCOUNT = "123456789012"
 BUCKET = f"lori-books-terraform-{ACCOUNT}"
-# What kubernetes/render reads.
+# The outputs that kubernetes/render reads.
 OUTPUTS = {
     "account_id",
     "app_role_arn",
@@ -56,7 +56,7 @@ OUTPUTS = {
 
 
 class Wrong(Exception):
-    """Something is not as promised."""
+    """A check failed."""
 
 
 def need(promise: bool, sentence: str) -> None:
@@ -69,7 +69,7 @@ def need(promise: bool, sentence: str) -> None:
 
 
 def surroundings(port: int) -> dict[str, str]:
-    """All that Terraform gets to see: nothing of what a shell was set to deploy."""
+    """Return the whole environment of Terraform, without the shell's deployment settings."""
     passed_on = {name: os.environ[name] for name in ("PATH", "HOME", "TMPDIR") if name in os.environ}
     return passed_on | {
         "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
@@ -78,7 +78,7 @@ def surroundings(port: int) -> dict[str, str]:
         "AWS_REGION": REGION,
         "AWS_DEFAULT_REGION": REGION,
         "AWS_EC2_METADATA_DISABLED": "true",
-        # An error is retried for minutes otherwise.
+        # Otherwise errors are retried for minutes.
         "AWS_MAX_ATTEMPTS": "3",
         "CHECKPOINT_DISABLE": "1",
         "TF_IN_AUTOMATION": "1",
@@ -88,7 +88,7 @@ def surroundings(port: int) -> dict[str, str]:
         "TF_VAR_github_repository": "example/lori-books",
         "TF_VAR_create_oidc_provider": "true",
         "TF_VAR_alarm_email": "alarms@example.org",
-        # Production is taken down here, which it otherwise refuses.
+        # Otherwise production refuses to be destroyed.
         "TF_VAR_deletion_protection": "false",
         "TF_VAR_final_snapshot": "false",
         "TF_VAR_secret_recovery_days": "0",
@@ -114,7 +114,7 @@ class Terraform:
         return run
 
     def stop(self) -> None:
-        """End what a failed step left running."""
+        """Kill processes that a failed step left running."""
         for run in self.runs:
             if run.poll() is None:
                 run.kill()
@@ -176,11 +176,11 @@ def exists(bucket: str, key: str) -> bool:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# What is looked at
+# Checks
 
 
 def bucket_is_guarded() -> bool:
-    """Whether the state may go into the bucket: all but its clean-up is set."""
+    """Return whether the bucket is ready for the state: everything but its clean-up rule is set."""
     s3 = boto3.client("s3")
     try:
         return (
@@ -209,7 +209,7 @@ def outputs_are_strings(prod: Terraform) -> dict[str, str]:
 
 
 def promises_are_kept(outputs: dict[str, str]) -> None:
-    """What the modules' tests see in a plan, seen again in what was made, wired together."""
+    """Check in the created resources what the modules' tests check in a plan, and how they fit together."""
     ec2, rds, eks = boto3.client("ec2"), boto3.client("rds"), boto3.client("eks")
     cluster = eks.describe_cluster(name=NAME)["cluster"]
     in_vpc = [{"Name": "vpc-id", "Values": [outputs["vpc_id"]]}]
@@ -290,7 +290,7 @@ def alarms_of(namespace: str) -> list[dict]:
 
 
 def make_load_balancer(vpc: str) -> list[str]:
-    """As the controller would, down to its tags."""
+    """Create a load balancer as the controller would, including its tags."""
     elb, ec2 = boto3.client("elbv2"), boto3.client("ec2")
     subnets = ec2.describe_subnets(Filters=[{"Name": "vpc-id", "Values": [vpc]}])["Subnets"]
     tags = [
@@ -334,7 +334,10 @@ def load_balancer_has_alarms(output: str, arns: list[str]) -> None:
 
 
 def remove_load_balancer(arns: list[str]) -> None:
-    """As the controller does when the ingress is deleted, which must come before Terraform's destroy."""
+    """Delete the load balancer as the controller does when the ingress is deleted.
+
+    This must happen before Terraform's destroy.
+    """
     elb = boto3.client("elbv2")
     elb.delete_load_balancer(LoadBalancerArn=arns[0])
     elb.delete_target_group(TargetGroupArn=arns[1])
@@ -367,7 +370,7 @@ def nothing_is_left() -> None:
         "issuers": [p["Arn"] for p in iam.list_open_id_connect_providers()["OpenIDConnectProviderList"]],
         "keys": [k["KeyMetadata"]["Description"] for k in keys if k["KeyMetadata"]["KeyState"] == "Enabled"],
     }
-    # AWS makes a key of its own for each service that encrypts; those are not Terraform's.
+    # Keys that AWS creates for its services are not Terraform's.
     left["keys"] = [description for description in left["keys"] if NAME in description]
     need(not any(left.values()), f"Left behind: { {kind: names for kind, names in left.items() if names} }")
 
@@ -388,7 +391,7 @@ def step(what: str) -> Iterator[None]:
 
 
 def lab(work: Path) -> None:
-    # Nor the values of the real environments.
+    # Not even the values of the real environments are copied.
     left_out = shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tfplan", "*.tfvars")
     shutil.copytree(HERE.parent / "terraform", work / "terraform", ignore=left_out)
 
@@ -408,14 +411,14 @@ def lab(work: Path) -> None:
 def steps(bootstrap: Terraform, prod: Terraform) -> None:
     with step("The state's bucket"):
         bootstrap.init()
-        # The provider watches the bucket's clean-up rule for a minute, which nothing else waits for.
+        # The provider waits a minute for the bucket's clean-up rule, which nothing else depends on.
         making_bucket = bootstrap.start("apply", "-auto-approve")
         wait_for(lambda: bucket_is_guarded() or making_bucket.poll() is not None, "the bucket", seconds=180)
         need(bucket_is_guarded(), "The bucket is not guarded as it should be.")
         prod.init(f"-backend-config=bucket={BUCKET}", f"-backend-config=region={REGION}")
 
     with step("Production; meanwhile a second run is refused"):
-        # A plan that is carried out afterwards, as the pipeline does it.
+        # A saved plan that is applied afterwards, as in the pipeline.
         output = prod("plan", "-out=plan")
         need("Check block assertion failed" in output, "The plan does not warn that alarms are missing.")
         making = prod.start("apply", "-parallelism=20", "plan")
@@ -437,7 +440,7 @@ def steps(bootstrap: Terraform, prod: Terraform) -> None:
 
     with step("Alarms, once there is a load balancer"):
         arns = make_load_balancer(outputs["vpc_id"])
-        # The plan above has just looked at everything else.
+        # No refresh is needed, since the plan above has just read everything else.
         load_balancer_has_alarms(prod("apply", "-auto-approve", "-refresh=false"), arns)
         remove_load_balancer(arns)
 

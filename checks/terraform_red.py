@@ -1,8 +1,8 @@
-"""Proves that the modules' tests can fail: breaks one promise at a time, and wants the test that names it.
+"""Proves that the modules' tests can fail: breaks one property at a time, and expects the test that names it.
 
     .venv/deploy/bin/python checks/terraform_red.py [MODULE...]
 
-Takes some minutes, so it is run by hand when a module or its test changes.
+Takes some minutes, so run it by hand when a module or its test changes.
 """
 
 import os
@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-# Module, file, what stands there, what to write instead, and what the test then says.
+# Module, file, original text, replacement, and a part of the failing test's output.
 THUMBPRINT = 'client_id_list = ["sts.amazonaws.com"]\n  thumbprint_list = ["' + "0" * 40 + '"]'
 BOTH_TAGS = '"kubernetes.io/role/elb" = "1"\n    "kubernetes.io/role/internal-elb" = "1"'
 BREAKS = [
@@ -315,7 +315,7 @@ class Module:
         return subprocess.run(command, cwd=self.folder, env=env, capture_output=True, text=True, check=False)
 
     def unnoticed(self, breaks: list[Break]) -> list[Break]:
-        """Those of the breaks that no test names, or that cannot be made beside the others."""
+        """Return the breaks that no test names, and those that conflict with others in the same run."""
         whole = {file: (self.folder / file).read_text() for file, *_ in breaks}
         texts, made = dict(whole), []
         for file, old, new, sentence in breaks:
@@ -344,7 +344,7 @@ def main() -> None:
         shutil.copytree(HERE.parent / "terraform", tree, ignore=shutil.ignore_patterns(".terraform"))
         for name in chosen:
             module = Module(tree, name)
-            # All at once, each of which its own test names; what is left is broken alone.
+            # First all breaks in one run; those that no test named are tried again one by one.
             left = [each for each in module.unnoticed(module.breaks) if module.unnoticed([each])]
             for each in module.breaks:
                 print(

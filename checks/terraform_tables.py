@@ -1,7 +1,7 @@
-"""Writes the tables of variables and outputs into terraform/README.md, from the Terraform files themselves.
+"""Generates the tables of variables and outputs in terraform/README.md from the Terraform files.
 
 python checks/terraform_tables.py            writes them
-python checks/terraform_tables.py --check    exits with 1 when they are not up to date
+python checks/terraform_tables.py --check    exits with 1 if they are out of date
 """
 
 import re
@@ -20,7 +20,7 @@ def blocks(folder: Path, kind: str) -> dict[str, str]:
 
 
 def said(body: str, what: str) -> str:
-    """The text of an argument, of all its occurrences."""
+    """Return the texts of all occurrences of an argument, joined."""
     return " ".join(re.findall(rf'^ +{what} += "(.*)"$', body, re.MULTILINE)).replace('\\"', '"')
 
 

@@ -1,4 +1,4 @@
-"""The rules of load_balancer_subnets.py, first of all that they find the first deployment's tagging wrong."""
+"""Tests of the subnet rules, among them that tagging all subnets for external load balancers is a problem."""
 
 import sys
 import unittest

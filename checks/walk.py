@@ -1,10 +1,10 @@
-"""Counts the files of ours whose functions run while a member rents a book over the API.
+"""Counts the project's files whose functions run while a member rents a book over the API.
 
     python checks/walk.py [--most N]
 
-One `POST /api/v3/book_rentals/` with a token goes through the whole WSGI stack, on a temporary SQLite
-database and after a rental of another book, so that imports and the first use of caches do not count. Lists
-each file with the functions that ran in it, and exits 1 when there are more than N files.
+Sends one `POST /api/v3/book_rentals/` with a token through the whole WSGI stack, on a temporary SQLite
+database. Another book has been rented before, so that imports and cold caches do not count. Lists each file
+with the functions that ran, and exits with 1 if there are more than N files.
 """
 
 # ruff: noqa: INP001, T201  # A script, which prints.
@@ -23,7 +23,7 @@ FOLDERS = ("accounts", "books", "rentals", "lori_assignment")
 
 
 class Walk:
-    """Collects the functions called while it is entered, in every thread that starts meanwhile."""
+    """Collects the functions called inside the context, including those in threads started there."""
 
     def __init__(self) -> None:
         self.functions: dict[str, set[str]] = {}
@@ -39,7 +39,7 @@ class Walk:
 
     def note(self, frame: FrameType, event: str, argument: Any) -> None:
         code = frame.f_code
-        # The bodies of modules, classes and comprehensions are no functions of their own.
+        # Bodies of modules, classes and comprehensions do not count as functions.
         is_function = code.co_flags & 0x02 and not code.co_name.startswith("<")
         if event == "call" and is_function and code.co_filename.startswith(f"{ROOT}/"):
             file = str(Path(code.co_filename).relative_to(ROOT))

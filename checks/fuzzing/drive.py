@@ -1,14 +1,16 @@
-"""Send a served demo shop what its document allows and, above all, what it does not, in every role.
+"""Fuzz a running demo shop with valid and, above all, invalid calls from its OpenAPI document, in every role.
 
     python drive.py SHOP [--log FILE] [--examples N] [--seed N] [--deep]
 
-SHOP is the address of one that runs without limits on how often one may try. schemathesis makes the calls.
-Fails on an answer of 500 and above, on one that the document does not have (by its status, its kind, its
-headers or its body), on one that takes over a second twice, on a crash in the server's log, whatever was
-answered; and where the run was blind: when an operation of the document was not called in each role, or
-more than a few never answered with success.
+SHOP is the address of a shop without rate limits. schemathesis makes the calls. Fails on
 
-The same seed makes the same calls, as far as these don't depend on what the shop answers.
+- a response of 500 and above, or one that the document does not describe (status, content type, headers,
+  body);
+- a response that takes more than a second twice;
+- a crash in the server's log, whatever the response was;
+- a blind run: an operation of the document was not called in each role, or too many never succeeded.
+
+The same seed makes the same calls, as far as they do not depend on the shop's responses.
 """
 
 from __future__ import annotations
@@ -34,10 +36,11 @@ from words import configuration, ids_and_words
 
 HERE = Path(__file__).resolve().parent
 METHODS = {"get", "put", "post", "delete", "patch"}
-# Every boundary of the document costs 40 calls an operation: the short form goes through them in one role.
+# Testing every boundary value of the document takes 40 calls per operation. The short run does it for each
+# operation in one role only.
 OLDER = "/api/v[12]/"
 WITHOUT_BOUNDARIES = {"superuser": f"^{OLDER}", "staff": f"^(?!{OLDER})", "member": "", "anonymous": ""}
-# So many at once, on the two cores that the server wants too.
+# Roles tested at the same time, on two cores that the server needs too.
 LANES = 2
 SLOWEST = 1
 CHECKS = [
@@ -48,20 +51,20 @@ CHECKS = [
     "response_schema_conformance",
     "unsupported_method",
 ]
-# Success takes a key that only stands in a mail.
+# Success needs a key that is only in an email.
 NEEDS_A_MAIL = {
     "POST /api/rest-auth/password/reset/confirm/",
     "POST /api/rest-auth/registration/verify-email/",
 }
 TOO_MANY = "429"
-# What two lanes do crosses: another call may have taken what one would have succeeded with, and in a short
-# run no other comes. So many of the operations may be missed by that, and not more.
+# Concurrent roles interfere: a call may use up what another needed to succeed, and a short run does not try
+# again. This share of the operations may fail for that reason.
 BY_CHANCE = 0.05
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """What one role was answered: by operation, each status and how often; and what schemathesis says."""
+    """The result of one role: the count of each status by operation, and the verdict of schemathesis."""
 
     role: str
     answers: dict[str, dict[str, int]]
@@ -71,7 +74,7 @@ class Run:
 
 
 def operations_of(document: dict[str, Any]) -> list[str]:
-    """As schemathesis calls them."""
+    """Return the operations of the document, labelled as in schemathesis."""
     return [
         f"{method.upper()} {path}"
         for path, methods in document["paths"].items()
@@ -81,7 +84,7 @@ def operations_of(document: dict[str, Any]) -> list[str]:
 
 
 def run(role: str, *, shop: str, document: dict[str, Any], place: Path, options: argparse.Namespace) -> Run:
-    """All operations of the document as one of ROLES, by a schemathesis of its own."""
+    """Call all operations of the document as `role`, in a separate schemathesis process."""
     began = time.monotonic()
     folder = place / role
     folder.mkdir()
@@ -114,7 +117,7 @@ def run(role: str, *, shop: str, document: dict[str, Any], place: Path, options:
 
 
 def find_blind_spots(operations: list[str], runs: list[Run]) -> Iterator[str]:
-    """Why the runs would have seen nothing, if there was something to see."""
+    """Yield the reasons why the runs could have missed faults."""
     if not operations:
         yield "the document has no operations"
     for done in runs:
@@ -136,7 +139,7 @@ def find_blind_spots(operations: list[str], runs: list[Run]) -> Iterator[str]:
 
 
 def crashes(log: str) -> Iterator[str]:
-    """What each traceback in the server's log ends with."""
+    """Yield the last line of each traceback in the server's log."""
     for text in log.split("Traceback (most recent call last):")[1:]:
         yield next((line for line in text.splitlines()[1:] if re.match(r" *[\w.]+(: |$)", line)), "?").strip()
 

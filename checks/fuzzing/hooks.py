@@ -1,7 +1,7 @@
-"""What schemathesis is told about this shop: who calls, and what is no fault. It also counts the answers.
+"""Hooks for schemathesis: authentication, valid ids, exceptions to checks, and a tally of the responses.
 
-Loaded into each run of schemathesis by `drive`, which says by FUZZ_USER who calls, nobody where it is empty.
-In FUZZ_FOLDER are the ids that there are, and what was answered is written there.
+`drive` loads them into each run of schemathesis. FUZZ_USER names the user, or is empty for anonymous calls.
+FUZZ_FOLDER has the existing ids, and receives the tally.
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ from shop import sign_in
 
 USER, FOLDER = os.environ["FUZZ_USER"], Path(os.environ["FUZZ_FOLDER"])
 IDS: dict[str, list[Any]] = json.loads((FOLDER / "ids.json").read_text())
-# Fields that fit only one value of another; with them nearly every rental is refused.
+# Fields that must match another field's value; with random ones nearly every rental is refused.
 SELDOM = ("copy", "date_rented", "user")
-# An access token lives five minutes, and some time passes until it is used.
+# Access tokens are valid for five minutes; this leaves time to use them.
 TOKEN_SECONDS = 120
-# They have no body, so there is nothing whose kind could be told.
+# Responses without a body need no content type.
 WITHOUT_BODY = {HTTPStatus.NO_CONTENT, HTTPStatus.NOT_MODIFIED}
 
 answers: defaultdict[str, Counter[int]] = defaultdict(Counter)
-# How often the caller's tokens were ended by what was called.
+# Calls that revoked the caller's tokens.
 ended: list[str] = []
 
 if USER:
@@ -49,10 +49,10 @@ if USER:
 
 @schemathesis.hook
 def before_call(context: Any, case: Any, facts: Any) -> None:
-    """Most calls are made such that they come to the point.
+    """Make most calls plausible, so that they get past the first checks.
 
-    schemathesis sends the same few keys and conditions with many calls, and ids that nothing has. Each call
-    would be refused for that, and nobody would see what is done with its body. What is no id stays none.
+    schemathesis repeats a few idempotency keys and conditional headers, and invents ids. Almost every call
+    would be refused for that, before its body is used. Values that are not ids stay as they are.
     """
     told = repr((case.method, case.path, case.path_parameters, case.query, case.body))
     digest = sha256(told.encode(errors="replace")).hexdigest()
@@ -75,7 +75,7 @@ def before_call(context: Any, case: Any, facts: Any) -> None:
 @schemathesis.hook
 def after_call(context: Any, case: Any, response: Any) -> None:
     if case.method.upper() != case.operation.method.upper():
-        # A method that the path does not have, which has a check of its own.
+        # A method that the path does not support, which has a check of its own.
         return
     answers[case.operation.label][response.status_code] += 1
     if "password/change" in case.path and response.status_code == HTTPStatus.OK:
@@ -84,11 +84,11 @@ def after_call(context: Any, case: Any, response: Any) -> None:
 
 @schemathesis.hook
 def filter_failure(context: Any, failure: Any, case: Any, response: Any) -> bool:
-    """Whether it is one."""
+    """Return whether `failure` is a real failure."""
     if isinstance(failure, MissingContentType):
         return response.status_code not in WITHOUT_BODY
     if isinstance(failure, ResponseTimeExceeded):
-        # Asked once more, since a machine that others use too may stall.
+        # Retried once, since a shared machine may stall.
         with requests.Session() as session:
             return session.send(response.request, timeout=30).elapsed.total_seconds() > failure.deadline
     return True

@@ -1,4 +1,4 @@
-"""What the driver and the hooks of schemathesis both ask of the shop."""
+"""Client for the demo shop, shared by the driver and the hooks of schemathesis."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ import json
 import urllib.request
 from typing import Any
 
-PASSWORD = "a-book-a-day"  # noqa: S105  # Of the demo shop, and meant to be known.
+PASSWORD = "a-book-a-day"  # noqa: S105  # Public: the demo shop's.
 
-# Each with an account of its own, as the demo shop has them.
+# The demo shop's account for each role.
 ROLES = {"superuser": "lori", "staff": "mara", "member": "nora", "anonymous": ""}
 
 
 def sign_in(shop: str, user: str) -> dict[str, str]:
-    """A token and its refresh token."""
+    """Return an access token and its refresh token."""
     tokens: dict[str, str] = call(f"{shop}/api-token-auth/", body={"username": user, "password": PASSWORD})
     return tokens
 
 
 def call(address: str, *, token: str = "", body: dict[str, Any] | None = None) -> Any:
-    """What a GET is answered, or with a body a POST. Raises HTTPError for 400 and above."""
+    """Return the JSON of a GET, or with `body` of a POST. Raises HTTPError for 400 and above."""
     data = None if body is None else json.dumps(body).encode()
     headers = {"Content-Type": "application/json"}
     if token:

@@ -1,5 +1,4 @@
-"""The driver finds what it promises to find: in a stand-in for the shop that has each fault once, and in none
-without them."""
+"""Tests that the driver finds each kind of fault in a stand-in for the shop, and none without faults."""
 
 from __future__ import annotations
 
@@ -18,7 +17,7 @@ from unittest import TestCase, mock
 import drive
 from drive import Run, crashes, find_blind_spots
 
-# Each is an operation of the stand-in, with what schemathesis says of it.
+# The faulty operations of the stand-in, with the message of schemathesis.
 FAULTS = {
     "crash": "Server error",
     "teapot": "Undocumented status code",
@@ -30,7 +29,7 @@ FAULTS = {
 }
 SOUND = ["sound", "stalls-once", "gone"]
 ROLES = {"superuser": "lori", "member": "nora"}
-# Of the stand-in, which has nothing to do.
+# Shorter than for the shop, because the stand-in does no work.
 SLOWEST = 0.25
 
 BOOK = {"type": "object", "required": ["id"], "properties": {"id": {"type": "integer"}}}
@@ -56,7 +55,7 @@ def document(names: list[str]) -> dict[str, Any]:
 
 
 class StandIn(BaseHTTPRequestHandler):
-    """One operation for each name: GET /name/<id>/."""
+    """Serves one operation for each name: GET /name/<id>/."""
 
     names: list[str]
     stalled: set[str]
@@ -100,7 +99,7 @@ class StandIn(BaseHTTPRequestHandler):
         self.wfile.write(content)
 
     def log_message(self, *facts: Any) -> None:
-        """What it is asked is nobody's business."""
+        """Log nothing."""
 
 
 @contextmanager
@@ -113,7 +112,7 @@ def served(names: list[str]) -> Iterator[str]:
 
 
 def driven(names: list[str], *more: str) -> tuple[int, str]:
-    """The exit status of a short run against a stand-in with these operations, and all that it says."""
+    """Return the exit status and all output of a short run against a stand-in with these operations."""
     said = io.StringIO()
     quick = mock.patch.multiple(drive, ROLES=ROLES, SLOWEST=SLOWEST)
     with served(names) as shop, quick, redirect_stdout(said), redirect_stderr(said):

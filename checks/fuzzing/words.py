@@ -1,4 +1,4 @@
-"""What schemathesis is told of a demo shop: words that have a chance to be taken, and ids that there are."""
+"""Configures schemathesis for a demo shop: plausible parameter values and existing ids."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from urllib.error import HTTPError
 
 from shop import PASSWORD, ROLES, call, sign_in
 
-# By parameter, what has a chance to be taken; schemathesis mixes it with what it makes up.
+# Plausible values by parameter; schemathesis mixes them with generated ones.
 AMOUNTS = ["0.01", "1.00", "2.50"]
-NEW_PASSWORD = "the-fourth-chapter"  # noqa: S105  # Nobody's.
+NEW_PASSWORD = "the-fourth-chapter"  # noqa: S105  # No account has it.
 TAG = '"0123456789abcdef0123456789abcdef"'
 WORDS: dict[str, list[Any]] = {
     "query.ordering": ["name", "-name", "author", "-author", "published", "-published", "id", "-id"],
@@ -45,7 +45,7 @@ CHANCES = {"query": 0.3, "header": 0.1, "body": 0.7, "query.cursor": 0.1}
 ACCOUNTS, BOOKS, COPIES = "/api/v3/accounts/", "/api/v3/books/", "/api/v3/copies/"
 RENTALS, PRICE_LISTS = "/api/v3/book_rentals/", "/api/v3/price_lists/"
 LENDABLE = "books to be lent"
-# Where a path has an id: the list whose rows it is about, and what their key is called there.
+# For paths with an id: the list of the objects, and the name of their key.
 KEYS = {
     "/book_rentals/users/": (ACCOUNTS, "id"),
     "/book_rentals/{ref}/": (RENTALS, "ref"),
@@ -58,16 +58,16 @@ KEYS = {
 }
 CURSOR = re.compile("cursor=([^&]+)")
 CHAINS = 5
-# So many of each, of the caller's own and of all that there are.
+# The number of ids of each kind, of the caller's own and of all.
 A_FEW = 12
-# So many that a run may use up, and delete.
+# The number of objects of each kind that a run may use up or delete.
 SPARE = 12
 
 
 def ids_and_words(
     role: str, *, shop: str, document: dict[str, Any]
 ) -> tuple[dict[str, list[Any]], dict[str, list[Any]]]:
-    """The ids by the part of a path that stands before them, and the words by parameter."""
+    """Return the ids by the part of the path before them, and the values by parameter."""
     user = ROLES[role]
     desk = sign_in(shop, ROLES["superuser"])["token"]
     own = sign_in(shop, user)["token"] if user else desk
@@ -84,10 +84,10 @@ def ids_and_words(
         words["body.user"] = ids[ACCOUNTS]
         words |= {"query.book": words["body.book"], "query.user": words["body.user"]}
         for path, keys in made.items():
-            # Most of what is done goes well with these only.
+            # Most calls only succeed with these.
             ids[path] += 3 * keys
     words["body.username"] = [user or ROLES["member"]]
-    # Each of a sign-in of its own: whoever uses one twice ends all that came with it.
+    # Each from a separate login: reusing a refresh token revokes every token of that login.
     good, *others = [sign_in(shop, ROLES["member"])["refresh"] for _ in range(2 * SPARE)]
     words |= {"body.token": [good], "body.refresh": others}
     by_part = {part: ids[path] for part, (path, _) in KEYS.items() if path in ids}
@@ -95,18 +95,18 @@ def ids_and_words(
 
 
 def create_fixtures(shop: str, *, number: int, token: str) -> dict[str, list[Any]]:
-    """Something of each kind that nobody needs, other things for each `number`: ids by their list."""
+    """Create unused objects of each kind, different for each `number`, and return their ids by list."""
 
     def made(path: str, key: str, **body: Any) -> list[Any]:
         try:
             return [call(f"{shop}{path}", token=token, body=body)[key]]
         except HTTPError as refused:
-            # A rule of the shop says no, such as that this member has enough books.
+            # Refused by a rule of the shop, for example a limit on rentals.
             if refused.code != HTTPStatus.CONFLICT:
                 raise
             return []
 
-    # Not those who are called by their ids: they would have as many books as they may.
+    # Not the members whose ids are used in calls: they would reach their limit of rentals.
     members = [row["id"] for row in _page(f"{shop}{ACCOUNTS}?page_size=100", token)["results"]][A_FEW:]
     spare = range(SPARE)
     books = [made(BOOKS, "id", name=f"Spare {one}", book_type=3, copies=20)[0] for one in range(2 * SPARE)]
@@ -115,7 +115,7 @@ def create_fixtures(shop: str, *, number: int, token: str) -> dict[str, list[Any
     times = [f"21{number}{one % 10}-{one // 10 + 1:02}-01T00:00:00Z" for one in spare]
     found = {
         LENDABLE: [[book] for book in lendable],
-        # A book that was lent is never deleted.
+        # A book that was rented cannot be deleted.
         BOOKS: [[book] for book in unread],
         COPIES: [made(COPIES, "id", book=book) for book in unread],
         RENTALS: [
@@ -129,7 +129,7 @@ def create_fixtures(shop: str, *, number: int, token: str) -> dict[str, list[Any
 
 
 def _page(address: str, token: str) -> dict[str, Any]:
-    """The first of a list, as far as the caller may see it."""
+    """Return the first page of a list, or an empty page if the caller may not see it."""
     try:
         page: dict[str, Any] = call(address, token=token)
     except HTTPError as refused:
@@ -140,7 +140,10 @@ def _page(address: str, token: str) -> dict[str, Any]:
 
 
 def configuration(words: dict[str, list[Any]], *, examples: int, without_boundaries: str | None) -> str:
-    """As TOML, which writes these values as JSON does; `without_boundaries` is a pattern of paths."""
+    """Return the configuration as TOML, in which these values are written as in JSON.
+
+    `without_boundaries` is a pattern of paths.
+    """
     return "\n".join(_lines(words, examples, without_boundaries))
 
 
@@ -149,7 +152,7 @@ def _lines(words: dict[str, list[Any]], examples: int, without_boundaries: str |
     yield "cache.enabled = false"
     yield 'generation.database = "none"'
     yield f"generation.max-examples = {examples}"
-    # Of an operation; chains are of all of them together.
+    # Other phases count by operation; this one counts chains of all operations together.
     yield f"phases.stateful.generation.max-examples = {examples * CHAINS}"
     for name, values in words.items():
         chance = CHANCES.get(name) or CHANCES[name.partition(".")[0]]

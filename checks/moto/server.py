@@ -1,11 +1,11 @@
-"""A stand-in for AWS: moto's server with what it lacks for this project.
+"""Runs a stand-in for AWS: moto's server with additions for this project.
 
     python checks/moto/server.py 127.0.0.1 5000
 
-moto knows neither EKS's access entries nor its add-ons, and differs from AWS in a few answers that
-Terraform's provider compares with what it asked for. Each difference below was seen as a plan that never
-comes to rest, or an apply that stops. It proves that Terraform's calls fit together, not that AWS would
-take them: moto evaluates no policy and accepts nonsense.
+moto has neither access entries nor add-ons of EKS, and a few of its responses differ from AWS in fields that
+the Terraform provider compares. Without each of the changes below, a plan never becomes empty or an apply
+stops. The stand-in proves that Terraform's calls fit together, not that AWS would accept them: moto evaluates
+hardly any policies and accepts invalid values.
 """
 
 import os
@@ -13,7 +13,7 @@ import sys
 import uuid
 from datetime import UTC, datetime
 
-# Without it AWS's own managed policies don't exist, and attaching one fails.
+# Without it AWS's managed policies do not exist, and attaching one fails.
 os.environ.setdefault("MOTO_IAM_LOAD_MANAGED_POLICIES", "true")
 
 from moto.core.responses import ActionResult
@@ -33,7 +33,7 @@ from werkzeug.serving import run_simple
 
 
 def create_cluster(backend: EKSBackend, **asked) -> Cluster:
-    """As moto, and with the security group that EKS makes for each cluster."""
+    """Create a cluster as moto does, with the security group that EKS creates for it."""
     cluster = moto_create_cluster(backend, **asked)
     ec2 = ec2_backends[backend.account_id][backend.region_name]
     vpc_id = ec2.get_subnet(cluster.resources_vpc_config["subnetIds"][0]).vpc_id
@@ -52,7 +52,7 @@ def delete_cluster(backend: EKSBackend, name: str) -> Cluster:
 
 
 def answer_create_cluster(response: EKSResponse) -> ActionResult:
-    """moto forgets how access is given and what becomes of the cluster when its version is old."""
+    """Add the access configuration and the upgrade policy, which moto drops."""
     answer = moto_answer_create_cluster(response)
     cluster = answer.result["cluster"]
     cluster.access_config = response._get_param("accessConfig")
@@ -199,7 +199,7 @@ MORE_EKS_CALLS = [
     list_associated_access_policies,
     disassociate_access_policy,
 ]
-# An ARN holds a slash, which arrives here already decoded.
+# An ARN contains a slash, which has been decoded here.
 MORE_EKS_PATHS = [
     "addons$",
     "addons/(?P<addonName>[^/]+)$",
@@ -212,19 +212,19 @@ MORE_EKS_PATHS = [
 
 
 def rule_description(rule: SecurityGroupRule) -> str | None:
-    """moto loses the description of a rule that names another group."""
+    """Return the description even for a rule that names another group, where moto drops it."""
     return rule.ip_range.get("Description") or rule.source_group.get("Description")
 
 
 def update_parameters(group: DBParameterGroup, new_parameters: list) -> None:
-    """The provider reads back only parameters that somebody set, as AWS marks them."""
+    """Mark parameters as set by the user, as AWS does: the provider reads back only those."""
     moto_update_parameters(group, new_parameters)
     for parameter in group.parameters.values():
         parameter["Source"] = "user"
 
 
 def make_database(database: DBInstance, *args, **asked) -> None:
-    """moto forgets Performance Insights and the measurements of the machine."""
+    """Set Performance Insights and enhanced monitoring, which moto drops."""
     moto_make_database(database, *args, **asked)
     database.monitoring_interval = asked.get("monitoring_interval", 0)
     database.monitoring_role_arn = asked.get("monitoring_role_arn")
@@ -233,8 +233,11 @@ def make_database(database: DBInstance, *args, **asked) -> None:
 
 
 def is_action_permitted(statement: IAMPolicyStatement, *args, **asked) -> PermissionResult:
-    """moto takes a condition that it cannot evaluate for a denial, so that a bucket which only refuses plain
-    HTTP would refuse everything. Here such a statement says nothing."""
+    """Ignore statements with a condition.
+
+    moto treats a condition that it cannot evaluate as a denial. A bucket policy that only denies plain HTTP
+    would deny everything.
+    """
     if "Condition" in statement._statement:
         return PermissionResult.NEUTRAL
     return moto_is_action_permitted(statement, *args, **asked)
@@ -259,6 +262,6 @@ for path in MORE_EKS_PATHS:
 
 if __name__ == "__main__":
     host, port = sys.argv[1], int(sys.argv[2])
-    # moto calls itself under this port.
+    # moto sends requests to itself on this port.
     os.environ["MOTO_PORT"] = str(port)
     run_simple(host, port, DomainDispatcherApplication(create_backend_app), threaded=True)

@@ -1,4 +1,4 @@
-"""Runs the commands of deploy/ in tests, with stand-ins for the tools that they call."""
+"""Base class for tests that run the commands of deploy/ with stand-ins for the tools that they call."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from unittest import TestCase
 
 ROOT = Path(__file__).resolve().parent.parent.parent
 
-# Writes down how it was called, with the files that it was given, and then does what the test said: prints
-# and exits. The answers are a list of [beginning of the call, exit code, what it prints, how often]; the
-# first that fits counts, and without one it says nothing and is content.
+# A stand-in records each call and the files given to it, then prints and exits as the test specified. The
+# answers are a list of [beginning of the call, exit code, output, times]; the first that matches is used.
+# Without a match it prints nothing and exits with 0.
 STAND_IN = """#!{python} -ISE
 import json, os, sys
 place, name = os.path.split(os.path.abspath(__file__))
@@ -44,7 +44,7 @@ for number, (beginning, status, said, times) in enumerate(answers):
 
 
 def tree() -> list[Path]:
-    """Every file of the project, from its top: what is committed, and what is new and not ignored."""
+    """Return every file of the tree, relative to its root: committed, or new and not ignored."""
     listed = subprocess.run(
         ["git", "ls-files", "--cached", "--others", "--exclude-standard", "-z"],
         cwd=ROOT,
@@ -57,11 +57,11 @@ def tree() -> list[Path]:
 
 
 class CommandTest(TestCase):
-    """A command of deploy/ run as a whole, with stand-ins first on its PATH."""
+    """Runs a command of deploy/ with stand-ins first on its PATH."""
 
     command = ""
     stand_ins: tuple[str, ...] = ()
-    # Calls that go to the real tool, which this machine then has to have.
+    # Calls passed on to the real tool, which must be installed.
     pass_on: tuple[str, ...] = ()
 
     def setUp(self) -> None:
@@ -79,12 +79,12 @@ class CommandTest(TestCase):
             stand_in.chmod(0o755)
 
     def reset(self) -> None:
-        """Forget what was answered and called: for the next case of a test."""
+        """Forget answers and calls, for the next case of a test."""
         self.answers.clear()
         (self.bin / "calls.jsonl").unlink(missing_ok=True)
 
     def answer(self, beginning: str, *, status: int = 0, words: str = "", times: int = -1) -> None:
-        """What a stand-in does when it is called so; -1 is always. The first that fits counts."""
+        """Set a stand-in's answer to calls that begin so; -1 times is always. The first match is used."""
         self.answers.append([beginning, status, words, times])
 
     def run_command(self, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -101,7 +101,7 @@ class CommandTest(TestCase):
         )
 
     def calls(self) -> list[str]:
-        """How the stand-ins were called, in order."""
+        """Return the calls of the stand-ins, in order."""
         return [" ".join(line["call"]) for line in self.records()]
 
     def records(self) -> list[dict[str, Any]]:
@@ -112,7 +112,7 @@ class CommandTest(TestCase):
         self.assertEqual(done.returncode, 0, done.stdout + done.stderr)
 
     def assert_refused(self, done: subprocess.CompletedProcess[str], words: str) -> None:
-        """It failed, and said why in words of ours, not by a traceback."""
+        """Assert that the command failed with a message of its own, not with a traceback."""
         self.assertNotEqual(done.returncode, 0, done.stdout)
         self.assertIn(words, done.stdout + done.stderr)
         self.assertNotIn("Traceback", done.stderr)

@@ -1,4 +1,4 @@
-"""Each part of the audit sees what it is for: a bad file is planted in a copy of the tree, and it says so."""
+"""Tests that each part of the audit detects a bad file planted in a copy of the tree."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from unittest import TestCase
 from commands import ROOT, tree
 
 APPS = ("accounts/", "books/", "lori_assignment/", "rentals/")
-# Made here, so that this file has none.
+# Concatenated, so that this file contains no secret.
 AWS_KEY = "AKIA" + "Q3EGRIWJ5TZBV7YU"
 NOISE = "kX9vQ2mL7pR4" + "tW8zB1nD6sF3hJ5gY0cE"
 
@@ -52,7 +52,7 @@ class AuditTest(TestCase):
         self.copy = Path(folder.name)
 
     def bring(self, *beginnings: str) -> None:
-        """Copy these files of the tree, and commit them."""
+        """Copy the files with these beginnings from the tree, and commit them."""
         for name in tree():
             if str(name).startswith(("checks/audit-tree", *beginnings)):
                 (self.copy / name).parent.mkdir(parents=True, exist_ok=True)
@@ -139,7 +139,7 @@ class AuditTest(TestCase):
 
     def test_committed_secrets_are_found(self) -> None:
         self.bring("checks/secrets_check.py")
-        # What is accepted and not there is told too, and there is nothing here.
+        # An accepted value that no longer occurs is reported too, and none occurs here.
         self.assertIn("is accepted, but nowhere", self.assert_red("secrets"))
 
         self.plant("old.py", f'KEY = "{AWS_KEY}"\n')

@@ -1,4 +1,4 @@
-"""An image is found by its tag, and promoted by its digest."""
+"""Tests that an image is found by its tag and promoted by its digest."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class FindImageTest(CommandTest):
         self.assertEqual(done.stdout, "")
 
     def test_other_failures_are_errors(self) -> None:
-        # Else "not allowed to look" would be taken for "not there", and the image built a second time.
+        # Otherwise "access denied" would be taken for "not found", and the image would be built again.
         for error in ("AccessDeniedException", "RepositoryNotFoundException", "could not connect"):
             with self.subTest(error):
                 self.reset()
@@ -62,7 +62,7 @@ class PromoteImageTest(CommandTest):
         return self.run_command(source, PROD, TAG)
 
     def there(self, *answers: str) -> None:
-        """What ECR says when it is asked for the tag, time after time; nothing is no image."""
+        """Set ECR's successive answers for the tag; an empty one means no image."""
         for digest in answers:
             words = f"{digest}\n" if digest else NO_IMAGE
             self.answer("aws ecr describe-images", status=0 if digest else 254, words=words, times=1)

@@ -1,4 +1,4 @@
-"""The load balancer controller is installed in one fixed version, told what Fargate cannot tell it."""
+"""Tests that the controller is installed in a pinned version, with values it cannot detect on Fargate."""
 
 from __future__ import annotations
 

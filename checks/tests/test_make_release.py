@@ -1,4 +1,4 @@
-"""A release is named by its day and number; GitHub writes its notes, beginning at the one before."""
+"""Tests that a release is named by its date and number, with GitHub's notes since the previous one."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ IMAGE = f"123456789012.dkr.ecr.eu-central-1.amazonaws.com/lori-books-staging@sha
 
 
 class MakeReleaseTest(CommandTest):
-    """Run on the last commit of a repository of its own."""
+    """Runs on the last commit of a temporary repository."""
 
     command = "make-release"
     stand_ins = ("gh",)

@@ -1,4 +1,4 @@
-"""The runbook explains every alarm and every scheduled command, and has the thresholds that are deployed."""
+"""Tests that the runbook covers every alarm and scheduled command, with the deployed thresholds."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A roll-out goes step by step, and from every step that fails back to what served before."""
+"""Tests that a roll-out goes step by step, and that a failure at any step restores the previous version."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ BALANCER = "lori-books-prod-1.eu-central-1.elb.amazonaws.com"
 class RollOutTest(CommandTest):
     command = "roll-out"
     stand_ins = ("kubectl", "smoke-test", "render")
-    # What the real render calls, and what asks nobody.
+    # Called by the real render, and works offline.
     pass_on = ("kubectl kustomize",)
 
     def setUp(self) -> None:
@@ -29,7 +29,7 @@ class RollOutTest(CommandTest):
         self.host = json.loads(OUTPUTS.read_text())["site_host"]["value"]
 
     def standing(self, *, before: str = "7", after: str = "8") -> None:
-        """A cluster that has rolled out `before`, and will be at `after` when the shop is applied."""
+        """Set up a cluster at revision `before`, which becomes `after` when the shop is applied."""
         self.answer(REVISION, words=before, times=1)
         self.answer(REVISION, words=after)
         self.answer(INGRESS, words=BALANCER)
@@ -45,7 +45,7 @@ class RollOutTest(CommandTest):
         return self.run_command("prod", str(OUTPUTS), DIGEST, **environment)
 
     def steps(self) -> list[str]:
-        """What changed or looked at something, in words that do not name temporary files."""
+        """Return the calls that changed or checked something, without temporary file names."""
         short = []
         for call in self.calls():
             if "kubectl apply" in call:
@@ -165,7 +165,7 @@ class RollOutTest(CommandTest):
         self.assertIn("undo to 7", self.steps())
 
     def test_unchanged_revision_is_not_rolled_back(self) -> None:
-        # The same image and the same settings once more: the Deployment stays at its number.
+        # With the same image and settings the Deployment keeps its revision.
         self.answer("smoke-test", status=1, words="is not well")
         self.standing(before="7", after="7")
         done = self.roll_out()

@@ -1,4 +1,4 @@
-"""The smoke test lets a good shop pass, and names what is wrong with every other."""
+"""Tests that the smoke test passes a healthy shop, and names the fault of any other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Terraform is called so that a plan changes nothing, and a deployment carries out what it has just seen."""
+"""Tests that planning changes nothing, and that a deployment applies exactly the plan that it showed."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class TerraformRunTest(CommandTest):
         return self.run_command(what, environment, "out", **settings)
 
     def words(self) -> list[str]:
-        """The calls without where they run."""
+        """Return the calls without their folder."""
         return [call.removeprefix(f"terraform -chdir={self.here} ") for call in self.calls()]
 
     def test_plan_takes_no_lock(self) -> None:

@@ -1,4 +1,4 @@
-"""No script of the tree goes unlooked at."""
+"""Tests that every script of the tree is checked."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from commands import ROOT, tree
 
 
 def scripts() -> dict[str, str]:
-    """Files that begin by saying what runs them, and what that is."""
+    """Return the files with a shebang line, and their interpreters."""
     found = {}
     for name in tree():
         with (ROOT / name).open("rb") as file:

@@ -1,4 +1,4 @@
-"""The workflows hold what docs/operations.md promises: who may do what, in which order, one at a time."""
+"""Tests that the workflows have the permissions, order and concurrency described in docs/operations.md."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ FOLDER = ROOT / ".github" / "workflows"
 
 
 def read(text: str) -> dict[str, Any]:
-    """YAML without types, since `on` is a word here and not true."""
-    found: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # It makes nothing but text.
+    """Parse YAML without types, since `on` is a key here and not true."""
+    found: dict[str, Any] = yaml.load(text, yaml.BaseLoader)  # noqa: S506  # BaseLoader makes only strings.
     return found
 
 
@@ -30,7 +30,7 @@ JOBS: dict[str, dict[str, Any]] = {
     for job, body in workflow["jobs"].items()
 }
 
-# All that each job may do. A job that is not here, or may do more, fails; add to it only with a reason.
+# All permissions of each job. A job that is missing here or has more fails; extend only with a reason.
 READ = {"contents": "read"}
 AWS = {"contents": "read", "id-token": "write"}
 PERMISSIONS = {
@@ -62,7 +62,7 @@ def steps(job: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def runs() -> list[tuple[str, str]]:
-    """Every script of every step, with the job's name."""
+    """Return every script of every step, with the job's name."""
     return [(name, step["run"]) for name, job in JOBS.items() for step in steps(job) if "run" in step]
 
 
@@ -105,7 +105,7 @@ class PermissionsTest(TestCase):
         self.assertEqual(list(LOOKING), ["pull-request plan"])
         for job in LOOKING.values():
             self.assertIn("github.event.pull_request.head.repo.full_name == github.repository", job["if"])
-            # With an environment its subject would be another than the one that the role asks for.
+            # With an environment, the token's subject would not be the one that the role expects.
             self.assertNotIn("environment", job)
 
     def test_jobs_writing_to_github_have_no_aws_role(self) -> None:
@@ -256,7 +256,7 @@ class OrderTest(TestCase):
         for name, job in JOBS.items():
             if "uses" not in job:
                 with self.subTest(name):
-                    # AWS's keys last two hours.
+                    # AWS credentials last two hours.
                     self.assertLess(int(job["timeout-minutes"]), 120)
                     self.assertEqual(job["runs-on"], "ubuntu-24.04")
 
@@ -300,7 +300,7 @@ class DependabotTest(TestCase):
         }
 
     def holding(self, pattern: str) -> set[str]:
-        """Folders of the tree that hold such a file, as Dependabot writes them."""
+        """Return the folders with such a file, as Dependabot writes them."""
         return {f"/{'/'.join(path.parent.parts)}" for path in tree() if path.match(pattern)}
 
     def test_every_ecosystem_and_folder_is_covered(self) -> None:
@@ -311,7 +311,7 @@ class DependabotTest(TestCase):
             "terraform": ".terraform.lock.hcl",
             "npm": "package.json",
         }
-        # The image of nginx stands in the Deployment.
+        # The nginx image is named in the Deployment.
         more = {"docker": {"/kubernetes/base"}}
         for ecosystem, pattern in patterns.items():
             with self.subTest(ecosystem):
