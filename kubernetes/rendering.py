@@ -1,14 +1,14 @@
-"""What Terraform made, put into the plain files beside this one, and out come the objects to apply.
+"""Renders the Kubernetes objects of an environment with the outputs of Terraform.
 
-The files hold `${name}` wherever Terraform decides: the name of one of its outputs. A copy of them gets the
-values and goes through `kubectl kustomize`; nothing is written here, so nothing generated can be committed.
-An output that is missing, empty or not of its shape is refused by name before anything is printed: a
-certificate of another region, staging's repository in prod, an endpoint with a port where a host belongs.
+The files next to this one contain `${name}`, the name of an output, wherever Terraform decides the value. A
+temporary copy of them is filled in and passed to `kubectl kustomize`, so no generated file can be committed.
+An output that is missing, empty or malformed is refused by name before anything is printed: for example a
+certificate of another region, staging's repository in prod, or an endpoint with a port where a host belongs.
 
-The standard library only, so that it runs wherever kubectl does.
+Uses the standard library only, so that it runs wherever kubectl does.
 """
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not a package.
 from __future__ import annotations
 
 import argparse
@@ -26,25 +26,25 @@ ENVIRONMENTS = ("staging", "prod")
 PLACEHOLDER = re.compile(r"\$\{([a-z_]+)\}")
 DIGEST = "sha256:[0-9a-f]{64}"
 
-# What to apply, in this order.
+# The parts, in the order in which they are applied.
 PARTS = {
     "controller": "the values of the load balancer controller's Helm chart",
     "platform": "what the cluster needs once: logging, the class of ingress",
-    # The controller adds its readiness gate to a pod only if it knows the pod's target group by then.
+    # The controller adds its readiness gate to a pod only if it already knows the pod's target group.
     "entrance": "namespace, service and load balancer, to be there before the first pod",
     "app": "the shop, all but its commands",
-    # A command of the new image must not run before the migration nor stay after an undone roll-out.
+    # A command of the new image must not run before its migration, or remain after a roll-out is undone.
     "commands": "the commands by the clock, once the roll-out has succeeded",
 }
 WITH_IMAGE = ("app", "commands")
 
 
 class Refusal(Exception):
-    """A sentence that says what is wrong with what was given."""
+    """The input is wrong; the message is a sentence that says why."""
 
 
 def shapes(environment: str, region: str, account_id: str) -> dict[str, str]:
-    """A pattern for each output: what belongs to one environment, region and account names just those."""
+    """Return a pattern for each output; ARNs and names must be of this environment, region and account."""
     arn, here = r"arn:aws(?:-[a-z]+)*", f"{re.escape(region)}:{re.escape(account_id)}"
     host = r"[a-z0-9](?:[a-z0-9-]*[a-z0-9])?(?:\.[a-z0-9](?:[a-z0-9-]*[a-z0-9])?)+"
     secret = rf"{arn}:secretsmanager:{here}:secret:[\w/+=.@!-]+"
@@ -72,7 +72,7 @@ def shapes(environment: str, region: str, account_id: str) -> dict[str, str]:
 
 
 def read_outputs(text: str, environment: str) -> dict[str, str]:
-    """The values of `terraform output -json`, each of its shape. Raises Refusal with all that is wrong."""
+    """Return the values of `terraform output -json`. Raises Refusal with everything that is wrong."""
     try:
         given = json.loads(text)
     except ValueError:
@@ -104,7 +104,10 @@ def read_outputs(text: str, environment: str) -> dict[str, str]:
 
 
 def read_image(image: str, repository: str) -> str:
-    """The digest of `image`, a digest alone or behind `repository`. A tag may be moved: it is refused."""
+    """Return the digest of `image`, which may follow `repository` and @.
+
+    Raises Refusal for a tag, since a tag can be moved.
+    """
     name, _, digest = image.rpartition("@")
     if not re.fullmatch(DIGEST, digest):
         raise Refusal(f"The image {image!r} is not given by digest (sha256: and 64 hexadecimal digits).")
@@ -114,12 +117,12 @@ def read_image(image: str, repository: str) -> str:
 
 
 def fill(text: str, values: Mapping[str, str]) -> str:
-    """`text` with values in place of the names that have one."""
+    """Replace the placeholders in `text` that have a value."""
     return PLACEHOLDER.sub(lambda found: values.get(found[1], found[0]), text)
 
 
 def kustomize(folder: str, values: Mapping[str, str]) -> str:
-    """The objects of a folder of ours, with these values."""
+    """Return the objects of one of our folders with these values."""
     kubectl = shutil.which("kubectl")
     if kubectl is None:
         raise Refusal("kubectl is not on this machine; it is what builds the objects.")
@@ -130,7 +133,7 @@ def kustomize(folder: str, values: Mapping[str, str]) -> str:
                     target = Path(place) / source.relative_to(HERE)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     target.write_text(fill(source.read_text(), values))
-        # kustomize reads no file outside its folder.
+        # kustomize reads no files outside its folder.
         shutil.copy(HERE.parent / "deploy" / "nginx.conf", Path(place) / "base" / "nginx.conf.template")
         built = subprocess.run(  # noqa: S603  # No shell, and a folder that we name.
             [kubectl, "kustomize", str(Path(place) / folder)], capture_output=True, text=True, check=False
@@ -154,7 +157,7 @@ def kind_of(document: str) -> str:
 
 
 def render(environment: str, part: str, outputs: str, image: str | None = None) -> str:
-    """YAML: the objects of `part`, or the controller's values. Raises Refusal."""
+    """Return the objects of `part`, or the controller's values, as YAML. Raises Refusal."""
     values = read_outputs(outputs, environment)
     if image is not None:
         values["image_digest"] = read_image(image, values["ecr_repository_url"])
@@ -200,7 +203,7 @@ def main(arguments: Sequence[str]) -> int:
         text = render(given.environment, given.part, outputs, given.image)
     except Refusal as refusal:
         for sentence in str(refusal).splitlines():
-            print(f"render: {sentence}", file=sys.stderr)  # noqa: T201  # This is what it is for.
+            print(f"render: {sentence}", file=sys.stderr)  # noqa: T201  # A script, which prints.
         return 1
     if given.to:
         given.to.write_text(text)

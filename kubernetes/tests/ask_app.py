@@ -1,8 +1,8 @@
-"""Start the shop as a container of it would, ask it, and print what it said as JSON.
+"""Starts the shop as in a container, sends it requests, and prints the results as JSON.
 
-Run by the application's Python in exactly the environment of a pod, and the two secrets that a pod would
-fetch. Its settings are read as they are; only then is the database swapped for the SQLite file that is the
-first argument. The others are what to ask, in pairs: HOST PATH.
+The application's Python runs it in exactly the environment of a pod, with the two secrets that a pod would
+fetch. The settings are read unchanged; only then is the database replaced by the SQLite file that is the
+first argument. The other arguments are the requests, in pairs: HOST PATH.
 """
 
 # ruff: noqa: INP001  # Run by the tests beside it.
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Recorder(type(os.environ)):  # type: ignore[misc]  # It has no public name.
-    """An environment that knows what it was asked for."""
+    """An environment that records the variables that are read."""
 
     asked: set[str] = set()
 
@@ -48,16 +48,16 @@ def main() -> None:
     from django.conf import settings
     from django.core.management import call_command, get_commands
 
-    # A working copy's .env must not answer for what a pod is not given.
+    # A working copy's .env must not supply what a pod lacks.
     environ.Env.read_env = lambda *_, **__: None
     settings.DATABASES["default"] = {"ENGINE": "django.db.backends.sqlite3", "NAME": sys.argv[1]}
-    # The image has collected the static files, which an error page names; here they are found where they lie.
+    # Error pages name static files, which the image has collected; here the finders serve them.
     settings.STORAGES["staticfiles"] = {"BACKEND": "django.contrib.staticfiles.storage.StaticFilesStorage"}
     django.setup()
     said: dict[str, Any] = {
         "commands": sorted(get_commands()),
         "read": sorted(Recorder.asked),
-        # In the words of its refusals.
+        # Parsed from the messages of settings.py.
         "required": sorted(
             set(re.findall(r'"([A-Z_]+) is not set', (ROOT / "lori_assignment" / "settings.py").read_text()))
         ),
@@ -67,15 +67,15 @@ def main() -> None:
     call_command("check", deploy=True, fail_level="WARNING", verbosity=0)
     call_command("migrate", verbosity=0, interactive=False)
     said["answers"] = [[*pair, *ask(*pair)] for pair in zip(sys.argv[2::2], sys.argv[3::2], strict=True)]
-    print(json.dumps(said))  # noqa: T201  # This is what it is for.
+    print(json.dumps(said))  # noqa: T201  # A script, which prints.
 
 
 def ask(host: str, path: str) -> tuple[int, str]:
-    """The status and the Location that the shop answers to a plain GET, as gunicorn hands it over."""
+    """Return the status and the Location of a plain GET, as gunicorn passes it on."""
     from lori_assignment.wsgi import application
 
     request: dict[str, Any] = {"HTTP_HOST": host, "PATH_INFO": path, "REMOTE_ADDR": "10.0.9.9"}
-    if path == "/":  # A member's request came by https to the load balancer, which says so.
+    if path == "/":  # Members reach the load balancer over HTTPS.
         request["HTTP_X_FORWARDED_PROTO"] = "https"
     setup_testing_defaults(request)
     answer: list[Any] = []

@@ -1,4 +1,4 @@
-"""Breaks each rule of object_checks.py once, with what the rule must answer."""
+"""Breaks each rule of object_checks.py, and lists the expected messages."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -47,7 +47,7 @@ def labels(shop: Shop) -> dict[str, str]:
 
 
 def put(of: Callable[[Shop], Any], *path: Any) -> Callable[[Shop], None]:
-    """Sets what `path` leads to, from `of` on, to its last word; a part that is not there is made."""
+    """Return a function that sets the value at `path`, starting from `of`; missing parts are created."""
     *way, last, value = path
 
     def change(shop: Shop) -> None:
@@ -79,7 +79,7 @@ def first(kind: str) -> Callable[[Shop], Object]:
     return lambda shop: shop.all(kind)[0]
 
 
-# What breaks a rule, and the words in which the rule says so.
+# For each rule: words of its message, and the changes that break it.
 BROKEN: dict[Callable[[Shop], Iterator[str]], list[tuple[str, Callable[[Shop], None]]]] = {
     checks.images_are_one_digest: [
         ("not given by digest", put(serve, "image", "shop:latest")),

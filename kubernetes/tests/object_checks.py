@@ -1,7 +1,7 @@
-"""What has to hold for the objects of an environment, whichever of the two: one function for each rule.
+"""Rules for the objects of an environment: one function for each rule.
 
-A rule gets the objects as they would be applied, and what the application says of itself, and tells each
-thing that is wrong as a sentence. broken.py breaks each rule, and test_objects.py sees that it says so.
+A rule gets the objects as they would be applied and facts about the application, and yields a sentence for
+each problem. broken.py breaks each rule, and test_objects.py checks that the rule reports it.
 """
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
@@ -16,7 +16,7 @@ from typing import Any
 
 Object = dict[str, Any]
 
-# The sizes that Fargate has: CPU in thousandths, and for each its memory in MiB.
+# Fargate's sizes: CPU in thousandths, with the possible memory in MiB.
 FARGATE = {
     250: [512, 1024, 2048],
     500: [1024 * size for size in range(1, 5)],
@@ -26,14 +26,15 @@ FARGATE = {
     8000: [1024 * size for size in range(16, 61, 4)],
     16000: [1024 * size for size in range(32, 121, 8)],
 }
-# What Fargate adds to a pod's memory for its own processes.
+# MiB that Fargate adds to a pod's memory for its own processes.
 FARGATE_OVERHEAD = 256
 NAME, COMPONENT = "app.kubernetes.io/name", "app.kubernetes.io/component"
 ALB = "alb.ingress.kubernetes.io/"
-# Read by boto3, which is not started here.
+# Read by boto3, which is not loaded in these tests.
 READ_BY_LIBRARIES = {"AWS_REGION"}
-# Without these the shop starts, and is none on Fargate: it would write covers to a disk that is read-only,
-# take the load balancer for every client, have no password, and let staff in by theirs alone.
+# The shop starts without these, but not as it must run on Fargate: it would write covers to a read-only disk,
+# take the load balancer for every client, have no database password, and let staff log in with a password
+# alone.
 NEEDED_BY_PODS = {
     "TRUSTED_PROXIES",
     "MEDIA_BUCKET",
@@ -42,24 +43,24 @@ NEEDED_BY_PODS = {
     "LOG_FORMAT",
     "STAFF_SECOND_FACTOR",
 }
-# What the shop refuses to start without and a pod fetches from the secret of APP_SECRET_ARN.
+# Required by the shop, but fetched from the secret of APP_SECRET_ARN.
 FETCHED = {"SECRET_KEY"}
-# The image that is not ours, from where it comes.
+# The third-party image, with its registry.
 NGINX = "docker.io/nginxinc/nginx-unprivileged"
-# Commands that change what only a migration in its turn, or a person, may change.
+# Commands that must never be scheduled: only a migration or a person may make their changes.
 NEVER_BY_THE_CLOCK = {"migrate", "makemigrations", "flush", "load_demo", "serve", "shell"}
 
 
 @dataclass
 class Application:
-    """What the application says of itself, asked by app_facts.py."""
+    """Facts about the application, collected by ask_app.py."""
 
     commands: set[str]
     read: set[str]
     required: set[str]
     graceful_timeout: int
     keepalive: int
-    # Of nginx, the first two by its configuration.
+    # nginx: the first two are from its configuration.
     shutdown_timeout: int
     nginx_keepalive: int
     nginx_disk: int
@@ -67,13 +68,13 @@ class Application:
 
 @dataclass
 class Shop:
-    """The objects of an environment, with the outputs that they were made of."""
+    """The objects of an environment, with the Terraform outputs that they were rendered with."""
 
     objects: list[Object]
     outputs: dict[str, str]
     application: Application
-    # Of Terraform: the pods that Fargate takes, whom the shop's role trusts, the ingress whose load balancer
-    # its alarms look for, and the addresses of the VPC.
+    # From Terraform: the pods that Fargate runs, the service account that the shop's role trusts, the ingress
+    # whose load balancer the alarms watch, and the addresses of the VPC.
     fargate: list[dict[str, Any]]
     trusted: str
     watched: str
@@ -88,12 +89,12 @@ class Shop:
 
     @property
     def web(self) -> Object:
-        """The pod of the server."""
+        """The pod template of the server."""
         return self.one("Deployment")["spec"]["template"]
 
     @property
     def pods(self) -> list[tuple[str, Object]]:
-        """Every pod template, with the name of what makes it."""
+        """Every pod template, with the name of its owner."""
         return [("the Deployment", self.web)] + [
             (f"the CronJob {job['metadata']['name']}", job["spec"]["jobTemplate"]["spec"]["template"])
             for job in self.all("CronJob")
@@ -108,7 +109,7 @@ class Shop:
         ]
 
     def of_web(self, name: str) -> Object:
-        """A container of the server's pod."""
+        """Return a container of the server's pod."""
         (found,) = (one for one in self.web["spec"]["containers"] if one["name"] == name)
         return found
 
@@ -148,7 +149,7 @@ def covers(selector: dict[str, str], labels: dict[str, str]) -> bool:
 
 
 def attributes(text: str) -> dict[str, str]:
-    """`a=1,b=2` of an annotation."""
+    """Parse `a=1,b=2` in an annotation."""
     return dict(pair.strip().split("=", 1) for pair in text.split(",")) if text.strip() else {}
 
 
@@ -156,7 +157,7 @@ def attributes(text: str) -> dict[str, str]:
 
 
 def images_are_one_digest(shop: Shop) -> Iterator[str]:
-    """What was tested is what runs, in every container."""
+    """Every container runs exactly the image that was tested."""
     images = {container["image"] for _, container in shop.ours}
     if not re.fullmatch(rf"{NGINX}:[0-9.]+-alpine@sha256:[0-9a-f]{{64}}", shop.of_web("nginx")["image"]):
         yield f"the image of nginx is not {NGINX} with a tag and a digest"
@@ -171,7 +172,7 @@ def images_are_one_digest(shop: Shop) -> Iterator[str]:
 
 
 def only_the_init_container_migrates(shop: Shop) -> Iterator[str]:
-    """And nothing writes migrations: those are made by whoever writes the code."""
+    """No container writes migrations either: developers do."""
     spec = shop.web["spec"]
     if [(one["name"], one.get("args")) for one in spec.get("initContainers", [])] != [
         ("migrate", ["migrate"])
@@ -225,7 +226,7 @@ def commands_exist(shop: Shop) -> Iterator[str]:
 
 
 def jobs_are_bounded(shop: Shop) -> Iterator[str]:
-    """None runs twice at once, none for ever, and none leaves its pods on a machine that is paid for."""
+    """No job overlaps with itself, runs forever, or leaves pods on a machine that costs money."""
     for job in shop.all("CronJob"):
         name, spec = f"the CronJob {job['metadata']['name']}", job["spec"]
         if spec.get("concurrencyPolicy") != "Forbid":
@@ -270,7 +271,7 @@ def requests_equal_limits(shop: Shop) -> Iterator[str]:
 
 
 def fargate_has_the_size(shop: Shop) -> Iterator[str]:
-    """Exactly: whatever lies between two sizes is paid for and cannot be used."""
+    """The size must be exact: Fargate rounds up, and the difference is paid for but cannot be used."""
     for owner, pod in shop.pods:
 
         def amount(unit: Callable[[str], int], of: str, spec: Object = pod["spec"]) -> int:
@@ -283,7 +284,7 @@ def fargate_has_the_size(shop: Shop) -> Iterator[str]:
 
 
 def the_budget_lets_a_pod_go(shop: Shop) -> Iterator[str]:
-    """Else no machine under the shop can be patched. Against the fewest pods that the autoscaler keeps."""
+    """Otherwise Fargate cannot be patched. Compared with the autoscaler's minimum number of pods."""
     deployment, scaler, budget = (
         shop.one(kind) for kind in ("Deployment", "HorizontalPodAutoscaler", "PodDisruptionBudget")
     )
@@ -313,7 +314,7 @@ def the_budget_lets_a_pod_go(shop: Shop) -> Iterator[str]:
         yield "a roll-out ends pods before their successors are ready"
 
 
-# ---------------------------------------------------------------- what belongs together
+# ---------------------------------------------------------------- consistency
 
 
 def selectors_find_the_server_alone(shop: Shop) -> Iterator[str]:
@@ -339,7 +340,7 @@ def selectors_find_the_server_alone(shop: Shop) -> Iterator[str]:
 
 
 def ports_lead_to_the_server(shop: Shop) -> Iterator[str]:
-    """From the load balancer to the Service to nginx to gunicorn."""
+    """From the load balancer to the Service, to nginx, to gunicorn."""
     service, ingress = shop.one("Service"), shop.one("Ingress")
     ports = {
         name: {port["name"]: port["containerPort"] for port in shop.of_web(name)["ports"]}
@@ -455,7 +456,7 @@ def the_load_balancer_is_as_it_must_be(shop: Shop) -> Iterator[str]:
 
 
 def no_subnet_is_named(shop: Shop) -> Iterator[str]:
-    """The first deployment's load balancer saw some subnets only, because of this annotation."""
+    """With this annotation the load balancer could miss some of the subnets."""
     for name in shop.annotations:
         if "subnet" in name:
             yield f"the Ingress has {name}: the controller is to find the subnets by their tags"
@@ -467,11 +468,11 @@ def pods_wait_for_the_load_balancer(shop: Shop) -> Iterator[str]:
         yield "a pod is ready before the load balancer has found it healthy"
 
 
-# ---------------------------------------------------------------- coming and going
+# ---------------------------------------------------------------- start and stop
 
 
 def probes_ask_the_right_question(shop: Shop) -> Iterator[str]:
-    """Readiness asks for the database; liveness never: a new start of every pod brings no database back."""
+    """Readiness depends on the database; liveness must not, since restarting pods does not bring it back."""
     serve, nginx = shop.of_web("serve"), shop.of_web("nginx")
     for container, probe, path, port in (
         (serve, "startup", "/healthz", "shop"),
@@ -495,7 +496,7 @@ def probes_ask_the_right_question(shop: Shop) -> Iterator[str]:
 
 
 def leaving_takes_its_time(shop: Shop) -> Iterator[str]:
-    """The load balancer stops sending requests, nginx finishes those that it has, and then gunicorn ends."""
+    """The load balancer stops sending requests, nginx finishes the open ones, and then gunicorn ends."""
     spec = shop.web["spec"]
 
     def stop(name: str) -> int:
@@ -518,7 +519,7 @@ def leaving_takes_its_time(shop: Shop) -> Iterator[str]:
             f"nginx closes an idle connection after {shop.application.nginx_keepalive} s, the load balancer"
             f" after {idle} s: it may send a request into one that is closing"
         )
-    # The default of an upstream.
+    # nginx's default for upstream connections.
     if shop.application.keepalive <= 60:
         yield f"gunicorn closes an idle connection after {shop.application.keepalive} s, nginx after 60 s"
 
@@ -592,7 +593,7 @@ def containers_are_restricted(shop: Shop) -> Iterator[str]:
 
 
 def the_network_is_closed(shop: Shop) -> Iterator[str]:
-    """First nothing may, and then: names, database and AWS from the shop, the server's port to it."""
+    """Everything is denied except DNS, the database and AWS from the shop, and the server's port to it."""
     policies = [policy["spec"] for policy in shop.all("NetworkPolicy")]
     if not any(
         policy["podSelector"] == {}
@@ -623,7 +624,7 @@ def the_network_is_closed(shop: Shop) -> Iterator[str]:
 
 
 def the_environment_is_read(shop: Shop) -> Iterator[str]:
-    """Every variable is one that the shop reads, and those that it cannot start without are there."""
+    """The shop reads every variable, and those that it needs to start are set."""
     given = shop.environment
     for name in sorted(given.keys() - shop.application.read - READ_BY_LIBRARIES):
         yield f"nothing reads the variable {name}"

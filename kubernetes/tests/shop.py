@@ -1,4 +1,4 @@
-"""The objects of both environments, and what the application and Terraform say of themselves."""
+"""Collects the objects of both environments, and facts about the application and Terraform."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -19,11 +19,11 @@ HERE = Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 sys.path.insert(0, str(ROOT / "kubernetes"))
 
-import rendering  # noqa: E402  # From the folder that was just named.
+import rendering  # noqa: E402  # From the folder that was just added.
 from object_checks import Application, Object, Shop  # noqa: E402
 
 DIGEST = "sha256:" + "5" * 64
-# The address of a pod, as the load balancer and the kubelet say it.
+# The address of a pod, as the load balancer and the kubelet use it in Host.
 POD = "10.0.1.23:8080"
 
 
@@ -41,13 +41,13 @@ def rendered(environment: str, part: str) -> str:
 
 
 def objects(environment: str) -> list[Object]:
-    """What a deployment leaves in the cluster: the app and its commands."""
+    """Return the objects that a deployment leaves in the cluster: the app and its commands."""
     text = "\n---\n".join(rendered(environment, part) for part in ("app", "commands"))
     return list(yaml.safe_load_all(text))
 
 
 def python_of_the_application() -> str:
-    """PYTHON, else that of .venv."""
+    """Return PYTHON, else that of .venv."""
     python = os.environ.get("PYTHON") or str(ROOT / ".venv" / "bin" / "python")
     if not Path(python).exists():
         raise FileNotFoundError(f"There is no Python of the shop at {python}: `make test` sets it up.")
@@ -56,20 +56,20 @@ def python_of_the_application() -> str:
 
 @cache
 def answers(environment: str) -> dict[str, Any]:
-    """What the shop says when it is started with the environment of a pod."""
+    """Return what the shop reports when started with the environment of a pod."""
     (config,) = (one for one in objects(environment) if "SITE_URL" in one.get("data", {}))
     with tempfile.TemporaryDirectory(prefix="lori-pod.") as place:
         given = {
             "PATH": os.environ["PATH"],
             **config["data"],
-            # Which a pod fetches.
+            # A pod fetches these.
             "SECRET_KEY": "a-key-of-no-shop-" + "0123456789abcdef" * 4,
             "METRICS_TOKEN": "a-token-of-no-shop-0123456789abcdef",
-            # Where the image says.
+            # Set in the image.
             "STATIC_ROOT": f"{place}/static",
         }
         asked = [POD, "/readyz", POD, "/healthz", "10.0.1.23", "/readyz", "10.0.1.23", "/healthz", POD, "/"]
-        done = subprocess.run(  # noqa: S603  # Ours.
+        done = subprocess.run(  # noqa: S603  # Our own script.
             [python_of_the_application(), str(HERE / "ask_app.py"), f"{place}/shop.sqlite3", *asked],
             env=given,
             capture_output=True,
@@ -91,14 +91,14 @@ def application(environment: str) -> Application:
         keepalive=said["keepalive"],
         shutdown_timeout=of_nginx("worker_shutdown_timeout"),
         nginx_keepalive=of_nginx("keepalive_timeout"),
-        # A body or a response of each connection.
+        # A request body or a response on each connection.
         nginx_disk=of_nginx("worker_connections")
         * max(of_nginx("client_max_body_size"), of_nginx("proxy_max_temp_file_size")),
     )
 
 
 def of_nginx(directive: str) -> int:
-    """The number that deploy/nginx.conf gives a directive, in seconds or megabytes."""
+    """Return the number of a directive in deploy/nginx.conf, in seconds or megabytes."""
     text = (ROOT / "deploy" / "nginx.conf").read_text()
     (value,) = re.findall(rf"^ *{directive} ([0-9]+)[sm]?;$", text, re.MULTILINE)
     return int(value)
@@ -106,7 +106,7 @@ def of_nginx(directive: str) -> int:
 
 @cache
 def of_terraform(environment: str, variable: str, module: str = "cluster") -> str:
-    """What a variable of a module is in an environment: the default where it is first declared."""
+    """Return the value of a module's variable in an environment, or its first default."""
     terraform = ROOT / "terraform"
     way = [
         terraform / "environments" / environment,
@@ -130,7 +130,7 @@ def of_terraform(environment: str, variable: str, module: str = "cluster") -> st
 
 
 def fargate(environment: str) -> list[dict[str, Any]]:
-    """What Fargate's profiles select, of which the shop's is a namespace and nothing else."""
+    """Return what Fargate's profiles select; the shop's selects just a namespace."""
     text = (ROOT / "terraform" / "modules" / "cluster" / "fargate.tf").read_text()
     (profiles,) = re.findall(
         r'^resource "aws_eks_fargate_profile" "\w+" {$(.*?)^}$', text, re.MULTILINE | re.DOTALL
@@ -143,7 +143,7 @@ def fargate(environment: str) -> list[dict[str, Any]]:
 
 
 def network(environment: str) -> str:
-    """The addresses of the environment's VPC."""
+    """Return the address range of the environment's VPC."""
     text = (ROOT / "terraform" / "environments" / environment / "main.tf").read_text()
     (cidr,) = re.findall(r'^ +cidr += "([0-9./]+)"$', text, re.MULTILINE)
     return str(cidr)

@@ -1,4 +1,4 @@
-"""The objects of both environments keep every rule of object_checks.py, and each rule can fail."""
+"""Tests that the objects of both environments follow every rule, and that each rule can fail."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -15,12 +15,12 @@ from broken import BROKEN, serve
 from object_checks import ALB, Object
 from shop import rendering
 
-# No kind of ours lacks a schema; one that does is listed here, with the reason.
+# Kinds without a schema, with the reason. Currently none.
 WITHOUT_SCHEMA: dict[str, str] = {}
 
 
 def setUpModule() -> None:
-    """The shop takes some seconds to start: once for each environment, and both at a time."""
+    """Start the shop, which takes some seconds, once for each environment, in parallel."""
     with ThreadPoolExecutor() as pool:
         list(pool.map(given.answers, rendering.ENVIRONMENTS))
 
@@ -48,7 +48,7 @@ class ObjectsTest(unittest.TestCase):
 
 
 class HealthTest(unittest.TestCase):
-    """The load balancer and the kubelet ask with the pod's address as Host, in plain http."""
+    """The load balancer and the kubelet send the pod's address as Host, over plain HTTP."""
 
     def test_probed_paths_answer_a_pod_address(self) -> None:
         for environment in rendering.ENVIRONMENTS:
@@ -67,7 +67,7 @@ class HealthTest(unittest.TestCase):
                         self.assertEqual(said[host, path], (200, ""))
 
     def test_other_paths_refuse_a_pod_address(self) -> None:
-        """Else the first test would pass with ALLOWED_HOSTS thrown open too."""
+        """Otherwise the first test would also pass with ALLOWED_HOSTS = ["*"]."""
         for environment in rendering.ENVIRONMENTS:
             for host, path, status, _ in given.answers(environment)["answers"]:
                 if path == "/":
@@ -76,7 +76,7 @@ class HealthTest(unittest.TestCase):
 
 
 class SchemaTest(unittest.TestCase):
-    """Every object is one that the cluster's version of Kubernetes knows, with no field that it does not."""
+    """Every object matches the schema of the cluster's version of Kubernetes, without unknown fields."""
 
     def validate(self, one: Object, environment: str = "prod") -> None:
         version = given.of_terraform(environment, "kubernetes_version")

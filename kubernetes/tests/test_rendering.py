@@ -1,4 +1,4 @@
-"""Terraform's outputs become objects, or are refused in a sentence."""
+"""Tests that Terraform's outputs are rendered into objects, or refused with a message."""
 
 # ruff: noqa: INP001  # Run by unittest from this folder.
 from __future__ import annotations
@@ -129,13 +129,13 @@ class PartsTest(unittest.TestCase):
             sorted((one["kind"], one["metadata"]["name"]) for one in yaml.safe_load_all(whole)),
             sorted((one["kind"], one["metadata"]["name"]) for one in given.objects("prod")),
         )
-        # Whatever else lies in the namespace needs it.
+        # The other objects need their namespace.
         self.assertEqual(given.objects("prod")[0]["kind"], "Namespace")
 
     def test_no_placeholder_remains(self) -> None:
         for environment in rendering.ENVIRONMENTS:
             for part in rendering.PARTS:
-                # nginx's own are put in by its image.
+                # The image of nginx fills in these.
                 text = re.sub(r"\$\{(…|[A-Z_]+)\}", "", given.rendered(environment, part))
                 self.assertNotIn("${", text)
 
@@ -159,7 +159,7 @@ class PartsTest(unittest.TestCase):
             )
 
     def test_changed_value_renames_the_config_map(self) -> None:
-        """So that the pods are made anew with it."""
+        """A new name makes the Deployment replace its pods."""
         names = [
             one["metadata"]["name"]
             for text in (given.outputs_text("prod"), with_output("media_bucket", "another-bucket"))
@@ -182,7 +182,7 @@ class PartsTest(unittest.TestCase):
         objects = list(yaml.safe_load_all(given.rendered("prod", "platform")))
         (namespace,) = (one for one in objects if one["kind"] == "Namespace")
         (config,) = (one for one in objects if one["kind"] == "ConfigMap")
-        # Fargate looks for exactly these.
+        # Fargate requires exactly these names.
         self.assertEqual(namespace["metadata"]["name"], "aws-observability")
         self.assertEqual(namespace["metadata"]["labels"]["aws-observability"], "enabled")
         self.assertEqual(
@@ -219,7 +219,7 @@ class PartsTest(unittest.TestCase):
         irsa = (given.ROOT / "terraform" / "modules" / "cluster" / "irsa.tf").read_text()
         self.assertIn(f'"system:serviceaccount:kube-system:{account["name"]}"', irsa)
         self.assertEqual(values["resources"]["requests"], values["resources"]["limits"])
-        # The class is ours: Helm must not make it a second time.
+        # Helm must not create the class a second time.
         self.assertIs(values["createIngressClassResource"], False)
         (ours,) = (
             one
@@ -231,7 +231,7 @@ class PartsTest(unittest.TestCase):
 
 class CommandLineTest(unittest.TestCase):
     def run_it(self, *arguments: str, **more: Any) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(  # noqa: S603  # Ours.
+        return subprocess.run(  # noqa: S603  # Our own script.
             [sys.executable, str(given.ROOT / "kubernetes" / "render"), *arguments],
             capture_output=True,
             text=True,
@@ -283,6 +283,6 @@ class CommandLineTest(unittest.TestCase):
         for part in ("base", "overlays", "platform"):
             for file in (given.ROOT / "kubernetes" / part).rglob("*"):
                 if file.is_file():
-                    # Nothing makes the image of nginx.
+                    # The image of nginx is not generated.
                     text = re.sub("(nginx-unprivileged:.*)@sha256:[0-9a-f]{64}", r"\1", file.read_text())
                     self.assertIsNone(re.search("arn:aws|[0-9]{12}|sha256:", text), file)
