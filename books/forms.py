@@ -19,7 +19,7 @@ from books.models import Kind
 from books.search import MAX_TEXT_LENGTH
 
 KINDS = {kind.name.lower(): kind for kind in Kind}
-# The default order has a readable name, because it appears in URLs.
+# The order of arrival has a readable name, because it appears in URLs.
 NEWEST = "newest"
 ORDER_NAMES = {
     "": gettext_lazy("Best match"),

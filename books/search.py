@@ -1,8 +1,8 @@
 """Full-text search for books, shared by the API and the pages.
 
 Every word must occur in the title or the authors; the last one may be the beginning of a word, so that
-results appear while the user types. Accents, case and punctuation are ignored. A number that can be an ISBN,
-or at least the first five digits of one, also finds the books with such an ISBN.
+results appear while the user types. Accents, case and punctuation are ignored. Five to thirteen digits also
+find the books whose ISBN begins with them.
 
 On PostgreSQL the words of each book are in a stored, indexed column, so a search takes milliseconds in a
 million books, and a word that no book has is replaced by similar ones. On SQLite a search reads every book,
@@ -57,7 +57,8 @@ def find(books: QuerySet[Book], text: str) -> SearchResult:
     Ranks an exact title first, then titles that begin with the text, then titles that contain all words, then
     all others.
 
-    Takes one query, or three when no book has the words. On PostgreSQL two or five, including EXPLAIN.
+    Takes one query on SQLite. On PostgreSQL it takes two, the first an EXPLAIN, and up to three more when no
+    book has the words.
     """
     text = text[:MAX_TEXT_LENGTH]
     if isbn := normalize_isbn(text):

@@ -1,4 +1,4 @@
-"""The pages of the catalogue."""
+"""URLs of the catalogue's pages."""
 
 from django.urls import path
 

@@ -391,7 +391,7 @@ def step(what: str) -> Iterator[None]:
 
 
 def lab(work: Path) -> None:
-    # Not even the values of the real environments are copied.
+    # The values of the real environments (*.tfvars) are not copied either.
     left_out = shutil.ignore_patterns(".terraform", "*.tfstate*", "*.tfplan", "*.tfvars")
     shutil.copytree(HERE.parent / "terraform", work / "terraform", ignore=left_out)
 

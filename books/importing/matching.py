@@ -31,7 +31,7 @@ _NEW = 1 << 62
 
 
 class SettledBooks:
-    """State carried from one batch to the next. Takes a few bytes per book, whatever its texts."""
+    """State carried from one batch to the next. Takes a few bytes per book, however long its texts are."""
 
     _PAGE = 4096
 

@@ -29,7 +29,7 @@ from moto.rds.models import DBInstance, DBParameterGroup
 from werkzeug.serving import run_simple
 
 # ---------------------------------------------------------------------------------------------------------
-# EKS: what a cluster answers with
+# EKS: responses about a cluster
 
 
 def create_cluster(backend: EKSBackend, **asked) -> Cluster:
@@ -61,7 +61,7 @@ def answer_create_cluster(response: EKSResponse) -> ActionResult:
 
 
 # ---------------------------------------------------------------------------------------------------------
-# EKS: add-ons and access entries, which moto does not have
+# EKS: add-ons and access entries, which moto lacks
 
 
 def cluster_of(response: EKSResponse) -> Cluster:
@@ -208,7 +208,7 @@ MORE_EKS_PATHS = [
 ]
 
 # ---------------------------------------------------------------------------------------------------------
-# Answers in which moto differs from AWS
+# Responses in which moto differs from AWS
 
 
 def rule_description(rule: SecurityGroupRule) -> str | None:
