@@ -1,4 +1,4 @@
-"""The pages of renting."""
+"""URLs of the pages for renting, holds, the balance, statements and receipts."""
 
 from django.urls import path, re_path, register_converter
 

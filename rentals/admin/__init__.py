@@ -1,7 +1,7 @@
-"""Rentals, holds, prices, money and the policy, for staff in the administration.
+"""The administration of rentals, holds, price lists, the ledger and the policy.
 
-What changes a rental, a hold, a price list or the ledger goes through the domain functions, so the rules are
-those of the API.
+Rentals, holds, price lists and the ledger change through the domain functions only, so the rules are those of
+the API.
 """
 
 from rentals.admin.holds import HoldAdmin

@@ -1,4 +1,4 @@
-"""Rows that are looked at here, and made and changed by domain functions only."""
+"""Base for models whose rows only domain functions create and change."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from lori_assignment.admin import ShopAdmin
 
 
 def format_short_time(at: datetime) -> str:
-    """Such as 23 Nov 2026 15:57; the tables are wide, and a date must not be broken up."""
+    """Format a time as in 23 Nov 2026 15:57; no-break spaces keep the date on one line."""
     return date_format(timezone.localtime(at), "j\N{NO-BREAK SPACE}M\N{NO-BREAK SPACE}Y H:i")
 
 
 class ReadOnlyAdmin(ShopAdmin):
     def caller(self, request: HttpRequest) -> Any:
-        """Who is signed in: the administration lets nobody else in."""
+        """Return the member of staff who is signed in; the administration is closed to anonymous users."""
         return request.user
 
     def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:

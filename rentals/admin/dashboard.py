@@ -1,4 +1,4 @@
-"""The administration's front page: the shop at a glance, and from there to the lists."""
+"""Shows the shop's figures on the administration's front page, with links to the lists."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class Tile:
     label: str
     # None: not counted yet.
     figure: str | None
-    # The list of what is counted, where there is one.
+    # The URL of the list that is counted, if there is one.
     address: str = ""
     is_bad: bool = False
 

@@ -1,4 +1,4 @@
-"""The queues: looked at, and places given up for a member."""
+"""Lists holds in the administration and lets staff cancel them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ledger: looked at, and added to by payments, waivers and reversals."""
+"""Lists the ledger in the administration and lets staff add payments, waivers, refunds and reversals."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from rentals.models import LedgerEntry
 
 
 class MemberField(forms.CharField):
-    """An account by its username or e-mail address, which staff type without seeing all accounts."""
+    """An account, entered as its username or e-mail address instead of chosen from a list of all."""
 
     def clean(self, value: Any) -> User | None:
         text = super().clean(value)
@@ -35,7 +35,7 @@ class MemberField(forms.CharField):
 
 
 class CreditForm(forms.ModelForm):
-    """Money that a member pays or gets back, or that the shop lets the member off."""
+    """A payment, a refund or a waiver."""
 
     user = MemberField(
         label=gettext_lazy("Member"), max_length=254, help_text=gettext_lazy("Username or e-mail address.")
@@ -83,11 +83,14 @@ class CreditForm(forms.ModelForm):
         return given
 
     def _post_clean(self) -> None:
-        """The entry is made by the ledger, not out of this form's instance."""
+        """Do nothing: `rentals.ledger` creates and checks the entry, not the form's instance."""
 
 
 class MethodFilter(admin.SimpleListFilter):
-    """Offered and heard where money moves: of all else none has a method, and all would be read to see it."""
+    """Applies to payments and refunds only.
+
+    No other kind has a method, and filtering another kind by one would read all of its entries.
+    """
 
     title = gettext_lazy("method")
     parameter_name = "method"
@@ -148,7 +151,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         else:
             entry = ledger.waive(reason=given["note"], **facts)
         obj.pk = entry.pk
-        # The message names the entry that was made.
+        # The success message shows the entry.
         obj.refresh_from_db()
 
     @admin.action(description=gettext_lazy("Reverse: it was a mistake"), permissions=["view"])

@@ -1,4 +1,4 @@
-"""The policy, and the price lists while no rental uses them."""
+"""Lets staff change the policy, and price lists while no rental uses them."""
 
 from __future__ import annotations
 
@@ -41,11 +41,11 @@ class PolicyAdmin(ShopAdmin):
 
 
 class RateForm(forms.ModelForm):
-    """A rate of the kind that its row stands for."""
+    """A rate whose kind is fixed by its row."""
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
-        # A used list is shown without fields.
+        # A used list is read-only and has no fields.
         if "kind" in self.fields:
             self.fields["kind"].disabled = True
 
@@ -67,7 +67,7 @@ class RateInline(StaffAccessMixin, admin.TabularInline):
     formset = OneRateForEachKind
     extra = 0
     min_num = max_num = len(Kind)
-    # Six columns have room for narrow fields only.
+    # Six columns leave room for narrow fields only.
     formfield_overrides = {models.DecimalField: {"widget": AdminIntegerFieldWidget}}
 
     def has_add_permission(self, request: HttpRequest, obj: PriceList | None = None) -> bool:
@@ -77,7 +77,7 @@ class RateInline(StaffAccessMixin, admin.TabularInline):
         return not is_used(obj)
 
     def has_delete_permission(self, request: HttpRequest, obj: PriceList | None = None) -> bool:
-        # A list has a rate for each kind from its first day to its last.
+        # A list always has one rate for each kind.
         return False
 
 
@@ -105,7 +105,7 @@ class PriceListAdmin(ShopAdmin):
         return not is_used(obj)
 
     def save_model(self, request: HttpRequest, obj: PriceList, form: Any, change: bool) -> None:
-        """Save the list without its rates, and hold it until they are saved in the same transaction."""
+        """Save the list without its rates; it stays locked until they are saved in the same transaction."""
         given = form.cleaned_data
         if change:
             changes = {field: given[field] for field in form.changed_data}

@@ -1,4 +1,4 @@
-"""Rentals: found, brought back, renewed and made void."""
+"""Lists rentals in the administration and lets staff return, renew and void them."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         return False
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
-        """What is out: by when it is due, the longest overdue first. Else the last one first."""
+        """Sort open rentals by due date, the longest overdue first, and all others newest first."""
         if request.GET.get(StateFilter.parameter_name) in ("out", "overdue"):
             return ("due_at", "ref")
         return ("-rented_at", "-ref") if is_narrowed_by(request, "rented_at") else ("-ref",)

@@ -1,4 +1,4 @@
-"""What staff mean by the text that they search the lists of rentals, holds and the ledger for."""
+"""Searches the lists of rentals, holds and ledger entries by member, book, barcode or rental number."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from rentals.models import Rental
 
 @dataclass(frozen=True, slots=True)
 class SearchMatches:
-    """The keys of what a text means, and whether it means more than is here.
+    """The ids of the rows that a text matches; `more` is true if some matches were left out.
 
-    Keys and not queries: what has one of them is then found by its indexes, however much else there is.
+    Ids, not subqueries, so that the database uses its indexes on them, however large the tables are.
     """
 
     members: list[int]
@@ -43,7 +43,7 @@ class SearchMatches:
 
 
 def find_matches(text: str) -> SearchMatches:
-    """The members, the books, the copy by its barcode and the rental by its number that `text` means."""
+    """Return members and books that match `text`, the copy with this barcode, the rental with this number."""
     text = text.strip()
     members = list(User.objects.search(text).values_list("pk", flat=True)[: MAX_MATCHES + 1])
     books = matching_ids(text, most=MAX_MATCHES + 1)
@@ -60,10 +60,10 @@ def find_matches(text: str) -> SearchMatches:
 
 
 class MatchSearchAdmin(IndexedListAdmin):
-    """A list that is searched for what is of those that a text means."""
+    """A list whose search finds the rows that belong to the `SearchMatches` of the text."""
 
     def matching_rows(self, matches: SearchMatches) -> Q:
-        """Which rows that is."""
+        """Return the condition that selects the rows that belong to `matches`."""
         raise NotImplementedError
 
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:

@@ -1,4 +1,4 @@
-"""What every version of the API reads alike when a rental is made or brought back."""
+"""Fields and checks for renting and returning that all versions of the API share."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ class PastTime(Instant):
 
 
 def check_copy(given: dict[str, Any]) -> dict[str, Any]:
-    """Raises ValidationError when staff name a copy of another book than the one they name."""
+    """Raise ValidationError if `copy` is a copy of another book."""
     if "copy" in given and given["copy"].book_id != given["book"].pk:
         raise serializers.ValidationError({"copy": [_("This is a copy of another book.")]})
     return given
 
 
 def check_return(given: dict[str, Any]) -> dict[str, Any]:
-    """Raises ValidationError when a time of return comes without a return."""
+    """Raise ValidationError if there is a time of return without status 1."""
     if given.get("date_returned") and given.get("status") != Status.RETURNED:
         raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
     return given

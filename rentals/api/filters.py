@@ -1,4 +1,4 @@
-"""How the lists of rentals, holds and payments are narrowed by query parameters."""
+"""Filters the lists of rentals, holds and payments by query parameters."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class RentalFilter(filters.FilterSet):
     def narrow_by_overdue(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
         overdue = rentals.overdue(self.request.parser_context["view"].now)
         if wanted:
-            # By the index of what is out, where all that is overdue stands together.
+            # Reads only the overdue rentals, by the index on the due dates of open ones.
             return overdue.order_by("due_at", "ref")
         return rentals.exclude(pk__in=overdue.order_by().values("pk"))
 

@@ -1,4 +1,4 @@
-"""Holds, which are places in the queues for books, over the API."""
+"""API views for holds: members' places in the queues for books."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from rentals.wait_estimates import wait_estimates
 
 
 def represent_holds(holds: Sequence[Hold], *, at: datetime) -> list[dict[str, Any]]:
-    """`holds` as they are answered, with what those who wait can expect as at `at`."""
+    """Return the data of `holds`, with the place and the expected date at `at` of those that wait."""
     context = {"wait_estimates": wait_estimates(holds, at=at)}
     return [v3_holds.HoldOut(hold, context=context).data for hold in holds]
 
@@ -35,7 +35,7 @@ class HoldViewSet(ResourceViewSet[Hold]):
 
     def get_serializer_class(self) -> type[Serializer[Any]]:
         if self.action == "create":
-            # The document shows all that can be sent, and by whom.
+            # The OpenAPI document shows the fields for staff too.
             desk = self.request.user.is_staff or getattr(self, "swagger_fake_view", False)
             return v3_holds.HoldDeskIn if desk else v3_holds.HoldIn
         return v3_holds.HoldOut
@@ -45,21 +45,27 @@ class HoldViewSet(ResourceViewSet[Hold]):
 
     def get_queryset(self) -> QuerySet[Hold]:
         holds = Hold.objects.order_by("-id")
-        # The document is made for nobody in particular.
+        # The OpenAPI document is generated without a user.
         return holds if getattr(self, "swagger_fake_view", False) else holds.for_user(self.caller)
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """See my holds; staff: all"""
+        """List holds
+
+        Members see their own, staff see all.
+        """
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response(represent_holds(page, at=self.now))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one hold"""
+        """Get a hold"""
         return Response(represent_holds([self.get_object()], at=self.now)[0])
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
-        """Join the queue for a book that is out"""
+        """Place a hold on a book
+
+        The member joins the queue for a book that has no available copy.
+        """
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         wish = given.validated_data
@@ -67,6 +73,6 @@ class HoldViewSet(ResourceViewSet[Hold]):
         return Response(represent_holds([hold], at=self.now)[0], status=status.HTTP_201_CREATED)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
-        """Give a place in the queue up"""
+        """Cancel a hold"""
         holds.cancel_hold(hold=self.get_object(), at=self.now)
         return Response(status=status.HTTP_204_NO_CONTENT)

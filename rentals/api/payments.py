@@ -1,4 +1,4 @@
-"""Payments and price lists, over the API."""
+"""API views for payments and price lists."""
 
 from __future__ import annotations
 
@@ -34,16 +34,19 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
         payments = LedgerEntry.objects.payments().order_by("-id")
-        # The document is made for nobody in particular.
+        # The OpenAPI document is generated without a user.
         return payments if getattr(self, "swagger_fake_view", False) else payments.for_user(self.caller)
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """See my payments; staff: all"""
+        """List payments
+
+        Members see their own, staff see all.
+        """
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one payment"""
+        """Get a payment"""
         return Response(self.get_serializer(self.get_object()).data)
 
     @idempotent
@@ -89,35 +92,44 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         )
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """See all price lists"""
+        """List price lists"""
         page = self.paginate_queryset(self.get_queryset())
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one price list"""
+        """Get a price list"""
         return Response(self.get_serializer(self.get_object()).data)
 
     @idempotent
     def create(self, request: Request, **kwargs: Any) -> Response:
-        """Make a price list"""
+        """Create a price list"""
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         made = price_lists.make_price_list(**{"in_force_from": self.now} | given.validated_data)
         return self._response(made, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Change a price list that no rental was priced by"""
+        """Replace a price list
+
+        Only while no rental uses it.
+        """
         price_list = self.get_object()
         given = self.get_serializer(price_list, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
         return self._response(price_lists.change_price_list(price_list=price_list, **given.validated_data))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Change some fields of a price list that no rental was priced by"""
+        """Update a price list
+
+        Only while no rental uses it.
+        """
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
-        """Delete a price list that no rental was priced by"""
+        """Delete a price list
+
+        Only while no rental uses it.
+        """
         price_lists.delete_price_list(price_list=self.get_object())
         return Response(status=status.HTTP_204_NO_CONTENT)
 

@@ -1,4 +1,4 @@
-"""Rentals, and what a member owes, over the API."""
+"""API views for rentals, balances and statements."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def get_serializer_class(self) -> type[Serializer[Any]]:
         shape = SERIALIZERS[self.api_version]
         if self.action == "create":
-            # The document shows all that can be sent, and by whom.
+            # The OpenAPI document shows the fields for staff too.
             desk = self.request.user.is_staff or getattr(self, "swagger_fake_view", False)
             return shape.RentalDeskIn if desk else shape.RentalIn
         if self.action in ("update", "partial_update"):
@@ -56,16 +56,19 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     def get_queryset(self) -> QuerySet[Rental]:
         rentals = Rental.objects.not_void().with_terms().order_by("-ref")
-        # The document is made for nobody in particular.
+        # The OpenAPI document is generated without a user.
         return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
 
     def list(self, request: Request, **kwargs: Any) -> Response:
-        """See my rentals; staff: all"""
+        """List rentals
+
+        Members see their own, staff see all.
+        """
         page = self.paginate_queryset(self.filter_queryset(listed_rentals().for_user(self.caller)))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """See one rental"""
+        """Get a rental"""
         return self._response(self.get_object())
 
     @idempotent
@@ -84,7 +87,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return self._response(rental, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Bring a rental back, by setting its status to 1"""
+        """Return a book by setting the rental's status to 1"""
         rental = self.get_object()
         given = self.get_serializer(data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
@@ -99,11 +102,14 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return self._response(rental)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Bring a rental back, by setting its status to 1"""
+        """Return a book by setting the rental's status to 1"""
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
-        """Make a rental void that was made by mistake"""
+        """Void a rental
+
+        Undoes a rental that was made by mistake: reverses its charge, if there is one, and frees the copy.
+        """
         rental = self.get_object()
         self.if_unmodified(
             rental,
@@ -114,7 +120,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     @idempotent
     def bring_back(self, request: Request, **kwargs: Any) -> Response:
-        """Bring a rental back"""
+        """Return a book"""
         rental = self.get_object()
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -125,7 +131,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def renew(self, request: Request, **kwargs: Any) -> Response:
         """Renew a rental"""
         rental = self.get_object()
-        # Nothing in a body is heard, but one that cannot be read is refused as everywhere.
+        # The body is ignored, but one that cannot be parsed is refused.
         _ = request.data
         renewed = self.if_unmodified(
             rental, lambda: services.renew_rental(rental=rental, at=self.now), lock=services.lock_rental
@@ -153,7 +159,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
 
 class MemberViewSet(ResourceViewSet[Any]):
-    """What is one member's: the rentals, the balance, the statement."""
+    """The rentals, the balance and the statement of one member."""
 
     tag = "rentals"
     lookup_url_kwarg = "user_id"
@@ -178,18 +184,21 @@ class MemberViewSet(ResourceViewSet[Any]):
         return get_object_or_404(User.objects.for_user(self.caller), pk=self.kwargs["user_id"])
 
     def rentals(self, request: Request, **kwargs: Any) -> Response:
-        """See a member's rentals"""
+        """List a member's rentals"""
         page = self.paginate_queryset(listed_rentals().filter(user=self.get_member()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def balance(self, request: Request, **kwargs: Any) -> Response:
-        """See what a member owes"""
+        """Get a member's balance"""
         member = self.get_member()
         shape = SERIALIZERS[self.api_version]
         return Response(shape.balance_of(member, ledger.balance(member, at=self.now)))
 
     def statement(self, request: Request, **kwargs: Any) -> Response:
-        """See what a member owes and why, entry by entry"""
+        """Get a member's statement
+
+        What the member owes, with the open rentals and one page of the ledger entries that make it up.
+        """
         member = self.get_member()
         balance = ledger.balance_with_books(member, at=self.now)
         entries = LedgerEntry.objects.filter(user=member).select_related("reverses").order_by("number")

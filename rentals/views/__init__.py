@@ -1,4 +1,4 @@
-"""The pages of circulation. `http.member_pages.member_page` opens those that are a member's own."""
+"""Pages for renting, holds, rentals and the member's account."""
 
 from django.http import HttpRequest
 
@@ -6,6 +6,6 @@ from accounts.models import User
 
 
 class MemberRequest(HttpRequest):
-    """A request behind `member_page`."""
+    """A request to a `member_page`, so its user is signed in."""
 
     user: User

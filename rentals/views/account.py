@@ -1,4 +1,4 @@
-"""A member's own account: what is owed and why, the statements, and the receipts."""
+"""Pages of a member's account: the balance, statements and receipts."""
 
 from __future__ import annotations
 
@@ -29,13 +29,13 @@ from rentals.statements.wording import (
 from rentals.views import MemberRequest
 
 PAGE = 25
-# The others are reached from the last of them, month by month.
+# Earlier months are linked from the statement of the last of these, one by one.
 MONTHS = 12
 
 
 @dataclass(frozen=True, slots=True)
 class DescribedEntry:
-    """An entry with what is said about it."""
+    """An entry with its title, note and working."""
 
     entry: LedgerEntry
     title: str
@@ -44,13 +44,13 @@ class DescribedEntry:
 
     @property
     def has_receipt(self) -> bool:
-        """As `LedgerEntryQuerySet.with_receipts` has it."""
+        """The same condition as in `LedgerEntryQuerySet.with_receipts`."""
         return self.entry.kind in (LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND)
 
 
 @dataclass(frozen=True, slots=True)
 class RunningRental:
-    """A rental that is out, and how its cost comes about."""
+    """An open rental, and how its running cost is computed."""
 
     rental: Rental
     working: Working
@@ -60,7 +60,7 @@ class RunningRental:
 @require_safe
 @member_page
 def balance(request: MemberRequest) -> HttpResponse:
-    """What is owed now, and every amount that it is made of."""
+    """Show what the member owes now, and all amounts that make it up."""
     now = clock.now()
     entries = LedgerEntry.objects.filter(user=request.user).with_relations().order_by("-number")
     try:
@@ -96,7 +96,7 @@ def _describe(entry: LedgerEntry) -> DescribedEntry:
 @require_safe
 @member_page
 def statement(request: MemberRequest, month: Month) -> HttpResponse:
-    """One month of the account, on a page that prints well."""
+    """Show one month of the account, on a page that prints well."""
     found = _statement(request, month)
     charged, credited = found.totals()
     facts = {
@@ -136,7 +136,7 @@ def _statement(request: MemberRequest, month: Month) -> Statement:
 @require_safe
 @member_page
 def receipt(request: MemberRequest, number: int) -> HttpResponse:
-    """The receipt of one payment or refund, by its number in the account."""
+    """Show the receipt of a payment or refund, by its number in the account."""
     entry = _get_receipt_entry(request, number)
     facts = {
         "entry": entry,
@@ -156,7 +156,7 @@ def receipt_pdf(request: MemberRequest, number: int) -> HttpResponse:
 
 
 def _get_receipt_entry(request: MemberRequest, number: int) -> LedgerEntry:
-    # The member's own whoever asks: numbers count within one account, so staff have no others here.
+    # Only the user's own, for staff too, because a number is unique only within one account.
     own = LedgerEntry.objects.filter(user=request.user).with_receipts()
     return get_object_or_404(own.with_relations().select_related("actor", "reversed_by"), number=number)
 

@@ -1,4 +1,4 @@
-"""The front page: what the shop is, and for a member what is due."""
+"""The front page: new and popular books, with due dates for members and prices for others."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Joining the queue for a book, and leaving it."""
+"""Pages for joining and leaving the queue for a book."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rentals.wait_estimates import wait_estimates
 
 @member_page
 def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
-    """POST joins; whoever sends it twice has one place. GET leads to the page that has the button."""
+    """Join the queue on POST, once even if sent twice. On GET, redirect to the page with the button."""
     book = get_object_or_404(Book, pk=pk)
     if request.method == "POST":
         now = clock.now()
@@ -52,7 +52,7 @@ def _show_refusal(request: HttpRequest, refusal: Refusal) -> None:
 @require_POST
 @member_page
 def leave_queue(request: MemberRequest, pk: int) -> HttpResponse:
-    """Back to the page that the form names, else to the book."""
+    """Cancel the hold and redirect to the page that the form names, or else to the book."""
     hold = get_object_or_404(Hold.objects.filter(user=request.user).select_related("book"), pk=pk)
     try:
         cancel_hold(hold=hold, at=clock.now())

@@ -1,4 +1,4 @@
-"""What a member has at home and waits for, what there was, and the calendar of due dates."""
+"""Pages of a member's rentals and holds, the rental history, and the calendar feed."""
 
 from __future__ import annotations
 
@@ -75,7 +75,7 @@ def renew(request: MemberRequest, ref: int) -> HttpResponse:
 @require_safe
 @member_page
 def history(request: MemberRequest) -> HttpResponse:
-    """What came back, the latest first; found by words of the title or the author."""
+    """List returned rentals, the latest first, filtered by words of the title or the author."""
     words = request.GET.get("search", "")[:200].replace("\x00", "").split()
     rentals = Rental.objects.returned().filter(user=request.user)
     for word in words:
@@ -108,7 +108,7 @@ def revoke_calendar_link(request: MemberRequest) -> HttpResponse:
 
 @require_safe
 def calendar_feed(request: HttpRequest, secret: str) -> HttpResponse:
-    """For a calendar program, which signs in by the secret alone."""
+    """Serve the feed to a calendar program, which is authenticated by the secret alone."""
     feed = find_feed(secret)
     if feed is None:
         raise Http404

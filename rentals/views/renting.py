@@ -1,4 +1,4 @@
-"""Renting a book, after its terms were read."""
+"""The page that shows the terms of a rental and rents the book."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from rentals.views import MemberRequest
 
 @member_page
 def rent(request: MemberRequest, pk: int) -> HttpResponse:
-    """GET names the terms, and what stands against it; POST rents.
+    """Show the terms, and the reasons against renting, on GET; rent the book on POST.
 
-    Whoever sends it twice has rented once, and is shown that.
+    If the POST is sent twice, the book is rented once, and the second response says so.
     """
     book = get_object_or_404(Book, pk=pk)
     now = clock.now()

@@ -1,4 +1,4 @@
-"""Versions 1 and 2 of rentals and balances, as clients of the first service know them. Frozen."""
+"""Serializers of rentals and balances for versions 1 and 2. Frozen in the shape of the first service."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rentals.models import Rental
 
 
 class RentalIn(serializers.Serializer[Rental]):
-    """What a member sends."""
+    """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
 
@@ -25,7 +25,7 @@ class RentalIn(serializers.Serializer[Rental]):
 
 
 class RentalDeskIn(serializers.Serializer[Rental]):
-    """What staff may send."""
+    """The fields that staff may send."""
 
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")

@@ -1,4 +1,4 @@
-"""Version 3 of rentals, balances and statements: the current one."""
+"""Serializers of rentals, balances and statements for version 3, the current one."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from rentals.models import LedgerEntry, Rental
 
 
 class RentalIn(serializers.Serializer[Rental]):
-    """What a member sends."""
+    """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
 
@@ -30,7 +30,7 @@ class RentalIn(serializers.Serializer[Rental]):
 
 
 class RentalDeskIn(serializers.Serializer[Rental]):
-    """What staff may send."""
+    """The fields that staff may send."""
 
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
@@ -83,7 +83,7 @@ RENTAL_EXAMPLE = {
 
 
 class RentalOut(serializers.ModelSerializer[Rental]):
-    """Needs the time `now` in its context: the running cost is that of now."""
+    """Needs the time `now` in its context, for the running cost."""
 
     book = serializers.IntegerField(source="copy.book_id")
     date_rented = serializers.DateTimeField(source="rented_at")
@@ -206,7 +206,7 @@ class WorkingLine(serializers.Serializer[object]):
 
 
 class Working(serializers.Serializer[object]):
-    """How the amount of a rent entry came about; the lines add up to it."""
+    """How the amount of a rent entry was computed; the lines add up to it."""
 
     price_list = serializers.CharField()
     kind = serializers.CharField()
@@ -275,7 +275,7 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
 
 
 class StatementOut(serializers.Serializer[object]):
-    """One page of a member's account: the entries by number, and what is out now."""
+    """One page of a member's ledger entries by number, and the open rentals."""
 
     user_id = serializers.IntegerField()
     currency = serializers.CharField()

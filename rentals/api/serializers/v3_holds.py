@@ -1,4 +1,4 @@
-"""Version 3 of holds: the current one."""
+"""Serializers of holds for version 3, the current one."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rentals.wait_estimates import WaitEstimate
 
 
 class HoldIn(serializers.Serializer[Hold]):
-    """What a member sends."""
+    """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
 
@@ -23,7 +23,7 @@ class HoldIn(serializers.Serializer[Hold]):
 
 
 class HoldDeskIn(serializers.Serializer[Hold]):
-    """What staff may send."""
+    """The fields that staff may send."""
 
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
@@ -34,7 +34,7 @@ class HoldDeskIn(serializers.Serializer[Hold]):
 
 
 class HoldOut(serializers.ModelSerializer[Hold]):
-    """Needs in its context the `wait_estimates` of `rentals.wait_estimates`, of the holds that wait."""
+    """Needs the result of `rentals.wait_estimates.wait_estimates` in its context, as `wait_estimates`."""
 
     status = serializers.ChoiceField(choices=Hold.Status.choices)
     place = serializers.SerializerMethodField(help_text="1: next. Null when it does not wait.")

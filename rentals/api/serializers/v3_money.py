@@ -1,4 +1,4 @@
-"""Version 3 of payments and price lists: the current one."""
+"""Serializers of payments and price lists for version 3, the current one."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
         }
 
     def get_amount(self, entry: LedgerEntry) -> str:
-        """Positive here, as it was paid; in the ledger a credit is negative."""
+        """The amount that was paid, as a positive number; in the ledger a credit is negative."""
         return str(-entry.amount)
 
 
@@ -117,7 +117,7 @@ class PriceListIn(serializers.Serializer[PriceList]):
         }
 
     def validate_rates(self, rates: list[dict[str, Any]]) -> list[dict[str, Any]]:
-        # Again, and not in part: REST framework lets a PATCH leave out fields of the rates too.
+        # Validated again as complete rates: in a PATCH, REST framework lets nested fields be left out too.
         whole = RateShape(data=self.initial_data["rates"], many=True)
         if not whole.is_valid():
             raise serializers.ValidationError(whole.errors)

@@ -1,4 +1,4 @@
-"""Prove that the shop's books agree; to be run every day, and after a restore."""
+"""Checks that the ledger, the rentals and the copies agree. Run it daily and after a restore."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Pass on what was not picked up in time; to be run every hour, by as many machines as like."""
+"""Ends the holds that were not picked up in time. Run it hourly, on any number of machines."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Fill an empty shop with books, people and a year of rentals, so that a visitor sees a living one."""
+"""Fills an empty shop with books, people and a year of rentals, for a demonstration."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from rentals.demo.people import EVERYBODY, MEMBERS, STAFF, SUPERUSER, email_of, 
 from rentals.demo.shelves import fill_shelves, take_out_of_service
 from rentals.models import Hold, LedgerEntry, Policy, Rental
 
-# It stands in the README, for shops that only this machine reaches.
-PUBLIC_PASSWORD = "a-book-a-day"  # noqa: S105  # Meant to be known.
+# Published in the README, for shops that only this machine can reach.
+PUBLIC_PASSWORD = "a-book-a-day"  # noqa: S105  # Public on purpose.
 
 SEED = 1895
 
@@ -53,9 +53,9 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, password: str | None, if_empty: bool, **options: Any) -> None:
         now = clock.now()
-        # The mails of the past year have no readers.
+        # Events of the past year send no mail.
         with suppress_mail(), transaction.atomic():
-            # Of two that start at once the second waits here, and then sees what the first has made.
+            # Of two concurrent runs the second waits here, and then finds the data of the first.
             Policy.objects.select_for_update().get(pk=1)
             empty = shop_is_empty()
             if empty:
@@ -77,7 +77,7 @@ class Command(BaseCommand):
 
 
 def shop_is_empty() -> bool:
-    """True where the demo would meet nobody and nothing but superusers of other names."""
+    """Whether there are no books, and no accounts except superusers whose names the demo does not use."""
     taken = Q(is_superuser=False)
     for person in EVERYBODY:
         taken |= Q(username__iexact=person.username) | Q(email__iexact=email_of(person))
@@ -98,9 +98,9 @@ def _refuse_unsafe(password: str | None) -> None:
 
 @transaction.atomic
 def fill_shop(*, now: datetime, password: str) -> None:
-    """Make the demo shop as it is at `now`: the same for the same `now` and time zone.
+    """Create the demo shop as of `now`; the same `now` and time zone give the same shop.
 
-    The shop must be empty. Raises Refusal where its policy or prices leave no room for the history.
+    The shop must be empty. Raises Refusal if its policy or prices do not allow the history.
     """
     chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
     books = fill_shelves(now=now, chance=chance)
@@ -124,10 +124,10 @@ def _counts(now: datetime) -> list[str]:
 
 
 def _sign_ins(password: str | None, now: datetime) -> list[str]:
-    """A table of the demo accounts that are worth a look and open with the demo's password."""
+    """Return a table of the main demo accounts that still have the demo's password."""
     names = [SUPERUSER.username, STAFF[0].username, "nora", "theo"]
     users = {user.username: user for user in User.objects.filter(username__in=names, is_active=True)}
-    # A password that was given stays out of the logs.
+    # A password given as an option stays out of the logs.
     password_text = PUBLIC_PASSWORD if password is None else "(as given)"
     rows = [
         (name, password_text, _role(users[name], now))
