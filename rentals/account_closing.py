@@ -1,4 +1,4 @@
-"""Closing an account: the person leaves, and the shop's totals stay."""
+"""Closes an account: the personal data goes, the rentals and the ledger stay."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ from rentals.holds import cancel_holds_of
 
 @atomic_with_retry
 def close_account(*, member: User, at: datetime) -> None:
-    """Forget the person; what was rented and paid stays, under a number. The places in queues pass on.
+    """Erase the member's personal data, cancel their holds and revoke their calendar link.
 
-    Raises every refusal that `closing_blockers` finds, in one.
+    Rentals and ledger entries stay, under an anonymous account. Raises Refusal with all `closing_blockers`.
     """
     member = lock(member)
     refuse(closing_blockers(member, at=at))
@@ -31,7 +31,7 @@ def close_account(*, member: User, at: datetime) -> None:
 
 
 def closing_blockers(member: User, *, at: datetime) -> list[Refusal]:
-    """What must be settled before this account can be closed; nothing, when it can."""
+    """Return the reasons why the account cannot be closed yet; empty if it can."""
     if not member.is_active:
         return [errors.MemberInactive()]
     reasons: list[Refusal] = []

@@ -1,9 +1,9 @@
-"""What can be rented now. The one definition of it.
+"""Defines which copies are free and which books are available.
 
-A copy is free when it is in service, not out with a member, and not put aside for one. What is free
-belongs first to those who wait: only what is left after them is available to everybody. A copy that
-comes free is put aside in the same transaction (`rentals.holds`, `rentals.stock`), so the two differ
-only after a repair by hand, until the next allocation.
+A copy is free if it is in service, not on loan and not put aside. Free copies belong to the waiting members
+first: a book is available if more copies are free than members wait. A copy that becomes free is put aside
+in the same transaction (`rentals.holds`, `rentals.stock`), so a book has both free copies and waiting members
+only after a manual repair, until the next allocation.
 """
 
 from __future__ import annotations
@@ -21,16 +21,16 @@ from books.models import Book, Copy
 from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds
 from rentals.models import Hold, Rental
 
-# Where so many books are unavailable, counting goes by all books.
+# When so many unavailable books are found, `unavailable_books` stops listing them and tests each book.
 MAX_LISTED_UNAVAILABLE = 200
 
 
 def free_copies() -> QuerySet[Copy]:
-    """The copies on the shelf: in service, not out, put aside for nobody."""
+    """Return the copies that are in service, not on loan and not put aside."""
     return _free_copies().all()
 
 
-# Built once: for Django that is more work than to compile and send it.
+# Built once: building this queryset takes longer than compiling and sending it.
 @cache
 def _free_copies() -> QuerySet[Copy]:
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
@@ -39,20 +39,20 @@ def _free_copies() -> QuerySet[Copy]:
 
 
 def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
-    """`books` with two counts each: `copies_in_service`, and how many of them are `available` now."""
-    # Subqueries and not a join: they are made for the rows of one page only.
+    """Annotate `books` with two counts: `copies_in_service`, and how many of them are `available` now."""
+    # Subqueries, not a join, so that copies are counted only for the rows of one page.
     return books.annotate(
         copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_surplus(), 0)
     )
 
 
 def set_copy_counts(books: Collection[Any]) -> None:
-    """Put the two counts on each of `books`, in one query for all of them."""
+    """Set the counts of `with_availability` on each of `books`, with one query."""
     if not books:
         return
     counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
     for book in books:
-        # One that is deleted at this moment has none.
+        # A book that was deleted just now has no counts.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))
 
 
@@ -65,34 +65,34 @@ _counts: CompiledQuery[Any] = CompiledQuery(_counts_of_books)
 
 
 def _surplus() -> CombinedExpression:
-    """How many free copies a book has beyond those that wait for it; below zero where more wait."""
+    """The free copies of a book less the members who wait for it; negative if more wait."""
     return count_by_book(free_copies()) - count_by_book(Hold.objects.waiting())
 
 
 def count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
-    """How many of `rows`, which have a `book`, belong to the book that the outer query calls `of`."""
+    """Count the `rows` whose `book` is the one that the outer query calls `of`."""
     counted = rows.filter(book=OuterRef(of)).order_by().values("book").annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number")), 0)
 
 
 def available_books(books: QuerySet[Book]) -> QuerySet[Book]:
-    """Those of `books` of which a copy can be rented now."""
+    """Filter `books` to those with a copy that can be rented now."""
     free = Exists(free_copies().filter(book=OuterRef("pk")))
     waited_for = Exists(Hold.objects.waiting().filter(book=OuterRef("pk")))
-    # Only where somebody waits for a book that has a free copy, which is rare, are they counted.
+    # Counting is needed only if members wait for a book that has a free copy, which is rare.
     return books.filter(free).filter(~waited_for | Q(GreaterThan(_surplus(), 0)))
 
 
 def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
-    """Those of `books` of which no copy can be rented now. Asks first whether there are many."""
+    """Filter `books` to those without a copy that can be rented now. Runs up to three queries when called."""
     none_left = LessThanOrEqual(_surplus(), 0)
     some_copy = Copy.objects.in_service().filter(book=OuterRef("pk"))
-    # Of a book without a free copy the first is out like all others, unless it is waited for: so each is
-    # met once.
+    # Excludes the rentals of later copies, so that a book is listed once. If its first copy is put aside
+    # instead of on loan, the book has a live hold and is listed by that.
     earlier = Copy.objects.in_service().filter(book=OuterRef("copy__book"), pk__lt=OuterRef("copy"))
     waited_for = Hold.objects.live().values("book")
-    # All of them are among these, of which there are few where nearly everything is on the shelf. To find
-    # them by counting the copies of a million books would take many seconds then.
+    # Together these list every unavailable book. If most books are available, the lists are short, whereas
+    # counting the copies of a million books would take many seconds.
     looks: list[QuerySet[Any, Any]] = [
         Rental.objects.open()
         .filter(LessThanOrEqual(count_by_book(free_copies(), of="copy__book"), 0), ~Exists(earlier))
@@ -105,7 +105,7 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
         rows = look.order_by()[:MAX_LISTED_UNAVAILABLE]
         found.update(rows)
         if len(rows) == MAX_LISTED_UNAVAILABLE:
-            # Then they are soon met by looking at one book after the other, until the page is full.
+            # With this many, testing one book after the other soon fills a page.
             return books.filter(none_left)
-    # They may be available since.
+    # Checked again: they may have become available.
     return books.filter(none_left, pk__in=found)

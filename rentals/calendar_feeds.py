@@ -1,10 +1,9 @@
-"""Calendar feeds: a member's due dates for a phone's or computer's own calendar, at a secret link.
+"""Serves a member's due dates to calendar programs, at a secret link.
 
-Whoever has the link sees the due dates, so the secret has 256 bits and can be withdrawn. It is not
-kept: it is computed from a random nonce of the feed and the shop's SECRET_KEY, so the page can show
-it as often as the member sets up a device, and a stolen copy of the database opens no feed. A feed is
-found by the SHA-256 digest of the secret, so links outlive a change of SECRET_KEY; only then they can
-be shown no more, and a new one is made.
+Anyone with the link sees the due dates, so the secret has 256 bits and can be revoked. It is not stored but
+computed from the feed's random nonce and SECRET_KEY: the page can show it again for another device, and a
+stolen copy of the database opens no feed. A feed is found by the SHA-256 digest of its secret, so links keep
+working after SECRET_KEY changes. The page can no longer show them then; members make a new link instead.
 """
 
 from __future__ import annotations
@@ -28,12 +27,12 @@ if TYPE_CHECKING:
     from icalendar import Event
 
 WARNING_TIME = timedelta(days=1)
-# How often a calendar program is asked to look again.
+# How often calendar programs should refresh the feed.
 REFRESH = timedelta(hours=6)
 
 
 def make_feed(*, member: User, at: datetime) -> CalendarFeed:
-    """A feed at a new secret link. A link that was there before leads nowhere from now on."""
+    """Create a feed with a new secret link. The member's previous link stops working."""
     nonce = secrets.token_urlsafe(32)
     feed, _made = CalendarFeed.objects.update_or_create(
         user=member, defaults={"nonce": nonce, "digest": _digest(_secret(nonce)), "made_at": at}
@@ -42,18 +41,18 @@ def make_feed(*, member: User, at: datetime) -> CalendarFeed:
 
 
 def revoke_feed(*, member: User) -> None:
-    """The member's link, where there is one, leads nowhere from now on."""
+    """Make the member's link stop working, if there is one."""
     CalendarFeed.objects.filter(user=member).delete()
 
 
 def find_feed(secret: str) -> CalendarFeed | None:
-    """The feed at this link; None where there is none (any more), and for an account that is closed."""
+    """Return the feed with this secret; None if there is none or the account is closed."""
     feeds = CalendarFeed.objects.select_related("user")
     return feeds.filter(digest=_digest(secret), user__is_active=True).first()
 
 
 def secret_of(feed: CalendarFeed) -> str | None:
-    """The secret in the feed's link; None when SECRET_KEY has changed since it was made."""
+    """Return the secret in the feed's link; None if SECRET_KEY has changed since the link was made."""
     secret = _secret(feed.nonce)
     return secret if _digest(secret) == feed.digest else None
 
@@ -68,11 +67,8 @@ def _digest(secret: str) -> str:
 
 
 def render_ical(member: User) -> bytes:
-    """What the member has to be at the shop for, as an iCalendar file (RFC 5545).
-
-    An event at the due date of each open rental, and at the pick-up deadline of each copy put aside.
-    """
-    # Imported when a feed is asked for: it takes a tenth of a second.
+    """Return the due dates of the open rentals and the pick-up deadlines as an iCalendar file (RFC 5545)."""
+    # Imported here because the import takes a tenth of a second.
     from icalendar import Calendar
 
     calendar = Calendar()
@@ -94,7 +90,7 @@ def _due_date(rental: Rental) -> Event:
     renewed_at = [datetime.fromisoformat(at) for at, _due in rental.due_before]
     book, facts = rental.book, {"ref": rental.ref, "address": _my_rentals()}
     return _event(
-        # The same for as long as the rental lives, so that a renewal moves the event and adds none.
+        # Never changes, so that a renewal moves the event instead of adding one.
         uid=f"rental-{rental.ref}",
         at=rental.due_at,
         changed_at=max([rental.rented_at, *renewed_at]),
@@ -109,7 +105,7 @@ def _due_date(rental: Rental) -> Event:
 
 
 def _pick_up(hold: Hold) -> Event:
-    assert hold.ready_at is not None  # noqa: S101  # for the type checker: a constraint says so
+    assert hold.ready_at is not None  # noqa: S101  # for the type checker: a constraint guarantees it
     assert hold.pick_up_by is not None  # noqa: S101  # as above
     return _event(
         uid=f"hold-{hold.pk}",
@@ -143,7 +139,7 @@ def _event(
     event.add("summary", summary)
     event.add("description", description)
     event.add("url", _my_rentals())
-    # It takes up no time: the member is free then.
+    # Does not mark the member as busy.
     event.add("transp", "TRANSPARENT")
     alarm = Alarm()
     alarm.add("action", "DISPLAY")

@@ -1,10 +1,10 @@
-"""Whether the books agree: the ledger with itself, the charges with the rentals, the copies with both.
+"""Checks that the ledger, the rentals, the holds and the copies agree.
 
-The constraints and triggers hold most of it, and the locks the rest. This looks at what is there, whatever
-wrote it: a restored backup, a repair by hand, a fault of ours. It only reads, while the shop goes on.
+Constraints, triggers and locks prevent most errors. This finds those that are stored all the same, after a
+restored backup, a manual repair or a bug. It only reads, and can run while the shop is open.
 
-Each look is one statement, so each sees one moment, and what is written meanwhile is no disagreement. The
-database compares; only charges come here, row by row, since `rentals.pricing` is the one who knows them.
+Each statement sees one snapshot, so concurrent writes are not reported. The database compares the rows; only
+charges are fetched row by row, because `rentals.pricing` computes them.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ from rentals.ledger import CENT
 from rentals.models import ZERO, Hold, LedgerEntry, Rate, Rental
 
 CHUNK_SIZE = 2000
-# SQLite adds amounts up as floating point numbers.
+# SQLite computes with floating-point numbers.
 HALF_A_CENT = Decimal("0.005")
 
 
 def find_errors() -> Iterator[str]:
-    """What does not agree, in a sentence each that names the row by its number; nothing when all does."""
+    """Yield one sentence for each error, with the id of the row; nothing if all rows agree."""
     with _without_timeouts():
         for look in (
             _numbers_and_balances,
@@ -44,17 +44,16 @@ def find_errors() -> Iterator[str]:
 
 @contextmanager
 def _without_timeouts() -> Iterator[None]:
-    """However long it takes; and row by row, where a server would else keep the whole answer for us."""
-    if (
-        connection.vendor != "postgresql"
-    ):  # SQLite does that anyway, and a transaction would stop its writers.
+    """Lift PostgreSQL's timeouts, in a transaction: outside one, a cursor stores its whole result."""
+    if connection.vendor != "postgresql":
+        # SQLite reads row by row anyway, and a transaction would block its writers.
         yield
         return
     with transaction.atomic():
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL statement_timeout = 0")
             cursor.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
-            # All the rows are wanted, not the first few soon.
+            # Plan for reading all rows, not for the first few.
             cursor.execute("SET LOCAL cursor_tuple_fraction = 1")
         yield
 
@@ -64,9 +63,9 @@ def _iterate(found: QuerySet[Any, Any]) -> Iterator[Any]:
 
 
 def _numbers_and_balances() -> Iterator[str]:
-    """An account counts from 1, and each entry carries the balance before it and its own amount.
+    """Find entries whose number or balance does not follow from the entry before.
 
-    So the last entry's balance, which is what the member owes, is the sum of all.
+    Without any, the balance of the last entry is the sum of all entries.
     """
     account: dict[str, Any] = {"partition_by": F("user"), "order_by": ["number", "id"]}
     entries = (
@@ -81,7 +80,7 @@ def _numbers_and_balances() -> Iterator[str]:
     )
     for user, pk, number, number_before, amount, balance, balance_before in _iterate(entries):
         entry = f"Ledger entry {pk} of member {user}"
-        # SQLite's, once more.
+        # A floating-point number on SQLite.
         balance_before = balance_before.quantize(CENT)
         following, total = number_before + 1, balance_before + amount
         if number != following:
@@ -97,7 +96,7 @@ def _entries_of_another_account() -> Iterator[str]:
 
 
 def _reversals() -> Iterator[str]:
-    """A reversal takes back what it reverses, all of it, from the same member."""
+    """Find reversals of another member's entry, or of another amount."""
     entries = LedgerEntry.objects.filter(reverses__isnull=False).exclude(
         user=F("reverses__user"), amount=-F("reverses__amount")
     )
@@ -106,7 +105,7 @@ def _reversals() -> Iterator[str]:
 
 
 def _rents_without_rental() -> Iterator[str]:
-    """A rent is the charge of the rental that it names, and a rental has one."""
+    """Find rent entries that are not the charge of the rental they name."""
     its_own = Rental.objects.filter(pk=OuterRef("rental"), rent_entry=OuterRef("pk"))
     entries = LedgerEntry.objects.filter(~Exists(its_own), kind=LedgerEntry.Kind.RENT)
     for pk, rental in _iterate(entries.values_list("pk", "rental")):
@@ -114,7 +113,7 @@ def _rents_without_rental() -> Iterator[str]:
 
 
 def _charges() -> Iterator[str]:
-    """A returned rental has its charge, of what its rate and times make; a void one has it reversed."""
+    """Find missing and wrong charges, and charges whose reversal disagrees with the rental's `voided_at`."""
     facts = ["rate_id", "replacement_price", "rented_at", "due_at", "returned_at", "due_before"]
     rentals = (
         Rental.objects.filter(Q(returned_at__isnull=False) | Q(rent_entry__isnull=False))
@@ -138,7 +137,7 @@ def _charges() -> Iterator[str]:
         elif (rental.charged_as, rental.charged_for) != (LedgerEntry.Kind.RENT, rental.pk):
             yield f"{its} has {entry} for its charge, which is not its rent."
         else:
-            # There are few, and each is wanted often.
+            # There are few rates, and each is used often.
             if rental.rate_id not in rates:
                 rates = Rate.objects.in_bulk()
             rental.rate = rates[rental.rate_id]
@@ -152,14 +151,14 @@ def _charges() -> Iterator[str]:
 
 
 def _copies_out_twice() -> Iterator[str]:
-    """As many copies are out as rentals are open."""
+    """Find copies with several open rentals."""
     out = Rental.objects.open().order_by().values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(out.values_list("copy", "times")):
         yield f"Copy {copy} is out {times} times at once."
 
 
 def _copies_put_aside() -> Iterator[str]:
-    """What is put aside is on the shelf, for one member, who waits for that book."""
+    """Find copies that are put aside twice, while on loan, or for another book."""
     ready = Hold.objects.ready().order_by()
     twice = ready.values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(twice.values_list("copy", "times")):

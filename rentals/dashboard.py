@@ -1,8 +1,8 @@
-"""The shop in a few figures, for the desk: counted at most once a minute, whoever asks on whichever machine.
+"""Counts the desk's figures, at most once a minute for all processes together.
 
-What is out and who waits is counted in indexes of nothing else, however long the history. What is owed is
-added up from where it was left: a ledger entry says by itself how much more is owed with it than before, so
-none is read twice.
+Open rentals and live holds are counted by partial indexes on them, so a long history costs nothing. What
+members owe is a running sum in the cache: each ledger entry carries the member's balance, so it shows how
+much it changed the sum, and old entries are read only once.
 """
 
 from __future__ import annotations
@@ -26,16 +26,16 @@ from rentals.ledger import CENT
 from rentals.models import ZERO, Hold, LedgerEntry, Rental
 
 MAX_AGE = timedelta(minutes=1)
-# Where not all could be counted, and where whoever was counting has gone.
+# After a count that is incomplete, or whose process was killed.
 RETRY_AFTER = timedelta(seconds=5)
-# In all: nobody waits longer for the page.
+# Seconds for all counts together: the page never waits longer.
 TIMEOUT = 1.0
-# No transaction lasts as long, so no entry from before this will still come in.
+# No transaction lasts this long, so no older entry can still be committed.
 SETTLED_AFTER = timedelta(hours=1)
 BATCH_SIZE = 50_000
 
-# The names in the cache. What is kept under the first and the last is read by whichever version runs beside
-# this one, so another shape of it is of another name.
+# Cache keys. During a deployment two versions read the values of the first and the last: change the key with
+# the shape of its value.
 FIGURES, COUNTING, RUNNING_SUM = "dashboard-counts-1", "dashboard-counting", "dashboard-owed-1"
 
 _Answer = TypeVar("_Answer")
@@ -43,7 +43,7 @@ _Answer = TypeVar("_Answer")
 
 @dataclass(frozen=True, slots=True)
 class DashboardCounts:
-    """The shop at `at`. None is what could not be counted in time."""
+    """The figures at `at`; None if a figure could not be counted in time."""
 
     at: datetime
     out: int | None
@@ -51,7 +51,7 @@ class DashboardCounts:
     waiting: int | None
     ready: int | None
     in_service: int | None
-    # By the ledger, of all members who owe: what is out costs more each day, and is not in it.
+    # The sum of all positive ledger balances, without the running cost of open rentals.
     owed: Decimal | None
 
     @property
@@ -61,7 +61,10 @@ class DashboardCounts:
 
 
 def dashboard_counts(*, at: datetime) -> DashboardCounts | None:
-    """Those of at most a minute before `at`; while somebody else is counting, the last ones, or none yet."""
+    """Return figures of at most a minute before `at`.
+
+    While another process is counting, return the previous figures, or None if there are none.
+    """
     kept: DashboardCounts | None = cache.get(FIGURES)
     if kept and kept.at > at - kept.max_age:
         return kept
@@ -73,7 +76,7 @@ def dashboard_counts(*, at: datetime) -> DashboardCounts | None:
 
 
 def count_now(*, at: datetime) -> DashboardCounts:
-    """Count all anew, within SECONDS."""
+    """Count all figures within TIMEOUT, ignoring the cached ones."""
     end = time.monotonic() + TIMEOUT
 
     def number(rows: QuerySet[Any]) -> int | None:
@@ -86,13 +89,13 @@ def count_now(*, at: datetime) -> DashboardCounts:
         waiting=number(Hold.objects.waiting()),
         ready=number(Hold.objects.ready()),
         owed=_sum_owed(end, at=at),
-        # The last, since it is the one that grows with the shop.
+        # Counted last, because it grows with the stock.
         in_service=number(Copy.objects.in_service()),
     )
 
 
 def _within_deadline(end: float, ask: Callable[[], _Answer]) -> _Answer | None:
-    """What is asked; None where the database has not said it by `end`."""
+    """Return the result of `ask`; None if the database does not answer by `end`."""
     left = int((end - time.monotonic()) * 1000)
     if left <= 0:
         return None
@@ -113,12 +116,12 @@ def _statement_timeout(milliseconds: int) -> Iterator[None]:
     with connection.cursor() as cursor:
         cursor.execute(f"SET LOCAL statement_timeout = {milliseconds}")
         yield
-        # What follows in a transaction of the caller's has the time that it had before.
+        # Restores the timeout for the rest of the caller's transaction.
         cursor.execute("SET LOCAL statement_timeout TO DEFAULT")
 
 
 class _RunningSum(NamedTuple):
-    """What is owed by all entries up to the one called `key`, and which one that is."""
+    """What members owe by the entries up to `key`; `last` is the last of them, to detect another ledger."""
 
     key: int
     last: tuple[int, datetime] | None
@@ -135,13 +138,13 @@ _OWED_CHANGE = Sum(
 
 
 def _sum_owed(end: float, *, at: datetime) -> Decimal | None:
-    """The sum of the balances of the members who owe; None while it is being added up."""
+    """Return the sum of all positive balances; None while it is incomplete."""
     entries = LedgerEntry.objects.order_by("-pk").values_list("pk", "posted_at")
     settled = LedgerEntry.objects.filter(posted_at__lt=at - SETTLED_AFTER).order_by("-posted_at", "-pk")
     until = _within_deadline(end, settled.values_list("pk", flat=True).first) or 0
     done: _RunningSum | None = cache.get(RUNNING_SUM)
     if done is None or _within_deadline(end, entries.filter(pk__lte=done.key).first) != done.last:
-        # Never counted, or in another ledger: one that was restored, say.
+        # Nothing is summed yet, or the ledger is another one, such as a restored backup.
         done = _RunningSum(0, None, ZERO)
     begun = done
     while done.key < until:

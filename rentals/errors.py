@@ -1,4 +1,4 @@
-"""Every reason to say no to a rental, a hold or a payment, each with its code. README.md lists them."""
+"""Refusals of rentals, holds, payments, price lists and closing an account, each with its stable code."""
 
 from django.utils.translation import gettext_lazy as _
 
@@ -6,7 +6,7 @@ from lori_assignment.errors import Refusal
 
 
 class BookUnavailable(Refusal):
-    """None is on the shelf, or what is there belongs to those who wait for it."""
+    """No copy is free, or all free copies belong to members who wait."""
 
     code = "book_unavailable"
     message = _("No copy of this book is free.")
@@ -118,7 +118,7 @@ class PriceListUsed(Refusal):
 
 
 class PriceListTaken(Refusal):
-    """Two who made two price lists of one name or time at once; the later one gets this."""
+    """Raised for the second of two concurrent requests to save a list with the same name or time."""
 
     code = "price_list_taken"
     message = _("Another price list has this name, or comes into force at this very time.")

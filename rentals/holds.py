@@ -1,9 +1,9 @@
-"""The queue for a book: placing a hold, handing out, cancelling, expiring. The only writer of Hold.
+"""Places, allocates, cancels and expires holds. Only this module writes Hold.
 
-First come, first served. A hold is protected by its book's lock: whoever holds that decides for the
-whole line. What comes free is put aside for the first who wait, in the transaction that frees it;
-until the pick-up deadline nobody else gets it. The locks come in the order member, book, copy; a
-copy's own lock is not needed here, since whoever changes a copy locks its book first.
+First come, first served. A book's lock protects all holds on it. A copy that becomes free is put aside for
+the first waiting member, in the transaction that frees it; until the pick-up deadline no other member gets
+it. Locks are taken in the order member, book, copy. The copy's own lock is not needed here, because every
+change of a copy locks its book first.
 """
 
 from __future__ import annotations
@@ -33,8 +33,8 @@ from rentals.models import Hold, Policy, Rental
 def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     """Give the member the last place in the queue for `book`.
 
-    Raises every refusal that holds, in one: MemberInactive, AlreadyRented, AlreadyWaiting,
-    BookAvailable, NoCopies, HoldLimit.
+    Raises a Refusal with all that apply of MemberInactive, AlreadyRented, AlreadyWaiting, BookAvailable,
+    NoCopies and HoldLimit.
     """
     member = lock(member)
     book = lock(book)
@@ -48,7 +48,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
         reasons.append(errors.AlreadyRented())
     if any(hold.user_id == member.pk for hold in line):
         reasons.append(errors.AlreadyWaiting())
-    # Nobody is left waiting for what is free now: it was handed out above.
+    # Waiting members got their copies above, so what is still free is available.
     if free_copies().filter(book=book).exists():
         reasons.append(errors.BookAvailable())
     if not Copy.objects.in_service().filter(book=book).exists():
@@ -70,7 +70,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
 
 @atomic_with_retry
 def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
-    """Give the place up; a copy that was put aside goes to the next. Raises HoldEnded."""
+    """Cancel the hold; a copy that was put aside goes to the next member. Raises HoldEnded."""
     book = lock(hold.book)
     hold = Hold.objects.select_related("user", "book").get(pk=hold.pk)
     if not hold.is_live:
@@ -84,22 +84,22 @@ def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
 def cancel_holds_of(*, member: User, at: datetime) -> None:
     """Cancel every live hold of a member whose account is being closed."""
     member = lock(member)
-    # By book, so that two who hold several books' locks at once never wait for each other.
+    # In the order of books, so that transactions that lock several books never deadlock.
     for hold in Hold.objects.live().filter(user=member).select_related("book").order_by("book"):
-        # It may run out while we wait for the book.
+        # The hold may end while this waits for the book's lock.
         with suppress(errors.HoldEnded):
             cancel_hold(hold=hold, at=at)
 
 
 def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
-    """Put the free copies of `book` aside for the first members who wait; returns the live holds in order.
+    """Put the free copies of `book` aside for the first waiting members; return the live holds in order.
 
-    The caller holds the book's lock. Nothing is written where nobody waits. A hold whose copy was taken out
-    of service gets another one at once, or waits again in its old place. The holds of closed accounts are
+    The caller holds the book's lock. If nobody waits, nothing is written. A hold whose copy was taken out of
+    service gets another copy at once, or waits again in its old place. Holds of closed accounts are
     cancelled.
     """
     line = []
-    # Prefetched, not joined: most of the time nobody waits, and then these are not asked for.
+    # Prefetched, not joined: usually there is no hold, and then these queries are not sent.
     for hold in Hold.objects.live().filter(book=book).prefetch_related("user", "copy").order_by("pk"):
         if hold.user.is_active:
             line.append(hold)
@@ -119,7 +119,7 @@ def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
 
 
 def _assign_copy(hold: Hold, copy: Copy, *, ready_at: datetime, pick_up_by: datetime) -> None:
-    # Who gets another copy instead of the one that was put aside has been told, and by when to come.
+    # If the copy only replaces another one, the member was notified before and keeps that deadline.
     if hold.copy is None:
         hold.ready_at, hold.pick_up_by = ready_at, pick_up_by
         _notify(hold, "hold_ready", while_status=Hold.Status.READY)
@@ -134,9 +134,9 @@ def _return_to_waiting(hold: Hold) -> None:
 
 
 def pick_up(hold: Hold, *, rental: Rental, at: datetime) -> None:
-    """End a ready hold, by what its member rented. The caller holds the book's lock."""
+    """End a ready hold with the rental that it became. The caller holds the book's lock."""
     hold.rental = rental
-    # The desk may have had another copy in hand. It was free, so nobody waits for the one put aside.
+    # The desk may have handed over another, free copy. Then nobody waits for the copy that was put aside.
     hold.copy = rental.copy
     _end(hold, Hold.Status.PICKED_UP, at=at)
 
@@ -149,7 +149,7 @@ def _end(hold: Hold, outcome: Hold.Status, *, at: datetime) -> None:
 
 @dataclass(frozen=True, slots=True)
 class ExpiryResult:
-    """What `expire_holds` did."""
+    """How many holds `expire_holds` ended, and how many it made ready."""
 
     expired: int = 0
     ready: int = 0
@@ -159,10 +159,10 @@ class ExpiryResult:
 
 
 def expire_holds(*, at: datetime) -> ExpiryResult:
-    """End the holds that were not picked up in time, and serve every queue for which a copy is free.
+    """End the holds that were not picked up in time, and allocate free copies to all queues.
 
-    One transaction for each book. Whoever runs it at the same time waits for a book and then finds
-    nothing left to do there.
+    Each book has its own transaction. A concurrent run waits for the book's lock, and then finds nothing left
+    to do.
     """
     copy_gone = Q(copy__isnull=False) & ~Q(copy__status=Copy.Status.IN_SERVICE)
     could_be_served = Q(copy=None) & Exists(free_copies().filter(book=OuterRef("book")))
@@ -187,8 +187,8 @@ def _expire_holds_of(book: Book, at: datetime) -> ExpiryResult:
 
 
 def _notify(hold: Hold, template: str, *, while_status: Hold.Status) -> None:
-    """Mail the member after the commit, where it is still true by then."""
-    # Robust: whatever comes of the mail, the return or rental before it stands and is answered.
+    """Mail the member after the commit, if the hold still has `while_status` by then."""
+    # Robust: if the mail fails, the return or rental that caused it still succeeds.
     transaction.on_commit(partial(_send_if_unchanged, hold.pk, template, while_status), robust=True)
 
 

@@ -1,8 +1,8 @@
-"""The ledger: the only writer of LedgerEntry, and the one address of what a member owes.
+"""Posts ledger entries and computes what a member owes. Only this module writes LedgerEntry.
 
-Entries of one member are numbered and each carries the balance with it, so a balance costs the same
-after ten entries as after ten thousand. The member's lock keeps the numbers without a gap; where it
-were missing, the unique constraint on the number would refuse the second of two writers.
+A member's entries are numbered, and each carries the balance, so reading a balance takes as long after ten
+entries as after ten thousand. The member's lock keeps the numbers free of gaps. If a lock were missing, the
+unique constraint on the number would refuse the second of two concurrent entries.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ CENT = Decimal("0.01")
 
 @dataclass(frozen=True, slots=True)
 class Balance:
-    """What a member owes: `posted` is the sum of the ledger, `running` the cost of what is out."""
+    """What a member owes: `posted` is the sum of the ledger, `running` the cost of the open rentals."""
 
     posted: Decimal
     running: Decimal
@@ -35,31 +35,31 @@ class Balance:
 
     @property
     def total(self) -> Decimal:
-        """Positive: the member owes. Negative: the shop does."""
+        """Positive if the member owes the shop, negative if the shop owes the member."""
         return self.posted + self.running
 
 
 def posted_balance(member: User) -> Decimal:
-    """The sum of the member's ledger entries, as the last of them carries it."""
+    """Return the sum of the member's ledger entries, which is the balance of the last one."""
     balances = LedgerEntry.objects.filter(user=member).order_by("-number").values_list("balance", flat=True)
     return balances.first() or ZERO
 
 
 def balance(member: User, *, at: datetime) -> Balance:
-    """What the member owes at `at`, with what the open rentals would cost if they came back then."""
-    # With the rates and no more: the books of those who have had thousands of them mislead PostgreSQL's
-    # planner, which expects as many to be out.
+    """Return what the member owes at `at`, including what the open rentals would cost if returned then."""
+    # Joins the rates only. PostgreSQL expects a member who has rented thousands of books to have as many
+    # open rentals, and plans a join with the books badly.
     return _balance(member, Rental.objects.open().select_related("rate").order_by(), at=at)
 
 
 def balance_with_books(member: User, *, at: datetime) -> Balance:
-    """As `balance`, for what lists the open rentals: with their books and price lists, first due first."""
+    """Like `balance`, with the books and price lists of the open rentals, in the order of their due dates."""
     rentals = Rental.objects.open().select_related("copy__book", "rate__price_list")
     return _balance(member, rentals.defer("copy__book__description").order_by("due_at", "ref"), at=at)
 
 
 def balance_for_renting(member: User, *, at: datetime) -> Balance:
-    """As `balance`, with the copies of the open rentals: one query more where there are any."""
+    """Like `balance`, with the copies of the open rentals: one more query if there are any."""
     rentals = Rental.objects.open().select_related("rate").prefetch_related("copy")
     return _balance(member, rentals.order_by(), at=at)
 
@@ -75,8 +75,8 @@ def post(
 ) -> LedgerEntry:
     """Write the next entry of a member whose lock the caller holds.
 
-    `amount` is rounded half up to two places, here and nowhere else; a charge is positive, a credit
-    negative. `facts` are the entry's other fields.
+    `amount` is rounded half up to two places, here and nowhere else. A charge is positive, a credit negative.
+    `facts` are the entry's other fields.
     """
     amount = amount.quantize(CENT, ROUND_HALF_UP)
     last = LedgerEntry.objects.filter(user=member).order_by("-number").only("number", "balance").first()
@@ -93,11 +93,11 @@ def post(
 
 
 def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> LedgerEntry:
-    """Charge a rental that comes back at `until`, with the working that says why it costs that."""
+    """Charge a rental that is returned at `until`, and record how the amount was computed."""
     charged = rental.running_price(until)
     working = {
         "price_list": rental.price_list.name,
-        # Its name, whatever language the desk speaks: what is kept is translated when it is shown.
+        # The name, not the label, which depends on the language: stored values are translated when shown.
         "kind": Kind(rental.rate.kind).name.lower(),
         "rented_at": rental.rented_at.isoformat(),
         "returned_at": until.isoformat(),
@@ -115,7 +115,7 @@ def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> 
 
 
 def refuse_overpayment(member: User, amount: Decimal, *, at: datetime) -> None:
-    """Raises Overpayment when the member owes less than `amount` at `at`."""
+    """Raise Overpayment if the member owes less than `amount` at `at`."""
     owed = balance(member, at=at).total
     if amount > owed:
         raise errors.Overpayment(
@@ -128,9 +128,9 @@ def refuse_overpayment(member: User, amount: Decimal, *, at: datetime) -> None:
 def take_payment(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, actor: User, at: datetime, note: str = ""
 ) -> LedgerEntry:
-    """Take `amount`, above zero, from the member.
+    """Post a payment of `amount`, which is above zero.
 
-    The running cost of open rentals may be paid ahead. Raises Overpayment above what is owed.
+    The running cost of open rentals can be paid in advance. Raises Overpayment if the member owes less.
     """
     member = lock(member)
     refuse_overpayment(member, amount, at=at)
@@ -147,14 +147,14 @@ def take_payment(
 
 @atomic_with_retry
 def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Let the member off `amount`, above zero. Raises Overpayment above what is owed."""
+    """Waive `amount`, which is above zero. Raises Overpayment if the member owes less."""
     member = lock(member)
     refuse_overpayment(member, amount, at=at)
     return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
 
 
 def refuse_refund_above_credit(member: User, amount: Decimal, *, at: datetime) -> None:
-    """Raises RefundAboveCredit when the shop owes the member less than `amount` at `at`."""
+    """Raise RefundAboveCredit if the shop owes the member less than `amount` at `at`."""
     credit = -balance(member, at=at).total
     if amount > credit:
         raise errors.RefundAboveCredit(
@@ -167,9 +167,9 @@ def refuse_refund_above_credit(member: User, amount: Decimal, *, at: datetime) -
 def refund(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, reason: str, actor: User, at: datetime
 ) -> LedgerEntry:
-    """Pay out `amount`, above zero, of what the shop owes the member.
+    """Pay out `amount`, which is above zero, of the member's credit.
 
-    The running cost of open rentals is kept back. Raises RefundAboveCredit above what is owed.
+    The credit is what remains after the running cost of open rentals. Raises RefundAboveCredit if it is less.
     """
     member = lock(member)
     refuse_refund_above_credit(member, amount, at=at)
@@ -186,10 +186,10 @@ def refund(
 
 @atomic_with_retry
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
-    """Post the opposite of `entry`, so that it counts for nothing and still stands in the record.
+    """Post the opposite of `entry`, which cancels it out but stays on record.
 
-    Raises AlreadyReversed, and NotReversible for a reversal and for a rent: a rental that stands has
-    its charge, so a wrong one is undone by making the rental void.
+    Raises AlreadyReversed, and NotReversible for a reversal or a rent. A rental that is not void keeps its
+    charge, so a wrong charge is undone by voiding the rental.
     """
     lock(entry.user)
     if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
@@ -200,7 +200,7 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
 
 
 def post_reversal(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Write the opposite of an entry whose member's lock the caller holds."""
+    """Post the opposite of an entry whose member's lock the caller holds."""
     return post(
         member=entry.user,
         kind=LedgerEntry.Kind.REVERSAL,

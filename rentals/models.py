@@ -1,4 +1,4 @@
-"""Who has what, since when, for how much; and the constraints that hold it true."""
+"""Models of rentals, holds, the ledger, price lists and the policy, with their constraints."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ from lori_assignment import clock
 from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
-# Times the days from 1970 to 2200 it still fits into a ledger entry.
+# Multiplied by the days from 1970 to 2200, it still fits into a ledger entry.
 MAX_PER_DAY = Decimal("9999.99")
 
 
 def _amount_field(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
-    """A field for an amount of money from zero to `most`; a constraint in the model's Meta holds it."""
+    """Return a field for an amount from zero to `most`; the model's Meta adds the constraint."""
     bounds = [MinValueValidator(ZERO), MaxValueValidator(most)]
     return models.DecimalField(label, max_digits=8, decimal_places=2, validators=bounds, **options)
 
 
 class Policy(models.Model):
-    """The limits that staff can change without a deploy: one row, made by the first migration."""
+    """The limits that staff can change without a deployment. A migration creates its only row."""
 
     rental_days = models.PositiveSmallIntegerField(
         _("rental period"), default=14, validators=[MinValueValidator(1)], help_text=_("In days.")
@@ -75,11 +75,11 @@ class Policy(models.Model):
 
 class PriceListQuerySet(models.QuerySet["PriceList"]):
     def in_force(self, at: datetime) -> Self:
-        """The price list in force at `at`, alone; empty before the first one."""
+        """Only the price list in force at `at`; empty before the first one."""
         return self.filter(in_force_from__lte=at).order_by("-in_force_from")[:1]
 
     def used(self) -> Self:
-        """The lists that some rental, void ones included, was priced by: they never change again."""
+        """The lists that any rental, even a void one, was priced by: they never change again."""
         return self.filter(models.Exists(Rental.objects.filter(rate__price_list=models.OuterRef("pk"))))
 
 
@@ -109,7 +109,7 @@ class PriceList(models.Model):
 
 
 class Rate(models.Model):
-    """What one kind costs under one price list; `rentals.pricing.Terms`."""
+    """What one kind costs under one price list. Implements `rentals.pricing.Terms`."""
 
     price_list = models.ForeignKey(
         PriceList, models.CASCADE, related_name="rates", verbose_name=_("price list")
@@ -139,7 +139,7 @@ class Rate(models.Model):
                 ),
                 name="rate_amounts_within_bounds",
             ),
-            # A ledger entry is not zero, and every returned rental has one.
+            # Every returned rental has a ledger entry, whose amount must not be zero.
             models.CheckConstraint(
                 condition=Q(minimum__gt=0)
                 | Q(first_days=0, daily_rate__gt=0)
@@ -155,7 +155,7 @@ class Rate(models.Model):
 
 class RentalQuerySet(models.QuerySet["Rental"]):
     def not_void(self) -> Self:
-        """Rentals that count: those that were made by mistake are void, kept for the audit only."""
+        """Rentals that count. Void ones were made by mistake and are kept only for audits."""
         return self.filter(voided_at=None)
 
     def open(self) -> Self:
@@ -168,15 +168,15 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.open().filter(due_at__lt=at)
 
     def for_user(self, user: User) -> Self:
-        """The rentals that `user` may see: staff all, members their own."""
+        """The rentals that `user` may see: staff see all, members their own."""
         return self if user.is_staff else self.filter(user=user)
 
     def with_terms(self) -> Self:
-        """With all that `Rental.running_price` and `Rental.charge` read."""
+        """Fetch the relations that `Rental.running_price` and `Rental.charge` read."""
         return self.select_related("copy__book", "rate__price_list", "rent_entry")
 
     def with_prices(self) -> Self:
-        """As `with_terms`, for lists: what nothing of that reads, the book above all, stays behind."""
+        """Like `with_terms`, for lists: without the book and other columns that prices do not need."""
         return self.select_related("copy", "rate__price_list", "rent_entry").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
@@ -191,8 +191,8 @@ class Rental(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="rentals", verbose_name=_("member")
     )
     copy = models.ForeignKey(Copy, models.PROTECT, related_name="rentals", verbose_name=_("copy"))
-    # The rate, not only its price list: a book whose kind is corrected does not change the price of
-    # the rentals that began before.
+    # The rate, not only its price list, so that correcting a book's kind does not change the price of
+    # earlier rentals.
     rate = models.ForeignKey(Rate, models.PROTECT, related_name="rentals", verbose_name=_("rate"))
     replacement_price = _amount_field(
         _("replacement price"), null=True, blank=True, help_text=_("Of the copy, when it was rented.")
@@ -244,7 +244,7 @@ class Rental(models.Model):
                 condition=Q(returned_at=None) | Q(returned_at__gte=F("rented_at")),
                 name="rental_returned_not_before_rented",
             ),
-            # At least one rent entry; the ledger's own constraint says at most one.
+            # At least one rent entry; a constraint on the ledger allows at most one.
             models.CheckConstraint(
                 condition=Q(returned_at=None, rent_entry=None)
                 | Q(returned_at__isnull=False, rent_entry__isnull=False),
@@ -272,7 +272,7 @@ class Rental(models.Model):
                 name="rental_open_by_due_date",
             ),
             models.Index(fields=["user", "ref"], condition=Q(voided_at=None), name="rental_standing_by_user"),
-            # The desk's lists: of a time, and of mistakes.
+            # For the desk's lists: by time, and of void rentals.
             models.Index(fields=["rented_at", "ref"], name="rental_by_time"),
             models.Index(fields=["ref"], condition=Q(voided_at__isnull=False), name="rental_void"),
             models.Index(
@@ -299,14 +299,14 @@ class Rental(models.Model):
 
     @property
     def charge(self) -> Decimal | None:
-        """What the return charged; None while the book is out."""
+        """The amount charged at the return; None while the book is on loan."""
         return self.rent_entry.amount if self.rent_entry else None
 
     def is_overdue(self, at: datetime) -> bool:
         return self.is_open and self.due_at < at
 
     def running_price(self, at: datetime) -> Price:
-        """What the rental costs if it comes back at `at`, by the terms that it began under."""
+        """Return what the rental costs if returned at `at`, by the terms under which it began."""
         return price(
             self.rate,
             rented_at=self.rented_at,
@@ -322,18 +322,18 @@ class Rental(models.Model):
 
 class HoldQuerySet(models.QuerySet["Hold"]):
     def live(self) -> Self:
-        """The holds that have not ended: those that wait, and those that are ready."""
+        """The holds that have not ended: waiting or ready."""
         return self.filter(ended_at=None)
 
     def waiting(self) -> Self:
         return self.live().filter(copy=None)
 
     def ready(self) -> Self:
-        """Those for which a copy is put aside."""
+        """The holds for which a copy is put aside."""
         return self.live().filter(copy__isnull=False)
 
     def past_pick_up(self, at: datetime) -> Self:
-        """The ready holds whose copy should have been picked up before `at`."""
+        """The ready holds whose pick-up deadline was before `at`."""
         return self.ready().filter(pick_up_by__lt=at)
 
     def in_state(self, status: Hold.Status) -> Self:
@@ -342,14 +342,14 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         return self.ready() if status == Hold.Status.READY else self.filter(outcome=status)
 
     def for_user(self, user: User) -> Self:
-        """The holds that `user` may see: staff all, members their own."""
+        """The holds that `user` may see: staff see all, members their own."""
         return self if user.is_staff else self.filter(user=user)
 
 
 class Hold(models.Model):
-    """A member's place in the queue for a book. Written by `rentals.holds` only.
+    """A member's place in the queue for a book. Only `rentals.holds` writes it.
 
-    Its id is its place: ids are given out under the book's lock, so a lower one was there before.
+    The queue is in the order of ids: they are assigned under the book's lock, so a lower id came first.
     """
 
     class Status(models.TextChoices):
@@ -457,20 +457,20 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
         return self.filter(kind=LedgerEntry.Kind.PAYMENT)
 
     def with_receipts(self) -> Self:
-        """Payments and refunds: what a receipt is written for."""
+        """Payments and refunds: the entries that have a receipt."""
         return self.filter(kind__in=LedgerEntry.RECEIPT_KINDS)
 
     def with_relations(self) -> Self:
-        """With all that `rentals.statements.wording` reads."""
+        """Fetch the relations that `rentals.statements.wording` reads."""
         return self.select_related("user", "rental__copy__book", "reverses")
 
     def for_user(self, user: User) -> Self:
-        """The entries that `user` may see: staff all, members their own."""
+        """The entries that `user` may see: staff see all, members their own."""
         return self if user.is_staff else self.filter(user=user)
 
 
 class LedgerEntry(models.Model):
-    """One line of a member's account. Written by `rentals.ledger` only, and final: see the trigger."""
+    """One line of a member's account. Only `rentals.ledger` writes it, and a trigger makes it final."""
 
     class Kind(models.TextChoices):
         RENT = "rent", _("rent")
@@ -560,7 +560,7 @@ class LedgerEntry(models.Model):
 
         indexes = [
             models.Index(fields=["user", "posted_at"], name="ledger_by_user_and_time"),
-            # The desk's lists: of a time, of the kinds that are rare, and of a method.
+            # For the desk's lists: by time, by rare kind, and by method.
             models.Index(fields=["posted_at", "id"], name="ledger_by_time"),
             models.Index(
                 fields=["kind", "id"],
@@ -577,8 +577,8 @@ class LedgerEntry(models.Model):
 class CalendarFeed(models.Model):
     """A member's due dates for calendar programs, at a secret link; see `rentals.calendar_feeds`.
 
-    The link itself is not kept. It follows from `nonce` and the shop's SECRET_KEY, and is found again
-    by its digest: whoever reads the database can open no feed.
+    The link is not stored. It is computed from `nonce` and SECRET_KEY and found by its digest, so reading the
+    database opens no feed.
     """
 
     user = models.OneToOneField(

@@ -1,9 +1,8 @@
-"""What renting a book would mean for a member: the price, the terms, and every rule that says no.
+"""Determines the price and terms at which a member can rent a book, and the refusals that apply.
 
-A `Quote` says what it costs: the API's quote, the price table of a book's page and the confirmation before
-renting all show one. An `Offer` adds the member's side. `rentals.services.rent_book` makes the offer under
-its locks; the confirmation makes it without them, so the copy may be gone when the member presses the
-button, and renting is then refused with the same message.
+A `Quote` is the price that the API, a book's page and the confirmation before renting show. An `Offer` adds
+the member's side. `rentals.services.rent_book` makes the offer under its locks. The confirmation makes it
+without them: if the copy is gone when the member confirms, renting is refused with the same message.
 """
 
 from __future__ import annotations
@@ -30,23 +29,21 @@ from rentals.pricing import Price, price_of_days
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Quote:
-    """What a book costs. `cap` is the most that rent and late fee come to; None where nothing limits them."""
+    """What a book costs. `cap` is the limit of rent and late fee together; None if there is no limit."""
 
     rate: Rate
     rental_days: int
     cap: Decimal | None
 
     def price(self, days: int) -> Price:
-        """The price of a rental that is kept for `days` days and not renewed: days past the rental period
-        are late.
-        """
+        """Return the price of `days` days without a renewal: days past the rental period are late."""
         late_days = max(0, days - self.rental_days)
         return price_of_days(self.rate, days, late_days=late_days, cap=self.cap)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """`copy` is the one that the member would get, None where there is none. Asks the database nothing."""
+    """`copy` is the copy that the member would get, if there is one. The methods run no queries."""
 
     member: User
     book: Book
@@ -62,21 +59,21 @@ class Offer:
 
     @property
     def cap(self) -> Decimal | None:
-        """As of the quote."""
+        """As in `Quote`."""
         return self.copy.replacement_price if self.copy else None
 
     @property
     def quote(self) -> Quote | None:
-        """None without a price list."""
+        """None if no price list is in force."""
         if self.rate is None:
             return None
         return Quote(rate=self.rate, rental_days=self.policy.rental_days, cap=self.cap)
 
     def refusals(self, *, past: bool = False, wanted: Copy | None = None) -> list[Refusal]:
-        """Why the book cannot be rented so; empty when it can.
+        """Return the reasons why the book cannot be rented; empty if it can.
 
-        What is `past` has happened: the limits on debt and number, which guard a decision, are not
-        asked. `wanted` is the copy that the desk named.
+        With `past`, the rental has begun already, so the limits on debt and on open rentals are not checked.
+        `wanted` is the copy that the desk named.
         """
         reasons: list[Refusal] = []
         if not self.member.is_active:
@@ -114,7 +111,7 @@ class Offer:
 
 
 def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
-    """What renting `book` now, at `at`, would be, without doing it. Seven queries at most."""
+    """Return the offer for renting `book` at `at`, which is now. At most seven queries."""
     return Offer(
         member=member,
         book=book,
@@ -127,11 +124,11 @@ def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
 
 
 def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
-    """What renting `book` at `at` costs `member`, or anybody; None before the first price list.
+    """Return what renting `book` at `at` costs `member`, or anyone; None before the first price list.
 
-    The cap is that of the copy that would be handed over at `at`. While every copy is out nobody knows which
-    one it will be: then it is the highest cap of the copies in service, and none where one of them has none,
-    so that nobody is charged more than was shown. Two queries, and up to two more where the caps differ.
+    The cap is that of the copy the member would get. While every copy is on loan, it is the highest cap of
+    the copies in service, or no cap if one of them has none, so that nobody is charged more than was shown.
+    Two queries, and up to two more if the caps differ.
     """
     period = Subquery(Policy.objects.values("rental_days")[:1])
     rate: Any = next(iter(rate_of(book, at=at).annotate(rental_days=period)), None)
@@ -148,11 +145,11 @@ def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
 def copies_to_rent(
     book: Book, *, put_aside: Copy | None, wanted: Copy | None = None, since: datetime | None = None
 ) -> QuerySet[Copy]:
-    """The copies that a member may get, the best one first: the one that is put aside for the member, else
-    the free ones. With `wanted`, that copy at most.
+    """Return the copies that a member may get, the best first: the one put aside for them, or else all free
+    ones. With `wanted`, only that copy.
 
-    `since` is when a rental began that is recorded later. Then those come first that by the records were not
-    out at that time. The records may say that all were: a return is recorded when the desk gets to it.
+    `since` is the beginning of a rental that is recorded later. Copies that were not on loan then, according
+    to the records, come first. All may seem to have been on loan, because returns may be recorded late.
     """
     if put_aside and wanted in (None, put_aside):
         return Copy.objects.filter(pk=put_aside.pk)
@@ -166,7 +163,7 @@ def copies_to_rent(
 
 
 def _copy_to_rent(*, member: User | None, book: Book) -> Copy | None:
-    """The copy that `member`, or anybody, would get. Two queries at most."""
+    """Return the copy that `member`, or anyone, would get. At most two queries."""
     ready = Hold.objects.ready().filter(user=member, book=book).select_related("copy") if member else []
     put_aside = next((hold.copy for hold in ready), None)
     return put_aside or copies_to_rent(book, put_aside=None).first()

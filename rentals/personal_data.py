@@ -1,4 +1,4 @@
-"""Everything that the shop holds on a member, as one JSON document that is written while it is read."""
+"""Exports everything that the shop stores about a member, as one JSON document."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from rentals.models import CalendarFeed, Hold, LedgerEntry, Rental
 
 
 def export_personal_data(member: User, *, at: datetime) -> Iterator[str]:
-    """The document in pieces: however much there is, little of it is in memory."""
+    """Yield the document in pieces, so that little of it is in memory at a time."""
     yield from json_chunks(
         [
             ("made", {"by": settings.SITE_NAME, "at": at, "currency": settings.CURRENCY}),
@@ -36,7 +36,7 @@ def personal_data_of(member: User) -> Iterator[Part]:
         .values("book__name", "placed_at", "ready_at", "pick_up_by", "ended_at", "outcome", "rental")
         .iterator(),
     )
-    # Whether there is a link, and since when: the link itself is a secret.
+    # Only when the link was made: the link itself is a secret.
     yield "calendar_link", CalendarFeed.objects.filter(user=member).values("made_at")
     yield (
         "ledger",
@@ -73,7 +73,7 @@ def _rental(one: Rental) -> dict[str, Any]:
 
 
 def json_chunks(parts: Iterable[Part]) -> Iterator[str]:
-    """One JSON object of the parts, each a single object or a list."""
+    """Yield one JSON object with the parts, each of which is an object or a list."""
     before = "{\n"
     for name, content in parts:
         yield f"{before}{_dump(name)}: "

@@ -1,4 +1,4 @@
-"""What members read: the books that were rented most of late."""
+"""Finds the books that were rented most often recently."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from django.db.models import Count
 from books.models import Book
 from rentals.models import Rental
 
-# The last rentals, by their running numbers, tell it as well as all of them would: in a shop with
-# millions of rentals as many are looked at as in a small one. In a small one some of them are old news.
+# Only the latest rentals are counted, so that this is as fast with millions of rentals as with few. In a
+# small shop PERIOD excludes those that are old.
 SAMPLE_SIZE = 2000
 PERIOD = timedelta(days=90)
 
 
 def most_rented(*, at: datetime, limit: int) -> list[Book]:
-    """At most so many books, the one that was rented most often before `at` first. Takes two queries."""
+    """Return at most `limit` books, the one rented most often before `at` first. Two queries."""
     last = Rental.objects.order_by("-ref")[:SAMPLE_SIZE]
     counted = (
         Rental.objects.not_void()

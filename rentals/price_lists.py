@@ -1,4 +1,4 @@
-"""Price lists: which is in force, what it says, and how one is made, changed while unused, deleted."""
+"""Finds the rates in force; creates price lists, and changes and deletes unused ones."""
 
 from __future__ import annotations
 
@@ -21,25 +21,25 @@ def _rates_in_force(at: datetime) -> QuerySet[Rate]:
 
 
 def rate_of(book: Book, *, at: datetime) -> QuerySet[Rate]:
-    """The rate of the book's kind in the price list in force at `at`, alone; empty before the first list."""
+    """Return a queryset with the one rate of `rate_in_force`; empty before the first list."""
     return _rates_in_force(at).filter(kind=book.kind)
 
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
-    """The rate of the book's kind in the price list in force at `at`; None before the first list."""
+    """Return the rate of the book's kind in the price list in force at `at`; None before the first list."""
     return next(iter(rate_of(book, at=at).select_related("price_list")), None)
 
 
 def rates_in_force(*, at: datetime) -> dict[int, Rate]:
-    """The rate of each kind in the price list in force at `at`; none before the first list."""
+    """Return the rates in the price list in force at `at`, by kind; empty before the first list."""
     return {rate.kind: rate for rate in _rates_in_force(at)}
 
 
 def lock_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
-    """As `rate_in_force`, and nobody changes that price list until the transaction ends."""
+    """Like `rate_in_force`; the price list cannot be changed until the transaction ends."""
     while True:
         rate = lock_rate(book, at=at)
-        # Read after the lock: the transaction that we waited for may have put another list in force.
+        # Read after locking: the transaction that had the lock may have put another list in force.
         price_list = next(iter(PriceList.objects.in_force(at)), None)
         if rate and price_list and rate.price_list_id == price_list.pk:
             rate.price_list = price_list
@@ -49,11 +49,11 @@ def lock_rate_in_force(book: Book, *, at: datetime) -> Rate | None:
 
 
 def lock_rate(book: Book, *, at: datetime) -> Rate | None:
-    """As `rate_in_force`, locked: nobody changes or deletes this rate until the transaction ends.
+    """Like `rate_in_force`; the rate cannot be changed or deleted until the transaction ends.
 
-    Any number of rentals may hold one rate at once: QuerySets do not offer this lock, FOR KEY SHARE.
-    Without it a price list could change between our look at it and our commit: Django's foreign keys
-    are checked, and so lock, at commit only. None also when the rate was deleted while we waited.
+    Uses FOR KEY SHARE, which QuerySets do not offer: any number of rentals can lock one rate at once. Without
+    the lock, a price list could change between this query and the commit, because Django's foreign keys are
+    checked, and lock the row, only at commit. Also returns None if the rate was deleted while this waited.
     """
     if connection.vendor != "postgresql":  # SQLite has one writer at a time.
         return rate_in_force(book, at=at)
@@ -68,9 +68,9 @@ def lock_rate(book: Book, *, at: datetime) -> Rate | None:
 
 @atomic_with_retry
 def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[str, Any]]) -> PriceList:
-    """A new price list; `rates` holds the fields of one rate for each kind.
+    """Create a price list; `rates` has the fields of one rate for each kind.
 
-    Raises PriceListTaken when another list got the name or the time just now.
+    Raises PriceListTaken if another list got the name or the time just now.
     """
     try:
         with transaction.atomic():
@@ -85,8 +85,9 @@ def make_price_list(*, name: str, in_force_from: datetime, rates: Sequence[dict[
 def change_price_list(
     *, price_list: PriceList, rates: Sequence[dict[str, Any]] | None = None, **changes: Any
 ) -> PriceList:
-    """Change the name, the date or all the rates. Raises PriceListUsed once a rental refers to it,
-    PriceListTaken as `make_price_list` does.
+    """Change the name, the date or all the rates.
+
+    Raises PriceListUsed if a rental was priced by the list, and PriceListTaken as `make_price_list` does.
     """
     price_list = _lock_unused(price_list)
     for field, value in changes.items():
@@ -104,13 +105,13 @@ def change_price_list(
 
 @atomic_with_retry
 def delete_price_list(*, price_list: PriceList) -> None:
-    """Raises PriceListUsed once a rental refers to it."""
+    """Delete the list. Raises PriceListUsed if a rental was priced by it."""
     _lock_unused(price_list).delete()
 
 
 def _lock_unused(price_list: PriceList) -> PriceList:
-    # A rental that is being made holds its rate until it commits, and one that comes later waits for
-    # us. So the look below sees every rental.
+    # A rental in progress has its rate locked until it commits, and a later one waits for this lock. So
+    # the query below sees every rental.
     price_list = PriceList.objects.select_for_update().get(pk=price_list.pk)
     list(price_list.rates.select_for_update())
     if PriceList.objects.used().filter(pk=price_list.pk).exists():

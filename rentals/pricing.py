@@ -1,13 +1,13 @@
-"""What a rental costs: pure arithmetic, without database, clock or settings.
+"""Computes what a rental costs, without database, clock or settings.
 
-Guarantees, each held by a property test:
+Guarantees, each checked by a property test:
 
 - Elapsed time counts, in started periods of 24 hours, at least one. The same two instants cost the
-  same in every time zone, and a change of the clocks changes nothing.
-- A longer rental never costs less, and the cost rises only where a new period starts.
+  same in every time zone, and clock changes have no effect.
+- A longer rental never costs less, and the cost rises only when a new period starts.
 - The lines add up to the total, and every amount is exact: rates have two places and are multiplied
   by whole days, so nothing is rounded here.
-- Rent and late fee together never exceed the replacement price, where there is one.
+- Rent and late fee together never exceed the replacement price, if there is one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ NOTHING = Decimal("0.00")
 
 
 class Terms(Protocol):
-    """What one kind of book costs; the model Rate is one. Amounts have two places."""
+    """What one kind of book costs; the model Rate implements it. Amounts have two places."""
 
     first_days: int
     first_days_rate: Decimal
@@ -34,7 +34,7 @@ class Terms(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PriceLine:
-    """One step of the working. `what` is first_days, daily, minimum, late_fee or cap."""
+    """One line of the working. `what` is first_days, daily, minimum, late_fee or cap."""
 
     what: str
     amount: Decimal
@@ -42,7 +42,7 @@ class PriceLine:
     rate: Decimal | None = None
 
     def as_json(self) -> dict[str, Any]:
-        """The line as it is kept in the ledger and shown by the API; amounts are strings."""
+        """Return the line as the ledger stores it and the API shows it; amounts are strings."""
         data: dict[str, Any] = {"what": self.what}
         if self.days is not None:
             data |= {"days": self.days, "rate": str(self.rate)}
@@ -51,7 +51,7 @@ class PriceLine:
 
 @dataclass(frozen=True, slots=True)
 class Price:
-    """A total and how it came about: the lines add up to it."""
+    """A total and the lines that add up to it."""
 
     days: int
     late_days: int
@@ -71,27 +71,27 @@ class Price:
 
 @dataclass(frozen=True, slots=True)
 class Renewal:
-    """At `at` the due date was moved on; before, it was `due_before`."""
+    """A renewal at `at` of a rental that was due at `due_before` until then."""
 
     at: datetime
     due_before: datetime
 
 
 def started_days(start: datetime, end: datetime) -> int:
-    """How many periods of 24 hours have started between two aware instants; 0 when none has.
+    """Return how many periods of 24 hours have started between two aware datetimes; 0 if none has.
 
     Exactly 24 hours is one, a microsecond more is two.
     """
-    # Python subtracts two times of one zone by their wall clocks, which is wrong by an hour across
-    # a clock change; in UTC there is none.
+    # Python subtracts datetimes of one time zone by their wall clocks, which is wrong by an hour across
+    # a clock change. UTC has none.
     elapsed = end.astimezone(UTC) - start.astimezone(UTC)
     return max(0, -(-elapsed // DAY))
 
 
 def price_of_days(terms: Terms, days: int, *, late_days: int = 0, cap: Decimal | None = None) -> Price:
-    """The price of `days` started days, `late_days` of them past the due date.
+    """Return the price of `days` started days, `late_days` of them past the due date.
 
-    `cap` is the replacement price of the copy; None where none is set.
+    `cap` is the replacement price of the copy; None if none is set.
     """
     first = min(days, terms.first_days)
     after = days - first
@@ -120,9 +120,9 @@ def price(
     renewals: Iterable[Renewal] = (),
     cap: Decimal | None = None,
 ) -> Price:
-    """The price of a rental from `rented_at` until `until`; all times are aware.
+    """Return the price of a rental from `rented_at` until `until`; all datetimes are aware.
 
-    `renewals` have moved the due date on, but do not undo the days that were late by then.
+    `renewals` have moved the due date, but days that were late by then stay late.
     """
     late_days = started_days(due_at, until)
     for renewal in renewals:

@@ -1,4 +1,4 @@
-"""What a person asks about a rental that is out: what it costs, when it is due, can it be renewed."""
+"""Summarizes an open rental: what it costs, when it is due, and whether it can be renewed."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from rentals.pricing import Price
 from rentals.services import renewal_refusals
 
 TOMORROW = timedelta(days=1)
-# So far ahead the name of a weekday says which day is meant.
+# From this many days ahead, the weekday alone would be ambiguous.
 A_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRentalSummary:
-    """An open rental at one moment. `at_due` is None when the due date is no longer ahead."""
+    """An open rental at one moment. `at_due` is None if the rental is overdue."""
 
     rental: Rental
     is_overdue: bool
@@ -37,7 +37,7 @@ class OpenRentalSummary:
 def summarize(
     rental: Rental, *, at: datetime, policy: Policy, others_wait: bool = False
 ) -> OpenRentalSummary:
-    """What `rental`, which is open, costs at `at`, a day later and at its due date, and its renewals."""
+    """Summarize an open rental at `at`, with its price then, a day later and at the due date."""
     is_overdue = rental.is_overdue(at)
     return OpenRentalSummary(
         rental=rental,
@@ -52,7 +52,7 @@ def summarize(
 
 
 def due_in_words(due_at: datetime, *, now: datetime) -> str:
-    """Such as "due Friday, in 3 days": days are those of the calendar in the time zone in use."""
+    """Return a text such as "due Friday, in 3 days", in calendar days of the current time zone."""
     due = timezone.localtime(due_at)
     days = (due.date() - timezone.localdate(now)).days
     clock = date_format(due, "TIME_FORMAT")

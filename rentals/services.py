@@ -1,7 +1,7 @@
-"""Circulation: rent, return, renew, void. The only writers of Rental.
+"""Rents books, takes them back, and renews and voids rentals. Only this module writes Rental.
 
-Each is one transaction: lock (member, book, copy, rate, in this order), read again, check every rule,
-write. The time and the actor come from the door. Refusals are in `rentals.errors`.
+Each function is one transaction: it locks member, book, copy and rate in this order, reads them again, checks
+every rule and writes. Views and commands pass the time and the actor. Refusals are in `rentals.errors`.
 """
 
 from __future__ import annotations
@@ -22,20 +22,20 @@ from rentals.wait_estimates import annotate_others_wait
 
 @atomic_with_retry
 def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
-    """Rent a free copy of `book` to `member` from `at`, or `copy` where the desk has it in hand.
+    """Rent a free copy of `book` to `member` from `at`, or `copy` if the desk named one.
 
-    A member for whom a copy is put aside gets that one, and the hold ends. Free copies are first put
-    aside for the members who wait, so that nobody jumps the queue.
+    A member for whom a copy is put aside gets that copy, and the hold ends. Free copies are first put aside
+    for waiting members, so that nobody jumps the queue.
 
-    `at` before `now` records a rental that began while the shop was offline: the price list and the
-    due date are those of `at`, and the limits on debt and number are not checked, because the book has
-    left the shop. Raises every refusal that applies, in one.
+    `at` before `now` records a rental that began while the shop was offline: the price list and the due date
+    are those of `at`, and the limits on debt and on open rentals are not checked, because the book has left
+    the shop. Raises one Refusal with all reasons that apply.
     """
     member = lock(member)
     book = lock(book)
     live_holds = holds.allocate_copies(book, at=now)
     mine = next((hold for hold in live_holds if hold.user_id == member.pk and hold.copy), None)
-    # What is free stays free: a copy changes under its book's lock only.
+    # Free copies stay free, because a copy changes only under its book's lock.
     chosen = lock_first(
         copies_to_rent(
             book,
@@ -56,7 +56,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         balance=ledger.balance_for_renting(member, at=now),
     )
     refuse(offer.refusals(past=at < now, wanted=copy))
-    assert chosen is not None  # noqa: S101  # for the type checker: it was refused above
+    assert chosen is not None  # noqa: S101  # for the type checker: None is refused above
     assert rate is not None  # noqa: S101  # as above
 
     rental = Rental.objects.create(
@@ -73,9 +73,9 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
 
 
 def lock_rental(rental: Rental) -> Rental:
-    """The rental read anew under its member's lock, which every change of a rental takes first.
+    """Lock the rental's member, then its book, and return the rental, read again.
 
-    Its book's lock follows: a copy that comes back, and a due date that moves, concern those who wait.
+    Every change of a rental takes both locks: returns and due dates concern the queue for the book.
     """
     lock(rental.user)
     lock(rental.book)
@@ -83,7 +83,7 @@ def lock_rental(rental: Rental) -> Rental:
 
 
 def refuse_unless_open(rental: Rental) -> None:
-    """Raises AlreadyVoid or AlreadyReturned."""
+    """Raise AlreadyVoid or AlreadyReturned if the rental is not open."""
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
     if rental.returned_at is not None:
@@ -92,10 +92,10 @@ def refuse_unless_open(rental: Rental) -> None:
 
 @atomic_with_retry
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
-    """Take the copy back at `at` and charge the rental, with its working.
+    """Take the copy back at `at` and charge the rental.
 
-    `at` before `now` records a return that the shop could not write down then. The copy is put aside
-    for whoever waits first. Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental.
+    `at` before `now` records a return from while the shop was offline. The copy is put aside for the first
+    waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
     """
     rental = lock_rental(rental)
     refuse_unless_open(rental)
@@ -110,10 +110,10 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
 
 @atomic_with_retry
 def renew_rental(*, rental: Rental, at: datetime) -> Rental:
-    """Move the due date on by the rental period, counted from the due date, or from `at` if late.
+    """Extend the rental by the rental period, counted from the due date, or from `at` if overdue.
 
-    Days that were late already stay late: a renewal never makes a rental cheaper.
-    Raises AlreadyVoid or AlreadyReturned; else, in one, those of RenewalLimit and OthersWait that hold.
+    Late days stay late: a renewal never makes a rental cheaper. Raises AlreadyVoid or AlreadyReturned, or
+    else a Refusal with those of RenewalLimit and OthersWait that apply.
     """
     rental = lock_rental(rental)
     policy = Policy.current()
@@ -127,7 +127,7 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
 
 
 def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> list[Refusal]:
-    """Why an open rental cannot be renewed; empty when it can. Asks the database nothing."""
+    """Return the reasons why an open rental cannot be renewed; empty if it can. Runs no queries."""
     reasons: list[Refusal] = []
     if rental.renewals >= policy.max_renewals:
         reasons.append(errors.RenewalLimit())
@@ -137,16 +137,16 @@ def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> li
 
 
 def _others_wait(rental: Rental) -> bool:
-    """As `annotate_others_wait`, of one rental."""
+    """Like `annotate_others_wait`, for one rental."""
     found: Any = annotate_others_wait(Rental.objects.filter(pk=rental.pk)).get()
     return bool(found.others_wait)
 
 
 @atomic_with_retry
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
-    """Undo a rental that was made by mistake: its copy is free, its charge reversed, its row kept.
+    """Undo a rental that was made by mistake: free its copy and reverse its charge, but keep its row.
 
-    The copy goes to whoever waits first. Raises AlreadyVoid.
+    The copy is put aside for the first waiting member. Raises AlreadyVoid.
     """
     rental = lock_rental(rental)
     if rental.voided_at is not None:

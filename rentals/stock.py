@@ -1,6 +1,7 @@
-"""Changes of a book's copies that its queue feels: the copy and the allocation in one transaction.
+"""Adds and changes copies, and allocates them to waiting members in the same transaction.
 
-Doors call these functions and not those of `books.stock` with the same names, which know nothing of queues.
+Views and the administration call these functions, not those of the same names in `books.stock`, which do not
+update the queues.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from rentals import holds
 
 @atomic_with_retry
 def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> Copy:
-    """As `books.stock.add_copy`; the copy is put aside for the first member who waits."""
+    """Like `books.stock.add_copy`; the copy is put aside for the first waiting member."""
     copy = stock.add_copy(book=book, barcode=barcode, **fields)
     # The book is locked until the transaction ends.
     holds.allocate_copies(book, at=at)
@@ -25,8 +26,10 @@ def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> C
 
 @atomic_with_retry
 def change_copy(*, copy: Copy, at: datetime, **changes: Any) -> Copy:
-    """As `books.stock.change_copy`; a copy that is back in service is put aside for the first member who
-    waits, and a hold whose copy is taken out of service gets another one or waits again.
+    """Like `books.stock.change_copy`, and update the queue.
+
+    A copy that is back in service is put aside for the first waiting member. A hold whose copy is taken out
+    of service gets another one or waits again.
     """
     copy = stock.change_copy(copy=copy, **changes)
     # The book is locked until the transaction ends.

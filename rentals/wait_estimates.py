@@ -1,9 +1,8 @@
-"""What those who wait can expect: their place in the queue, and about when their turn comes.
+"""Estimates when waiting members get a copy, and their places in the queue.
 
-The date is an estimate and no promise. It takes every copy in service: one that is out comes back
-when it is due, or any moment once it is overdue; whoever comes before takes the copy as soon as it is
-there and keeps it for a whole rental period. Early returns make it sooner; late ones, and the days
-until somebody picks a copy up, make it later.
+The estimate assumes that every copy on loan is returned when it is due, or now if it is overdue, and that
+each member ahead takes a copy as soon as it is there and keeps it for a whole rental period. Early returns
+make the wait shorter; late returns, and the days until copies are picked up, make it longer.
 """
 
 from __future__ import annotations
@@ -25,7 +24,7 @@ from rentals.models import Hold, Policy, Rental
 
 @dataclass(frozen=True, slots=True)
 class WaitEstimate:
-    """Of a hold that waits: 1 is the next place. No date where no copy is in service."""
+    """For a waiting hold. Place 1 is next. `expected_at` is None if no copy is in service."""
 
     place: int
     expected_at: datetime | None
@@ -33,8 +32,8 @@ class WaitEstimate:
 
 @dataclass(frozen=True, slots=True)
 class QueueEstimate:
-    """`next_copy_at`: when the next copy is expected, whoever it is for. `expected_at`: when the turn
-    of a member would come who joined the queue now. No dates where no copy is in service.
+    """`next_copy_at` is when the next copy is expected, for any member. `expected_at` is when a member who
+    joined the queue now could expect one. Both are None if no copy is in service.
     """
 
     waiting: int
@@ -45,9 +44,9 @@ class QueueEstimate:
 def wait_estimates(
     holds: Iterable[Hold], *, at: datetime, policy: Policy | None = None
 ) -> dict[int, WaitEstimate]:
-    """Of those of `holds` that wait, by their ids, as at `at`.
+    """Return the estimates at `at` for the waiting ones of `holds`, by their ids.
 
-    Three queries, however many they are; two where the caller has read the policy already.
+    Three queries for any number of holds; two if the caller passes the policy.
     """
     books = {hold.book_id for hold in holds if hold.status == Hold.Status.WAITING}
     if not books:
@@ -61,7 +60,7 @@ def wait_estimates(
 
 
 def estimate_queue(book: Book, *, at: datetime) -> QueueEstimate:
-    """The queue of `book` as at `at`, for a page about it. Three queries."""
+    """Return the estimate at `at` for the queue of `book`. Three queries."""
     waiting = len(_waiting_holds_by_book([book.pk])[book.pk])
     free_times = list(islice(_free_times_by_book([book.pk], at, Policy.current())[book.pk], waiting + 1))
     return QueueEstimate(
@@ -72,10 +71,10 @@ def estimate_queue(book: Book, *, at: datetime) -> QueueEstimate:
 
 
 def annotate_others_wait(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
-    """`rentals` with `others_wait` each: whether a member waits for the book who cannot have a free copy of
-    it instead. Such a rental is not renewed.
+    """Annotate `rentals` with `others_wait`, which rules out a renewal.
 
-    Each hold takes one copy that is not out, whether the copy is put aside for it already or not.
+    It is true if the book has more live holds than copies that are not on loan. Ready holds count too,
+    because so do the copies that are put aside for them.
     """
     holds = Hold.objects.live().filter(user__is_active=True)
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
@@ -88,7 +87,7 @@ def annotate_others_wait(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
 
 
 def _waiting_holds_by_book(books: Collection[int]) -> defaultdict[int, list[int]]:
-    """The ids of the holds that wait for each book, first come first."""
+    """Return the ids of the waiting holds of each book, in the order of the queue."""
     lines = defaultdict(list)
     waiting = Hold.objects.waiting().filter(book__in=books).order_by("pk")
     for book, hold in waiting.values_list("book_id", "pk"):
@@ -99,7 +98,7 @@ def _waiting_holds_by_book(books: Collection[int]) -> defaultdict[int, list[int]
 def _free_times_by_book(
     books: Collection[int], at: datetime, policy: Policy
 ) -> defaultdict[int, Iterator[datetime]]:
-    """For each book, the times at which those who wait get a copy, one after the other."""
+    """Return, for each book, the times at which its waiting members get a copy, in order."""
     period = timedelta(days=policy.rental_days)
     ready = Hold.objects.ready().filter(copy=OuterRef("pk"))
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
@@ -121,10 +120,10 @@ def _free_times_by_book(
 
 
 def _free_times(free_at: list[datetime], period: timedelta) -> Iterator[datetime]:
-    """The times at which a copy comes free, each given out again for `period` when it does."""
+    """Yield the times at which a copy becomes free, if each is then rented again for `period`."""
     heapify(free_at)
     while free_at:
         try:
             yield heapreplace(free_at, free_at[0] + period)
-        except OverflowError:  # The calendar ends before their turn comes.
+        except OverflowError:  # Later than the last possible datetime.
             return

@@ -1,7 +1,7 @@
-"""A year of the demo shop, played through the domain functions, in the order in which it happened.
+"""Plays a year of the demo shop through the domain functions, in chronological order.
 
-Every member has a story: a generator that yields how many days ago its next visit is, and is sent
-the moment of that visit. The shop plays the visits of all stories in the order of time, up to now.
+Every member has a story: a generator that yields how many days ago its next visit is, and is sent the time of
+that visit.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Visitor:
 
 
 class Shop:
-    """The counter of the demo shop and its calendar."""
+    """The counter and the calendar of the demo shop."""
 
     def __init__(
         self, *, books: Sequence[Book], staff: Sequence[User], now: datetime, chance: Random
@@ -54,7 +54,7 @@ class Shop:
         priced = set(Copy.objects.exclude(replacement_price=None).values_list("book", flat=True))
         self.priced = [book for book in books if book.pk in priced]
         self.unpriced_fiction = [book for book in self.of_kind(Kind.FICTION) if book.pk not in priced]
-        # A book of which the shop has many copies is one that many ask for.
+        # Books with many copies are popular.
         copies = Counter(Copy.objects.values_list("book", flat=True))
         self._liked = {book.pk: copies[book.pk] * chance.uniform(0.3, 2) for book in books}
         self._single = {book for book, number in copies.items() if number == 1}
@@ -91,7 +91,7 @@ class Shop:
     def rent(self, member: Visitor, at: datetime, books: Sequence[Book] | None = None) -> Rental:
         """Rent one of `books` that the member has not read, popular ones more often.
 
-        Raises DebtLimit and RentalLimit; BookUnavailable when all of them are out.
+        Raises DebtLimit or RentalLimit, and BookUnavailable if all of them are on loan.
         """
         wanted = [
             book
@@ -110,11 +110,11 @@ class Shop:
         raise errors.BookUnavailable
 
     def rent_only_copy(self, member: Visitor, at: datetime) -> Rental:
-        """Rent a book of which the shop has one copy, so that whoever wants it next must wait."""
+        """Rent a book of which the shop has one copy, so that the next member must wait."""
         return self.rent(member, at, [book for book in self.books if book.pk in self._single])
 
     def join_queue(self, member: Visitor, at: datetime, rental: Rental) -> Hold:
-        """Wait for the book of another member's rental."""
+        """Place a hold on the book of another member's rental."""
         return place_hold(member=member.account, book=rental.book, at=at)
 
     def take_back(self, rental: Rental, at: datetime) -> Rental:
@@ -128,13 +128,13 @@ class Shop:
         )
 
     def settle(self, member: Visitor, at: datetime, method: LedgerEntry.Method | None = None) -> None:
-        """The member pays what the ledger says, if it says anything."""
+        """Take a payment of what the member owes by the ledger, if anything."""
         owed = ledger.posted_balance(member.account)
         if owed > 0:
             self.take_money(member, at, owed, method or self.chance.choice([Method.CASH, Method.CARD]))
 
     def settle_usually(self, member: Visitor, at: datetime) -> None:
-        """Most people pay it all; some pay a round part of it, some another time."""
+        """Take a payment: usually of everything, sometimes of a round part or of nothing."""
         mood = self.chance.random()
         if mood < 0.75:
             self.settle(member, at)
@@ -147,7 +147,7 @@ class Shop:
 def reader(
     shop: Shop, member: Visitor, *, since: int, until: int = 0
 ) -> Generator[int, datetime, list[Rental]]:
-    """Somebody who comes from `since` to `until` days ago; the answer is what is still at home then."""
+    """Visit from `since` to `until` days ago; return the rentals that are open then."""
     chance = shop.chance
     at_home: list[Rental] = []
     days_ago = since - chance.randint(1, 4)
@@ -155,7 +155,7 @@ def reader(
         at = yield days_ago
         had_some = bool(at_home)
         at_home = _bring_back(shop, member, at_home, at)
-        # Who comes with empty hands comes to rent.
+        # Members without a book usually come to rent one.
         if len(at_home) < 3 and chance.random() < (0.5 if had_some else 0.9):
             at_home += _borrow(shop, member, at, chance.choices([1, 2], weights=[2, 1])[0])
         days_ago -= _days_until_next_visit(chance, member.pause, with_books=bool(at_home))
@@ -180,23 +180,23 @@ def _borrow(shop: Shop, member: Visitor, at: datetime, wanted: int) -> list[Rent
     borrowed: list[Rental] = []
     try:
         for _ in range(wanted):
-            borrowed.append(shop.rent(member, at))  # noqa: PERF401  # A refusal must leave the ones before.
+            borrowed.append(shop.rent(member, at))  # noqa: PERF401  # A refusal must keep the earlier ones.
     except errors.DebtLimit:
         shop.settle(member, at)
     except (errors.RentalLimit, errors.BookUnavailable):
-        pass  # They leave with what they got.
+        pass  # They leave with the books they have.
     return borrowed
 
 
 def _days_until_next_visit(chance: Random, pause: int, *, with_books: bool) -> int:
     if not with_books:
         return max(1, round(pause * chance.uniform(0.4, 1.6)))
-    # Now and then somebody forgets the due date.
+    # Sometimes a member forgets the due date.
     return chance.randint(15, 19) if chance.random() < 0.06 else chance.randint(2, 8)
 
 
 def bookworm(shop: Shop, member: Visitor) -> Story:
-    """Five books out at the end, one due today and one tomorrow, and something paid ahead for them."""
+    """Has five books on loan, one due today and one tomorrow, and has paid in advance for them."""
     at_home = yield from reader(shop, member, since=member.joined, until=30)
     at = yield 24
     for rental in at_home:
@@ -211,7 +211,7 @@ def bookworm(shop: Shop, member: Visitor) -> Story:
 
 
 def debtor(shop: Shop, member: Visitor) -> Story:
-    """Kept a dear book for long, paid little of it, and is late with the next."""
+    """Kept an expensive book for a long time, paid little of the charge, and is late with the next book."""
     at = yield 47
     rental = shop.rent(member, at, shop.unpriced_fiction)
     at = yield 36
@@ -222,7 +222,7 @@ def debtor(shop: Shop, member: Visitor) -> Story:
 
 
 def forgetful(shop: Shop, member: Visitor) -> Story:
-    """Has had a book for so long that it costs no more: the replacement price is the limit."""
+    """Has kept a book for so long that its cost has reached the cap, the replacement price."""
     at = yield 290
     rental = shop.rent(member, at)
     at = yield 281
@@ -233,7 +233,7 @@ def forgetful(shop: Shop, member: Visitor) -> Story:
 
 
 def patient(shop: Shop, member: Visitor) -> Story:
-    """Was ill, brought the book back late, and was let off a part."""
+    """Was ill, returned the book late, and had part of the charge waived."""
     at = yield 70
     rental = shop.rent(member, at, shop.of_kind(Kind.REGULAR, Kind.NOVEL))
     at = yield 48
@@ -248,7 +248,7 @@ def patient(shop: Shop, member: Visitor) -> Story:
 
 
 def mistaken(shop: Shop, member: Visitor) -> Story:
-    """Got charged for a rental that was another member's; it was made void."""
+    """Was charged for another member's rental, which was then voided."""
     at = yield 126
     rental = shop.rent(member, at)
     at = yield 122
@@ -259,7 +259,7 @@ def mistaken(shop: Shop, member: Visitor) -> Story:
 
 
 def declined(shop: Shop, member: Visitor) -> Story:
-    """Paid by a card that turned out to be refused, so the payment was reversed and made anew."""
+    """Paid with a card that the bank declined, so the payment was reversed and made again in cash."""
     at = yield 138
     rental = shop.rent(member, at)
     at = yield 131
@@ -275,7 +275,7 @@ def declined(shop: Shop, member: Visitor) -> Story:
 def keeper(
     shop: Shop, member: Visitor, *, rented: int, renewed: int | None = None, returned: int | None = None
 ) -> Story:
-    """Has one book out, rented and perhaps renewed that many days ago, and perhaps returned late."""
+    """Rented one book, and perhaps renewed and returned it, the given numbers of days ago."""
     at_home = yield from reader(shop, member, since=member.joined, until=rented + 8)
     at = yield rented + 1
     for rental in at_home:
@@ -293,7 +293,7 @@ def keeper(
 
 
 def waiting(shop: Shop, member: Visitor, *, since: int) -> Story:
-    """Has queued that many days ago for the book that somebody else has at home."""
+    """Placed a hold, `since` days ago, on a book that another member has on loan."""
     yield from reader(shop, member, since=member.joined, until=since + 2)
     at = yield since
     holder = WANTED_FROM[member.account.username]
@@ -304,7 +304,7 @@ def ordinary(shop: Shop, member: Visitor) -> Story:
     yield from reader(shop, member, since=member.joined)
 
 
-# Who waits for the book that who has.
+# The member who waits, and the member who has the book.
 WANTED_FROM = {"yuki": "quinn", "bea": "quinn", "vera": "milo"}
 
 STORIES: dict[str, Callable[[Shop, Visitor], Story]] = {
@@ -321,16 +321,16 @@ STORIES: dict[str, Callable[[Shop, Visitor], Story]] = {
     "elias": partial(keeper, rented=13),  # Due tomorrow.
     "milo": partial(keeper, rented=17),  # A little late.
     "ivan": partial(keeper, rented=28),  # Two weeks late.
-    # Came back yesterday, so a copy is put aside for Yuki, and Beatrice waits for it still.
+    # Returned yesterday, so the copy is put aside for Yuki, and Beatrice still waits for it.
     "quinn": partial(keeper, rented=16, returned=1),
     "yuki": partial(waiting, since=5),
     "bea": partial(waiting, since=3),
-    "vera": partial(waiting, since=2),  # For what Milo should have brought back.
+    "vera": partial(waiting, since=2),  # For the book that Milo is late with.
 }
 
 
 def play_history(shop: Shop, cast: Sequence[tuple[Person, User]]) -> None:
-    """Let everybody of `cast` live through the year; who has no story and no pause never comes."""
+    """Play the year of all members of `cast`; those without a story and a pause never visit."""
     shop.play(
         [
             STORIES.get(person.username, ordinary)(shop, Visitor(user, person.joined, person.pause))

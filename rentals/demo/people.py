@@ -1,5 +1,7 @@
-"""The people of the demo shop. All are made up: their mail goes to domains that deliver none, and
-their telephone numbers are of the block that is kept free for fiction."""
+"""Creates the accounts of the demo shop.
+
+All people are made up. Their e-mail domain delivers no mail; their phone numbers are reserved for fiction.
+"""
 
 from __future__ import annotations
 
@@ -16,8 +18,8 @@ from accounts.models import User
 class Person:
     """`joined` is how many days ago the account was opened.
 
-    `pause` is how many days it takes on average until a member with no book at home comes again; 0 for
-    those who come at the times of their story in `rentals.demo.history` only.
+    `pause` is the average number of days until a member without a book on loan visits again; 0 for members
+    who visit only at the times of their story in `rentals.demo.history`.
     """
 
     username: str
@@ -66,9 +68,9 @@ def email_of(person: Person) -> str:
 
 
 def open_accounts(*, password: str, now: datetime) -> dict[str, User]:
-    """The accounts of EVERYBODY with one password, by username; their addresses count as verified."""
-    # The hash is slow by design, so all share one. That tells that they have one password, which is
-    # no secret of a demo.
+    """Create the accounts of EVERYBODY with one password and verified addresses; return them by username."""
+    # Hashing is slow by design, so all share one hash. It shows that they share a password, which is no
+    # secret in a demo.
     shared_hash = make_password(password)
     users = User.objects.bulk_create(
         User(
@@ -76,7 +78,7 @@ def open_accounts(*, password: str, now: datetime) -> dict[str, User]:
             password=shared_hash,
             name=person.name,
             email=email_of(person),
-            # 555-0100 to 555-0199 are given to nobody.
+            # 555-0100 to 555-0199 are reserved for fiction.
             phone=f"+1 202-555-{number:04}",
             address=person.address,
             date_joined=now - timedelta(days=person.joined),

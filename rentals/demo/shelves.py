@@ -1,4 +1,4 @@
-"""The books of the demo shop: real ones, in `books.csv`, with copies of every condition."""
+"""Stocks the demo shop with the real books of `books.csv` and copies in every condition."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rentals.stock import change_copy
 CATALOGUE = Path(__file__).with_name("books.csv")
 
 OPENED_DAYS_AGO = 400
-# How many days ago the last books of the catalogue, the most recent ones, came in.
+# How many days ago the last books of the catalogue arrived.
 ARRIVALS = [118, 96, 71, 45, 26, 12]
 
 
@@ -53,7 +53,7 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
 
 
 def take_out_of_service(*, now: datetime) -> None:
-    """Of three books that have copies to spare, one copy goes to repair, one is lost, one withdrawn."""
+    """Mark a spare copy of one book as in repair, of a second as lost, and of a third as withdrawn."""
     spare = {copy.book_id: copy for copy in free_copies().exclude(barcode__endswith="-1").order_by("pk")}
     in_repair, lost, withdrawn, *_ = spare.values()
     change_copy(copy=in_repair, at=now, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED)

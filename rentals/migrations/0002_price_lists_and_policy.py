@@ -1,4 +1,4 @@
-"""The three price lists of the worked table, "Tiered" in force, and the policy with its defaults."""
+"""Creates the three price lists, of which "Tiered" is in force, and the policy with its defaults."""
 
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -7,7 +7,7 @@ from django.db import migrations
 
 REGULAR, FICTION, NOVEL = 1, 2, 3
 
-# Kind: days with a rate of their own, that rate, daily rate after, minimum.
+# By kind: first days, rate in them, daily rate after, minimum.
 PRICE_LISTS = [
     (
         "Flat",

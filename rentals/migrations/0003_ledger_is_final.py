@@ -1,7 +1,7 @@
-"""Triggers that refuse UPDATE and DELETE on the ledger, so that no code path can rewrite it.
+"""Adds triggers that refuse UPDATE and DELETE on the ledger, so that no code path can rewrite it.
 
-On SQLite a migration that alters the table makes it anew, and triggers go with the old one: such a
-migration must run these operations again. The ledger's tests notice when it does not.
+On SQLite a migration that alters the table re-creates it without its triggers: such a migration must run
+these operations again. The ledger's tests fail if it does not.
 """
 
 from django.db import migrations

@@ -1,7 +1,7 @@
-"""Triggers that refuse a rental whose rent entry is no rent, or another rental's.
+"""Adds triggers that refuse a rental whose rent entry is not a rent, or is another rental's.
 
-With the constraints on both tables: a rental that has been returned has exactly one rent entry. As
-in 0003, a migration that makes the table anew on SQLite must run these operations again.
+Together with the constraints on both tables, a returned rental has exactly one rent entry. As in 0003, a
+migration that re-creates the table on SQLite must run these operations again.
 """
 
 from django.db import migrations

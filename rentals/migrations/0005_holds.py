@@ -1,7 +1,6 @@
-"""The queue for a book, and what the policy says about it.
+"""Adds holds and their limits in the policy.
 
-On SQLite the policy's table is made anew, which has no trigger; those of the ledger and the rentals
-are not touched.
+On SQLite this re-creates the policy's table, which has no triggers, but not the ledger or the rentals.
 """
 
 import django.core.validators

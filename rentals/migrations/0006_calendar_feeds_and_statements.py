@@ -1,4 +1,4 @@
-"""Calendar feeds, and what statements and the history of rentals are found by."""
+"""Adds calendar feeds, and indexes for statements and the rental history."""
 
 import django.db.models.deletion
 from django.conf import settings

@@ -1,4 +1,4 @@
-"""The desk's lists of rentals, holds and ledger entries, by what they are narrowed by."""
+"""Adds indexes for the filters of the desk's lists of rentals, holds and ledger entries."""
 
 from django.db import migrations, models
 

@@ -1,4 +1,4 @@
-"""Price lists begin by the shop's clock. Changes nothing in the database."""
+"""Takes the default of `in_force_from` from the shop's clock. Changes nothing in the database."""
 
 from django.db import migrations, models
 

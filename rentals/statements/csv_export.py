@@ -1,4 +1,4 @@
-"""A statement as CSV, for a spreadsheet: times as ISO 8601, amounts with a point."""
+"""Exports a statement as CSV for spreadsheets: ISO 8601 times, amounts with a decimal point."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from django.utils.translation import gettext as _
 from rentals.statements.monthly import Statement, shop_zone
 from rentals.statements.wording import note_of, title_of
 
-# Without it Excel takes UTF-8 for something else.
+# Without it, Excel does not recognise UTF-8.
 BYTE_ORDER_MARK = "\N{ZERO WIDTH NO-BREAK SPACE}"
-# A cell that begins so is a formula to a spreadsheet, which may run it.
+# A spreadsheet treats a cell that begins like this as a formula, and may run it.
 FORMULA_PREFIXES = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
 CHUNK_SIZE = 500
 
 
 class _Echo:
-    """A file that hands back what is written to it."""
+    """A file-like object that returns what is written to it."""
 
     def write(self, line: str) -> str:
         return line
 
 
 def escape_formula(text: str) -> str:
-    """`text` as a cell that no spreadsheet takes for a formula."""
+    """Return `text` as a cell that no spreadsheet treats as a formula."""
     return f"'{text}" if text.startswith(FORMULA_PREFIXES) else text
 
 
 def csv_lines(statement: Statement) -> Iterator[str]:
-    """The file line by line, so that it needs no memory however long the month was."""
+    """Yield the file line by line, so that a long month takes no more memory than a short one."""
     write: Any = csv.writer(_Echo()).writerow
     yield BYTE_ORDER_MARK + write(
         [

@@ -1,7 +1,7 @@
-"""Statements: a member's account month by month, in the shop's time zone.
+"""Selects a member's ledger entries and balances for a monthly statement, in the shop's time zone.
 
-A month is a run of the account's numbers. So the opening balance, the month's entries and the closing
-balance always add up, and the opening balance is one row, however long the history is.
+A month is a range of entry numbers. So the opening balance, the month's entries and the closing balance
+always add up, and the opening balance is read from one entry, however long the history is.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ from django.db.models import Q, Sum
 from accounts.models import User
 from rentals.models import ZERO, LedgerEntry, LedgerEntryQuerySet
 
-# Two doors read their clocks before one of them waits for the other, so times may run back within an
-# account. Never over so many entries as this: they would all have had to wait at once.
+# Requests read the clock before they wait for the member's lock, so the times of entries may be out of order.
+# But not over as many entries as this: so many requests would have had to wait at once.
 MAX_OUT_OF_ORDER = 20
 
 
@@ -35,7 +35,7 @@ class Month:
 
     @classmethod
     def of(cls, at: datetime) -> Self:
-        """The month in which `at` is in the shop."""
+        """Return the month of `at` in the shop's time zone."""
         local = at.astimezone(shop_zone())
         return cls(local.year, local.month)
 
@@ -56,7 +56,7 @@ class Month:
         return Month(self.year, self.number - 1) if self.number > 1 else Month(self.year - 1, 12)
 
     def __str__(self) -> str:
-        """As in an address: 2026-11."""
+        """Return the month as in URLs: 2026-11."""
         return f"{self.year:04}-{self.number:02}"
 
 
@@ -68,13 +68,13 @@ class Statement:
     month: Month
     opening: Decimal
     closing: Decimal
-    # The number of the last entry before the month, and of the last in it.
+    # The numbers of the last entry before the month and of the last entry in it.
     after: int
     last: int
-    # None in the first month, and in the one that `at` is in.
+    # None in the first month and in the current one, respectively.
     previous: Month | None
     following: Month | None
-    # Whether entries may still come.
+    # Whether entries may still be added.
     is_running: bool
 
     def entries(self) -> LedgerEntryQuerySet:
@@ -84,7 +84,7 @@ class Statement:
         return entries.with_relations().order_by("number")
 
     def totals(self) -> tuple[Decimal, Decimal]:
-        """What was charged in the month, and what was credited; both positive or zero."""
+        """Return the sums charged and credited in the month; both are positive or zero."""
         sums = (
             self.entries()
             .order_by()
@@ -96,12 +96,12 @@ class Statement:
 
 
 def months_of(member: User, *, at: datetime) -> list[Month]:
-    """The months that have a statement, the latest first: from the first entry to the month of `at`."""
+    """Return the months from the first entry to `at`, the latest first; each has a statement."""
     return list(_months_descending(first_month(member, at=at), Month.of(at)))
 
 
 def first_month(member: User, *, at: datetime) -> Month:
-    """The month of the account's first entry, or of `at` where there is none."""
+    """Return the month of the account's first entry, or of `at` if there is none."""
     entries = LedgerEntry.objects.filter(user=member).order_by("number")
     posted_at = entries.values_list("posted_at", flat=True).first()
     return min(Month.of(posted_at or at), Month.of(at))
@@ -115,7 +115,7 @@ def _months_descending(first: Month, last: Month) -> Iterator[Month]:
 
 
 def statement(member: User, month: Month, *, at: datetime) -> Statement | None:
-    """The account in `month`; None where there is none: before the first entry, or after `at`."""
+    """Return the statement of `month`; None if it is before the first entry or after `at`."""
     first, latest = first_month(member, at=at), Month.of(at)
     if not first <= month <= latest:
         return None
@@ -135,10 +135,10 @@ def statement(member: User, month: Month, *, at: datetime) -> Statement | None:
 
 
 def _entry_before(member: User, at: datetime) -> tuple[int, Decimal]:
-    """The number of the last entry that was posted before `at`, and the balance with it."""
+    """Return the number and the balance of the last entry that was posted before `at`."""
     latest = (
         LedgerEntry.objects.filter(user=member, posted_at__lt=at)
-        # By number too: of many entries of one moment any could come first.
+        # By number too, because many entries may have the same time.
         .order_by("-posted_at", "-number")
         .values_list("number", "balance")[:MAX_OUT_OF_ORDER]
     )

@@ -1,4 +1,4 @@
-"""Statements and receipts as PDF: what they contain. `rentals.statements.pdf_writer` writes them."""
+"""Composes statements and receipts as PDF and starts `rentals.statements.pdf_writer` to write them."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ logger = logging.getLogger(__name__)
 
 # Seconds. A month of a thousand entries takes five on an idle processor.
 TIMEOUT = 15
-# Programs that one worker runs at a time. Each takes 70 MB, and a thread of the worker waits for it: a thread
-# has to be left besides these and those who sign in (`accounts.hashing_queue`). Two, so that one member, who
-# has at most one, cannot keep PDFs from everybody else.
+# The programs that one worker runs at a time. Each takes 70 MB and blocks a thread of the worker, which needs
+# threads for logins (`accounts.hashing_queue`) and other requests too. Two, so that one member, who can have
+# only one, cannot block the PDFs of all others.
 MAX_PROGRAMS = 2
 RETRY_AFTER = 2
 _programs = threading.BoundedSemaphore(MAX_PROGRAMS)
@@ -45,7 +45,7 @@ def _program_for(member: User) -> Iterator[None]:
     """Reserve a program before the ledger is read.
 
     Raises Busy if this worker runs too many, or any worker runs one for the same member. The shared cache
-    records the latter. A worker that is killed leaves its record; it expires after its program has ended.
+    records the latter. The record of a worker that is killed expires after its program has ended.
     """
     if not _programs.acquire(blocking=False):
         raise Busy(RETRY_AFTER)
@@ -62,7 +62,7 @@ def _program_for(member: User) -> Iterator[None]:
 
 
 class PdfDocument:
-    """A document that is built step by step; `rentals.statements.pdf_writer.STEPS` has the steps."""
+    """A document that is built of the steps in `rentals.statements.pdf_writer.STEPS`."""
 
     def __init__(self, title: str, *, at: datetime) -> None:
         made = _("Made on %(time)s") % {"time": _moment(at)}
@@ -81,16 +81,16 @@ class PdfDocument:
         self._steps.append((step, arguments))
 
     def as_pdf(self) -> bytes:
-        """Raises CalledProcessError where it fails, and Busy where it takes too long."""
-        # Fonts are written to the folder, which goes even where the program is killed.
+        """Write the PDF. Raises CalledProcessError if that fails, and Busy if it takes too long."""
+        # The program writes fonts to this folder, which is deleted even if the program is killed.
         with TemporaryDirectory() as folder:
             try:
-                return subprocess.run(  # noqa: S603  # nosec B603  # ours; text comes by a pipe
+                return subprocess.run(  # noqa: S603  # nosec B603  # our program; the text is piped
                     [sys.executable, "-m", "rentals.statements.pdf_writer", str(ceil(TIMEOUT))],
                     input=json.dumps(self.spec).encode(),
                     capture_output=True,
                     cwd=settings.BASE_DIR,
-                    # It needs no secret.
+                    # The program needs no secrets from the environment.
                     env={"TMPDIR": folder},
                     timeout=TIMEOUT,
                     check=True,
@@ -99,13 +99,13 @@ class PdfDocument:
                 logger.warning("A PDF was not written within %d s.", TIMEOUT)
                 raise Busy(TIMEOUT) from None
             except subprocess.CalledProcessError as error:
-                # For the log.
+                # Shown in the log.
                 error.add_note(error.stderr.decode())
                 raise
 
 
 def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
-    """A member's statement of one month. Raises Busy."""
+    """Return the PDF of a member's monthly statement. Raises Busy."""
     with _program_for(statement.member):
         return _statement(statement, at=at).as_pdf()
 
@@ -164,9 +164,9 @@ def _small_print(entry: LedgerEntry) -> list[str]:
 
 
 def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
-    """A receipt of a payment or a refund, with what `with_relations` fetches, the actor and `reversed_by`.
+    """Return the PDF of the receipt for a payment or a refund. Raises Busy.
 
-    Raises Busy.
+    Reads what `with_relations` fetches, `actor` and `reversed_by`.
     """
     with _program_for(entry.user):
         return _receipt(entry, at=at).as_pdf()

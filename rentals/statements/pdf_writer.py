@@ -1,14 +1,14 @@
-"""Writes statements and receipts as PDF, in a program of its own.
+"""Writes statements and receipts as PDF, as a separate program.
 
     python -m rentals.statements.pdf_writer SECONDS < spec.json > statement.pdf
 
-`rentals.statements.pdf` says what a document contains and starts this program, so that the memory that a PDF
-takes never belongs to a worker of the shop. The program does not import Django and reads no settings. It ends
-after SECONDS, even if the worker that waits for it was killed.
+`rentals.statements.pdf` composes the document and starts this program, so that workers do not keep the memory
+that a PDF takes. The program does not import Django and reads no settings. It ends after SECONDS, even if the
+worker that waits for it was killed.
 
-Text may be in any script. Noto Sans has Latin, Greek and Cyrillic; other Noto fonts are fallbacks, loaded if
-the text needs them. HarfBuzz first reduces each font to the document's characters at one weight: fpdf2 takes
-seconds for a whole variable font, and would shape text at another weight than it draws.
+Text may be in any script. Noto Sans has Latin, Greek and Cyrillic; other Noto fonts are loaded as fallbacks
+if the text needs them. HarfBuzz first reduces each font to the document's characters at one weight: fpdf2
+takes seconds for a whole variable font, and would shape text at a different weight than it draws.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ FONTS = Path(str(files("manimgx_fonts")))
 CJK_FONTS = Path(str(files("justmytype_intl_cjk"))) / "fonts" / "ofl"
 WEIGHTS = {"": 400, "B": 600}
 MISSING = "\N{REPLACEMENT CHARACTER}"
-# Replaced with the number of pages. `printable` removes characters for private use, so no text contains it.
+# Replaced with the number of pages. `printable` removes private-use characters, so no text contains it.
 PAGES = "\ue000"
 
 # Millimetres on an A4 page.
@@ -81,7 +81,7 @@ class Font:
         self.letters = self._face.unicodes
 
     def subset(self, letters: set[int], *, weight: int) -> bytes:
-        """Return a static font with no more than `letters`, which is a few kilobytes."""
+        """Return a static font of a few kilobytes that has only `letters`."""
         wanted = hb.SubsetInput()
         wanted.unicode_set.update(letters)
         wanted.pin_axis_location(self._face, "wght", weight)
@@ -95,7 +95,7 @@ def main_font() -> Font:
 
 
 def fallback_fonts(text: str) -> Iterator[Font]:
-    """Open fonts until all of `text` can be written; yield those that are needed for it."""
+    """Yield the fonts that `text` needs besides the main font; open no more fonts than necessary."""
     missing = {ord(sign) for sign in unicodedata.normalize("NFC", text)} - set(main_font().letters)
     for path in [*sorted(FONTS.glob("*.ttf")), *sorted(CJK_FONTS.glob("*/*.ttf"))]:
         if not missing:
@@ -111,7 +111,7 @@ class PdfDocument(FPDF):
     """A4 pages with the shop's name on the first, and a footer with the page number on each."""
 
     def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
-        """`spec` is what `rentals.statements.pdf.PdfDocument` collects. Fonts are kept in `folder`."""
+        """`spec` is that of `rentals.statements.pdf.PdfDocument`. Fonts are written to `folder`."""
         super().__init__(format="A4")
         fallbacks = list(fallback_fonts("".join(_strings(spec))))
         letters = set(main_font().letters).union(*(font.letters for font in fallbacks))
@@ -129,7 +129,7 @@ class PdfDocument(FPDF):
         self._write_head()
 
     def _add_fonts(self, fonts: Sequence[Font], folder: Path) -> None:
-        # Digits are those of page numbers.
+        # The digits are for page numbers.
         used = set(map(ord, "".join(_strings(self.spec)) + "0123456789"))
         for font in fonts:
             for style, weight in WEIGHTS.items():
@@ -160,9 +160,9 @@ class PdfDocument(FPDF):
         self.set_text_color(*colour)
 
     def _choose_shaping(self, text: str) -> None:
-        """Shape only text from right to left, or with combining marks, as most scripts with ligatures have.
+        """Shape only right-to-left text and text with combining marks, as most scripts with ligatures have.
 
-        It takes many times as long, and most of a statement is plain Latin.
+        Shaping takes many times as long, and most of a statement is plain Latin.
         """
         self.set_text_shaping(
             any(
@@ -172,7 +172,7 @@ class PdfDocument(FPDF):
         )
 
     def multi_cell(self, *args: Any, **options: Any) -> Any:
-        """Called by tables too, for each cell."""
+        """Tables call this too, for each cell."""
         self._choose_shaping(options["text"])
         return super().multi_cell(*args, **options)
 
@@ -186,7 +186,7 @@ class PdfDocument(FPDF):
         self.write_text(text, size=9, colour=FAINT)
 
     def write_facts(self, facts: Sequence[tuple[str, str]]) -> None:
-        """Names on the left, their values on the right."""
+        """Write names on the left and their values on the right."""
         self._use()
         with self.table(
             col_widths=(NAME, WIDTH - NAME),
@@ -203,7 +203,7 @@ class PdfDocument(FPDF):
                 row.cell(value)
 
     def write_sums(self, sums: Sequence[tuple[str, str]]) -> None:
-        """Amounts one below the other; the last is the total."""
+        """Write a column of amounts; the last is the total."""
         self._use()
         with self.table(
             col_widths=(WIDTH - 2 * AMOUNT, 2 * AMOUNT),
@@ -220,7 +220,7 @@ class PdfDocument(FPDF):
                     row.cell(text, border=CellBordersLayout.TOP if is_total else CellBordersLayout.NONE)
 
     def write_entries(self, headings: Sequence[str], entries: Sequence[Mapping[str, Any]]) -> None:
-        """A table whose headings are repeated on each page. An entry is never split over two pages."""
+        """Write a table that repeats its headings on each page and never splits an entry."""
         self._use()
         with self.table(
             col_widths=(DATE, WIDTH - DATE - 2 * AMOUNT, AMOUNT, AMOUNT),
@@ -253,7 +253,7 @@ class PdfDocument(FPDF):
                     )
 
     def keep_together(self, height: float) -> None:
-        """Start a page unless there is room for what is `height` high."""
+        """Start a new page unless `height` millimetres are left on this one."""
         if self.will_page_break(height):
             self.add_page()
 
@@ -279,7 +279,7 @@ def _each_string(value: Any, change: Callable[[str], str]) -> Any:
     return value
 
 
-# The steps of which a spec is made.
+# The steps that a spec may contain.
 STEPS: dict[str, Callable[..., Any]] = {
     "text": PdfDocument.write_text,
     "small_text": PdfDocument.write_small_text,
@@ -292,7 +292,7 @@ STEPS: dict[str, Callable[..., Any]] = {
 
 
 def write_pdf(spec: Mapping[str, Any]) -> bytes:
-    """Return the PDF. Each of `spec["steps"]` is a name in STEPS and its arguments."""
+    """Return the PDF. Each of `spec["steps"]` has a name in STEPS and arguments."""
     with TemporaryDirectory() as folder:
         pdf = PdfDocument(spec, Path(folder))
         for name, arguments in pdf.spec["steps"]:

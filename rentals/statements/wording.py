@@ -1,7 +1,6 @@
-"""The ledger and prices in words: what an entry is, and how an amount came about.
+"""Describes ledger entries, and how amounts were computed, in the current language.
 
-The ledger keeps names and numbers that belong to no language; here they become sentences, in the one
-in use. Pages, PDF and CSV say the same.
+The ledger stores names and numbers that depend on no language. Pages, PDF and CSV share these descriptions.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from rentals.pricing import Price, PriceLine
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One line of a working: why, and how much."""
+    """One line of a working: the reason and the amount."""
 
     words: str
     amount: Decimal
@@ -30,12 +29,12 @@ class Step:
 
 @dataclass(frozen=True, slots=True)
 class Working:
-    """How the amount of a rental came about; the steps add up to `total`."""
+    """How the amount of a rental was computed; the steps add up to `total`."""
 
     price_list: str
     kind: str
     rented_at: datetime
-    # When it came back, or to when an open rental is counted.
+    # The time of the return, or the time at which an open rental is priced.
     until: datetime
     days: int
     late_days: int
@@ -44,7 +43,7 @@ class Working:
 
 
 def title_of(entry: LedgerEntry) -> str:
-    """What the entry is, such as "Rent: Emma" or "Payment, cash"; reads what `with_relations` fetches."""
+    """Return a title such as "Rent: Emma" or "Payment, cash". Reads what `with_relations` fetches."""
     kind = LedgerEntry.Kind(entry.kind)
     if kind == LedgerEntry.Kind.REVERSAL and entry.reverses is not None:
         return _("Correction of no. %(number)d") % {"number": entry.reverses.number}
@@ -65,7 +64,7 @@ def title_of(entry: LedgerEntry) -> str:
 
 
 def note_of(entry: LedgerEntry) -> str:
-    """What was written beside the entry; of a correction without a word, why there is one."""
+    """Return the entry's note; for a reversal without a note, the usual reason."""
     if entry.note or entry.reverses is None:
         return entry.note
     if entry.reverses.kind == LedgerEntry.Kind.RENT:
@@ -74,7 +73,7 @@ def note_of(entry: LedgerEntry) -> str:
 
 
 def balance_in_words(balance: Decimal) -> str:
-    """Who owes whom, as it is said to the member."""
+    """Return a sentence to the member that says who owes whom."""
     if balance > 0:
         return _("You owe %(amount)s.") % {"amount": format_money(balance)}
     if balance < 0:
@@ -83,7 +82,7 @@ def balance_in_words(balance: Decimal) -> str:
 
 
 def working_of(entry: LedgerEntry) -> Working | None:
-    """How the amount of a rent entry came about; None for any other."""
+    """Return how the amount of a rent entry was computed; None for other entries."""
     kept = entry.working
     if not kept:
         return None
@@ -109,7 +108,7 @@ def working_of(entry: LedgerEntry) -> Working | None:
 
 
 def working_so_far(rental: Rental, price: Price, *, until: datetime) -> Working:
-    """How the running cost of an open rental comes about; `price` is that at `until`."""
+    """Return how the running cost of an open rental is computed; `price` is its price at `until`."""
     return Working(
         price_list=rental.price_list.name,
         kind=str(Kind(rental.rate.kind).label),
@@ -123,7 +122,7 @@ def working_so_far(rental: Rental, price: Price, *, until: datetime) -> Working:
 
 
 def kind_named(name: str) -> str:
-    """The word for a kind that the ledger knows as "regular", "fiction" or "novel"."""
+    """Return the label of a kind that the ledger stores as "regular", "fiction" or "novel"."""
     known = {kind.name.lower(): kind for kind in Kind}
     return str(known[name].label) if name in known else name
 
