@@ -1,4 +1,4 @@
-"""Closing an account: what stands against it, and that nothing of the person is left."""
+"""Tests closing an account: the refusals, and the erasure of personal data."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rentals.models import Hold, LedgerEntry, Rental
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
-# What there is of her to find, each in a spelling that nothing else has.
+# Alice's personal data, in spellings that occur nowhere else.
 OF_ALICE = {
     "username": "zephyrine",
     "email": "zephyrine@moss.example",
@@ -116,7 +116,7 @@ class RefusalTest(LeavingCase):
 
 
 class PersonalDataErasureTest(LeavingCase):
-    """Alice, with everything that a member can leave behind."""
+    """Alice has all kinds of data that a member can leave behind."""
 
     def setUp(self):
         User.objects.filter(pk=self.alice.pk).update(**OF_ALICE, language="de", last_login=timezone.now())
@@ -133,7 +133,7 @@ class PersonalDataErasureTest(LeavingCase):
             LogEntry.objects.log_actions(self.dan.pk, [row], CHANGE, "Changed", single_object=True)
         self.give_back(self.rent(self.alice))
         self.pay(self.alice, "4.50")
-        # One book is put aside for her, for another she waits.
+        # One hold of hers is ready, another waits.
         for is_put_aside in (False, True):
             book = add_book(name="Persuasion", kind=3)
             rental = services.rent_book(member=self.bob, book=book, at=MONDAY, now=MONDAY)
@@ -149,7 +149,7 @@ class PersonalDataErasureTest(LeavingCase):
         families = TokenFamily.objects.filter(user=self.alice).values_list("pk", flat=True)
         traces = {*OF_ALICE.values(), *families, "Zephyr Browser"}
         found = set(self.places(traces))
-        # Before: she is all over, or the search does not find what there is.
+        # Before closing, to prove that the search finds the data.
         self.assertLessEqual(
             {
                 "accounts.User.username",

@@ -1,4 +1,4 @@
-"""The pages of a member's account: what is owed and why, statements, receipts, and whose they are."""
+"""Tests the pages of a member's account: the balance, statements, receipts, and access to them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rentals.tests.test_statements import DAY, NOW, StatementTestCase
 
 @tag("any_database")
 class AccountTestCase(StatementTestCase):
-    """Alice brought Emma back, which cost 4.50, paid 2.00 of it, and has Emma again since two days."""
+    """Alice returned Emma for 4.50, paid 2.00 of it, and rented Emma again two days ago."""
 
     payment: LedgerEntry
 

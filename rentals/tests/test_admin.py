@@ -1,4 +1,4 @@
-"""The policy and the price lists in the administration, and who may open it."""
+"""Tests the policy and the price lists in the administration, and access to it."""
 
 from __future__ import annotations
 
@@ -43,13 +43,13 @@ class ShopAdminTestCase(CastTestCase):
         return self.counter.post(self.page(what, row), fields)
 
     def act(self, what: str, action: str, *rows: Any) -> list[str]:
-        """Choose `rows` of a list, and an action; what is told then."""
+        """Run an action on `rows` of a list; return the messages."""
         selected = [row.pk for row in rows]
         return self.told(self.send(f"{what}_changelist", action=action, _selected_action=selected))
 
     def told(self, answer: Any) -> list[str]:
         self.assertEqual(answer.status_code, 302)
-        # As if the page had been shown on which they stand.
+        # As if the page with the messages had been shown.
         self.counter.cookies.pop("messages", None)
         return [str(message) for message in get_messages(answer.wsgi_request)]
 
@@ -131,7 +131,7 @@ class PolicyAdminTest(ShopAdminTestCase):
 
 class PriceListAdminTest(ShopAdminTestCase):
     def form(self, rates: list[dict[str, Any]], **fields: Any) -> dict[str, Any]:
-        """The form of a price list as a browser would send it."""
+        """Return the form of a price list as a browser would send it."""
         kept = sum("id" in rate for rate in rates)
         sent = {"name": "Winter", "in_force_from_0": "2026-12-01", "in_force_from_1": "00:00:00"} | fields
         sent |= {"rates-TOTAL_FORMS": len(rates), "rates-INITIAL_FORMS": kept}
@@ -198,7 +198,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         flat = PriceList.objects.get(name="Flat")
         rates = self.kept(flat)
         rates[2]["daily_rate"] = "2.50"
-        # What kind a row is for is not the form's to say.
+        # The form cannot change the kind of a row.
         rates[0]["kind"] = 2
         day = {"in_force_from_0": "2000-01-01", "in_force_from_1": "00:00:00"}
         self.told(self.send("pricelist_change", flat, **self.form(rates, name="Plain", **day)))

@@ -1,4 +1,4 @@
-"""Rentals and the ledger in the administration."""
+"""Tests rentals and the ledger in the administration."""
 
 from __future__ import annotations
 

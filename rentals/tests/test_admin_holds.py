@@ -1,4 +1,4 @@
-"""The queues in the administration, and what the stock's pages there do to them."""
+"""Tests holds in the administration, and the effect of its stock pages on the queue."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ Status = Hold.Status
 
 
 class HoldAdminTest(ShopAdminTestCase):
-    """One of the two copies is in repair, Bob has the other, and Alice and Dan wait."""
+    """One of two copies is in repair, Bob has rented the other, and Alice and Dan wait."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -57,9 +57,9 @@ class HoldAdminTest(ShopAdminTestCase):
 
     def test_changelist_query_count_is_constant(self) -> None:
         for found in ([self.mine], [self.other, self.mine]):
-            # On PostgreSQL one more, which estimates how many books the search finds.
+            # On PostgreSQL one more query estimates how many books the search finds.
             with self.assertNumQueries(11 + (connection.vendor == "postgresql")):
-                # All are of this book.
+                # All holds are for this book.
                 self.assertEqual(self.listed(q="emma", id__lte=found[0].pk), found)
 
     def test_cancel_action_passes_the_copy_on(self) -> None:

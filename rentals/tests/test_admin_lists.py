@@ -1,4 +1,4 @@
-"""The lists of the administration: short of their number, found and sorted by what has an index."""
+"""Tests the lists of the administration: capped, and searched and sorted by index."""
 
 from __future__ import annotations
 
@@ -168,7 +168,7 @@ class FilterTest(ListTestCase):
             self.send("ledgerentry_add", user="alice", kind="payment", amount="1.00", method=method, note="")
         found = self.listed("ledgerentry", kind__exact="payment", method="card")
         self.assertEqual([entry.method for entry in found], ["card"])
-        # Of what has none, the method that was chosen before is not heard.
+        # For a kind without methods, a method chosen before is ignored.
         self.assertEqual(len(self.listed("ledgerentry", kind__exact="rent", method="card")), 1)
 
     def test_facet_counts_are_off(self) -> None:

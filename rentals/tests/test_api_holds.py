@@ -1,4 +1,4 @@
-"""The queue over the API, and what it changes about books, copies and rentals there."""
+"""Tests holds in the API, and their effect on books, copies and rentals."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ HOLDS = "/api/v3/holds/"
 
 
 class HoldTestCase(CastTestCase):
-    """Bob has the only copy of Emma."""
+    """Bob has rented the only copy of Emma."""
 
     book: Book
     out: Rental
@@ -205,7 +205,7 @@ class HoldLifecycleTest(HoldTestCase):
 
 
 class AllocationTest(HoldTestCase):
-    """The doors that bring copies in serve the queue, and a book shows what is left."""
+    """New and returned copies are allocated to the queue; a book shows what is available after that."""
 
     def book_shown(self) -> dict[str, Any]:
         return self.api().get(f"/api/v3/books/{self.book.pk}").json()

@@ -1,4 +1,4 @@
-"""Balances, statements, payments and price lists over the API."""
+"""Tests balances, statements, payments and price lists in the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MoneyTestCase(CastTestCase):
         super().setUpTestData()
         cls.novel = add_book(name="Emma", kind=3)
         cls.cosmos = add_book(name="Cosmos", kind=1)
-        # Alice had Emma for four days (6.00), and has had Cosmos since an hour short of three (3.50).
+        # Alice had Emma for four days (6.00), and has had Cosmos for an hour less than three (3.50).
         now = timezone.now()
         then = now - 30 * DAY
         returned = rent_book(member=cls.alice, book=cls.novel, at=then, now=then)
@@ -103,7 +103,7 @@ class StatementTest(MoneyTestCase):
         client = self.api(self.alice)
         path = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
         for _ in range(2):
-            # The open rentals, the last balance, and the entries.
+            # Open rentals, last balance, entries.
             with self.assertNumQueries(3):
                 client.get(path)
             self.pay()
@@ -265,7 +265,7 @@ class PriceListTest(MoneyTestCase):
 
 
 class WorkedTableTest(CastTestCase):
-    """Every amount of the worked table, for rentals entered with a past date."""
+    """Every amount of the worked table, for rentals recorded with a past date."""
 
     def test_charges_match_the_worked_table(self) -> None:
         for list_name in ("Flat", "By kind", "Tiered"):
@@ -277,7 +277,7 @@ class WorkedTableTest(CastTestCase):
                         self.assertEqual(self._charge(version, kind, days), WORKED[list_name, kind][number])
 
     def _bring_into_force(self, name: str) -> None:
-        """Make a list with the rates of `name`, in force since before the rentals began."""
+        """Create a list with the rates of `name`, in force since before the rentals began."""
         rates = next(
             row["rates"]
             for row in self.api().get("/api/v3/price_lists/").json()["results"]
@@ -293,7 +293,7 @@ class WorkedTableTest(CastTestCase):
     def _charge(self, version: str, kind: int, days: int) -> str:
         desk = self.api(self.carol)
         book = desk.post(f"/api/{version}/books/", {"name": f"{kind} {days}", "book_type": kind}).json()["id"]
-        # An hour short, so that the day is the last one begun.
+        # An hour less, so that exactly `days` days have started.
         began = timezone.now() - days * DAY + HOUR
         sent = {"book": book, "user": self.alice.pk, "date_rented": began.isoformat()}
         ref = desk.post(f"/api/{version}/book_rentals/create", sent).json()["ref"]

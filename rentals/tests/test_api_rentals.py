@@ -1,4 +1,4 @@
-"""Renting, returning, renewing and making void over the API, in every version."""
+"""Tests renting, returning, renewing and voiding in every version of the API."""
 
 from __future__ import annotations
 
@@ -97,11 +97,11 @@ class RentTest(RentalTestCase):
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "rental_limit"))
 
     def test_debt_above_the_limit_is_refused(self) -> None:
-        self.rent(self.alice, self.book, days_ago=7)  # 10.50 and, with the day begun, 12.00
+        self.rent(self.alice, self.book, days_ago=7)  # 12.00, because the eighth day has started.
         Policy.objects.update(debt_limit="12.00")
         client = self.api(self.alice)
         self.assertEqual(client.post("/api/v3/book_rentals/", {"book": self.other.pk}).status_code, 201)
-        Policy.objects.update(debt_limit="13.99")  # and 2.00 for the other one
+        Policy.objects.update(debt_limit="13.99")  # The other book costs 2.00.
         third = add_book(name="Emma", kind=3)
         refused = client.post("/api/v3/book_rentals/", {"book": third.pk})
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "debt_limit"))
@@ -225,7 +225,7 @@ class RentalReadTest(RentalTestCase):
             self.api(self.alice).get("/api/v3/book_rentals/")
 
     def test_fast_output_equals_serializer_fields(self) -> None:
-        """What is documented by fields is told without them, row by row."""
+        """Rows are represented without the serializer fields that document them."""
         self.rent(self.alice, self.book, days_ago=20)
         back = self.rent(self.alice, self.other)
         now = timezone.now()
@@ -274,7 +274,7 @@ class ReturnTest(RentalTestCase):
             answer = self.api(self.carol).put(path, {"status": 1})
             self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))
             entry = LedgerEntry.objects.get(rental=rental)
-            # Three days and the moment since.
+            # A fourth day has started.
             self.assertEqual((entry.user, str(entry.amount)), (self.alice, "6.00"))
 
     def test_charge_includes_its_working(self) -> None:
@@ -315,7 +315,7 @@ class ReturnTest(RentalTestCase):
         rental = self.rent(self.alice)
         client = self.api(self.carol)
         path = f"/api/v1/book_rentals/{rental.ref}"
-        self.assertEqual(client.patch(path, {"status": 2}).status_code, 200)  # As it is.
+        self.assertEqual(client.patch(path, {"status": 2}).status_code, 200)  # Unchanged.
         client.patch(path, {"status": 1})
         self.assertEqual(client.patch(path, {"status": 2}).json()["code"], "already_returned")
 

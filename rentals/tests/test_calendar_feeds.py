@@ -1,4 +1,4 @@
-"""Calendar feeds: the secret in the link, and what a calendar program reads."""
+"""Tests calendar feeds: the secret link and the iCalendar file."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`check_books`: silent while the books agree, and each way in which they might not is named."""
+"""Tests `check_books`: it prints nothing for consistent books, and a sentence for each kind of error."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ TABLES = ("rentals_ledgerentry", "rentals_rental", "rentals_hold")
 
 
 def unguard() -> None:
-    """Take away what the database would refuse the damage by; the end of the test brings it back."""
+    """Drop the constraints and triggers that would refuse the damage; the rollback restores them."""
     unique = ("rental_one_open_per_copy", "hold_one_ready_per_copy", "ledger_one_rent_entry_per_rental")
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            # What waits for the commit is looked at now, since a table with that open is not altered.
+            # Check deferred constraints now: a table with pending checks cannot be altered.
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
             for table in TABLES:
                 cursor.execute(f"ALTER TABLE {table} DISABLE TRIGGER USER")
@@ -57,7 +57,7 @@ class BooksTestCase(CastTestCase):
 
     @classmethod
     def setUpTestData(cls) -> None:
-        """Everything that happens to books: late and renewed, capped, paid, reversed, void, waited for."""
+        """Create late, renewed, capped and void rentals, payments, reversals and holds."""
         super().setUpTestData()
         cls.book = add_book(name="Emma", kind=3)
         cls.second = add_copy(book=cls.book, replacement_price=Decimal("9.00"))
@@ -109,7 +109,7 @@ class BooksTestCase(CastTestCase):
 
 class ConsistentBooksTest(BooksTestCase):
     def test_consistent_books_print_nothing(self) -> None:
-        # All kinds of rows are there, so none agrees for want of one.
+        # Rows of all kinds exist, so that no check passes for lack of rows.
         self.assertEqual(self.picked_up.status, Hold.Status.PICKED_UP)
         self.assertEqual(self.ready.status, Hold.Status.READY)
         self.assertTrue(self.returned.due_before)
@@ -142,7 +142,7 @@ class InconsistencyTest(BooksTestCase):
             cursor.execute("PRAGMA ignore_check_constraints = OFF")
 
     def assert_named(self, *sentences: str) -> None:
-        """The command says these, a line each, and no other; and ends with 1."""
+        """Assert that the command prints exactly these lines and exits with 1."""
         printed = StringIO()
         with self.assertRaises(SystemExit) as ended:
             call_command("check_books", stdout=printed)
@@ -150,7 +150,7 @@ class InconsistencyTest(BooksTestCase):
         self.assertEqual(printed.getvalue().splitlines(), list(sentences))
 
     def damage(self, row: Model, **facts: Any) -> None:
-        """Write what the constraints, and the triggers on the ledger, would have refused."""
+        """Write values that the constraints and triggers would have refused."""
         self.assertEqual(type(row)._default_manager.filter(pk=row.pk).update(**facts), 1)
 
     def test_changed_amount_is_reported(self) -> None:
@@ -179,7 +179,7 @@ class InconsistencyTest(BooksTestCase):
         )
 
     def test_missing_entry_is_reported(self) -> None:
-        """Its number, and the balance that it stood for; the last one's only its rental would know."""
+        """The next number and balance do not follow. A missing last entry would show only by its rental."""
         LedgerEntry.objects.filter(pk=self.refused.reversed_by.pk).delete()
         self.assert_named(
             f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 4, where 3 is next.",

@@ -1,4 +1,4 @@
-"""What the database itself refuses, whatever the code does."""
+"""Tests what the database refuses, whatever the code does."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class ConstraintTestCase(CastTestCase):
     def assert_refused(self, constraint: str, call: Any, **facts: Any) -> None:
         with self.assertRaises(IntegrityError) as caught, transaction.atomic():
             call(**facts)
-        # SQLite names the columns of a unique index, not the index.
+        # SQLite's message has the columns of a unique index, not its name.
         if constraint in str(caught.exception) or "UNIQUE constraint failed" in str(caught.exception):
             return
         self.fail(f"{constraint} did not refuse it, but: {caught.exception}")

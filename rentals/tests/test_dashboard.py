@@ -1,4 +1,4 @@
-"""The shop at a glance: the right figures, counted seldom and in time, for staff."""
+"""Tests the desk's figures: correct, cached, counted in time, and only for staff."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rentals.tests.test_admin import ShopAdminTestCase
 
 
 def naive(at: datetime) -> DashboardCounts:
-    """By looking at everything."""
+    """Count every row in Python."""
     rentals, holds = list(Rental.objects.all()), list(Hold.objects.all())
     balances = [ledger.posted_balance(member) for member in User.objects.all()]
     return DashboardCounts(
@@ -55,7 +55,7 @@ class FiguresTestCase(ShopAdminTestCase):
         services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
 
     def busy_shop(self) -> None:
-        """Something of everything, and of everything more than one or none."""
+        """Create rows for every figure."""
         Copy.objects.bulk_create(Copy(book=self.novel, barcode=f"X-{number}") for number in range(3))
         Copy.objects.create(book=self.novel, barcode="X-lost", status=Copy.Status.LOST)
         self.rent(self.alice, days_ago=20)
@@ -63,7 +63,7 @@ class FiguresTestCase(ShopAdminTestCase):
         returned, mistake = self.rent(self.carol), self.rent(self.dan)
         self.give_back(returned)
         self.give_back(mistake)
-        # Who has paid for a mistake has a credit, which is no other member's.
+        # Dan's credit must not reduce what others owe.
         ledger.take_payment(
             member=self.dan, amount=Decimal("4.50"), method="cash", actor=self.carol, at=self.now
         )
@@ -108,7 +108,7 @@ class CountTest(FiguresTestCase):
 
 
 class BalanceSumTest(FiguresTestCase):
-    """What is owed is added up from where it was left."""
+    """What members owe is summed from where the last count stopped."""
 
     later = timedelta(hours=2)
 
@@ -133,7 +133,7 @@ class BalanceSumTest(FiguresTestCase):
         self.assertEqual([f'"id" > {self.last}' in sql for sql in sums], [True])
 
     def test_recent_entries_are_read_again(self) -> None:
-        """Entries have their keys before they are committed, so that a lower one may come in later."""
+        """Entries get their ids before they are committed, so a lower id may appear later."""
         self.assertEqual(self.count().owed, Decimal("9.00"))
         self.assertIsNone(cache.get(dashboard.RUNNING_SUM))
         self.give_back(self.rent(self.carol), at=self.now + self.later)
@@ -141,7 +141,7 @@ class BalanceSumTest(FiguresTestCase):
         self.assertEqual(self.reached(), self.last)
 
     def test_long_ledger_is_summed_in_batches(self) -> None:
-        # By its keys, of which PostgreSQL has given out others before.
+        # A third of the ids, because PostgreSQL's sequences do not start at 1 in each test.
         with mock.patch.object(dashboard, "BATCH_SIZE", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
@@ -162,7 +162,7 @@ class BalanceSumTest(FiguresTestCase):
         self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
 
     def test_progress_of_another_ledger_is_discarded(self) -> None:
-        """As after a restore."""
+        """The ledger may have been restored from a backup."""
         for posted_at, owed in ((self.now, "77.00"), (self.now - self.later, "9.00")):
             left_at = dashboard._RunningSum(self.last, (self.last, posted_at), Decimal("77.00"))
             cache.set(dashboard.RUNNING_SUM, left_at)
@@ -171,7 +171,7 @@ class BalanceSumTest(FiguresTestCase):
 
 class FiguresCacheTest(FiguresTestCase):
     def asked(self, *, after: float) -> DashboardCounts | None:
-        """The figures so many seconds from now on, when nobody is counting."""
+        """Return the figures `after` seconds from now, when no other process is counting."""
         cache.delete(dashboard.COUNTING)
         return dashboard.dashboard_counts(at=self.now + timedelta(seconds=after))
 
@@ -209,7 +209,7 @@ class FiguresCacheTest(FiguresTestCase):
         begun = time.monotonic()
         self.assertIsNone(dashboard._within_deadline(begun + 0.2, sleep))
         self.assertLess(time.monotonic() - begun, 5)
-        # And what comes after is asked as before.
+        # Later queries run as before.
         self.assertEqual(self.count(), naive(self.now))
 
     def test_programming_error_is_raised(self) -> None:
@@ -264,7 +264,7 @@ class PageTest(FiguresTestCase):
         ):
             self.assertNotContains(self.front(), "At a glance")
         count.assert_not_called()
-        # Below it there is nothing but the lists of one application.
+        # The page of one application shows its lists only.
         self.assertNotContains(self.counter.get(reverse("admin:app_list", args=["rentals"])), "At a glance")
 
     def test_page_is_translated_to_german(self) -> None:

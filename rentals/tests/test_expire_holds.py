@@ -1,4 +1,4 @@
-"""The command that passes on what was not picked up."""
+"""Tests the command `expire_holds`."""
 
 from __future__ import annotations
 

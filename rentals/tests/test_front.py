@@ -1,4 +1,4 @@
-"""The front page: what a stranger sees of the shop, and what a member is led to."""
+"""Tests the front page, for anonymous users and for members."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class FrontPageTest(CastTestCase):
             add_book(name=name, kind=3)
         with self.assertNumQueries(3):
             page = self.client.get("/").content.decode()
-        # A novel for a day, three, seven and fourteen, by the price list in force.
+        # A novel for 1 and 3 days, for 7 and for 14 days, by the price list in force.
         novel = page[page.index(">Novel<") :]
         prices = [novel.index(amount) for amount in ("$4.50", "$10.50", "$21.00")]
         self.assertEqual(prices, sorted(prices))

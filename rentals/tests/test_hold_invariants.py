@@ -1,4 +1,4 @@
-"""Whatever is done in whatever order, the queue stays true: tried with random histories."""
+"""Tests that the queue stays consistent under random sequences of actions."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rentals.tests.test_holds import MONDAY
 
 HOURS = st.integers(0, 100)
 WHO = st.integers(0, 4)
-# What makes a queue move stands several times.
+# Actions that move the queue are listed several times, to be more frequent.
 DEEDS = """
     rent rent rent return return hold hold hold cancel expire renew void leave break mend
 """
@@ -44,7 +44,7 @@ class InvariantTest(CastTestCase):
         ]
 
     def step(self, what: str, who: int, at: datetime) -> None:
-        """Do one thing; a refusal is an answer too."""
+        """Do one action, which may be refused."""
         member, copy = self.members[who], self.copies[who % 2]
         rental = Rental.objects.open().filter(user=member).first()
         hold = Hold.objects.live().filter(user=member).first()
@@ -79,33 +79,33 @@ class InvariantTest(CastTestCase):
         waiting = set(Hold.objects.waiting().values_list("pk", flat=True))
         ready = self.ready()
         out = {rental.copy_id: rental for rental in Rental.objects.open()}
-        # What is put aside is on the shelf, and nobody waits while something is free.
+        # Copies put aside are not on loan, and nobody waits while a copy is free.
         self.assertFalse({copy.pk for copy in ready.values()} & set(out))
         self.assertTrue(all(copy.status == Copy.Status.IN_SERVICE for copy in ready.values()))
         free = free_copies().count()
         self.assertFalse(waiting and free)
-        # Who was served came before all who still wait.
+        # Members whose hold became ready were ahead of all who still wait.
         served = ready.keys() - ready_before.keys()
         self.assertTrue(all(mine < other for mine in served for other in waiting))
-        # What was put aside for one was rented by nobody else.
+        # A copy that was put aside was rented by its member only.
         for rental in out.values():
             if rental.ref not in rented_before:
                 claims = [hold for hold, copy in ready_before.items() if copy.pk == rental.copy_id]
                 self.assertTrue(all(rental.hold.pk == claim for claim in claims))
-        # All ways to ask what is available agree with what is there.
+        # All availability queries agree with the free copies.
         counted = with_availability(Book.objects.filter(pk=self.book.pk)).get()
         self.assertEqual(counted.available, free)
         self.assertEqual(available_books(Book.objects.all()).exists(), free > 0)
         self.assertEqual(unavailable_books(Book.objects.all()).exists(), free == 0)
 
     def test_random_history_keeps_the_queue_valid(self) -> None:
-        # To look for the shortest history that fails takes many minutes.
+        # Generates only: shrinking a failing history would take many minutes.
         @settings(max_examples=15, deadline=None, database=None, derandomize=True, phases=[Phase.generate])
         @given(STEPS)
         def play(steps: list[tuple[str, int, int]]) -> None:
             at = MONDAY
             with transaction.atomic():
-                # Both copies are out, so that there is a queue from the start.
+                # Both copies are on loan, so that there is a queue from the start.
                 for number in (0, 1):
                     self.step("rent", number, at)
                 for what, who, hours in steps:
@@ -113,7 +113,7 @@ class InvariantTest(CastTestCase):
                     ready, rented = self.ready(), set(Rental.objects.values_list("ref", flat=True))
                     before = self.rows()
                     self.step(what, who, at)
-                    # Most steps are refused; what has not changed was checked.
+                    # Most steps are refused, and an unchanged state was checked before.
                     if self.rows() != before:
                         self.check(ready, rented)
                 transaction.set_rollback(True)

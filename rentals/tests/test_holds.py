@@ -1,4 +1,4 @@
-"""The queue for a book: placing, handing out, picking up, cancelling and expiring; and its mail."""
+"""Tests placing, allocating, picking up, cancelling and expiring holds, and their mail."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Status = Hold.Status
 
 
 class QueueTestCase(CastTestCase):
-    """Bob has the only copy of Emma out, since Monday; Erin and Fred are members too."""
+    """Bob rented the only copy of Emma on Monday; Erin and Fred are members too."""
 
     book: Book
     copy: Copy
@@ -68,7 +68,7 @@ class QueueTestCase(CastTestCase):
         return [hold.status for hold in holds]
 
     def available(self) -> int:
-        """How many copies can be rented now, by every way of asking."""
+        """Return how many copies can be rented now; assert that all availability queries agree."""
         number = with_availability(Book.objects.filter(pk=self.book.pk)).get().available  # type: ignore[attr-defined]  # annotated
         self.assertEqual(available_books(Book.objects.filter(pk=self.book.pk)).exists(), number > 0)
         for many in (0, 1, availability.MAX_LISTED_UNAVAILABLE):
@@ -168,7 +168,7 @@ class AllocationTest(QueueTestCase):
         holds = self.line(self.alice, self.erin)
         for _ in range(3):
             add_copy(book=self.book)
-        # Two of the three are owed, before anybody has put them aside.
+        # Two of the three belong to waiting members, even before they are put aside.
         self.assertEqual((free_copies().count(), self.available()), (3, 1))
         expire_holds(at=MONDAY + DAY)
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])
@@ -412,7 +412,7 @@ class MailTest(QueueTestCase):
         self.place(self.alice)
         (sent,) = self.sent(self.give_back)
         self.assertEqual((sent.to, sent.subject), (["alice@example.org"], "[Lori Books] Ready for you: Emma"))
-        # 9:00 UTC, after the clocks have gone back.
+        # 9:00 UTC, in winter time.
         self.assertRegex(sent.body, r"“Emma” .* by Nov\. 27, 2026, 10 a\.m\. \(CET\)")
         self.assertIn("https://shop.example/rentals/", sent.body)
         self.assertIn("Hello Alice Moss,", sent.body)

@@ -1,4 +1,4 @@
-"""The ledger: balances, payments, waivers, reversals; and renewals that must not make it cheaper."""
+"""Tests balances, payments, waivers, refunds, reversals, and that renewals never reduce a charge."""
 
 from __future__ import annotations
 
@@ -136,7 +136,7 @@ class LateRenewalTest(LedgerTestCase):
         rental = services.renew_rental(rental=rental, at=MONDAY + 33 * DAY)
         rental = self.give_back(rental, MONDAY + 49 * DAY)
         assert rental.rent_entry is not None
-        # 2, then 3, then 2 late days.
+        # 2, 3 and 2 late days.
         self.assertEqual(rental.rent_entry.working["late_days"], 7)
         self.assertEqual(rental.charge, Decimal("49.00") + 7 * Decimal("0.50"))
 
@@ -176,7 +176,7 @@ class RefundTest(LedgerTestCase):
         )
 
     def have_a_credit(self) -> None:
-        """Of 4.50: a rent that was paid, and then turned out to be a mistake."""
+        """Give Alice a credit of 4.50: a rent that was paid and then voided."""
         rental = self.give_back(self.rent(), MONDAY + DAY)
         self.pay("4.50", MONDAY + DAY)
         services.void_rental(rental=rental, at=MONDAY + 2 * DAY, actor=self.carol)
@@ -210,7 +210,7 @@ class RefundTest(LedgerTestCase):
 
 
 class LanguageNeutralityTest(LedgerTestCase):
-    """What is kept is the same whatever language the desk speaks."""
+    """Stored values do not depend on the language of the request."""
 
     def test_working_is_not_translated(self) -> None:
         with translation.override("de"), mock.patch.object(Rate, "get_kind_display", return_value="Roman"):

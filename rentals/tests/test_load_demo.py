@@ -1,4 +1,4 @@
-"""The demo shop: what it holds, and when it is refused."""
+"""Tests `load_demo`: the contents of the demo shop, and the refusals."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DAY = timedelta(days=1)
 
 
 def load(**options: Any) -> str:
-    """Run the command at NOW; what it printed."""
+    """Run the command at NOW and return its output."""
     printed = StringIO()
     with mock.patch("lori_assignment.clock.now", return_value=NOW):
         call_command("load_demo", stdout=printed, **options)
@@ -260,7 +260,7 @@ class RefusalTest(TestCase):
 
 class DemoMailTest(CommittedDataMixin, TransactionTestCase):
     def setUp(self) -> None:
-        """Without the cast: the demo brings its own."""
+        """Skip the usual test accounts: the demo creates its own."""
 
     def test_demo_history_sends_no_mail(self) -> None:
         waiting = [person for person in MEMBERS if person.username in {"quinn", "yuki", "bea"}]
@@ -272,7 +272,7 @@ class DemoMailTest(CommittedDataMixin, TransactionTestCase):
 
 class DeterminismTest(TestCase):
     def play(self) -> list[tuple[Any, ...]]:
-        """The rentals of the first members' year, which are then forgotten."""
+        """Return the rentals of the first two members' year, and roll them back."""
         with transaction.atomic():
             chance = Random(7)
             books = fill_shelves(now=NOW, chance=chance)

@@ -1,4 +1,4 @@
-"""A member's own pages: what is at home, what there was, what is owed, the papers and the calendar."""
+"""Tests a member's pages: rentals, history, balance, statements, receipts and calendar feed."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from rentals.models import CalendarFeed, Hold, LedgerEntry, Policy, Rental
 from rentals.statements.monthly import Month
 
 DAY = timedelta(days=1)
-# A PDF's program is recorded in the shared cache, so that a member has one at a time: the cache counts its
-# rows, looks for the record and inserts it in a savepoint. Afterwards it is deleted.
+# The shared cache records that a member's PDF is being written: it counts its rows, looks for the record,
+# inserts it in a savepoint and deletes it afterwards.
 PROGRAM_QUERIES = 6
 
 
@@ -41,7 +41,7 @@ class MinePagesTestCase(CastTestCase):
         self.client.force_login(self.alice)
 
     def rent(self, *, days_ago: int = 0, book: Book | None = None, member: User | None = None) -> Rental:
-        # Not quite so many days: so many have started, however long the test takes.
+        # An hour less, so that `days_ago` days have started, however long the test takes.
         at = self.now - days_ago * DAY + timedelta(hours=bool(days_ago))
         return services.rent_book(member=member or self.alice, book=book or self.emma, at=at, now=at)
 
@@ -124,7 +124,7 @@ class MyRentalsTest(MinePagesTestCase):
                 wanted = add_book(name=f"Waited for {count} {number}", kind=1)
                 self.rent(book=wanted, member=self.bob)
                 place_hold(member=self.alice, book=wanted, at=self.now)
-            # Session, user, policy, rentals, holds, two for their places, feed.
+            # Session, user, policy, rentals, holds, two for the wait estimates, feed.
             self.assert_costs(8, "/rentals/")
 
 
@@ -256,7 +256,7 @@ class ReceiptPagesTest(MinePagesTestCase):
     def test_payment_has_a_receipt_page_and_pdf(self) -> None:
         self.give_back(self.rent())
         payment = self.pay("2.00")
-        # Session, user, the payment with all that it names.
+        # Session, user, the payment with its relations.
         self.assert_costs(3, f"/balance/receipts/{payment.number}/")
         self.assert_costs(3 + PROGRAM_QUERIES, f"/balance/receipts/{payment.number}.pdf")
         self.assertIn("$2.00", self.read(f"/balance/receipts/{payment.number}/"))

@@ -1,4 +1,4 @@
-"""Renting by the page: the terms before, one rental whatever is sent twice, and the queue."""
+"""Tests the pages for renting and for the queue: the terms, repeated POSTs and refusals."""
 
 from __future__ import annotations
 
@@ -119,14 +119,14 @@ class RentTest(RentingTestCase):
         self.assertEqual(Rental.objects.count(), 0)
 
     def test_query_count_is_constant(self) -> None:
-        # The copy put aside for the member is looked for by itself, which is cheaper than one query for both.
+        # A separate query for the copy put aside is cheaper than one query for that and the free copies.
         with self.assertNumQueries(9):
             self.client.get(self.path)
         for n in range(5):
             other = add_book(name=f"Other {n}")
             rent_book(member=self.alice, book=other, at=self.now, now=self.now)
         self.emma.copies.create(barcode="second")
-        # One more: the copies that are out, all at once.
+        # One more query for all copies of the open rentals.
         with self.assertNumQueries(10):
             self.client.get(self.path)
 

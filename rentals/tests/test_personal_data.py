@@ -1,4 +1,4 @@
-"""The document of everything that the shop holds on a person."""
+"""Tests the export of everything that the shop stores about a member."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rentals.personal_data import export_personal_data
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
 
-# Where what points to an account stands in the document.
+# The foreign keys to an account, and the part of the document that has their rows.
 PARTS = {
     "account.EmailAddress.user": "email_addresses",
     "mfa.Authenticator.user": "second_factors",
@@ -39,11 +39,11 @@ PARTS = {
     "rentals.CalendarFeed.user": "calendar_link",
     "rentals.LedgerEntry.user": "ledger",
 }
-# What staff did in their work is the shop's record and not theirs.
+# What staff did at work is the shop's data, not theirs.
 OF_THE_SHOP = {"rentals.Rental.voided_by", "rentals.LedgerEntry.actor"}
-# Not in the shop: no social sign-in is set up.
+# Social sign-in is not set up.
 UNUSED = {"socialaccount.SocialAccount.user"}
-# Columns of the account that are not told: a secret.
+# Columns of the account that are not exported.
 SECRET = {"password"}
 
 

@@ -1,4 +1,4 @@
-"""The books that were rented most of late."""
+"""Tests the list of the most rented books."""
 
 from __future__ import annotations
 

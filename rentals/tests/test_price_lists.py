@@ -1,4 +1,4 @@
-"""Price lists when two make or change them at once: the database decides, the later one is told."""
+"""Tests price lists, and that of two concurrent changes the later one is refused."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class UsedListTest(CastTestCase):
         book = add_book(name="Emma", kind=3)
         in_force = rate_in_force(book, at=WINTER)
         of_another_list = Rate.objects.get(price_list__name="Flat", kind=3)
-        # Deleted, and of a list that is no longer the one in force.
+        # First a deleted rate, then one of a list that is no longer in force.
         with mock.patch.object(price_lists, "lock_rate", side_effect=[None, of_another_list, in_force]):
             held = lock_rate_in_force(book, at=WINTER)
         self.assertEqual((held, held and str(held)), (in_force, "Tiered: novel"))

@@ -1,4 +1,4 @@
-"""The guarantees of rentals/pricing.py, each held by generated examples."""
+"""Tests the guarantees of `rentals.pricing`, each with generated examples."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ NOVEL = Terms(daily_rate=Decimal("1.50"), minimum=Decimal("4.50"))
 
 amounts = st.integers(0, 10_000).map(lambda cents: Decimal(cents) / 100)
 terms = st.builds(Terms, st.integers(0, 30), amounts, amounts, amounts, amounts)
-instants = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis adds it
+instants = st.datetimes(datetime(2000, 1, 1), datetime(2060, 1, 1), timezones=st.just(UTC))  # noqa: DTZ001  # hypothesis adds UTC
 lengths = st.timedeltas(timedelta(0), timedelta(days=400))
 zones = st.sampled_from(sorted(available_timezones())).map(ZoneInfo)
 
@@ -57,8 +57,8 @@ class StartedDaysTest(TestCase):
         for year, month, day in [(2026, 3, 28), (2026, 10, 24)]:  # The evening before each change.
             start = datetime(year, month, day, 20, 0, tzinfo=rome)
             day_later = (start.astimezone(UTC) + DAY).astimezone(rome)
-            self.assertNotEqual(day_later.hour, 20)  # The wall clock shows another hour …
-            self.assertEqual(started_days(start, day_later), 1)  # … and it is a day.
+            self.assertNotEqual(day_later.hour, 20)  # The wall clock shows another hour,
+            self.assertEqual(started_days(start, day_later), 1)  # but it is one day.
             self.assertEqual(started_days(start, day_later + MICROSECOND), 2)
 
 
@@ -168,7 +168,7 @@ class PriceTest(TestCase):
         self.assertEqual(worked.lines[-1].amount, Decimal("-13.10"))
 
 
-# Days: 1, 2, 3, 4, 5, 10. The table of README.md.
+# For 1, 2, 3, 4, 5 and 10 days, as in the table of README.md.
 WORKED = {
     ("Flat", Kind.REGULAR): ["1.00", "2.00", "3.00", "4.00", "5.00", "10.00"],
     ("Flat", Kind.FICTION): ["1.00", "2.00", "3.00", "4.00", "5.00", "10.00"],

@@ -1,4 +1,4 @@
-"""What a book costs is said alike by the API's quote, the book's page and the confirmation before renting."""
+"""Tests that the API's quote, a book's page and the confirmation before renting show the same price."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class DemoTest(CastTestCase):
     def setUpTestData(cls) -> None:
         super().setUpTestData()
         cls.shelf = fill_shelves(now=timezone.now(), chance=Random(7))
-        # So that the last of the examples is late already.
+        # So that the longest example includes late days.
         Policy.objects.update(rental_days=10)
         Rate.objects.update(late_fee=Decimal("0.75"))
 

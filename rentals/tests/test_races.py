@@ -1,7 +1,7 @@
-"""What happens when many do the same thing at once, with the locks and without.
+"""Tests concurrent rentals, returns, renewals and payments, with locks and without.
 
-Without a lock the constraints still hold what must never be false, but somebody gets an error
-instead of an answer; each twin shows that, so that the test with the lock is known to test it.
+Without a lock, the constraints still prevent false data, but some requests fail with an error. For each race,
+a second test without the lock shows this, to prove that the first one tests the lock.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ from rentals import ledger, services, stock
 from rentals.models import LedgerEntry, Policy, PriceList, Rental
 from rentals.price_lists import change_price_list, delete_price_list, rate_in_force
 
-# SQLite has one writer at a time from BEGIN on, whether we lock or not: there is no twin to show.
+# On SQLite a transaction is the only writer from BEGIN on, so there is no race without locks to show.
 has_row_locks = skipUnless(connection.vendor == "postgresql", "SQLite locks the whole database instead.")
 
 
@@ -42,12 +42,12 @@ def outcome(result: Any) -> str:
 
 
 def first_without_lock(rows: QuerySet[Any]) -> Any:
-    """In place of `lock_first`."""
+    """A replacement for `lock_first`."""
     return rows.first()
 
 
 def lock_all_but(*models: type[Any]) -> Callable[[Any], Any]:
-    """`lock`, but rows of `models` are only read."""
+    """Return a replacement for `lock` that only reads rows of `models`."""
 
     def lock_or_read(row: Any) -> Any:
         return type(row).objects.get(pk=row.pk) if isinstance(row, models) else lock(row)
@@ -59,8 +59,8 @@ def lock_all_but(*models: type[Any]) -> Callable[[Any], Any]:
 def without_lock(*models: type[Any], after: str, meeting: int) -> Iterator[None]:
     """Let the services read the rows of `models` without a lock, and let `meeting` threads meet.
 
-    They meet when the check `after` has let them through: all have looked before any writes, so the
-    race happens every time.
+    They meet after they have passed the check `after`: all have read before any of them writes, so the race
+    happens every time.
     """
     line = threading.Barrier(meeting)
     check = getattr(services, after)
@@ -230,7 +230,7 @@ class RaceTest(RaceTestCase):
         create = LedgerEntry.objects.create
 
         def create_together(**facts: Any) -> LedgerEntry:
-            # All have read the last number by now.
+            # By now all threads have read the last number.
             line.wait(timeout=10)
             return create(**facts)
 
@@ -241,9 +241,9 @@ class RaceTest(RaceTestCase):
         self.assertEqual(ledger.posted_balance(self.alice), 0)
 
     def rent_while(self, change: Callable[[], Any], *, patience: float) -> list[str]:
-        """What comes of a rental, and of `change`, which starts when the rental knows its rate.
+        """Return the outcomes of a rental and of `change`, which starts once the rental has read its rate.
 
-        The rental gives the change up to `patience` seconds to finish.
+        The rental waits up to `patience` seconds for the change to finish.
         """
         knows_its_rate, changed = threading.Event(), threading.Event()
 
@@ -286,7 +286,7 @@ class RaceTest(RaceTestCase):
 
 @has_row_locks
 class LockOrderTest(CastTestCase):
-    """Two transactions that take several locks in one order never wait for each other in a circle."""
+    """Transactions that take their locks in the same order never deadlock."""
 
     def locked_tables(self, call: Callable[[], Any]) -> list[str]:
         with CaptureQueriesContext(connection) as asked:

@@ -1,7 +1,6 @@
-"""What happens in a queue when many do things at once, with the locks and without.
+"""Tests concurrent changes of a queue, with locks and without.
 
-As in `test_races`: each twin without a lock shows what goes wrong, so that the test with the lock is
-known to test it.
+As in `test_races`, each test without a lock shows what goes wrong, to prove that the one with it tests it.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ Status = Hold.Status
 
 @contextmanager
 def unlocked(*models: type[Any]) -> Iterator[None]:
-    """Let the queue and circulation read the rows of `models` without a lock."""
+    """Let `holds` and `services` read the rows of `models` without a lock."""
     with ExitStack() as stack:
         for module in (holds, services):
             stack.enter_context(mock.patch.object(module, "lock", lock_all_but(*models)))
@@ -46,7 +45,7 @@ def unlocked(*models: type[Any]) -> Iterator[None]:
 
 @contextmanager
 def meeting(module: Any, name: str, *, number: int) -> Iterator[None]:
-    """Let `number` threads meet where they call the function `name` of `module`."""
+    """Let `number` threads wait for each other where they call the function `name` of `module`."""
     line = threading.Barrier(number)
     real = getattr(module, name)
 
@@ -77,7 +76,7 @@ class QueueRaceTest(RaceTestCase):
         return holds.place_hold(member=member, book=book or self.book, at=self.now)
 
     def ready(self, member: User, *others: User) -> Hold:
-        """A hold for which the copy is put aside, since now, and `others` waiting behind it."""
+        """Create a ready hold of `member`, with `others` waiting behind it."""
         rental = self.rent(self.dan)
         hold = self.place(member)
         for other in others:
@@ -96,9 +95,9 @@ class QueueRaceTest(RaceTestCase):
         return Counter(map(outcome, self.run_concurrently(*calls)))
 
     def pick_up_while(self, change: Callable[[], Any], *, patience: float) -> list[Any]:
-        """What comes of Alice's pick-up, and of `change`, which starts when nothing speaks against it.
+        """Return the results of Alice's pick-up and of `change`, which starts after the pick-up's checks.
 
-        The pick-up gives the change up to `patience` seconds to finish.
+        The pick-up waits up to `patience` seconds for the change to finish.
         """
         allowed, changed = threading.Event(), threading.Event()
         picking = threading.local()
@@ -123,7 +122,7 @@ class QueueRaceTest(RaceTestCase):
         with mock.patch.object(services, "refuse", refuse_and_wait):
             return self.run_concurrently(pick_up, change_then)
 
-    # A pick-up against a rent of the same copy.
+    # A pick-up and another rental of the same copy.
 
     def test_allocated_copy_goes_to_its_member(self) -> None:
         self.ready(self.alice)
@@ -154,7 +153,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertIsInstance(found[0], IntegrityError)
         self.assertEqual(Rental.objects.open().get().user, self.bob)
 
-    # An expiry against a pick-up.
+    # An expiry and a pick-up.
 
     def test_pick_up_blocks_expiry(self) -> None:
         self.ready(self.alice, self.erin)
@@ -186,7 +185,7 @@ class QueueRaceTest(RaceTestCase):
             self.assertEqual((outcome(picked_up), swept), ("book_unavailable", ExpiryResult(1, 1)))
             self.assertEqual(self.states(), {"alice": Status.EXPIRED, "erin": Status.READY})
 
-    # Two places taken at once by one member.
+    # Several holds placed by one member.
 
     def test_member_gets_one_place(self) -> None:
         self.rent(self.bob)
@@ -219,10 +218,10 @@ class QueueRaceTest(RaceTestCase):
         with unlocked(User), meeting(holds, "refuse", number=5):
             self.assertEqual(self.outcomes(*calls), {"done": 5})
 
-    # A return against a place taken.
+    # A return and a new hold.
 
     def place_while(self, change: Callable[[], Any], *, patience: float) -> list[Any]:
-        """What comes of Alice's place, and of `change`, which starts when nothing speaks against it."""
+        """As `pick_up_while`, for Alice's new hold."""
         allowed, changed = threading.Event(), threading.Event()
 
         def refuse_and_wait(reasons: Any) -> None:
@@ -254,7 +253,7 @@ class QueueRaceTest(RaceTestCase):
             found = self.place_while(lambda: self.give_back(rental), patience=10)
         self.assertEqual([outcome(result) for result in found], ["done", "done"])
         self.assertEqual(self.states(), {"alice": Status.WAITING})
-        # And this is what mends it.
+        # The next expiry run repairs this.
         self.assertEqual(expire_holds(at=self.now), ExpiryResult(expired=0, ready=1))
 
     def test_concurrent_renewal_and_hold_agree(self) -> None:
@@ -265,7 +264,7 @@ class QueueRaceTest(RaceTestCase):
         self.assertIn(outcome(renewed), {"done", "others_wait"})
         self.assertEqual(outcome(placed), "done")
 
-    # Two who run expire_holds at once.
+    # Several runs of `expire_holds`.
 
     def test_concurrent_expiry_runs_expire_once(self) -> None:
         self.ready(self.alice, self.erin)
@@ -282,16 +281,16 @@ class QueueRaceTest(RaceTestCase):
     def test_without_book_lock_expiry_mails_twice(self) -> None:
         self.ready(self.alice, self.erin)
         late = self.now + 4 * DAY
-        # Both have found it lapsed by then.
+        # By then both runs have found the hold expired.
         with unlocked(Book), meeting(holds, "_end", number=2):
             found = self.run_concurrently(*[lambda: expire_holds(at=late)] * 2)
         self.assertEqual(sum(result.expired for result in found), 2)
         self.assertEqual(Counter(message.to[0] for message in mail.outbox)["alice@example.org"], 2)
 
-    # Two returns that serve one queue.
+    # Two returns for one queue.
 
     def two_out(self) -> list[Rental]:
-        """Two copies, out; Alice and Erin wait."""
+        """Rent out two copies and let Alice and Erin wait; return the rentals."""
         Copy.objects.create(book=self.book, barcode="second")
         rentals = [self.rent(self.bob), self.rent(self.dan)]
         for member in (self.alice, self.erin):
@@ -309,7 +308,7 @@ class QueueRaceTest(RaceTestCase):
     @has_row_locks
     def test_without_book_lock_one_hold_is_missed(self) -> None:
         first, second = self.two_out()
-        # Each has seen the other's copy still out by then.
+        # By then each return has seen the other copy still on loan.
         with unlocked(Book), meeting(holds.Policy, "current", number=2):
             found = self.outcomes(lambda: self.give_back(first), lambda: self.give_back(second))
         self.assertEqual(found, {"done": 2})

@@ -1,4 +1,4 @@
-"""The same races over HTTP, across two gunicorn servers on one database."""
+"""Tests races over HTTP, across two gunicorn servers with one database."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def free_port() -> int:
 
 
 def database_url() -> str:
-    """Where the tests' own database is, as a server needs it."""
+    """Return the URL of the test database."""
     facts = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{facts['NAME']}"
@@ -53,7 +53,7 @@ class ServedRaceTest(RaceTestCase):
 
     @classmethod
     def serve(cls, clean_up: Callable[..., Any]) -> tuple[str, subprocess.Popen[bytes]]:
-        """Start a gunicorn server with one worker; its address, once it answers, and its process."""
+        """Start a gunicorn server with one worker; return its URL, once it responds, and its process."""
         port = free_port()
         environment = os.environ | {
             "DEBUG": "on",
@@ -75,7 +75,7 @@ class ServedRaceTest(RaceTestCase):
         clean_up(server.wait, timeout=30)
         clean_up(server.terminate)
         site = f"http://127.0.0.1:{port}"
-        # A busy machine takes its time.
+        # Starting can take long on a busy machine.
         for _ in range(600):
             try:
                 urlopen(f"{site}/api/v3/books/").close()  # noqa: S310  # Our own server.
@@ -87,7 +87,7 @@ class ServedRaceTest(RaceTestCase):
     def post(
         self, number: int, user: User, path: str, *, key: str | None = None, **body: Any
     ) -> Callable[[], str]:
-        """A call that posts to one of the two servers, and returns the status with the code."""
+        """Return a function that posts to one of the two servers and returns the status and the code."""
         request = Request(  # noqa: S310  # Our own server.
             f"{self.sites[number % 2]}{path}",
             data=json.dumps(body).encode(),

@@ -1,4 +1,4 @@
-"""What a member is told about a rental that is out, in words and amounts."""
+"""Tests the summaries of open rentals."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Statements and receipts as PDF: text in many scripts, and limits on the programs that write them."""
+"""Tests statements and receipts as PDF: text in many scripts, and limits on the programs."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def pages_of(content: bytes) -> list[str]:
 
 
 def fonts_of(content: bytes) -> set[str]:
-    """Names without the mark of a subset, which is six letters and a plus sign."""
+    """Return the font names without the prefix of a subset, which is six letters and a plus sign."""
     fonts: set[str] = set()
     for page in PdfReader(io.BytesIO(content)).pages:
         for font in page["/Resources"]["/Font"].values():
@@ -100,7 +100,7 @@ class WriterTest(StatementTestCase):
 
     def setUp(self) -> None:
         super().setUp()
-        # Tests share the processors.
+        # Parallel tests slow the program down.
         self.enterContext(mock.patch.object(pdf, "TIMEOUT", 120))
 
     def document(self, *titles: str) -> PdfDocument:
@@ -139,7 +139,7 @@ class WriterTest(StatementTestCase):
         content = write_pdf(self.document(*titles).spec)
         for family in ("JP", "Hebrew", "Arabic", "Thai", "Devanagari", "Emoji"):
             self.assertIn(family, " ".join(fonts_of(content)))
-        # The second glyph of a letter stands for no character of its own: pypdf prints its number.
+        # pypdf prints the number of a letter's second glyph, which has no character of its own.
         text = re.sub(r"[\x00-\x08]", "", "\n".join(pages_of(content)))
         for words in (
             "三体",
@@ -239,14 +239,14 @@ class ProgramLimitTest(StatementTestCase):
 
 
 class ProgramRaceTest(RaceTestCase):
-    """Two requests of one member at the same moment, each in a worker of its own."""
+    """Two concurrent requests of one member, each in its own worker."""
 
     def outcomes(self) -> list[Any]:
         both_are_in = threading.Barrier(2)
 
         def write() -> str:
             with pdf._program_for(self.alice):
-                # The second has been refused by then, unless it was let in.
+                # The barrier breaks if the second request is refused.
                 with contextlib.suppress(threading.BrokenBarrierError):
                     both_are_in.wait(timeout=2)
                 return "written"

@@ -1,4 +1,4 @@
-"""Statements: which months there are, what is in them, and that they add up; as CSV too."""
+"""Tests monthly statements: their months, entries and sums, and the CSV export."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class StatementTestCase(CastTestCase):
         cls.emma = add_book(name="Emma", kind=3)
 
     def charge(self, at: datetime, member: User | None = None) -> None:
-        """4.50 for Emma."""
+        """Rent and return Emma, for 4.50."""
         rental = services.rent_book(member=member or self.alice, book=self.emma, at=at, now=at)
         services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
 
@@ -126,7 +126,7 @@ class StatementTest(StatementTestCase):
 
     def test_query_count_is_constant(self) -> None:
         for _ in range(2):
-            # The first entry, the two balances; the entries.
+            # First entry, two balances, entries.
             with self.assertNumQueries(4):
                 list(self.of(2026, 11).entries())
             for day in range(5):
@@ -171,7 +171,7 @@ class StatementCsvTest(StatementTestCase):
             self.assertEqual(self.rows(2026, 11)[-1]["Note"], "=1+1")
 
     def test_no_other_module_writes_spreadsheets(self) -> None:
-        """Another one would have to be harmless too. What an import refuses goes back as it came."""
+        """Another module would have to escape formulas too. Rejected import rows go back unchanged."""
         made = {
             str(path.relative_to(settings.BASE_DIR))
             for app in ("accounts", "books", "lori_assignment", "rentals")

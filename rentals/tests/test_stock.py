@@ -1,4 +1,4 @@
-"""Changing the copies of a book and serving its queue are one transaction, at every door."""
+"""Tests that every view changes a book's copies and updates its queue in one transaction."""
 
 from __future__ import annotations
 
@@ -16,13 +16,14 @@ from rentals import holds, services, stock
 from rentals.models import Hold
 from rentals.tests.test_holds import DAY, MONDAY, QueueTestCase, Status
 
-# Besides `rentals.stock` itself, only the import: the books that it adds copies to are new and have no queue.
+# Only `rentals.stock` and the import may use `books.stock` directly: the import adds copies only to new
+# books, which have no queue.
 KNOW_NO_QUEUE = {"books.stock", "books.importing.importer", "rentals.stock"}
 CHANGES = ("add_copy", "change_copy")
 
 
 class ProcessEnds(BaseException):
-    """Stands for a process that is killed, which catches nothing."""
+    """Simulates a killed process; not an Exception, so no code catches it."""
 
 
 class StockTest(QueueTestCase):

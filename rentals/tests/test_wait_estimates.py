@@ -1,4 +1,4 @@
-"""What those who wait can expect: places, and the estimate of when a turn comes."""
+"""Tests the wait estimates: places in the queue and expected dates."""
 
 from __future__ import annotations
 

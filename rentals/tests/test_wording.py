@@ -1,4 +1,4 @@
-"""The ledger in words."""
+"""Tests the descriptions of ledger entries and of how amounts were computed."""
 
 from __future__ import annotations
 
