@@ -136,7 +136,7 @@ def _return_to_waiting(hold: Hold) -> None:
 def pick_up(hold: Hold, *, rental: Rental, at: datetime) -> None:
     """End a ready hold with the rental that it became. The caller holds the book's lock."""
     hold.rental = rental
-    # The desk may have handed over another, free copy. Then nobody waits for the copy that was put aside.
+    # The desk may have handed over another copy. That one was free, so nobody waits for the copy put aside.
     hold.copy = rental.copy
     _end(hold, Hold.Status.PICKED_UP, at=at)
 

@@ -51,7 +51,7 @@ class HoldViewSet(ResourceViewSet[Hold]):
     def list(self, request: Request, **kwargs: Any) -> Response:
         """List holds
 
-        Members see their own, staff see all.
+        Members see their own; staff see all.
         """
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset())) or []
         return self.get_paginated_response(represent_holds(page, at=self.now))

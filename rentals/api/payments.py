@@ -40,7 +40,7 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
     def list(self, request: Request, **kwargs: Any) -> Response:
         """List payments
 
-        Members see their own, staff see all.
+        Members see their own; staff see all.
         """
         page = self.paginate_queryset(self.filter_queryset(self.get_queryset()))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

@@ -62,7 +62,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def list(self, request: Request, **kwargs: Any) -> Response:
         """List rentals
 
-        Members see their own, staff see all.
+        Members see their own; staff see all.
         """
         page = self.paginate_queryset(self.filter_queryset(listed_rentals().for_user(self.caller)))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)

@@ -27,7 +27,7 @@ class MoneyTestCase(CastTestCase):
         super().setUpTestData()
         cls.novel = add_book(name="Emma", kind=3)
         cls.cosmos = add_book(name="Cosmos", kind=1)
-        # Alice had Emma for four days (6.00), and has had Cosmos for an hour less than three (3.50).
+        # Alice had Emma for four days (6.00), and has had Cosmos for three days less an hour (3.50).
         now = timezone.now()
         then = now - 30 * DAY
         returned = rent_book(member=cls.alice, book=cls.novel, at=then, now=then)

@@ -141,7 +141,7 @@ class BalanceSumTest(FiguresTestCase):
         self.assertEqual(self.reached(), self.last)
 
     def test_long_ledger_is_summed_in_batches(self) -> None:
-        # A third of the ids, because PostgreSQL's sequences do not start at 1 in each test.
+        # A share of the last id, because PostgreSQL's sequences do not restart for each test.
         with mock.patch.object(dashboard, "BATCH_SIZE", max(1, self.last // 3)):
             self.assertEqual(self.count(later=self.later).owed, Decimal("9.00"))
         self.assertEqual(self.reached(), self.last)
