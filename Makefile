@@ -42,7 +42,7 @@ $(VENV)/ready-deploy: $(VENV)/ready requirements-deploy.txt constraints-deploy.t
 
 .env:
 	@umask 077 && printf '%s\n' \
-	    "# Settings of the shop on this machine; README.md lists them all." \
+	    "# Settings of the shop on this machine; docs/reference.md lists them all." \
 	    "SECRET_KEY=$$($(PYTHON) -c 'import secrets; print(secrets.token_urlsafe(60))')" \
 	    "SITE_URL=http://localhost:8000" \
 	    "ALLOWED_HOSTS=localhost,127.0.0.1" \
