@@ -141,8 +141,8 @@ newman: $(VENV)/ready-dev ## Run the Postman collection on SQLite and on Postgre
 lighthouse: $(VENV)/ready-dev ## Rate the public pages as a phone sees them (needs npm and chromium)
 	checks/lighthouse
 
-smoke-test: $(VENV)/ready-dev ## Run the smoke test of a deployment against a shop on this machine
-	checks/with-shop deploy/smoke-test
+smoke-test: $(VENV)/ready-dev ## Run the smoke test of a deployment, and the README's walk, on this machine
+	checks/with-shop sh -c 'deploy/smoke-test && checks/readme'
 
 fuzz-quick: $(VENV)/ready-dev ## Send hostile calls to the API for a minute
 	checks/fuzz
