@@ -1,1 +1,1 @@
-"""What measures the shop: `make bench`. No part of it; see docs/performance.md."""
+"""Benchmarks, run by `make bench`. The shop does not import them. See docs/performance.md."""

@@ -1,8 +1,8 @@
-"""Books for a shop of any size: a catalogue of some thousand, multiplied.
+"""Generates books for a shop of any size from a catalogue of a few thousand.
 
-The first books are those of the source. All others take the beginning of one title, the end of another and
-somebody else's author, and every third has a name that no other book has: words grow rarer as a catalogue
-grows, and a search feels it.
+The first books are those of the source. Each of the others combines the beginning of one title, the end of
+another and the author of a third book. Every third gets a unique name, because a larger catalogue has more
+rare words, which matters to searches.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from random import Random
 from typing import NamedTuple
 
 SEED = 1895
-# In five books of every shop, and in no more however large it is.
+# Occurs in five books, however large the shop is.
 RARE = "quillonade"
 RARE_BOOKS = (97, 1009, 2203, 3301, 4409)
 MISSPELT = "quilonade"
 COMMON = "the"
-# In one book of a hundred, which are more than can be ranked in a large shop.
+# Occurs in one book of a hundred: in a large shop, in more books than a search can rank.
 FREQUENT = "golden"
 
 LANGUAGES = ("en",) * 7 + ("de", "fr", "es", "it")
@@ -57,7 +57,7 @@ SYLLABLES = (
 
 
 class Row(NamedTuple):
-    """A book as its source has it."""
+    """A book of the source catalogue."""
 
     name: str
     author: str
@@ -66,8 +66,8 @@ class Row(NamedTuple):
 
 
 def generate_books(number: int) -> list[Row]:
-    """A plausible catalogue of `number` books, out of nothing but words; the same every time."""
-    chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
+    """Generate a plausible catalogue of `number` books, the same every time."""
+    chance = Random(SEED)  # noqa: S311  # Not used for security.
     authors = [f"{chance.choice(FORENAMES)} {_name(chance)}" for _ in range(max(1, number // 4))]
     return [
         Row(
@@ -83,7 +83,7 @@ def generate_books(number: int) -> list[Row]:
 
 
 def from_csv(path: Path) -> list[Row]:
-    """The books of a CSV file with the columns of the goodbooks-10k data set."""
+    """Read the books of a CSV file with the columns of the goodbooks-10k data set."""
     with path.open(newline="", encoding="utf-8") as file:
         return [
             Row(
@@ -97,8 +97,8 @@ def from_csv(path: Path) -> list[Row]:
 
 
 def multiply_books(source: Sequence[Row], number: int) -> Iterator[Row]:
-    """`number` books out of those of `source`; the first ones are the source's own."""
-    chance = Random(SEED)  # noqa: S311  # As above.
+    """Generate `number` books from those of `source`, which come first."""
+    chance = Random(SEED)  # noqa: S311  # Not used for security.
     for place in range(number):
         book = source[place % len(source)]
         if place >= len(source):
@@ -113,7 +113,7 @@ def multiply_books(source: Sequence[Row], number: int) -> Iterator[Row]:
 
 
 def isbn(number: int) -> str:
-    """The ISBN-13 with this number, below a thousand million."""
+    """Return the ISBN-13 with this number, which must be below 1,000,000,000."""
     digits = f"978{number:09d}"
     total = sum(int(digit) * (3 if place % 2 else 1) for place, digit in enumerate(digits))
     return f"{digits}{-total % 10}"
@@ -143,7 +143,7 @@ def _title(chance: Random) -> str:
 
 
 def _weighted_choice(chance: Random, words: Sequence[str]) -> str:
-    """One of `words`, the first ones more often than the last."""
+    """Choose one of `words`; the first ones are more likely than the last."""
     return words[int(len(words) * chance.random() ** 2)]
 
 

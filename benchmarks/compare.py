@@ -1,9 +1,9 @@
-"""Two results beside each other: the ratios that targets are about, and CPU for a request.
+"""Compares two results: the ratios that have targets, and the CPU time per request.
 
     make bench-compare A=var/bench/before.json B=var/bench/after.json
 
-Of two runs only ratios within each can be compared; CPU for a request is shown too, since it depends least on
-what else the machine does.
+Rates of two runs cannot be compared, only the ratios within each run. CPU time per request is shown as well,
+because other load on the machine affects it least.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
-"""Measures what each compiled query gains: the processor time of a call with it and with the plain queryset.
+"""Measures what each compiled query saves: the CPU time of a request with it and with the plain queryset.
 
     python -m benchmarks.compiled_queries
 
-It uses the demo shop of the configured database. A compiled query stays where it saves 20% of its call.
+Uses the demo shop in the configured database. A compiled query stays only if it saves 20% of a request.
 """
 
 from __future__ import annotations

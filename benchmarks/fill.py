@@ -1,14 +1,14 @@
-"""Fill an empty shop on PostgreSQL with as many books and rentals as you like, in minutes.
+"""Fills an empty shop on PostgreSQL with millions of books and rentals in minutes.
 
     python -m benchmarks.fill --books 1000000 --rentals 10000000
 
-Deterministic: the same numbers and the same `--at` give the same shop. A few books go out often and most
-hardly ever, a few members rent much; a copy is with one member at a time; every third return is followed by
-a payment of all that is owed. The history of the copies is made up here and copied into a staging table;
-rentals and ledger entries follow from it in SQL, at the prices that `rentals.pricing` says.
+Deterministic: the same sizes and the same `--at` give the same shop. A few books are rented often and most
+hardly ever; a few members make most rentals. A copy is with one member at a time. Every third return is
+followed by a payment of the whole balance. The history of the copies is generated here and copied into a
+staging table. SQL derives rentals and ledger entries from it, at the prices of `rentals.pricing`.
 
-Keys and triggers look at one row at a time, so they are off while rows come in by the million: what they
-would refuse must not be made here. `benchmarks.tests` and `manage.py check_books` look afterwards.
+Foreign keys and triggers work row by row, so they are disabled during the load. This module must therefore
+generate only rows that they would accept. `benchmarks.tests` and `manage.py check_books` check the result.
 """
 
 from __future__ import annotations
@@ -42,18 +42,18 @@ from rentals.pricing import price_of_days
 
 SEED = 1894
 DAY = 86_400
-# How far back the history goes.
+# Days that the history goes back.
 DAYS = 3 * 365
-# The longest that a copy is away.
+# The longest rental, in days.
 MAX_DAYS = 30
 TABLES = ("accounts_user", "books_book", "books_copy", "rentals_rental", "rentals_ledgerentry")
 
 
 class Shelf:
-    """The copies: how many each book has, and which book the n-th copy is of."""
+    """The copies of all books; `of_copy` lists the book of each."""
 
     def __init__(self, size: Size) -> None:
-        chance = Random(SEED)  # noqa: S311  # Nothing here is a secret.
+        chance = Random(SEED)  # noqa: S311  # Not used for security.
         self.of_copy: list[int] = []
         for book in range(1, size.first_book_to_rent):
             self.of_copy += [book] * min(20, int(chance.paretovariate(1.6)))
@@ -62,7 +62,7 @@ class Shelf:
 
 
 def fill(size: Size, *, source: list[catalogue.Row], at: datetime) -> None:
-    """Everything. The shop must be empty."""
+    """Fill the shop, which must be empty, and vacuum its tables."""
     begun = time.monotonic()
 
     def done(what: str) -> None:
@@ -70,7 +70,7 @@ def fill(size: Size, *, source: list[catalogue.Row], at: datetime) -> None:
 
     with connection.cursor() as cursor:
         cursor.execute("SET maintenance_work_mem = '512MB'; SET work_mem = '256MB'; SET jit = off")
-        # A shop's size is no reason to give up.
+        # Loading a large shop takes longer than the shop's timeouts.
         cursor.execute("SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0")
         with transaction.atomic():
             load(cursor, size, source=source, at=at, done=done)
@@ -81,14 +81,14 @@ def fill(size: Size, *, source: list[catalogue.Row], at: datetime) -> None:
 def load(
     cursor: Any, size: Size, *, source: list[catalogue.Row], at: datetime, done: Callable[[str], None]
 ) -> None:
-    """Within a transaction of the caller; `done` is told of each step."""
+    """Load all rows. Must run in a transaction; calls `done` after each step."""
     if 2 * size.renters > size.books:
         raise SystemExit("At least half of the books must be others than those that are there to rent.")
     for table in TABLES[:2]:
-        cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # Its own names.
+        cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # Constant names.
         if cursor.fetchone()[0]:
             raise SystemExit(f"{table} is not empty: the shop to fill must be.")
-    # What is written to a table that was emptied in the same transaction need not be logged.
+    # PostgreSQL can skip the WAL for rows of a table that was truncated in the same transaction.
     cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
     put_back = _without_indexes(cursor)
     _copy(cursor, "books_book", BOOK, _books(size, source, at))
@@ -118,7 +118,7 @@ USER = (
 
 
 def _without_indexes(cursor: Any) -> list[str]:
-    """Drop the indexes that no foreign key needs; the statements that make them anew."""
+    """Drop unique constraints and all indexes but primary keys; return the statements that restore them."""
     cursor.execute(
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
         " WHERE contype = 'u' AND conrelid::regclass::text = ANY(%s) ORDER BY 1, 2",
@@ -141,7 +141,7 @@ def _without_indexes(cursor: Any) -> list[str]:
 
 
 class _Stream(io.RawIOBase):
-    """Lines as a file that COPY reads."""
+    """Presents lines as a file for COPY."""
 
     def __init__(self, lines: Iterable[str]) -> None:
         self.lines = iter(lines)
@@ -201,12 +201,15 @@ def _users(size: Size, at: datetime) -> Iterator[str]:
 
 
 class _History:
-    """Who had which copy: lines of copy, member, kind, how many seconds ago, for how many (\\N: is out)."""
+    """Generates the rentals: lines of copy, member, kind, start in seconds ago, and duration in seconds.
+
+    The duration of an open rental is `\\N`.
+    """
 
     def __init__(self, size: Size, shelf: Shelf) -> None:
         self.size = size
         self.shelf = shelf
-        self.chance = Random(SEED)  # noqa: S311  # As above.
+        self.chance = Random(SEED)  # noqa: S311  # Not used for security.
 
     def lines(self) -> Iterator[str]:
         yield from self._special()
@@ -218,7 +221,7 @@ class _History:
             kind = _kind(of_copy[copy - 1])
             number = number_of[copy - self._first]
             if number and copy % 23 == 0:
-                # Each member in turn, so that nobody has more out than is allowed.
+                # Spread over all members, so that none exceeds the limit of open rentals.
                 number -= 1
                 is_out += 1
                 reader = FIRST_READER + is_out * 7 % readers
@@ -228,16 +231,16 @@ class _History:
             slot = (closed - MAX_DAYS * DAY) // number
             longest = min(MAX_DAYS * DAY, slot * 2 // 3)
             for place in range(number):
-                # Most come back within two weeks, and a few members rent most.
+                # Most copies come back within two weeks, and a few members make most rentals.
                 lasted = 3600 + int(longest * 0.9 * random() ** 2)
                 ago = closed - place * slot - int(random() * slot * 0.25)
                 reader = FIRST_READER + int(readers * random() ** 3)
                 yield f"{copy}\t{reader}\t{kind}\t{ago}\t{lasted}\n"
 
     def _special(self) -> Iterator[str]:
-        """The histories of the two members, with copies that nobody else has had."""
+        """Generate the rentals of the members FEW and MANY, of copies that no other member has rented."""
         copy = 1
-        # One after the other, each for an hour; as many to a copy as fit.
+        # Rentals of one hour in sequence, up to 1,000 of each copy.
         for member, number in ((FEW, FEW_RENTALS), (MANY, self.size.many)):
             for place in range(number):
                 copy += place > 0 and place % 1000 == 0
@@ -253,9 +256,9 @@ class _History:
         return _kind(self.shelf.of_copy[copy - 1])
 
     def _numbers(self) -> list[int]:
-        """How often each copy went out: few of them very often; `size.rentals` in all."""
+        """Return how often each copy is rented: a few very often, `size.rentals` in total."""
         copies = self.shelf.lent - self._first + 1
-        # The rank of a copy by how much it is asked for has nothing to do with when it came in.
+        # Spread the ranks, so that the popularity of a copy does not depend on its number.
         step = next(step for step in range(copies * 5 // 8 | 1, 2 * copies + 2, 2) if _coprime(step, copies))
         most = DAYS // 4
         low, high = 0.0, float(self.size.rentals + most)
@@ -286,7 +289,7 @@ def _coprime(one: int, other: int) -> bool:
 
 
 def _prices() -> Iterator[str]:
-    """What each kind costs for each number of days under the price list in force."""
+    """Generate the price of each kind for each number of days under the price list in force."""
     price_list = PriceList.objects.order_by("in_force_from").last()
     if price_list is None:
         raise SystemExit("The shop has no price list.")
@@ -306,7 +309,7 @@ def _rentals(cursor: Any, size: Size, shelf: Shelf, at: datetime, done: Callable
         "CREATE TEMPORARY TABLE history (copy_id bigint, user_id bigint, kind int, ago int, lasted int)"
         " ON COMMIT DROP"
     )
-    # Made before, because the same connection is asked for them.
+    # A list, because computing the prices needs the connection that COPY uses.
     _copy(cursor, "price", "kind, days, rate_id, total, working", list(_prices()))
     _copy(cursor, "history", "copy_id, user_id, kind, ago, lasted", _History(size, shelf).lines())
     done("the history of the copies")
@@ -332,8 +335,7 @@ SELECT row_number() OVER (ORDER BY ago DESC, copy_id) AS ref, copy_id, user_id, 
 FROM history
 """
 
-# `turn` is the place of a return in the shop's history, `visit` its place in the member's; every third
-# visit ends with a payment.
+# `turn` numbers the returns of the shop, `visit` those of a member. A payment follows every third visit.
 RETURNED = """
 CREATE TEMPORARY TABLE returned ON COMMIT DROP AS
 SELECT ref, user_id, rented_at, returned_at, kind, days, total, turn, visit,

@@ -1,5 +1,6 @@
--- Asks what the file that is named first says, line by line and then from the start again, and tells the
--- result as one line of JSON. A line is method, path, Authorization, Cookie and body, by tabs.
+-- A wrk script: sends the requests in the file named by the first argument in turn, again and again, and
+-- prints the result as one line of JSON. A line of the file is method, path, Authorization, Cookie and body,
+-- separated by tabs.
 local requests = {}
 local place = 0
 

@@ -1,10 +1,11 @@
-"""`make bench-machines`: more processes, of one instance and of several behind nginx, on one PostgreSQL.
+"""Measures how throughput grows with worker processes, in one and several instances on one PostgreSQL.
 
     checks/with-postgres .venv/bin/python -m benchmarks.machines
 
-The same requests to 1, 2 and 4 worker processes, in turns. Prints requests a second, and what each request
-takes of processors: the shop's, PostgreSQL's and nginx's. The first grow until the machine's cores are all at
-work, the others stay. Where the database becomes the limit follows from them: see docs/scaling.md.
+Sends the same requests to each layout of 1, 2 and 4 worker processes in turn, through nginx. Prints requests
+per second and the CPU time of the shop, PostgreSQL and nginx per request. The rate grows until all cores of
+the machine are busy; the CPU time per request stays the same. It shows where the database becomes the limit:
+see docs/scaling.md.
 """
 
 from __future__ import annotations
@@ -89,7 +90,7 @@ class Bench:
         self.found: dict[tuple[str, Layout], list[Round]] = {}
 
     def turn(self, case: str, lines: Sequence[str], *, seconds: int | None = None) -> None:
-        """One round of `case`, at each layout."""
+        """Run one round of `case` with each layout."""
         for site in self.sites:
             before = site.nginx.cpu_seconds(), self._written()
             one = drive(site, lines, self.database, seconds=seconds or self.seconds, connections=CONNECTIONS)
@@ -101,7 +102,7 @@ class Bench:
             self.found.setdefault((case, site.layout), []).append(one)
 
     def _written(self) -> float:
-        """Bytes of PostgreSQL's log of changes."""
+        """Return how many bytes PostgreSQL has written to its write-ahead log."""
         [[written]] = self.database.ask("SELECT pg_wal_lsn_diff(pg_current_wal_lsn(), '0/0')")
         return float(written)
 
@@ -120,14 +121,14 @@ class Bench:
     def run(self, rounds: int) -> None:
         self.last = self.shop.last_ref()
         for number in range(rounds + 1):
-            # Those of before last five minutes.
+            # Access tokens expire after five minutes.
             token = self.shop.tokens(FEW)[FEW]
             self.turn("catalogue, with a token", [line("/api/v3/books/", token=token)])
             self.turn("my rentals", [line("/api/v3/book_rentals/", token=token)])
             self.turn("catalogue, signed out", [line("/api/v3/books/")])
             self.turn("rent", self._wishes(), seconds=2)
             if number == 0:
-                # The first requests of each thread and connection are slower.
+                # Warm-up: the first requests of each thread and connection are slower.
                 self.found.clear()
 
     def _wishes(self) -> list[str]:
@@ -148,7 +149,7 @@ class Bench:
         head += ["CPU µs shop", "database", "nginx", "WAL bytes"]
         rows: list[list[str]] = []
         for (case, layout), rounds in sorted(self.found.items(), key=lambda one: one[0][0]):
-            # By rounds, so that the machine's drift is everybody's.
+            # Compared round by round, so that changes in machine load cancel out.
             first = self.found[case, self.sites[0].layout]
             growth = median(one["rate"] / other["rate"] for one, other in zip(rounds, first, strict=True))
             figures = {name: median(one[name] for one in rounds) for name in rounds[0]}

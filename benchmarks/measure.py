@@ -1,4 +1,4 @@
-"""One round: requests by wrk over kept connections, and what server and database used for them."""
+"""Sends requests with wrk over persistent connections and measures the CPU time of server and database."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Round = dict[str, Any]
 
 
 class Measured(Protocol):
-    """What answers at `port`: a server, or several behind a load balancer."""
+    """A server that listens on `port`, or several behind a load balancer."""
 
     port: int
 
@@ -29,15 +29,15 @@ class Measured(Protocol):
 
 
 class Failed(Exception):
-    """An answer is none, or a refusal."""
+    """A request was refused or got no response."""
 
 
-# So many seconds are waited for an answer.
+# Seconds to wait for a response.
 TIMEOUT = 20
 
 
 def line(path: str, *, method: str = "GET", token: str = "", cookie: str = "", body: str = "") -> str:
-    """A request as load.lua reads it."""
+    """Format a request for load.lua."""
     return "\t".join([method, path, token and f"JWT {token}", cookie, body])
 
 
@@ -58,7 +58,7 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
     def statements(self, name: str) -> tuple[float, int]:
-        """Milliseconds that statements have taken in the database `name`, and how many there were."""
+        """Return the milliseconds that statements took in the database `name`, and their number."""
         [[taken, number]] = self.ask(
             "SELECT coalesce(sum(total_exec_time + total_plan_time), 0), coalesce(sum(calls), 0)::bigint"
             " FROM pg_stat_statements JOIN pg_database ON pg_database.oid = dbid WHERE datname = %s",
@@ -67,7 +67,7 @@ class Database:
         return float(taken), int(number)
 
     def wait_until_idle(self) -> None:
-        """Until what was asked for by somebody who is gone has come to its end."""
+        """Wait for statements whose clients have disconnected."""
         for _ in range(10 * TIMEOUT):
             [[busy]] = self.ask(
                 "SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()"
@@ -81,7 +81,7 @@ class Database:
 
 @dataclass
 class Probe:
-    """Requests to one server, measured again and again. `name` is its case in the results."""
+    """Requests to one server, measured in several rounds as the case `name` of the results."""
 
     name: str
     server: Measured
@@ -98,7 +98,7 @@ class Probe:
         return {**median_of_rounds(self.rounds), **self.alone, "rounds": self.rounds}
 
     def turn(self, database: Database, *, seconds: int) -> None:
-        """One round, unless one has failed."""
+        """Run one round, unless an earlier one has failed."""
         if self.failed:
             return
         try:
@@ -110,16 +110,16 @@ class Probe:
 
 
 def median_of_rounds(rounds: Sequence[Round]) -> dict[str, Any]:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return {name: median(one[name] for one in rounds) for name in rounds[0]}
 
 
 def drive(
     server: Measured, lines: Sequence[str], database: Database, *, seconds: int, connections: int = 32
 ) -> Round:
-    """Send `lines` again and again for so long, or until there is an answer.
+    """Send `lines` again and again for `seconds`, or longer if there is no response by then.
 
-    Raises Failed when one is none, or refuses.
+    Raises Failed if a request is refused or gets no response.
     """
     database.wait_until_idle()
     before = server.cpu_seconds(), cpu_seconds(database.pid)
@@ -128,7 +128,7 @@ def drive(
         return drive(server, lines, database, seconds=seconds * 4, connections=connections)
     used = server.cpu_seconds() - before[0], cpu_seconds(database.pid) - before[1]
     if told["refused"] or told["broken"] or not told["requests"]:
-        # The words of the request that are no secret.
+        # Method and path; the rest of the line may be secret.
         asked = " ".join(lines[0].split("\t")[:2])
         raise Failed(
             f"{asked}: of {told['requests']} answers {told['refused']} refuse, {told['broken']} broke."
@@ -175,7 +175,7 @@ def wrk(server: Measured, file: str, *, seconds: int, connections: int) -> list[
 
 
 def alone(probe: Probe, database: Database) -> Round:
-    """What the database does for one request at a time."""
+    """Measure the database while one request is sent at a time."""
     before = database.statements(probe.database)
     told = run_wrk(probe.server, probe.lines, seconds=1, connections=1)
     after = database.statements(probe.database)
@@ -190,11 +190,11 @@ def alone(probe: Probe, database: Database) -> Round:
 def take_turns(
     probes: Sequence[Probe], database: Database, *, rounds: int, seconds: int, quick: bool
 ) -> None:
-    """Measure all of them, each once a round, so that the machine's drift is everybody's."""
+    """Measure each probe once a round, so that changes in machine load affect all of them."""
     for probe in probes:
         if quick:
             break
-        # The first requests of each thread and connection are slower.
+        # Warm-up: the first requests of each thread and connection are slower.
         probe.turn(database, seconds=1)
         probe.rounds.clear()
         if probe.database and not probe.failed:

@@ -1,11 +1,11 @@
-"""`make bench-memory`: what the shop's workers hold in memory in an hour of load, a line a minute.
+"""Measures the memory of the shop's workers during an hour of load.
 
     checks/with-postgres .venv/bin/python -m benchmarks.memory [--minutes=60]
 
-People of every kind at a steady pace, on all that the shop has: pages, the API, papers, the desk, sign-ins.
-Exit 1 when a worker held more than it may, or at the end clearly more than ever in the first half: the median
-of each minute, since 19 MB come and go with each password that is hashed. What writes a paper is a program of
-its own, counted with all.
+Simulated users request pages, the API, PDFs and the administration, and sign in, at a steady pace. Prints a
+line per minute. Exits with 1 if a worker exceeds the limit, or holds clearly more in the last minute than in
+any minute of the first half. Each figure is the median of a minute, because hashing a password briefly takes
+19 MB. PDFs are written by a separate process, which counts only in the total.
 """
 
 from __future__ import annotations
@@ -33,29 +33,29 @@ from benchmarks.shops import ROOT, Shop
 from benchmarks.size import FEW, MANY, PASSWORD, STAFF, Size
 
 SIZE = Size(10_000, 10_000, renters=1_600)
-# MB that a worker may hold, and by how much it may grow in the second half.
+# MB that a worker may hold, and MB that it may grow in the second half.
 MAX_MB = 120
 GROWTH = 3
-# Minutes after which it says something that none has grown.
+# Minutes from which a run is long enough to judge growth.
 LONG_ENOUGH = 20
 PEOPLE = 4
-# Who signs in, or wants a paper, while others do is told to come again.
+# The status of sign-ins and PDF requests while others are in progress.
 LATER = 429
-# Tokens last five minutes.
+# Seconds after which tokens are renewed; they expire after five minutes.
 TOKENS_LAST = 240
 
 
 class Person(threading.Thread):
-    """Asks for one thing after another, `pace` a second, until the end."""
+    """A simulated user who sends `pace` requests per second until `ends`."""
 
     def __init__(
         self, port: int, shop: Shop, cookies: dict[str, str], *, seed: int, pace: float, ends: float
     ) -> None:
         super().__init__(daemon=True)
         self.shop, self.cookies, self.pace, self.ends = shop, cookies, pace, ends
-        self.random = random.Random(seed)  # noqa: S311  # nosec B311  # The same load each time, and no secret.
+        self.random = random.Random(seed)  # noqa: S311  # nosec B311  # Repeatable load, not security.
         self.renters = shop.renters[seed::PEOPLE]
-        # One after the other, so that nobody comes to owe so much that they are refused.
+        # In turn, so that no member reaches the debt limit.
         self.next_renters = itertools.cycle(self.renters)
         self.connection = HTTPConnection("127.0.0.1", port, timeout=30)
         self.told: Counter[int] = Counter()
@@ -78,7 +78,7 @@ class Person(threading.Thread):
                 begun = time.monotonic()
                 self.random.choices(kinds, weights=[200, 60, 20, 2, 6, 4, 1])[0]()
                 time.sleep(max(0.0, 1 / self.pace - (time.monotonic() - begun)))
-        except Exception as error:  # noqa: BLE001  # Told by the main thread, which would wait for the end otherwise.
+        except Exception as error:  # noqa: BLE001  # Reported by the main thread, which must not wait for the end.
             self.failed = repr(error)
 
     def ask(
@@ -168,7 +168,7 @@ class Person(threading.Thread):
 
 
 def verdict(held: list[float]) -> str:
-    """What is wrong with the MB that the largest worker held, a figure a minute; empty where nothing is."""
+    """Return what is wrong with the largest worker's MB per minute, or an empty string."""
     if max(held) > MAX_MB:
         return f"A worker held {max(held):.0f} MB; {MAX_MB} are allowed."
     if len(held) < LONG_ENOUGH:

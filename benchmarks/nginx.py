@@ -1,4 +1,4 @@
-"""Debian's nginx with the shipped `deploy/nginx.conf`, in front of one or several instances of the shop.
+"""Runs Debian's nginx with `deploy/nginx.conf` in front of one or several instances of the shop.
 
 python -m benchmarks.nginx FOLDER LISTEN PORT...
 """
@@ -28,13 +28,13 @@ def configuration(
     trusted: str = NOBODY,
     template: str | None = None,
 ) -> str:
-    """The shipped file as the nginx image would fill it in, and a header that names who answered.
+    """Render `deploy/nginx.conf` as the nginx image does, with a header that names the instance.
 
-    The instance at the port `without` gets no request.
+    The instance on the port `without` gets no requests.
     """
     servers = [f"127.0.0.1:{port}" for port in ports]
     if len(ports) > 1:
-        # One that does not answer is asked again after a second.
+        # An instance that fails is tried again after a second.
         servers = [
             f"{server} fail_timeout=1s{' down' * (port == without)}"
             for server, port in zip(servers, ports, strict=True)
@@ -44,7 +44,7 @@ def configuration(
     for name, value in values.items():
         text = text.replace(f"${{{name}}}", value)
     text = text.replace("http {", "http {\n    add_header X-Answered-By $upstream_addr always;", 1)
-    # A worker of Debian's user could not write to the folder.
+    # Workers of Debian's default user could not write to the folder.
     return f"user root;\n{text}" if os.getuid() == 0 else text
 
 
@@ -57,7 +57,7 @@ def balance(
     trusted: str = NOBODY,
     template: str | None = None,
 ) -> Server:
-    """nginx in front of the instances at `ports`. It writes to `folder` only."""
+    """Start nginx in front of the instances on `ports`. It writes only to `folder`."""
     port, file = port or free_port(), folder / "nginx.conf"
     file.write_text(
         configuration(listen=f"127.0.0.1:{port}", ports=ports, trusted=trusted, template=template)
@@ -70,16 +70,16 @@ def _command(folder: Path) -> list[str]:
 
 
 def leave_out(server: Server, ports: Sequence[int], *, folder: Path, without: int | None) -> None:
-    """Send no more requests to the instance at `without`, which finishes what it has; None sends to all."""
+    """Send no new requests to the instance on the port `without`; None sends to all."""
     text = configuration(listen=f"127.0.0.1:{server.port}", ports=ports, without=without)
     (folder / "nginx.conf").write_text(text)
     server.process.send_signal(signal.SIGHUP)
-    # A new worker takes over, and the one of before ends when it has nothing left to do.
+    # A new worker takes over; the old one ends when it has finished its requests.
     time.sleep(1)
 
 
 def executable() -> str:
-    """Debian has it where only root looks for commands."""
+    """Find nginx, which Debian installs in /usr/sbin."""
     found = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin")
     if found is None:
         raise SystemExit("This needs nginx; install Debian's package nginx.")
@@ -93,7 +93,7 @@ def main() -> None:
         configuration(listen=listen, ports=[int(port) for port in sys.argv[3:]])
     )
     command = _command(folder)
-    os.execv(command[0], command)  # noqa: S606  # Ours.
+    os.execv(command[0], command)  # noqa: S606  # Our own command.
 
 
 if __name__ == "__main__":

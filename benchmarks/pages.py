@@ -1,11 +1,10 @@
-"""How much processor time the shop's pages take, in one process and without a server.
+"""Measures the CPU time of the shop's pages, in one process and without a server.
 
     python -m benchmarks.pages [--profile] [--rounds 60]
 
-Reads the shop of DATABASE_URL, as `make run` leaves it or `benchmarks.fill` fills it, as a member who has
-signed in and as a visitor. Prints for each page the least and the median processor time of this process for
-one request, Django and the middleware included; what PostgreSQL takes is not in it. `--profile` prints where
-the time goes.
+Uses the shop in DATABASE_URL, as `make run` or `benchmarks.fill` leaves it, as a signed-in member and as a
+visitor. Prints the minimum and the median CPU time of a request for each page, including Django and the
+middleware but not PostgreSQL. `--profile` prints where the time goes.
 """
 
 from __future__ import annotations
@@ -29,7 +28,7 @@ from django.urls import reverse
 from accounts.models import User
 from books.models import Book
 
-# The first requests load templates and translations.
+# Requests that are not counted: the first ones load templates and translations.
 WARM_UP = 5
 
 
@@ -55,7 +54,7 @@ def member() -> User:
 
 
 def measured(client: Client, address: str, *, rounds: int) -> list[float]:
-    """Milliseconds of processor time, one for each request."""
+    """Return the CPU time of each request in milliseconds."""
     taken = []
     for number in range(WARM_UP + rounds):
         begun = time.process_time()

@@ -1,4 +1,4 @@
-"""Signing in to the shop's pages as a browser does."""
+"""Signs in to the shop's pages as a browser does."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from benchmarks.size import PASSWORD
 
 
 def sign_in_page(port: int, username: str) -> str:
-    """The cookies of a browser that has signed in, as it sends them."""
+    """Sign in and return the cookies as a Cookie header."""
     jar = CookieJar()
     browser = urllib.request.build_opener(urllib.request.HTTPCookieProcessor(jar))
     address = f"http://127.0.0.1:{port}/user/login/"
@@ -30,7 +30,7 @@ def sign_in_page(port: int, username: str) -> str:
 
 
 def wait_for_figures(port: int, cookie: str) -> None:
-    """Look at the front page of the administration until all its figures are there."""
+    """Load the index of the administration until all its figures are counted."""
     browser = urllib.request.build_opener()
     browser.addheaders = [("Cookie", cookie)]
     for _ in range(180):

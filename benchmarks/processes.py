@@ -1,4 +1,4 @@
-"""Servers that are measured: started, asked when they are ready, and what they use by /proc."""
+"""Starts and stops servers, and reads their CPU time and memory from /proc."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def free_port() -> int:
 
 
 def _stat(pid: int) -> list[str]:
-    """The fields of /proc/PID/stat from the third on; empty when the process is gone."""
+    """Return the fields of /proc/PID/stat from the third on; empty if the process has ended."""
     try:
         return (PROC / str(pid) / "stat").read_text().rpartition(")")[2].split()
     except (FileNotFoundError, ProcessLookupError):
@@ -32,7 +32,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def family(pid: int) -> list[int]:
-    """The process and all that descend from it."""
+    """Return the process and all its descendants."""
     children: dict[int, list[int]] = {}
     for folder in PROC.iterdir():
         if folder.name.isdigit() and (stat := _stat(int(folder.name))):
@@ -44,17 +44,17 @@ def family(pid: int) -> list[int]:
 
 
 def cpu_seconds(pid: int) -> float:
-    """What the process and its family, ended children included, have used until now."""
+    """Return the CPU time of the process and its descendants so far, including ended children."""
     ticks = 0
     for one in family(pid):
         stat = _stat(one)
-        # utime, stime; and those of ended children that were waited for.
+        # utime and stime, then those of ended children that were waited for.
         ticks += sum(int(number) for number in stat[11:15])
     return ticks / TICKS
 
 
 def memory(pid: int) -> dict[str, float]:
-    """MB: resident in the largest process of the family, and of all with what they share counted once."""
+    """Return the MB of the largest process of the family, and of all with shared pages counted once."""
     resident, proportional = [], 0
     for one in family(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError, PermissionError):
@@ -68,7 +68,7 @@ def memory(pid: int) -> dict[str, float]:
 
 
 class Server:
-    """One that answers at `port`. `ready_after` says how many seconds its start took."""
+    """A server on `port` that has started; `ready_after` is the seconds that its start took."""
 
     def __init__(
         self,
@@ -83,7 +83,7 @@ class Server:
         self.port = port
         begun = time.monotonic()
         with log.open("wb") as file:
-            self.process = subprocess.Popen(  # The caller's own words.
+            self.process = subprocess.Popen(  # The caller's command.
                 command,
                 cwd=folder,
                 env={**os.environ, **environ},
@@ -103,7 +103,7 @@ class Server:
             with urllib.request.urlopen(f"http://127.0.0.1:{self.port}{path}", timeout=5):
                 return True
         except HTTPError:
-            # It says no, so it is there.
+            # An error response shows that the server runs.
             return True
         except OSError:
             return False
@@ -128,7 +128,7 @@ class Server:
 
 @contextlib.contextmanager
 def all_stopped() -> Iterator[list[Server]]:
-    """A list for servers; those in it are stopped at the end, whatever happens."""
+    """Yield a list; the servers in it are stopped at the end, even after an error."""
     servers: list[Server] = []
     try:
         yield servers

@@ -1,4 +1,4 @@
-"""Many members rent at once: each a different book, or all the same; the shop, and the baselines."""
+"""Measures concurrent rentals, of different books and of the same book."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ AT_ONCE = 50
 
 
 class Renting(NamedTuple):
-    """A server that rents, and the path that rentals are posted to."""
+    """A server, and its path for new rentals."""
 
     name: str
     server: Server
@@ -28,7 +28,7 @@ class Renting(NamedTuple):
 def different_books(
     shop: Shop, servers: Sequence[Renting], database: Database, *, rounds: int, seconds: int
 ) -> dict[str, Any]:
-    """Each member rents a book that nobody else wants, from each of `servers` in turn."""
+    """Measure rentals of a different book by each member, at each of `servers` in turn."""
     renters = shop.renters
     tokens = shop.tokens(f"{renters[0].member}-{renters[-1].member}")
     last = shop.last_ref()
@@ -40,7 +40,7 @@ def different_books(
         for one in servers
     }
     for one in servers:
-        # The first requests open the connections to the database.
+        # Warm-up: the first requests open the connections to the database.
         drive(one.server, lines[one.name], database, seconds=1)
         delete_rentals(shop, last)
     found: dict[str, list[Round]] = {}
@@ -49,14 +49,14 @@ def different_books(
             measured = drive(one.server, lines[one.name], database, seconds=seconds)
             found.setdefault(one.name, []).append(measured)
             made, told = delete_rentals(shop, last), measured["requests"]
-            # A rental that was under way when the time was up is made but not counted by wrk.
+            # wrk does not count rentals that were still in progress when the time was up.
             if not told <= made <= told + 32:
                 raise Failed(f"{one.name}: {told} rentals were answered and {made} made.")
     return {name: {**median_of_rounds(taken), "rounds": taken} for name, taken in found.items()}
 
 
 def delete_rentals(shop: Shop, last: int) -> int:
-    """Delete the rentals after `last`, once no more are being made; returns their number."""
+    """Wait until no more rentals are made, delete those after `last`, and return their number."""
     made = -1
     while made != (made := shop.open_rentals_since(last)):
         time.sleep(0.5)
@@ -73,9 +73,9 @@ def _ask(connection: HTTPConnection, path: str, token: str, book: int) -> int:
 
 
 def one_book(shop: Shop, renting: Renting, *, trials: int) -> dict[str, Any]:
-    """Fifty members ask for one book at the same moment: each copy is rented once, and everybody is answered.
+    """Let fifty members rent the same book at the same time; each copy must be rented once.
 
-    Raises Failed if a copy was rented twice or not at all, or if the database had to end a deadlock.
+    Raises Failed if a copy was rented twice or not at all, or if there was a deadlock.
     """
     book = shop.crowded_book()
     [[copies]] = shop.ask("SELECT count(*) FROM books_copy WHERE book_id = %s", book)
@@ -111,7 +111,7 @@ def _deadlocks(shop: Shop) -> int:
 
 
 def _all_at_once(renting: Renting, tokens: Sequence[str], book: int) -> list[tuple[int, float]]:
-    """The status of each answer, and the seconds that it took."""
+    """Return the status of each response and the seconds that it took."""
     answers: list[tuple[int, float]] = []
     barrier = Barrier(len(tokens))
 

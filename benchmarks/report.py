@@ -1,4 +1,4 @@
-"""Tables of what was measured, and what of it meets its target."""
+"""Formats results as tables and compares them with their targets."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Results = Mapping[str, Any]
 
 
 class Verdict(NamedTuple):
-    """One target, what was measured, and whether that will do."""
+    """A target, the measured value, and whether it is met; None where nothing was measured."""
 
     what: str
     measured: float | None
@@ -21,10 +21,10 @@ class Verdict(NamedTuple):
 
 
 def ratio(cases: Mapping[str, Any], one: str, other: str, *, best: bool = False) -> float | None:
-    """The rate of one case by that of another, the median of what each round says; None without both.
+    """Divide the rate of one case by that of another; return the median of the rounds, or None without both.
 
-    The `best` of the rounds is asked for where there are few: what is lost is lost in all of them, and what
-    else the machine does hits one.
+    With `best`, return the highest ratio instead. This suits a few rounds: a regression shows in all of them,
+    other load on the machine only in some.
     """
     sides = [cases.get(name, {}).get("rounds", []) for name in (one, other)]
     ratios = [this["rate"] / that["rate"] for this, that in zip(*sides, strict=False)]
@@ -34,7 +34,7 @@ def ratio(cases: Mapping[str, Any], one: str, other: str, *, best: bool = False)
 
 
 def verdict(target: Target, cases: Mapping[str, Any], *, quick: bool) -> Verdict | None:
-    """None where `make bench-quick` asks nothing."""
+    """Compare a target with the results. Returns None if `make bench-quick` does not check it."""
     if isinstance(target, Within):
         measured = cases.get(target.case, {}).get(target.figure)
         what = f"{target.case}: {target.figure.replace('_', ' ')}"
@@ -76,7 +76,7 @@ def table(head: list[str], rows: list[list[str]]) -> str:
 
 
 def measured_table(results: Results) -> str:
-    """A line for each case."""
+    """Return a table with a row for each case."""
     rows = [
         [
             name,
@@ -107,7 +107,7 @@ def servers_table(results: Results) -> str:
 
 
 def verdict_table(results: Results) -> str:
-    """A line for each target: what is asked, what was measured."""
+    """Return a table with a row for each target and the measured value."""
     words = {True: "yes", False: "NO", None: "not measured"}
     rows = [
         [one.what, "" if one.measured is None else f"{one.measured:.2f}", one.target, words[one.met]]
@@ -117,7 +117,7 @@ def verdict_table(results: Results) -> str:
 
 
 def failures(results: Results) -> str:
-    """Why there is no figure, where there is none."""
+    """Return why cases failed."""
     found = [f"{name}: {case['failed']}" for name, case in results["cases"].items() if "failed" in case]
     return "\n".join(found) or "No case failed."
 

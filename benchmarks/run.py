@@ -1,10 +1,10 @@
-"""`make bench`: the shop, small and large, beside what people would write instead.
+"""Measures a small and a large shop and the baselines, and compares them with the targets.
 
     checks/with-postgres .venv/bin/python -m benchmarks.run [--quick]
 
-Starts the shop under its real gunicorn configuration over two databases, the baselines over the smaller one,
-drives all of them in turns, and ends with a table of targets; exit 1 when one is missed. What was measured is
-written to var/bench/ as JSON.
+Starts the shop with its production gunicorn configuration on two databases and the baselines on the smaller
+one, and sends requests to each in turn. Prints a table of targets and exits with 1 if one is missed. Writes
+the results to var/bench/ as JSON.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from lori_assignment.db.keyset_pagination import Cursor
 PLACE = ROOT / "var" / "bench"
 BENCH = ROOT / ".venv" / "bench" / "bin"
 WORKERS = "2"
-# More addresses than any server answers in a second.
+# More pages than any server returns in a second.
 PAGES = 5_000
 STEPS = ("catalogue", "catalogue_by_token", "mine", "search", "staff", "rent", "sign_ins")
 SIZES = {
@@ -51,7 +51,7 @@ SIZES = {
 
 
 def shop_environment() -> dict[str, str]:
-    """As in production, but for the limits on sign-ins, which a storm of them would only meet."""
+    """Return production settings without rate limits, which would refuse most of the sign-ins."""
     return {
         "SECRET_KEY": secrets.token_urlsafe(60),
         "TOKEN_SIGNING_KEY": secrets.token_urlsafe(60),
@@ -71,13 +71,13 @@ def shop_environment() -> dict[str, str]:
 
 
 class Bench:
-    """The servers of one run, and what was measured of them."""
+    """The servers and results of one run."""
 
     def __init__(
         self, *, quick: bool, sizes: tuple[Size, Size], catalogue: str | None, servers: list[Server]
     ) -> None:
         self.quick = quick
-        # Many short rounds and not a few long ones: what the machine does beside it is everybody's.
+        # Many short rounds, so that other load on the machine affects all cases alike.
         self.rounds, self.seconds = (2, 1) if quick else (7, 2)
         self.cases: dict[str, Any] = {}
         self.servers: dict[str, Server] = {}
@@ -102,7 +102,7 @@ class Bench:
         self.stock = self._serve("stock DRF", self._gunicorn("stock_drf.wsgi"), self.small)
         self.asyncpg = self._serve("FastAPI, asyncpg", self._uvicorn("fastapi_asyncpg"), self.small)
         self.sqlalchemy = self._serve("FastAPI, SQLAlchemy", self._uvicorn("fastapi_sqlalchemy"), self.small)
-        # The first requests of each thread and connection are slower.
+        # Warm-up: the first requests of each thread and connection are slower.
         token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
         for server in self.servers.values():
             path = "/api/v3/books/" if server in (self.shop, self.shop_large) else "/books/"
@@ -172,7 +172,7 @@ class Bench:
         )
 
     def catalogue_by_token(self) -> None:
-        """Each request asks for another page and books change all the time, so no answer can be reused."""
+        """Measure the catalogue by token: pages differ and books keep changing, so caches cannot help."""
         token, of_large = self.small.tokens(FEW)[FEW], self.large.tokens(FEW)[FEW]
         pages, pages_of_large = range(1, PAGES), range(self.large.size.books // 2, self.large.size.books, 97)
         with changing_books(self.small), changing_books(self.large):
@@ -244,7 +244,7 @@ class Bench:
         cookie, cookie_of_large = (
             sign_in_page(server.port, "staff") for server in (self.shop, self.shop_large)
         )
-        # What is owed is added up from the first entry on once in the life of a shop.
+        # The first count of a shop's debts reads the whole ledger.
         wait_for_figures(self.shop.port, cookie)
         wait_for_figures(self.shop_large.port, cookie_of_large)
         pages = []
@@ -259,7 +259,7 @@ class Bench:
                 self.of_large(f"{name}: large", path, cookie=cookie_of_large),
             ]
         for page in pages:
-            # The desk has no more.
+            # Only few staff use the administration at the same time.
             page.connections = 4
         self.in_turns(*probes, *pages)
 
@@ -311,13 +311,13 @@ class Bench:
 
 
 def _at_cursors(path: str, keys: Iterable[int]) -> list[str]:
-    """The addresses of the pages that begin after the books with these keys."""
+    """Return the paths of the pages that begin after the books with these keys."""
     return [f"{path}?cursor={Cursor(back=False, values=[key]).encode()}" for key in keys]
 
 
 @contextmanager
 def changing_books(shop: Shop) -> Iterator[None]:
-    """Within it the description of some book changes every 20 ms, wherever it stands in the catalogue."""
+    """Change the description of a random book every 20 ms during the block."""
     stop = Event()
 
     def write() -> None:
@@ -342,7 +342,7 @@ def changing_books(shop: Shop) -> Iterator[None]:
 
 
 def machine(database: Database) -> dict[str, Any]:
-    """What it was measured on."""
+    """Describe the machine and the versions of its software."""
     about = Path("/proc/cpuinfo").read_text()
     model = re.search("model name\t: (.*)", about)
     installed = subprocess.run(

@@ -1,4 +1,4 @@
-"""The databases that are measured: found as they were left in the server, or made and filled."""
+"""Creates and fills the databases to measure; an existing database is used again."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Renter(NamedTuple):
-    """A member who has nothing out, with a book and the one copy of it that nobody has."""
+    """A member without open rentals, and a book whose only copy is free."""
 
     member: int
     book: int
@@ -28,7 +28,7 @@ class Renter(NamedTuple):
 
 
 class Shop:
-    """One database, migrated and filled to `size`; made anew where it is not there."""
+    """A database that is migrated and filled to `size`; created if it does not exist."""
 
     def __init__(self, server: str, size: Size, *, environ: dict[str, str], catalogue: str | None) -> None:
         self.size = size
@@ -67,7 +67,7 @@ class Shop:
         return done.stdout
 
     def collect_static(self) -> None:
-        """What its pages are written with, to the STATIC_ROOT of its environment."""
+        """Collect static files in the STATIC_ROOT of the shop's environment."""
         self._python("manage.py", "collectstatic", "--no-input", "--clear", "--verbosity", "0")
 
     def ask(self, sql: str, *values: Any) -> list[tuple[Any, ...]]:
@@ -76,7 +76,7 @@ class Shop:
             return cursor.fetchall() if cursor.description else []
 
     def tokens(self, *members: int | str) -> dict[int, str]:
-        """Access tokens that are good for the next five minutes."""
+        """Return access tokens, valid for five minutes."""
         said = json.loads(self._python("-m", "benchmarks.tokens", *map(str, members)))
         return {int(member): token for member, token in said.items()}
 
@@ -91,7 +91,7 @@ class Shop:
         ]
 
     def crowded_book(self) -> int:
-        """A book of which many copies are there and none is out."""
+        """Return a book with 10 to 30 copies, none of them rented."""
         [[book]] = self.ask(
             "SELECT book_id FROM books_copy GROUP BY 1 HAVING NOT bool_or(EXISTS ("
             "  SELECT FROM rentals_rental WHERE copy_id = books_copy.id"
@@ -109,7 +109,7 @@ class Shop:
         return int(ref)
 
     def delete_rentals_since(self, ref: int) -> None:
-        """Take away the rentals that were made by measuring."""
+        """Delete the rentals made by measuring."""
         self.ask("DELETE FROM rentals_rental WHERE ref > %s", ref)
         self.ask("VACUUM (ANALYZE) rentals_rental")
 

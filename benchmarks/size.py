@@ -1,29 +1,29 @@
-"""How large a shop is, and who in it is known by number: for whoever fills it and for whoever measures it."""
+"""The sizes of generated shops, and the numbers of their special members."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-# What everybody's password is.
-PASSWORD = "a-good-long-read"  # noqa: S105  # Of a shop that is measured and thrown away.
-# A member with a short history and one with a long one, with the same books out.
+# The password of all members.
+PASSWORD = "a-good-long-read"  # noqa: S105  # Of throwaway databases only.
+# Primary keys. FEW has a short history and MANY a long one, with the same open rentals.
 STAFF, FEW, MANY = 1, 2, 3
 FEW_RENTALS, MANY_RENTALS, OUT_NOW = 20, 20_000, 3
 FIRST_READER = 4
 
 
 class Size(NamedTuple):
-    """How large a shop is."""
+    """The number of rows of a shop."""
 
     books: int
     rentals: int
-    # Members who have nothing out, each with a book of their own of which one copy is there: for renting.
+    # Members without open rentals, and books with one free copy, one for each of them.
     renters: int
     many: int = MANY_RENTALS
 
     @property
     def readers(self) -> int:
-        """Members with the rentals of the history."""
+        """Return the number of members that share the generated history."""
         return max(2000, self.rentals // 40)
 
     @property

@@ -1,4 +1,4 @@
-"""The catalogue while everybody signs in."""
+"""Measures the catalogue during a storm of sign-ins."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SIGN_IN = "/api-token-auth/"
 
 
 def storm(shop: Shop, server: Server, database: Database, *, rounds: int, seconds: int) -> dict[str, Any]:
-    """The catalogue by token in turns without and with 32 connections that do nothing but sign in."""
+    """Measure the catalogue by token, alternately without and with 32 connections that only sign in."""
     page = [line("/api/v3/books/", token=shop.tokens(FEW)[FEW])]
     members = [f"member{renter.member}" for renter in shop.renters[:200]]
     bodies = [json.dumps({"username": member, "password": PASSWORD}) for member in members]
@@ -32,12 +32,12 @@ def storm(shop: Shop, server: Server, database: Database, *, rounds: int, second
             words = wrk(server, file.name, seconds=seconds + 1, connections=32)
             with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as signing_in:
                 time.sleep(0.5)
-                # What the server uses now is for both, so that it says nothing of one.
+                # CPU time is left out: it includes the sign-ins.
                 found = drive(server, page, database, seconds=seconds)
                 stormy.append({name: found[name] for name in ("rate", "p50_ms", "p99_ms")})
                 said, _ = signing_in.communicate()
         told = json.loads(said.strip().splitlines()[-1])
-        # Some may be told to come again later; somebody has to get in.
+        # Some sign-ins may be refused for now, but at least one must succeed.
         let_in = told["requests"] - told["refused"]
         if not let_in:
             raise Failed(f"Of {told['requests']} sign-ins none succeeded.")

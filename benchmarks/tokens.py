@@ -1,4 +1,4 @@
-"""Tokens for some members of the shop of DATABASE_URL, as one JSON object of lists, without their passwords.
+"""Prints tokens for members of the shop in DATABASE_URL as a JSON object, without needing passwords.
 
 python -m benchmarks.tokens 1 2 4000-7999
 """

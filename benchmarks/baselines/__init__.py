@@ -1,4 +1,4 @@
-"""What people would write instead, and the floor: each small, each answers what the shop answers.
+"""Baselines to compare the shop with: small applications that return the same responses.
 
-They read the shop's own tables. Databases and secrets are named by the environment, as the shop's are.
+They read the shop's own tables and take databases and secrets from the same environment variables.
 """

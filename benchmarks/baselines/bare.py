@@ -1,4 +1,4 @@
-"""The floor under gunicorn: whatever is asked, the bytes of the file BARE_BYTES."""
+"""A minimal WSGI application: answers every request with the bytes of the file BARE_BYTES."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The catalogue by FastAPI and asyncpg: SQL by hand, pydantic for the answer."""
+"""The catalogue with FastAPI and asyncpg: hand-written SQL, responses by pydantic."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ PAGE = f"""
 SELECT id, name, author, description, kind AS book_type, isbn, published, language,
     {COPIES} AS copies, {AVAILABLE} AS available
 FROM books_book WHERE id > $1 ORDER BY id LIMIT $2
-"""  # Only our own words.
+"""  # Only constants are interpolated.
 
 
 @asynccontextmanager

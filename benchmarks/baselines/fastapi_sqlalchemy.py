@@ -1,4 +1,4 @@
-"""The catalogue and renting with FastAPI and SQLAlchemy, by token: models, sessions, pydantic."""
+"""The catalogue and renting with FastAPI, SQLAlchemy and pydantic, authenticated by token."""
 
 from __future__ import annotations
 
@@ -187,7 +187,7 @@ async def rent(
     opened: Annotated[AsyncSession, Depends(session)],
     user: Annotated[User, Depends(caller)],
 ) -> Any:
-    """The shop's rules. Locks the member, the book, the copy and the rate, in this order."""
+    """Apply the shop's rules. Locks the member, the book, the copy and the rate, in this order."""
     now = datetime.now(UTC)
     await opened.refresh(user, with_for_update={"key_share": True})
     book = await opened.scalar(
@@ -259,7 +259,7 @@ async def rent(
 
 
 async def _free_copy(opened: AsyncSession, book: Book, hold: Hold | None) -> Copy | None:
-    """The copy that is held for the member, or a free one that nobody waits for, locked."""
+    """Return and lock the copy held for the member, or else a free copy that no waiting hold needs."""
     copies = (
         select(Copy)
         .where(Copy.book_id == book.id, Copy.status == "in_service")

@@ -1,4 +1,4 @@
-"""The shop's rules about renting, for the baselines: each reads its own models, by its own ORM."""
+"""The shop's rental rules for the baselines, independent of their ORM."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def owed_for(rental: Any, now: datetime) -> Decimal:
 def refusals(
     member: Any, book: Any, policy: Any, open_rentals: Sequence[Any], posted: Decimal | None, now: datetime
 ) -> list[str]:
-    """Why the member may not rent the book; a copy and a rate must be there besides."""
+    """Return why the member may not rent the book. The caller checks for a free copy and a rate."""
     reasons = []
     if not member.is_active:
         reasons.append("member_inactive")

@@ -1,4 +1,4 @@
-"""What both FastAPI applications answer, as pydantic has it; and the SQL that counts copies."""
+"""Response models of both FastAPI applications, and the SQL that counts copies."""
 
 from __future__ import annotations
 

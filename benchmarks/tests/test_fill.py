@@ -1,4 +1,4 @@
-"""A shop that was filled by the million is as true as one that was lived in."""
+"""Tests that a generated shop is as consistent as one that has been used."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rentals.services import rent_book, return_rental
 NOW = datetime(2026, 5, 4, tzinfo=UTC)
 SIZE = Size(books=600, rentals=3_000, renters=100, many=400)
 
-# What must find nothing beside `rentals.consistency`, each with a change that makes it find something.
+# Queries that must find nothing, besides `rentals.consistency`, each with a change that it must detect.
 FALSE = {
     "entries of one member out of their order in time": (
         "SELECT 1 FROM (SELECT posted_at,"
@@ -169,7 +169,7 @@ class FilledShopTest(TestCase):
         return_rental(rental=rental, at=NOW, actor=staff, now=NOW)
         self.assertGreater(ledger.balance(member, at=NOW).total, 0)
         self.assertEqual(LedgerEntry.objects.get(user=member).number, 1)
-        # The triggers are on again.
+        # Triggers are enabled again.
         with connection.cursor() as cursor:
             cursor.execute("SHOW session_replication_role")
             self.assertEqual(cursor.fetchone(), ("origin",))

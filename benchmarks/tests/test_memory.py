@@ -1,4 +1,4 @@
-"""What a worker holds is judged by its most, and by whether it still grows."""
+"""Tests the verdict on memory: the maximum, and growth in the second half."""
 
 from __future__ import annotations
 

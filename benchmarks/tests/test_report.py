@@ -1,4 +1,4 @@
-"""A target that is missed is said so, and by ratios that the machine's drift does not touch."""
+"""Tests that missed targets are reported, and that ratios cancel out changes in machine load."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def case(*rates: float, **figures: float) -> dict[str, Any]:
 
 
 def results(*, quick: bool = False, ours: float = 300) -> dict[str, Any]:
-    """Everything that a target names, each as fast as all others but ours."""
+    """Return results with every case that a target names, equally fast but for `ours`."""
     names = {name for target in TARGETS for name in (target.case, getattr(target, "than", target.case))}
     cases = {name: case(100, p99_ms=1, database_ms=1, server_us=10, database_us=5) for name in names}
     cases["catalogue, token"] = case(ours, server_us=3, database_us=1)

@@ -1,1 +1,1 @@
-"""What a tutorial of REST framework comes to: ModelSerializer, viewsets, page numbers, simplejwt."""
+"""REST framework as in its tutorial: ModelSerializer, viewsets, page numbers, simplejwt."""

@@ -1,4 +1,4 @@
-"""The shop's tables, with the columns that the measured calls use."""
+"""Models of the shop's tables, with the columns that the measured requests use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Renting a book with the ORM: the shop's rules and locks, without the shop's code around them."""
+"""Rents a book with the plain ORM, under the same rules and locks as the shop."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Refused(APIException):
 
 @transaction.atomic
 def rent_book(user: User, book_id: int, now: datetime) -> Rental:
-    """Locks the member, the book, the copy and the rate, in this order."""
+    """Lock the member, the book, the copy and the rate, in this order."""
     member = User.objects.select_for_update(no_key=True).get(pk=user.pk)
     book = Book.objects.select_for_update(no_key=True).filter(pk=book_id).first()
     if book is None:
@@ -68,7 +68,7 @@ def rent_book(user: User, book_id: int, now: datetime) -> Rental:
 
 
 def _free_copy(book: Book, hold: Hold | None) -> Copy | None:
-    """The copy that is held for the member, or a free one that nobody waits for, locked."""
+    """Return and lock the copy held for the member, or else a free copy that no waiting hold needs."""
     copies = Copy.objects.select_for_update(no_key=True).filter(book=book, status="in_service")
     if hold is not None:
         return copies.filter(pk=hold.copy_id).first()
@@ -83,7 +83,7 @@ def _rate_in_force(book: Book, now: datetime) -> Rate | None:
     price_list = PriceList.objects.filter(in_force_from__lte=now).order_by("-in_force_from").first()
     if price_list is None:
         return None
-    # Any number of rentals may hold one rate: the ORM has no word for this lock.
+    # FOR KEY SHARE, so that concurrent rentals can lock the same rate. The ORM does not support it.
     rates = Rate.objects.raw(
         "SELECT * FROM rentals_rate WHERE price_list_id = %s AND kind = %s FOR KEY SHARE",
         [price_list.pk, book.kind],

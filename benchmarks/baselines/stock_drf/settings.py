@@ -1,6 +1,6 @@
-"""Settings as `startproject` makes them, over the shop's tables.
+"""Settings as `startproject` makes them, for the shop's tables.
 
-Connections are kept, which is not Django's default, and more than fair.
+Unlike Django's default, connections are persistent, which favours this baseline.
 """
 
 import os

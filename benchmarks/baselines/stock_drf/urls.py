@@ -1,4 +1,4 @@
-"""The calls that are measured."""
+"""Views and URLs of the measured requests."""
 
 from __future__ import annotations
 
@@ -119,7 +119,7 @@ class RentalViewSet(viewsets.ModelViewSet[Rental]):
     def create(self, request: Request, *args: Any, **kwargs: Any) -> Response:
         asked = RentSerializer(data=request.data)
         asked.is_valid(raise_exception=True)
-        rental = rent_book(request.user, asked.validated_data["book"], timezone.now())  # type: ignore[arg-type]  # the stubs know the shop's own user
+        rental = rent_book(request.user, asked.validated_data["book"], timezone.now())  # type: ignore[arg-type]  # The stubs expect the shop's user model.
         return Response(self.get_serializer(rental).data, status=status.HTTP_201_CREATED)
 
     @action(detail=False)
