@@ -1,6 +1,6 @@
-"""What happens to books happens once, and is seen at every instance: keys, the last copies, what is kept."""
+"""Checks across instances: idempotency keys, contention for the last copies, and caches."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
 
 import itertools
@@ -25,18 +25,18 @@ CATALOGUE = "/api/v3/books/"
 TWINS = 12
 MEMBERS = 50
 COPIES = 10
-# How old an anonymous response may be: RESPONSE_CACHE_SECONDS.
+# Maximum age of an anonymous response in seconds: RESPONSE_CACHE_SECONDS.
 RECENT = 1.0
-# Until a request that was sent has begun to be answered.
+# Seconds allowed for a request to reach the view.
 ON_ITS_WAY = 0.25
 
 _numbers = itertools.count(1)
-# Of a book before and after.
+# Names of a book before and after a change.
 _names = iter((("Quicksilver", "Mercury"), ("Brimstone", "Sulphur"), ("Blacklead", "Graphite")))
 
 
 class Change(NamedTuple):
-    """What is told at `path` from `at` on."""
+    """The value of `field` that `path` must return after a change at the time `at`."""
 
     at: float
     path: str
@@ -49,13 +49,13 @@ def new_book(copies: int, **facts: Any) -> Book:
 
 
 def members(count: int) -> dict[int, str]:
-    """New accounts, which need no password, and a token of each."""
+    """Create accounts without passwords; return an access token for each."""
     names = [f"reader{next(_numbers)}" for _ in range(count)]
     made = User.objects.bulk_create(User(username=name, email=f"{name}@example.org") for name in names)
     return {user.pk: issue_tokens(user).access for user in made}
 
 
-# ---------------------------------------------------------------- once
+# ---------------------------------------------------------------- done once
 
 
 def idempotency(site: Site) -> str:
@@ -105,7 +105,7 @@ def contention(site: Site) -> str:
     return f"{MEMBERS} want one of {COPIES} copies at once, over all of them: {COPIES} get one"
 
 
-# ---------------------------------------------------------------- what is kept
+# ---------------------------------------------------------------- caches
 
 
 def caches(site: Site) -> str:
@@ -180,7 +180,7 @@ def _reprice(site: Site, book: Book, *, desk: str, token: str, browser: str) -> 
 
 
 def _limit(port: int) -> None:
-    """The shop's policy, changed while an instance serves."""
+    """Check that a change of the policy applies at once."""
     ((_, token),) = members(1).items()
     one, other = new_book(1), new_book(1)
     _done(call(port, "POST", OWN, {"book": one.pk}, token=token), 201)
@@ -194,7 +194,7 @@ def _limit(port: int) -> None:
 
 
 def _warm(site: Site, path: str, *, token: str = "", browser: str = "") -> None:
-    """Until each process of each instance has told it to somebody: two processes, in no order."""
+    """Request `path` until both processes of each instance have very likely returned it."""
     headers = {"Cookie": browser} if browser else {}
     for _ in range(8):
         for port in site.ports:
@@ -202,9 +202,9 @@ def _warm(site: Site, path: str, *, token: str = "", browser: str = "") -> None:
 
 
 def _oldest(ports: list[int], changed: list[Change]) -> float:
-    """For how long after a change who is not signed in is still told what was before, at any of `ports`.
+    """Return for how many seconds after a change anonymous responses at any of `ports` were still old.
 
-    Raises Failed where it is longer than it may be.
+    Raises Failed if a response is older than the cache allows.
     """
     until, oldest = time.monotonic() + RECENT + 2 * ON_ITS_WAY, 0.0
     while time.monotonic() < until:
@@ -229,7 +229,7 @@ def _page(port: int, browser: str) -> bytes:
 
 
 def _is_free_at_home(port: int, name: str, browser: str) -> bool:
-    """Whether the catalogue of what can be rented now has the book."""
+    """Return whether /home, filtered by availability, lists the book."""
     page: bytes = call(port, "GET", f"/home?search={name}&available=on", Cookie=browser)[2]
     return f">{name}</a></h2>".encode() in page
 

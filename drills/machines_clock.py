@@ -1,6 +1,6 @@
-"""What is run by the clock, or at every start, by several machines at the same moment: it is done once."""
+"""Checks that scheduled commands and migrations, run on several machines at once, do their work once."""
 
-# ruff: noqa: INP001, S603  # A script beside others, not a package; what it starts is ours.
+# ruff: noqa: INP001, S603  # A script, not part of a package; it starts only our own commands.
 from __future__ import annotations
 
 import re
@@ -32,7 +32,7 @@ OLD = 200
 
 
 def at_once(*words: str, count: int = MACHINES) -> list[str]:
-    """What each of so many, who run it at the same moment, prints. Raises Failed where one ends badly."""
+    """Run a command `count` times at once; return the outputs. Raises Failed if one exits with an error."""
     running = [
         subprocess.Popen(
             [ROOT / "entrypoint.sh", *words],
@@ -65,7 +65,7 @@ def migrate() -> str:
 
 
 def _numbers(said: list[str]) -> list[int]:
-    """The sums of the numbers in what was printed, place by place."""
+    """Add up the numbers in the last lines of the outputs, position by position."""
     found = [[int(number) for number in re.findall(r"\d+", text.splitlines()[-1])] for text in said]
     return [sum(place) for place in zip(*found, strict=True)]
 
@@ -83,7 +83,7 @@ def commands() -> str:
             return_rental(rental=rental, at=long_ago + timedelta(days=1), actor=desk, now=long_ago)
     expect("holds that are ready and too late", BOOKS, Hold.objects.past_pick_up(now).count())
     said = at_once("expire_holds")
-    # The line that says it stands before the mails, or after them.
+    # The line may be before or after the e-mails.
     lines = [line for text in said for line in text.splitlines() if line.startswith("Holds expired")]
     expect("holds expired, copies put aside, by both together", [BOOKS, BOOKS], _numbers(lines))
     mailed = Counter(re.findall(r"^To: (\S+)$", "\n".join(said), re.MULTILINE))

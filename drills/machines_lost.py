@@ -1,6 +1,6 @@
-"""An instance that goes, told to or not, while the shop is used: nothing is lost, and nothing done twice."""
+"""Checks that no write is lost or done twice when an instance is stopped or killed under load."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
 
 import http.client
@@ -22,7 +22,7 @@ from rentals.models import LedgerEntry, Rental
 USERS = 8
 READERS = 4
 BROKEN_OFF = "broken off"
-# Seconds, after which nginx has asked it again.
+# Seconds within which nginx sends requests to an instance that is back.
 BACK_WITHIN = 10
 PAGES = ("/api/v3/books/", "/home", "/api/v3/book_rentals/", "/api/v3/price_lists/")
 
@@ -38,7 +38,7 @@ def in_turn(site: Site) -> str:
 
 
 def stopped(site: Site) -> str:
-    """One is taken out and stopped under 50 requests a second, some of which rent; then it is back."""
+    """Take an instance out, stop and restart it under 50 requests per second, including rentals."""
     told, book = Book(), _book()
     visitors = Visitors(site.door, members=members(10), staff=_staff(), book=book.pk, told=told)
     visitors.start()
@@ -59,7 +59,7 @@ def stopped(site: Site) -> str:
 
 
 def killed(site: Site) -> str:
-    """SIGKILL to all of its processes; who writes sends again with the key, who reads notices nothing."""
+    """Kill all processes of an instance. Writers retry with the same key; nginx retries reads."""
     told, users = Book(), members(USERS)
     books = [_book().pk for _ in range(4)]
     load = Load(site.door, members=users, staff=_staff(), books=books, book=told)
@@ -110,7 +110,7 @@ def _read(port: int, token: str, over: threading.Event, read: Counter[str], numb
             try:
                 told, _, _ = call(port, "GET", path, token=token)
             except http.client.IncompleteRead:
-                # It went in the middle of its answer, of which nginx had passed on the beginning.
+                # The instance was killed when nginx had already passed on part of its response.
                 read[BROKEN_OFF] += 1
                 told, _, _ = call(port, "GET", path, token=token)
             read[str(told)] += 1

@@ -1,6 +1,6 @@
-"""Who somebody is and what they may do is the same at every instance: tokens, browsers, rights, limits."""
+"""Checks authentication across instances: tokens, sessions, permissions, limits."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
 
 import itertools
@@ -20,20 +20,20 @@ OWN = "/api/v3/book_rentals/"
 STAFF_ONLY = "/api/v3/accounts/"
 NEW_PASSWORD = f"another-{PASSWORD}"
 A_MINUTE = 60
-# Fewer than a minute allows, twice.
+# Twice this is still below the limit of calls per minute.
 AT_ONCE = 25
 
 _numbers = itertools.count(1)
 
 
 def new_account(**facts: bool) -> User:
-    """Signed up, with the password that everybody has."""
+    """Create an account with the password PASSWORD."""
     name = f"person{next(_numbers)}"
     return User.objects.create_user(name, f"{name}@example.org", PASSWORD, **facts)
 
 
 def sign_in(port: int, user: User, *, password: str = PASSWORD, address: str = "") -> dict[str, str]:
-    """A pair of tokens."""
+    """Return an access and a refresh token."""
     answer = call(
         port,
         "POST",
@@ -55,7 +55,7 @@ def at_all(site: Site, path: str, **said: str) -> list[int]:
     return [status(port, "GET", path, **said) for port in site.doors]
 
 
-# ---------------------------------------------------------------- tokens and browsers
+# ---------------------------------------------------------------- tokens and sessions
 
 
 def tokens(site: Site) -> str:
@@ -137,12 +137,12 @@ def browsers(site: Site) -> str:
 
 
 def post_form(port: int, path: str, cookies: str, **fields: str) -> int:
-    """As a browser with these cookies does."""
+    """Post a form as a browser with these cookies."""
     secret = next(one.partition("=")[2] for one in cookies.split("; ") if "csrftoken=" in one)
     return status(port, "POST", path, urlencode(fields).encode(), Cookie=cookies, X_CSRFToken=secret)
 
 
-# ---------------------------------------------------------------- rights
+# ---------------------------------------------------------------- permissions
 
 
 def rights(site: Site) -> str:
@@ -155,7 +155,7 @@ def rights(site: Site) -> str:
     form |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
     changed = post_form(a, f"/admin/accounts/user/{staff.pk}/change/", sign_in_page(a, boss.username), **form)
     expect("the right to the desk, taken away in the administration at A", 302, changed)
-    # Whose rights change has to sign in anew; a token that is still good is one of a member.
+    # 401 if changed permissions revoke the token; 403 if it stays valid for an ordinary member.
     told = set(at_all(site, STAFF_ONLY, token=token))
     if not told <= {401, 403}:
         raise Failed(f"no longer staff, by token\n    expected: 401 or 403\n    came:     {told}")
@@ -198,7 +198,7 @@ def limits(site: Site) -> str:
             tried[told] += 1
 
     run_concurrently(AT_ONCE, guess)
-    # Who was told that others hash has not tried.
+    # An attempt that is refused while other passwords are hashed does not count; try again.
     while sum(tried.values()) < 2 * AT_ONCE:
         guess(sum(tried.values()))
     expect(f"{AT_ONCE} wrong ones at once, and as many after: tried", {401: most}, {401: tried[401]})

@@ -1,6 +1,6 @@
-"""The checks of several machines, as drills/machines starts them; that says what they are."""
+"""Runs the checks of drills/machines, which describes them."""
 
-# ruff: noqa: INP001, T201  # A script beside others, not a package; it prints what it saw.
+# ruff: noqa: INP001, T201  # A script, not part of a package; prints its results.
 from __future__ import annotations
 
 import os
@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
 
-import machines_books  # noqa: E402  # After Django, as those below.
+import machines_books  # noqa: E402  # After django.setup(), like those below.
 import machines_clock  # noqa: E402
 import machines_lost  # noqa: E402
 import machines_people  # noqa: E402
@@ -36,14 +36,14 @@ def passes(name: str, check: Callable[[], str]) -> bool:
     try:
         say(f"{name}: {check()}")
     except (Failed, OSError, HTTPException, LookupError, TypeError) as problem:
-        # The latter where an answer is not of the shape that it should have.
+        # LookupError and TypeError: a response does not have the expected shape.
         say(f"{name}: FAILED: {problem if isinstance(problem, Failed) else repr(problem)}")
         return False
     return True
 
 
 def of_site(count: int, place: Path) -> list[str]:
-    """The checks that fail at so many instances."""
+    """Return the names of the checks that fail with `count` instances."""
     site = Site(count, place=place)
     try:
         say(f"{count} instances behind nginx")

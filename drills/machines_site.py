@@ -1,6 +1,6 @@
-"""The shop on several machines: its instances, nginx before them, and who asks which of them."""
+"""Runs several instances of the shop behind nginx, and sends requests to chosen ones."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
 
 import itertools
@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Failed(Exception):
-    """Something is not as it should be."""
+    """A check failed."""
 
 
 def expect(what: str, expected: object, came: object) -> None:
@@ -30,9 +30,9 @@ def expect(what: str, expected: object, came: object) -> None:
 
 
 class Site:
-    """So many instances of the shop, each with a master process and a port of its own, behind nginx.
+    """`count` instances of the shop behind nginx, each with its own master process and port.
 
-    All are there when this returns, and gone after `stop`.
+    All are ready when the constructor returns; `stop` stops them.
     """
 
     def __init__(self, count: int, *, place: Path) -> None:
@@ -62,19 +62,19 @@ class Site:
 
     @property
     def doors(self) -> list[int]:
-        """All ways in: nginx, and each instance by itself."""
+        """The ports of nginx and of each instance."""
         return [self.door, *self.ports]
 
     def in_turn(self) -> Iterator[int]:
         return itertools.cycle(self.doors)
 
     def lose(self, number: int) -> None:
-        """Without a word, as when the machine is gone."""
+        """Kill an instance without warning, as if its machine had failed."""
         os.killpg(self.servers[number].pid, signal.SIGKILL)
         self.servers.pop(number).process.wait()
 
     def end(self, number: int) -> int:
-        """As a pod ends: it gets no new request, and is then told to stop; its exit code."""
+        """Stop an instance as a pod: no new requests, then SIGTERM. Returns its exit code."""
         self.leave_out(self.ports[number])
         server = self.servers.pop(number)
         server.process.terminate()
@@ -88,7 +88,7 @@ class Site:
             server.stop()
 
     def log_errors(self) -> list[str]:
-        """What the instances have said that is neither a refusal nor of a stop."""
+        """Return the lines in the logs of the instances other than refused requests and shutdowns."""
         lines = [line for log in self.place.glob("instance-*.log") for line in log.read_text().splitlines()]
         return [line for line in lines if not re.search(r" WARNING (django|security)|\[INFO\]|^$", line)]
 
@@ -96,7 +96,7 @@ class Site:
 def call(
     port: int, method: str, path: str, body: Any = None, *, token: str = "", address: str = "", **said: str
 ) -> Answer:
-    """One request on a connection of its own."""
+    """Send one request on a new connection."""
     client = Client(port, token, address=address)
     try:
         return client.call(method, path, body, **said)
@@ -112,5 +112,5 @@ _addresses = (f"127.0.{one}.{other}" for one in range(1, 256) for other in range
 
 
 def new_address() -> str:
-    """One of this machine's own that nobody has asked from yet."""
+    """Return an unused loopback address."""
     return next(_addresses)

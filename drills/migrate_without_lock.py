@@ -1,6 +1,6 @@
-"""`migrate` as it would be without its lock, to prove that the race which the lock ends is there."""
+"""Runs `migrate` without its lock, to prove that the race exists that the lock prevents."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 import os
 import sys
 from contextlib import nullcontext

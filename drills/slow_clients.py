@@ -1,6 +1,6 @@
-"""The drill of slow clients, as drills/slow-clients starts it; that says what it is."""
+"""Runs the drill of drills/slow-clients, which describes it."""
 
-# ruff: noqa: INP001, T201  # A script beside others, not a package; it prints what it measured.
+# ruff: noqa: INP001, T201  # A script, not part of a package; prints its results.
 from __future__ import annotations
 
 import http.client
@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
 
-from accounts.models import User  # noqa: E402  # After Django, as those below.
+from accounts.models import User  # noqa: E402  # After django.setup(), like those below.
 from accounts.tokens import issue_tokens  # noqa: E402
 from benchmarks.nginx import TEMPLATE, balance  # noqa: E402
 from benchmarks.processes import Server, all_stopped, family, free_port  # noqa: E402
@@ -32,9 +32,9 @@ HALF_SENT, READERS, UPLOADS = 200, 200, 50
 UPLOAD_BYTES = 6 * 1024 * 1024
 REQUESTS_A_SECOND, SECONDS = 30, 8
 ROUNDS = int(os.environ.get("ROUNDS", "3"))
-# What the 99th percentile may reach: this, or so many times that of the same run without slow clients.
+# Limits of the 99th percentile: seconds, or a multiple of that without slow clients.
 GOOD, TIMES = 0.2, 3
-# What somebody else waits before they give up.
+# Seconds after which other clients give up.
 PATIENCE = 10.0
 
 HEAD = b"POST /api-token-auth/ HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
@@ -46,7 +46,7 @@ UPLOAD = (
 
 
 class Failed(Exception):
-    """Something is not as it should be."""
+    """A check failed."""
 
 
 @dataclass
@@ -57,11 +57,11 @@ class Site:
 
     @property
     def processes(self) -> set[int]:
-        """gunicorn, nginx, and their workers."""
+        """The process ids of gunicorn, nginx and their workers."""
         return {*family(self.shop.pid), *family(self.nginx.pid)}
 
     def temporary_bytes(self, server: Server) -> int:
-        """Of its open files in temporary folders, which have no name any more."""
+        """Return the size of the deleted temporary files that the server still has open."""
         found = 0
         for process in family(server.pid):
             with suppress(OSError):
@@ -89,12 +89,12 @@ def connect(port: int, number: int, *, buffer: int = 0) -> socket.socket:
 
 @contextmanager
 def slow_clients(port: int) -> Iterator[None]:
-    """They are all there when the block begins: what could be sent is sent, and each answer has begun."""
+    """Connect all slow clients; when the block begins, each reader has the start of its response."""
     with ThreadPoolExecutor(16) as pool:
 
         def half_sent(number: int) -> socket.socket:
             client = connect(port, number)
-            # Every other one has ended its head, and not its body.
+            # Half of them send complete headers but not the body.
             client.sendall(HEAD if number % 2 else HEAD + b'Content-Length: 40\r\n\r\n{"username": ')
             return client
 
@@ -105,12 +105,12 @@ def slow_clients(port: int) -> Iterator[None]:
 
         def upload(number: int) -> socket.socket:
             client = connect(port, number)
-            # A server that does not read on is what this is about.
+            # A server that stops reading is part of the drill.
             with suppress(TimeoutError):
                 client.sendall(UPLOAD + b"x" * (UPLOAD_BYTES - 100))
             return client
 
-        # In this order: the shop is busy with the first of them, and nginx gives up the last ones first.
+        # Readers first, as they keep the shop busy; nginx times out the half-sent requests first.
         readers = list(pool.map(reader, range(READERS)))
         wait_for_answers(readers)
         senders = [*pool.map(upload, range(UPLOADS)), *pool.map(half_sent, range(HALF_SENT))]
@@ -137,7 +137,7 @@ def wait_for_answers(readers: list[socket.socket]) -> None:
 
 
 def go_on(senders: list[socket.socket], readers: list[socket.socket], over: threading.Event) -> None:
-    """A byte now and then, so that no time limit between two of them ends it."""
+    """Send and read a byte now and then, so that no timeout between two bytes applies."""
     while not over.wait(4):
         for client in senders:
             with suppress(OSError):
@@ -148,7 +148,7 @@ def go_on(senders: list[socket.socket], readers: list[socket.socket], over: thre
 
 
 def ask(port: int, number: int, path: str, token: str, due: float) -> float:
-    """Seconds from when the request was due until it was answered."""
+    """Send a request when it is due; return the seconds from then until the response."""
     time.sleep(max(0.0, due - time.monotonic()))
     client = http.client.HTTPConnection(
         "127.0.0.1", port, timeout=PATIENCE, source_address=(address(1000 + number % 100), 0)
@@ -167,7 +167,7 @@ def ask(port: int, number: int, path: str, token: str, due: float) -> float:
 
 
 def percentile_of_others(port: int, token: str) -> float:
-    """The 99th percentile of what others wait, who do not wait for each other."""
+    """Return the 99th percentile of the response times of other clients, at a fixed rate of requests."""
     paths = ("/api/v3/books/?page_size=5", "/home", "/api/v3/book_rentals/", "/")
     count = REQUESTS_A_SECOND * SECONDS
     began = time.monotonic()
@@ -183,7 +183,7 @@ def percentile_of_others(port: int, token: str) -> float:
 
 
 def compare(site: Site, token: str) -> bool:
-    """One round; whether others noticed nothing."""
+    """Run one round; return whether other clients stayed within the limits."""
     alone = percentile_of_others(site.nginx.port, token)
     before = site.processes
     with slow_clients(site.nginx.port):
@@ -207,7 +207,7 @@ def compare(site: Site, token: str) -> bool:
         if time.monotonic() > until:
             raise Failed("nginx keeps the files of clients that are gone")
         time.sleep(0.1)
-    # Whatever it takes alone, a request that is given up is one too many.
+    # A request that times out is too slow, however slow the machine is.
     return beside <= max(GOOD, TIMES * alone) and beside < PATIENCE
 
 
@@ -232,7 +232,7 @@ def main() -> int:
         servers.append(nginx)
         site = Site(shop, nginx, place)
         try:
-            # The first requests of each thread are slower.
+            # Warm-up: the first requests of each thread are slower.
             percentile_of_others(nginx.port, token)
             if not any(compare(site, token) for _ in range(ROUNDS)):
                 raise Failed(f"slow clients hold up others in each of {ROUNDS} rounds")

@@ -1,17 +1,17 @@
-"""Stop a server while clients use it, and count the requests that were lost.
+"""Stops a server under load and counts the requests that were lost.
 
     python drills/stop_under_load.py http://127.0.0.1:8000 -- sh -c 'kill -QUIT 4711'
 
-Clients of three kinds send requests one after the other: some on one connection that is kept alive, some on
-a new connection each time, and some slowly, so that a request that has begun before the stop ends after it.
-Then no new request is begun, as a load balancer sends none to a server that it has taken out, and the command
-behind `--` stops the server while it is busy with those that it has. Each of them has to be answered in full,
-with the status of a healthy server; in the end the port is closed.
+Clients of three kinds send requests one after the other: some on a persistent connection, some on a new
+connection each time, and some slowly, so that a request that begins before the stop ends after it. Then no
+new request begins, as when a load balancer has taken the server out, and the command after `--` stops the
+server while requests are in progress. Each of them must get a complete response with the expected status, and
+the port must be closed in the end.
 
-Prints what came of the requests. Exit 1 when something was lost.
+Prints the outcome of the requests and exits with 1 if one was lost.
 """
 
-# ruff: noqa: INP001, T201  # A script beside others, not a package; it prints what it found.
+# ruff: noqa: INP001, T201  # A script, not part of a package; prints its results.
 from __future__ import annotations
 
 import argparse
@@ -28,7 +28,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
 
-# Longer than the server may take to stop: a client that waits longer was forgotten.
+# Seconds; longer than the server may take to stop. A client that waits longer gets no response.
 PATIENCE = 30.0
 
 
@@ -64,7 +64,7 @@ class Load:
         return opened
 
     def read(self, opened: socket.socket, kind: str, expected: int) -> bool:
-        """Read one answer; whether the connection can be used again."""
+        """Read a response; return whether the connection can be used again."""
         answer = http.client.HTTPResponse(opened)
         answer.begin()
         answer.read()
@@ -95,7 +95,7 @@ class Load:
                 self.read(opened, "new connection", 200)
 
     def slow(self, _first: int) -> None:
-        """One sign-in whose last bytes come a second after the stop."""
+        """Send a sign-in request whose last bytes follow a second after the stop begins."""
         content = self.request("POST", "/api-token-auth/", b'{"username": "x", "password": "y"}')
         with self.connect() as opened:
             opened.sendall(content[:-5])
@@ -116,9 +116,9 @@ class Load:
 
     def stop(self, command: list[str]) -> None:
         self.over.set()
-        # A client that was about to send a request has sent it.
+        # Clients that were about to send a request have sent it by then.
         time.sleep(0.3)
-        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # The caller's.
+        done = subprocess.run(command, stdout=subprocess.DEVNULL, check=False)  # noqa: S603  # The caller's command.
         if done.returncode:
             self.lost.append(f"the command that stops the server exited {done.returncode}")
         for client in self.clients:

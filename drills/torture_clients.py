@@ -1,6 +1,6 @@
-"""Who uses the tortured shop: they rent, bring back and pay, and write down what they were told."""
+"""Clients of the torture drill: they rent, return and pay, and record the acknowledged writes."""
 
-# ruff: noqa: INP001, S311  # A script beside others, not a package; chance is enough.
+# ruff: noqa: INP001, S311  # A script, not part of a package; not security.
 from __future__ import annotations
 
 import http.client
@@ -16,16 +16,16 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-# Whoever waits longer than this was forgotten.
+# Seconds after which a client counts as stuck.
 PATIENCE = 30.0
-# A call whose answer is given up on purpose, to be sent again with its key; one in so many.
+# One request in this many is abandoned on purpose and sent again with its key.
 GIVEN_UP = 50
 
 Answer = tuple[int, dict[str, str], Any]
 
 
 class Client:
-    """One connection to the shop, made anew when it breaks; from `address`, one of this machine's own."""
+    """A connection to the shop from the local `address`, opened again after an error."""
 
     def __init__(self, port: int, token: str = "", *, address: str = "") -> None:
         self.port, self.token, self.patience = port, token, PATIENCE
@@ -33,7 +33,7 @@ class Client:
         self.connection: http.client.HTTPConnection | None = None
 
     def send(self, method: str, path: str, body: Any = None, **headers: str) -> None:
-        """`body` is sent as JSON, or as the form that it is where it is bytes."""
+        """Send a request with `body` as JSON, or as a form if it is bytes."""
         if self.connection is None:
             self.connection = http.client.HTTPConnection(
                 "127.0.0.1", self.port, timeout=self.patience, source_address=self.source
@@ -51,7 +51,7 @@ class Client:
         self.connection.request(method, path, content, said)
 
     def receive(self) -> Answer:
-        assert self.connection is not None  # noqa: S101  # for the reader: it has sent
+        assert self.connection is not None  # noqa: S101  # `send` has opened it.
         answer = self.connection.getresponse()
         content = answer.read()
         if answer.will_close:
@@ -61,7 +61,7 @@ class Client:
         return answer.status, headers, json.loads(content) if is_json else content
 
     def call(self, method: str, path: str, body: Any = None, **headers: str) -> Answer:
-        """One answer. Raises OSError or HTTPException when there is none."""
+        """Send a request and return the response. Raises OSError or HTTPException if there is none."""
         try:
             self.send(method, path, body, **headers)
             return self.receive()
@@ -77,7 +77,7 @@ class Client:
 
 @dataclass
 class Book:
-    """What the shop has said to have done, and how it said no."""
+    """The writes that the shop acknowledged, the counts of other responses, and what went wrong."""
 
     lock: threading.Lock = field(default_factory=threading.Lock)
     rentals: set[int] = field(default_factory=set)
@@ -100,7 +100,7 @@ class Book:
 
 
 class Crowd:
-    """Threads that ask the shop until they are told to stop. Who still waits then is complained of."""
+    """Threads that send requests until `stop`, which reports those that are still waiting."""
 
     def __init__(self, *, book: Book) -> None:
         self.book = book
@@ -120,10 +120,10 @@ class Crowd:
 
 
 class Load(Crowd):
-    """Members who each rent a book, bring it back and pay for it, again and again, until told to stop.
+    """Members who rent a book, return it and pay for it, again and again, until stopped.
 
-    Every call has a key, and is sent again with it until it is answered: when it gets no answer, and when it
-    is told to come again.
+    Every request has an idempotency key and is repeated with it while there is no response, or one with
+    Retry-After.
     """
 
     def __init__(
@@ -141,7 +141,7 @@ class Load(Crowd):
         try:
             while not self.over.is_set():
                 self._story(member, as_member, as_staff)
-        except Exception as problem:  # noqa: BLE001  # Whatever it is, it is told.
+        except Exception as problem:  # noqa: BLE001  # Every error is reported.
             self.book.complain(f"member {member}: {problem!r}")
 
     def _story(self, member: int, as_member: Client, as_staff: Client) -> None:
@@ -176,7 +176,7 @@ class Load(Crowd):
                 self.book.count("answered again" if "Idempotency-Replayed" in headers else "answered")
                 return answer
             if status == 502:
-                # Of a proxy, whose server went before it had answered.
+                # The server behind the proxy ended before it had responded.
                 self.book.count("502, by the proxy")
                 time.sleep(0.05)
                 continue
@@ -184,13 +184,13 @@ class Load(Crowd):
                 self.book.count(f"{status} {answer['code']}")
                 if not headers.get("Retry-After", "").isdigit():
                     self.book.complain(f"{status} without Retry-After")
-                # Sooner than it says, to be in the way.
+                # Sooner than Retry-After says, to increase the load.
                 time.sleep(0.2)
                 continue
             raise RuntimeError(f"{path} was answered {status}: {answer}")
 
     def _give_up(self, client: Client, path: str, body: Any, key: str) -> None:
-        """Send, and never hear whether it was done."""
+        """Send a request and disconnect without reading the response."""
         try:
             client.send("POST", path, body, Idempotency_Key=key)
             time.sleep(random.random() * 0.01)
@@ -200,7 +200,7 @@ class Load(Crowd):
 
 
 def run_concurrently(count: int, work: Callable[[int], None]) -> None:
-    """`work` by `count` threads, each with its number."""
+    """Run `work` in `count` threads at once, each with its number."""
     threads = [threading.Thread(target=work, args=(number,), daemon=True) for number in range(count)]
     for thread in threads:
         thread.start()

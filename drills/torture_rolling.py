@@ -1,6 +1,6 @@
-"""A rolling restart of two servers behind a switch, under 50 requests a second."""
+"""Tests a rolling restart of two servers behind a load balancer, under 50 requests per second."""
 
-# ruff: noqa: INP001  # A script beside others, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
 
 import http.client
@@ -19,9 +19,9 @@ CLIENTS = 10
 
 
 class Switch:
-    """Passes connections on to the servers that are ready, in turn, as a load balancer does.
+    """A load balancer that passes connections on to the servers in turn.
 
-    A server that is taken out gets no new connection; those that it has stay with it.
+    A server that is removed gets no new connections and keeps those that it has.
     """
 
     def __init__(self) -> None:
@@ -32,7 +32,7 @@ class Switch:
         threading.Thread(target=self._let_in, daemon=True).start()
 
     def _let_in(self) -> None:
-        with suppress(OSError):  # The door is closed.
+        with suppress(OSError):  # The socket was closed.
             while True:
                 client, _ = self.door.accept()
                 server = self.servers[next(self.turns) % len(self.servers)]
@@ -50,7 +50,7 @@ class Switch:
 
 
 class Visitors(Crowd):
-    """So many requests a second, some on kept connections and some on new ones; some of them rent."""
+    """Sends REQUESTS_A_SECOND requests, on persistent and on new connections; some of them rent."""
 
     def __init__(self, port: int, *, members: dict[int, str], staff: str, book: int, told: Book) -> None:
         super().__init__(book=told)
@@ -92,7 +92,7 @@ class Visitors(Crowd):
         except (ConnectionError, http.client.RemoteDisconnected):
             if not was_open:
                 raise
-            # It was closed between two requests, as any server may; every client asks anew.
+            # A server may close a connection between two requests; clients then retry.
             self.book.count("asked anew, since the connection had been closed")
             status, _, answer = client.call(method, path, body, **key)
         self.book.count(f"{status}")
@@ -102,7 +102,7 @@ class Visitors(Crowd):
 
 
 def rolling_restart(*, members: dict[int, str], staff: str, book: int, told: Book) -> str:
-    """Two servers of one worker each are replaced, one after the other; what it was like."""
+    """Replace two servers of one worker each, one after the other; return a summary."""
     switch = Switch()
     switch.servers = [Server(workers=1), Server(workers=1)]
     visitors = Visitors(switch.port, members=members, staff=staff, book=book, told=told)
@@ -112,7 +112,7 @@ def rolling_restart(*, members: dict[int, str], staff: str, book: int, told: Boo
     for old in list(switch.servers):
         switch.servers.append(Server(workers=1))
         switch.servers.remove(old)
-        # What preStop waits for in the cluster: that the word has come to whoever passes requests on.
+        # As preStop in the cluster: wait until load balancers have removed the server.
         time.sleep(0.5)
         old.stop()
     time.sleep(0.5)

@@ -1,6 +1,6 @@
-"""The torture itself, as drills/torture starts it; that says what it does."""
+"""Runs the drill of drills/torture, which describes it."""
 
-# ruff: noqa: INP001, T201, S311  # A script beside others, not a package; it prints, and chance is enough.
+# ruff: noqa: INP001, T201, S311  # A script, not part of a package; prints its results; not security.
 from __future__ import annotations
 
 import os
@@ -21,7 +21,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
 
-import psycopg2  # noqa: E402  # After Django, as those below.
+import psycopg2  # noqa: E402  # After django.setup(), like those below.
 from django.db import connection  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 from torture_clients import Book, Client, Load, run_concurrently  # noqa: E402
@@ -55,7 +55,7 @@ def demand(condition: object, sentence: str) -> None:
 
 
 def tokens_of(count: int, name: str, **facts: Any) -> dict[int, str]:
-    """New accounts, and a token of each that lasts as long as this does."""
+    """Create accounts; return a token for each that outlasts the drill."""
     made = User.objects.bulk_create(
         User(username=f"{name}{number}", email=f"{name}{number}@example.org", **facts)
         for number in range(count)
@@ -86,17 +86,17 @@ class Torture:
             book=self.told,
         )
 
-    # ------------------------------------------------------------ what must hold
+    # ------------------------------------------------------------ checks
 
     def write(self) -> int:
-        """Rent a book and bring it back; the status of the first of them that could not be done."""
+        """Rent and return a book. Returns 201, the status of a failed request, or 0 without a response."""
         keys = {"Idempotency_Key": uuid.uuid4().hex}
         try:
             status, headers, answer = self.probe.call(
                 "POST", "/api/v3/book_rentals/", {"book": self.probed.pk}, **keys
             )
             if status == 409 and answer["code"] == "already_rented":
-                # What was not answered was done: bring that back.
+                # An earlier rental succeeded without a response: return that one.
                 answer = {
                     "ref": self.probe.call("GET", "/api/v3/book_rentals/?status=2")[2]["results"][0]["ref"]
                 }
@@ -115,7 +115,7 @@ class Torture:
         return status
 
     def heals(self) -> str:
-        """By itself, soon: writes are done again, and the shop says that it is ready."""
+        """Wait until writes succeed and /readyz is 200 again, without help; return a summary."""
         since = time.monotonic()
         while (status := self.write()) != 201:
             demand(
@@ -133,7 +133,7 @@ class Torture:
             demand(answer and answer[0] == 200, f"/healthz for {host} is {answer}")
 
     def refuses_writes(self, why: str) -> None:
-        """503 to programs in both shapes, and to people as a page; and the reason by /readyz."""
+        """Check that writes get 503, also as a problem document, and that /readyz gives the reason `why`."""
         _, answer = self.server.wait_for("/readyz", 503, seconds=HEALED_WITHIN)
         demand(answer["checks"]["database"] == why, f"/readyz says {answer}")
         self.is_alive()
@@ -145,7 +145,7 @@ class Torture:
         demand(status == answer["status"] == 503, f"as a problem it was answered {status} {answer}")
         demand(headers["Content-Type"] == "application/problem+json", f"the problem is {headers}")
 
-    # ------------------------------------------------------------ what is done to it
+    # ------------------------------------------------------------ faults
 
     def kill_workers(self) -> None:
         gone = 0
@@ -206,7 +206,7 @@ class Torture:
         say(f"nothing may be written, then it may: {self.heals()}")
 
     def hold_lock(self) -> None:
-        """Somebody keeps a member locked: who waits for it is told after the lock timeout."""
+        """Lock a member's row: a request that waits for it gets 503 after the lock timeout."""
         holder = psycopg2.connect(self.database.url)
         with holder.cursor() as cursor:
             cursor.execute("SELECT 1 FROM accounts_user WHERE id = %s FOR UPDATE", [self.prober])
@@ -215,15 +215,15 @@ class Torture:
         holder.close()
         say(f"a lock that is not given back: 503 after {time.monotonic() - since:.1f} s")
 
-    # ------------------------------------------------------------ what came of it
+    # ------------------------------------------------------------ results
 
     def compare(self) -> None:
-        """What was acknowledged is in the database, once, and nothing else is."""
+        """Check that the database contains each acknowledged write once, and no others."""
         told = self.told
         demand(not told.wrong, f"{len(told.wrong)} went wrong: {told.wrong[:5]}")
         connection.close()
         demand(not (found := self.differences(told)), f"lost or done twice: {found}")
-        # And it would be seen, if it were otherwise.
+        # Prove that the comparison would find a difference.
         ref, pk = max(told.rentals), max(told.payments)
         for forged in (
             replace(told, rentals=told.rentals | {0}),
@@ -280,15 +280,15 @@ class Torture:
         self.load.stop()
         self.compare()
 
-    # ------------------------------------------------------------ many at once
+    # ------------------------------------------------------------ contention
 
     def contend(self) -> None:
-        """Each book is asked for by twice as many as it has copies, 50 at the same time."""
+        """Let twice as many members as a book has copies rent it, 50 at the same time."""
         titles = RENTALS // (2 * COPIES)
         books = [
             add_book(name=f"Wanted {number}", kind=Kind.REGULAR, copies=COPIES) for number in range(titles)
         ]
-        # Each asks for ten books, which is as many as one may have.
+        # Each requests ten books, the limit of open rentals.
         members = list(tokens_of(max(RENTALS // 10, 2 * COPIES), "reader").values())
         wishes = [
             (book.pk, members[(number * 2 * COPIES + turn) % len(members)])
@@ -332,7 +332,7 @@ class Torture:
                 f"{out} of {COPIES} copies are out, {len(got[book.pk])} given",
             )
             for when in refused[book.pk]:
-                # As many had asked for it before that one was refused.
+                # Enough successful requests were sent before this one was refused.
                 demand(sum(sent < when for sent in got[book.pk]) >= COPIES, "refused while a copy was free")
         say(
             f"{len(wishes)} contended rentals by {AT_ONCE} at once: {sum(map(len, got.values()))} given, "

@@ -1,6 +1,6 @@
-"""The tortured shop: its servers, and its database."""
+"""The servers and the database of the torture drill."""
 
-# ruff: noqa: INP001, S603  # A script beside others, not a package; what it starts is ours.
+# ruff: noqa: INP001, S603  # A script, not part of a package; it starts only our own commands.
 from __future__ import annotations
 
 import os
@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 class Failed(Exception):
-    """Something is not as it should be."""
+    """A check failed."""
 
 
 def free_port() -> int:
@@ -29,13 +29,13 @@ def free_port() -> int:
 
 
 class Server:
-    """gunicorn as entrypoint.sh starts it, ready when this returns."""
+    """gunicorn, started by entrypoint.sh; ready when the constructor returns, unless `ready` is false."""
 
     def __init__(self, *, workers: int = 2, arguments: str = "", ready: bool = True) -> None:
         self.port = free_port()
         self.log = Path(os.environ["TORTURE"]) / f"server-{self.port}.log"
         facts = {"PORT": str(self.port), "WEB_CONCURRENCY": str(workers), "GUNICORN_CMD_ARGS": arguments}
-        # What the database had is a warning.
+        # Errors of the database are logged as warnings.
         facts["LOG_LEVEL"] = "WARNING"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
@@ -45,14 +45,14 @@ class Server:
             self.wait_for("/readyz", 200, seconds=30)
 
     def ask(self, path: str, **headers: str) -> Answer | None:
-        """None when nobody answers."""
+        """Send a GET request. Returns None if there is no response."""
         try:
             return Client(self.port).call("GET", path, **headers)
         except OSError:
             return None
 
     def wait_for(self, path: str, status: int, *, seconds: float) -> tuple[float, Any]:
-        """Seconds until `path` is answered with `status`, and what it says then."""
+        """Wait until `path` returns `status`; return the seconds that it took, and the body."""
         began = time.monotonic()
         answer = None
         while time.monotonic() - began < seconds:
@@ -63,7 +63,7 @@ class Server:
         raise Failed(f"{path} is not {status} within {seconds} s, but {answer and answer[::2]}")
 
     def log_errors(self) -> list[str]:
-        """The lines of its log that tell of more than a request, or a refusal."""
+        """Return the lines of the log other than requests and refusals."""
         lines = self.log.read_text().splitlines()
         return [line for line in lines if not line.startswith("127.0.0.1 ") and " WARNING django" not in line]
 
@@ -71,7 +71,7 @@ class Server:
         return children(self.process.pid)
 
     def stop(self) -> None:
-        """Told to, it ends well."""
+        """Stop the server with SIGTERM. Raises Failed unless it exits with 0 in time."""
         self.process.terminate()
         try:
             status = self.process.wait(timeout=40)
@@ -89,14 +89,14 @@ class Server:
 
 
 class Database:
-    """The PostgreSQL of with-postgres, to be stopped and filled."""
+    """The PostgreSQL server of checks/with-postgres, which the drill stops and whose disk it fills."""
 
     def __init__(self) -> None:
         self.url = os.environ["DATABASE_URL"]
         self.ballast = Path(os.environ["POSTGRES_FOLDER"]) / "ballast"
 
     def control(self, *words: str) -> None:
-        # A server that it starts would hold a pipe open.
+        # No pipes: a server that this starts would keep them open.
         done = subprocess.run(
             [os.environ["POSTGRES_CTL"], *words],
             check=False,
@@ -117,7 +117,7 @@ class Database:
             connection.close()
 
     def end_connections(self) -> int:
-        """How many there were, but for this one."""
+        """Terminate all other connections; return their number."""
         ended = self.run(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity "
             "WHERE datname = current_database() AND pid <> pg_backend_pid()"
