@@ -35,12 +35,12 @@ def comparison(one: Results, other: Results) -> str:
             cpu.append([name, f"{was:,.0f}", f"{now:,.0f}", f"{now / was:.2f}"])
     machines = [results["machine"] for results in (one, other)]
     note = (
-        "" if machines[0] == machines[1] else "\n\nThese are two machines, or two versions of what they run."
+        "" if machines[0] == machines[1] else "\n\nThe results are from two machines, or from two versions."
     )
     return (
         table(["ratio", "A", "B", "B / A"], lines)
         + "\n\n"
-        + table(["CPU of server and database, µs a request", "A", "B", "B / A"], cpu)
+        + table(["CPU of server and database, µs per request", "A", "B", "B / A"], cpu)
         + note
     )
 

@@ -83,11 +83,11 @@ def load(
 ) -> None:
     """Load all rows. Must run in a transaction; calls `done` after each step."""
     if 2 * size.renters > size.books:
-        raise SystemExit("At least half of the books must be others than those that are there to rent.")
+        raise SystemExit("--books must be at least twice --renters.")
     for table in TABLES[:2]:
         cursor.execute(f"SELECT EXISTS (SELECT FROM {table})")  # Constant names.
         if cursor.fetchone()[0]:
-            raise SystemExit(f"{table} is not empty: the shop to fill must be.")
+            raise SystemExit(f"{table} is not empty; only an empty shop can be filled.")
     # PostgreSQL can skip the WAL for rows of a table that was truncated in the same transaction.
     cursor.execute(f"TRUNCATE {', '.join(TABLES)} CASCADE")
     put_back = _without_indexes(cursor)
@@ -278,7 +278,7 @@ class _History:
             by_rank[rank] += more
             left -= more
         if left:
-            raise SystemExit("So many rentals do not fit into three years of so few books.")
+            raise SystemExit("Too many rentals for this number of books.")
         return [by_rank[copy * step % copies] for copy in range(copies)]
 
 
@@ -312,11 +312,11 @@ def _rentals(cursor: Any, size: Size, shelf: Shelf, at: datetime, done: Callable
     # A list, because computing the prices needs the connection that COPY uses.
     _copy(cursor, "price", "kind, days, rate_id, total, working", list(_prices()))
     _copy(cursor, "history", "copy_id, user_id, kind, ago, lasted", _History(size, shelf).lines())
-    done("the history of the copies")
+    done("history of the copies")
     moment = {"at": at, "due": Policy.current().rental_days, "staff": STAFF}
     cursor.execute(ORDERED, moment)
     cursor.execute(RETURNED)
-    done("in order, and numbered")
+    done("history sorted and numbered")
     cursor.execute("ANALYZE returned; ANALYZE ordered; ANALYZE price")
     cursor.execute(RENTALS, moment)
     done(f"{cursor.rowcount:,} rentals")
@@ -380,24 +380,24 @@ ORDER BY turn
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Fill an empty shop of DATABASE_URL, on PostgreSQL.")
+    parser = argparse.ArgumentParser(description="Fill the empty shop in DATABASE_URL, on PostgreSQL.")
     parser.add_argument("--books", type=int, default=10_000)
     parser.add_argument("--rentals", type=int, default=10_000)
     parser.add_argument(
-        "--renters", type=int, default=4_000, help="members and books that are there for renting"
+        "--renters", type=int, default=4_000, help="members without rentals, and free books for them"
     )
     parser.add_argument(
         "--many", type=int, default=MANY_RENTALS, help="rentals of the member with a long history"
     )
     parser.add_argument(
-        "--catalogue", type=Path, help="a CSV file of goodbooks-10k; without it books are made up"
+        "--catalogue", type=Path, help="a CSV file of goodbooks-10k (default: generated books)"
     )
     parser.add_argument(
-        "--at", type=datetime.fromisoformat, help="when it is now; without it, midnight in UTC"
+        "--at", type=datetime.fromisoformat, help="the end of the history (default: the last midnight in UTC)"
     )
     asked = parser.parse_args()
     if connection.vendor != "postgresql":
-        raise SystemExit("DATABASE_URL must be one of PostgreSQL.")
+        raise SystemExit("DATABASE_URL must name a PostgreSQL database.")
     at = asked.at or datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     source = catalogue.from_csv(asked.catalogue) if asked.catalogue else catalogue.generate_books(10_000)
     fill(Size(asked.books, asked.rentals, asked.renters, asked.many), source=source, at=at)

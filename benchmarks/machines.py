@@ -116,7 +116,7 @@ class Bench:
     def _forget(self, told: int) -> None:
         made = delete_rentals(self.shop, self.last)
         if not told <= made <= told + CONNECTIONS:
-            raise Failed(f"{told} rentals were answered and {made} made.")
+            raise Failed(f"{told} rentals were confirmed, but {made} were made.")
 
     def run(self, rounds: int) -> None:
         self.last = self.shop.last_ref()
@@ -168,10 +168,10 @@ class Bench:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Measure more processes; DATABASE_URL names a server of PostgreSQL."
+        description="Measure layouts of worker processes. DATABASE_URL names a PostgreSQL server."
     )
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--seconds", type=int, default=4, help="of each case in each round")
+    parser.add_argument("--seconds", type=int, default=4, help="seconds of each case per round")
     asked = parser.parse_args()
     address = os.environ["DATABASE_URL"]
     with ExitStack() as stack:

@@ -76,7 +76,7 @@ class Database:
             if not busy:
                 return
             time.sleep(0.1)
-        raise SystemExit("The database does not come to rest.")
+        raise SystemExit("The database is still busy.")
 
 
 @dataclass

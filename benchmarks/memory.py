@@ -182,10 +182,12 @@ def verdict(held: list[float]) -> str:
 
 def main() -> None:
     parser = argparse.ArgumentParser(
-        description="Memory under load; DATABASE_URL names a server of PostgreSQL."
+        description="Measure memory under load. DATABASE_URL names a PostgreSQL server."
     )
     parser.add_argument("--minutes", type=int, default=60)
-    parser.add_argument("--pace", type=float, default=10, help="acts a second of each of the four people")
+    parser.add_argument(
+        "--pace", type=float, default=10, help="requests per second of each of the four users"
+    )
     asked = parser.parse_args()
     PLACE.mkdir(parents=True, exist_ok=True)
     environ = shop_environment()

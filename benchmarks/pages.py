@@ -68,10 +68,10 @@ def measured(client: Client, address: str, *, rounds: int) -> list[float]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure the processor time of the shop's pages.")
-    parser.add_argument("--rounds", type=int, default=60, help="requests of each page")
-    parser.add_argument("--profile", action="store_true", help="say where the time goes")
-    parser.add_argument("--only", choices=list(pages()), help="one page")
+    parser = argparse.ArgumentParser(description="Measure the CPU time of the shop's pages.")
+    parser.add_argument("--rounds", type=int, default=60, help="requests per page")
+    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument("--only", choices=list(pages()), help="measure only this page")
     asked = parser.parse_args()
     with override_settings(ALLOWED_HOSTS=["testserver"]):
         for name, visitor in (("signed in", member()), ("signed out", None)):
@@ -82,7 +82,7 @@ def main() -> None:
                 if (asked.only and page != asked.only) or (visitor is None and page == "my rentals"):
                     continue
                 taken = measured(client, address, rounds=asked.rounds)
-                print(f"{page:16} {name:11} least {min(taken):6.2f} ms   median {median(taken):6.2f} ms")
+                print(f"{page:16} {name:11} minimum {min(taken):6.2f} ms   median {median(taken):6.2f} ms")
                 if asked.profile:
                     profile = cProfile.Profile()
                     profile.enable()

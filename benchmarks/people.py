@@ -19,7 +19,7 @@ def sign_in_page(port: int, username: str) -> str:
     with browser.open(address) as page:
         secret = re.search(r'name="csrfmiddlewaretoken" value="([^"]+)"', page.read().decode())
     if secret is None:
-        raise SystemExit("The page to sign in has no form.")
+        raise SystemExit("The login page has no form.")
     form = {"csrfmiddlewaretoken": secret[1], "login": username, "password": PASSWORD}
     with browser.open(address, urlencode(form).encode()):
         pass
@@ -39,4 +39,4 @@ def wait_for_figures(port: int, cookie: str) -> None:
         if "As of" in page and "not counted yet" not in page:
             return
         time.sleep(1)
-    raise SystemExit("The figures are not counted.")
+    raise SystemExit("The figures of the administration were not counted in time.")

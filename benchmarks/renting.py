@@ -51,7 +51,7 @@ def different_books(
             made, told = delete_rentals(shop, last), measured["requests"]
             # wrk does not count rentals that were still in progress when the time was up.
             if not told <= made <= told + 32:
-                raise Failed(f"{one.name}: {told} rentals were answered and {made} made.")
+                raise Failed(f"{one.name}: {told} rentals were confirmed, but {made} were made.")
     return {name: {**median_of_rounds(taken), "rounds": taken} for name, taken in found.items()}
 
 
@@ -91,7 +91,9 @@ def one_book(shop: Shop, renting: Renting, *, trials: int) -> dict[str, Any]:
         spent += time.monotonic() - begun
         statuses = Counter(status for status, _ in answers)
         if statuses != {201: copies, 409: AT_ONCE - copies} or shop.open_rentals_since(last) != copies:
-            raise Failed(f"{renting.name}: of {copies} copies and {AT_ONCE} members: {dict(statuses)}.")
+            raise Failed(
+                f"{renting.name}: {AT_ONCE} members rented {copies} copies: statuses {dict(statuses)}."
+            )
         took += [seconds for _, seconds in answers]
         shop.delete_rentals_since(last)
     if _deadlocks(shop) != deadlocks:

@@ -364,16 +364,16 @@ def machine(database: Database) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(
-        description="Measure the shop; DATABASE_URL names a server of PostgreSQL."
+    parser = argparse.ArgumentParser(description="Measure the shop. DATABASE_URL names a PostgreSQL server.")
+    parser.add_argument(
+        "--quick", action="store_true", help="smaller shops and shorter rounds, checked against floors"
     )
-    parser.add_argument("--quick", action="store_true", help="less of everything, against floors: for CI")
-    parser.add_argument("--books", type=int, help="of the large shop")
-    parser.add_argument("--rentals", type=int, help="of the large shop")
-    parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k; without it books are made up")
-    parser.add_argument("--seconds", type=int, help="of each case in each round")
-    parser.add_argument("--only", nargs="+", choices=STEPS, help="these steps; nothing is held to a target")
-    parser.add_argument("--output", type=Path, help="where the results go, as JSON")
+    parser.add_argument("--books", type=int, help="books of the large shop")
+    parser.add_argument("--rentals", type=int, help="rentals of the large shop")
+    parser.add_argument("--catalogue", help="a CSV file of goodbooks-10k (default: generated books)")
+    parser.add_argument("--seconds", type=int, help="seconds of each case per round")
+    parser.add_argument("--only", nargs="+", choices=STEPS, help="only these steps; targets are not checked")
+    parser.add_argument("--output", type=Path, help="the JSON file for the results")
     asked = parser.parse_args()
     small, large = SIZES["quick" if asked.quick else "full"]
     large = large._replace(books=asked.books or large.books, rentals=asked.rentals or large.rentals)

@@ -40,7 +40,7 @@ def storm(shop: Shop, server: Server, database: Database, *, rounds: int, second
         # Some sign-ins may be refused for now, but at least one must succeed.
         let_in = told["requests"] - told["refused"]
         if not let_in:
-            raise Failed(f"Of {told['requests']} sign-ins none succeeded.")
+            raise Failed(f"None of {told['requests']} sign-ins succeeded.")
         signed_in.append(
             {
                 "rate": let_in / told["microseconds"] * 1e6,

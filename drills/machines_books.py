@@ -74,15 +74,21 @@ def idempotency(site: Site) -> str:
 
         run_concurrently(2, at)
         answers += [rent(port) for port in site.doors]
-        expect("one key, to two at the same moment and to all after", {201}, {one[0] for one in answers})
-        expect("rentals that came of it", 1, Rental.objects.filter(user=member).count())
+        expect(
+            "one key, sent to two instances at once and then to all: statuses",
+            {201},
+            {one[0] for one in answers},
+        )
+        expect("rentals made with it", 1, Rental.objects.filter(user=member).count())
         expect("different answers", 1, len({str(one[2]) for one in answers}))
         new = sum("Idempotency-Replayed" not in one[1] for one in answers)
-        expect("answers that are not said to be repeated", 1, new)
+        expect("responses without Idempotency-Replayed", 1, new)
         other = call(site.door, "POST", OWN, {"book": book.pk + 1}, token=token, Idempotency_Key=key)
-        expect("the key with another call", 422, other[0])
+        expect("the key with a different request", 422, other[0])
         replayed["first at A" if "Idempotency-Replayed" not in answers[0][1] else "first at B"] += 1
-    return f"{TWINS} keys, each to two at once: one rental each, and the same answer from all"
+    return (
+        f"{TWINS} keys, each sent to two instances at once: one rental each, and the same response from all"
+    )
 
 
 def contention(site: Site) -> str:
@@ -97,12 +103,12 @@ def contention(site: Site) -> str:
 
     run_concurrently(MEMBERS, want)
     expect(
-        f"{MEMBERS} want one of {COPIES} copies at once",
+        f"{MEMBERS} members rent {COPIES} copies at once",
         {"201": COPIES, "409 book_unavailable": MEMBERS - COPIES},
         dict(told),
     )
-    expect("copies that are out", COPIES, Rental.objects.open().filter(copy__book=book).count())
-    return f"{MEMBERS} want one of {COPIES} copies at once, over all of them: {COPIES} get one"
+    expect("copies on loan", COPIES, Rental.objects.open().filter(copy__book=book).count())
+    return f"{MEMBERS} members rent {COPIES} copies at once, through all instances: {COPIES} succeed"
 
 
 # ---------------------------------------------------------------- caches
@@ -123,8 +129,8 @@ def caches(site: Site) -> str:
     oldest = _oldest(others, changed)
     _limit(others[-1])
     return (
-        "a new name, price, copy or policy of one is seen at all at once by who signs in, on /home too; "
-        f"by who does not, {oldest:.2f} s later"
+        "signed-in users see a new name, price, loan or policy at all instances at once, on /home too; "
+        f"anonymous users at most {oldest:.2f} s later"
     )
 
 
@@ -139,7 +145,7 @@ def _rename(site: Site, book: Book, name: str, *, desk: str, token: str, browser
     for port in others:
         expect("a new name, with a token, at once", name, call(port, "GET", path, token=token)[2]["name"])
         told = call(port, "GET", path, token=token, If_None_Match=etags[port])
-        expect("the ETag of before", 200, told[0])
+        expect("the old ETag", 200, told[0])
         page = _page(port, browser)
         expect("/home, at once", [True, False], [one.encode() in page for one in (name, former)])
         misspelt = name[:1] + name[2:]
@@ -152,14 +158,14 @@ def _rename(site: Site, book: Book, name: str, *, desk: str, token: str, browser
 def _lend(site: Site, book: Book, name: str, *, token: str, browser: str) -> Change:
     a, others, path = site.ports[0], site.ports[1:], f"{CATALOGUE}{book.pk}"
     for port in others:
-        expect("/home, while a copy is there", True, _is_free_at_home(port, name, browser))
+        expect("/home, while a copy is available", True, _is_free_at_home(port, name, browser))
     _warm(site, path)
     _done(call(a, "POST", OWN, {"book": book.pk}, token=token), 201)
     change = Change(time.monotonic(), path, "available", 0)
     for port in others:
         found = call(port, "GET", f"{CATALOGUE}?search={name}", token=token)[2]["results"]
-        expect("copies that are there, with a token, at once", [0], [one["available"] for one in found])
-        expect("/home, when it is out", False, _is_free_at_home(port, name, browser))
+        expect("available copies, with a token, at once", [0], [one["available"] for one in found])
+        expect("/home, when it is on loan", False, _is_free_at_home(port, name, browser))
     return change
 
 
@@ -217,7 +223,7 @@ def _oldest(ports: list[int], changed: list[Change]) -> float:
             if age > RECENT + ON_ITS_WAY:
                 raise Failed(
                     f"{path}, signed out, {age:.2f} s after a change\n"
-                    f"    expected: {field} {wanted}\n    came:     {told}"
+                    f"    expected: {field} {wanted}\n    actual:   {told}"
                 )
         time.sleep(0.01)
     return oldest
@@ -235,7 +241,7 @@ def _is_free_at_home(port: int, name: str, browser: str) -> bool:
 
 
 def _done(answer: Answer, status: int) -> None:
-    expect("what was to be changed at A", status, answer[0])
+    expect("the change at A", status, answer[0])
 
 
 CHECKS = (idempotency, contention, caches)

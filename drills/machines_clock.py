@@ -60,8 +60,8 @@ def migrate() -> str:
         rows, different = cursor.fetchone()
     connection.close()
     expect("migrations that each of them applied", [0] * (STARTING - 1) + [rows], applied)
-    expect("migrations that are written down twice", 0, rows - different)
-    return f"{STARTING} migrate an empty database at once: one does it, all end well"
+    expect("migrations recorded twice", 0, rows - different)
+    return f"{STARTING} migrate an empty database at once: one applies the migrations, all exit with 0"
 
 
 def _numbers(said: list[str]) -> list[int]:
@@ -81,14 +81,14 @@ def commands() -> str:
             for member in (first, second):
                 place_hold(member=member, book=book, at=long_ago)
             return_rental(rental=rental, at=long_ago + timedelta(days=1), actor=desk, now=long_ago)
-    expect("holds that are ready and too late", BOOKS, Hold.objects.past_pick_up(now).count())
+    expect("ready holds past their pick-up deadline", BOOKS, Hold.objects.past_pick_up(now).count())
     said = at_once("expire_holds")
     # The line may be before or after the e-mails.
     lines = [line for text in said for line in text.splitlines() if line.startswith("Holds expired")]
-    expect("holds expired, copies put aside, by both together", [BOOKS, BOOKS], _numbers(lines))
+    expect("holds expired and copies put aside, in total", [BOOKS, BOOKS], _numbers(lines))
     mailed = Counter(re.findall(r"^To: (\S+)$", "\n".join(said), re.MULTILINE))
-    expect("members who were mailed", 2 * BOOKS, len(mailed))
-    expect("mails to each", {1}, set(mailed.values()))
+    expect("members who got an e-mail", 2 * BOOKS, len(mailed))
+    expect("e-mails per member", {1}, set(mailed.values()))
 
     member = desk
     TokenFamily.objects.bulk_create(
@@ -108,13 +108,13 @@ def commands() -> str:
     for _ in range(OLD):
         cache.set(uuid4().hex, 1, 0.001)
     forgotten = _numbers(at_once("flushexpiredtokens"))
-    expect("sign-ins, counts of passwords and of calls forgotten", [OLD] * 3, forgotten)
-    expect("answers forgotten", [OLD], _numbers(at_once("purge_idempotency_keys")))
+    expect("tokens, login attempts and rate-limit counts deleted", [OLD] * 3, forgotten)
+    expect("idempotency records deleted", [OLD], _numbers(at_once("purge_idempotency_keys")))
     at_once("clearsessions")
-    expect("sessions that are left", 0, Session.objects.filter(expire_date=long_ago).count())
-    expect("what check_books says", ["", ""], at_once("check_books"))
+    expect("expired sessions left", 0, Session.objects.filter(expire_date=long_ago).count())
+    expect("output of check_books", ["", ""], at_once("check_books"))
     connection.close()
     return (
-        f"{MACHINES} run each command at once: {BOOKS} holds expire once, {2 * BOOKS} members get one mail "
-        "each, what is old is forgotten, no error"
+        f"{MACHINES} run each command at once: {BOOKS} holds expire once, {2 * BOOKS} members get one "
+        "e-mail each, old rows are deleted, no errors"
     )

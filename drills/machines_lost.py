@@ -32,9 +32,9 @@ def in_turn(site: Site) -> str:
         call(site.door, "GET", "/healthz")[1]["X-Answered-By"] for _ in range(10 * len(site.ports))
     )
     expect(
-        "who answers what is asked of nginx", {f"127.0.0.1:{port}": 10 for port in site.ports}, dict(asked)
+        "requests per instance, through nginx", {f"127.0.0.1:{port}": 10 for port in site.ports}, dict(asked)
     )
-    return f"nginx asks {len(site.ports)} in turn"
+    return f"nginx sends requests to {len(site.ports)} instances in turn"
 
 
 def stopped(site: Site) -> str:
@@ -43,19 +43,19 @@ def stopped(site: Site) -> str:
     visitors = Visitors(site.door, members=members(10), staff=_staff(), book=book.pk, told=told)
     visitors.start()
     time.sleep(1)
-    expect("the exit code of one that was told to stop", 0, site.end(0))
+    expect("the exit code of a stopped instance", 0, site.end(0))
     gone = _refused_by(site.ports[0])
     site.start(0)
     site.leave_out(None)
     time.sleep(1.5)
     visitors.stop()
-    expect("what failed meanwhile", [], told.wrong[:5])
-    expect("whether it was gone", True, gone)
+    expect("failed requests", [], told.wrong[:5])
+    expect("whether it had stopped", True, gone)
     until, asked = time.monotonic() + BACK_WITHIN, set[str]()
     while len(asked) < len(site.ports) and time.monotonic() < until:
         asked.add(call(site.door, "GET", "/healthz")[1]["X-Answered-By"])
-    expect("how many answer when it is back", len(site.ports), len(asked))
-    return f"one is stopped and comes back, under load: {sum(told.counts.values())} requests, none failed"
+    expect("instances that respond after the restart", len(site.ports), len(asked))
+    return f"one is stopped and restarted under load: {sum(told.counts.values())} requests, none failed"
 
 
 def killed(site: Site) -> str:
@@ -78,26 +78,30 @@ def killed(site: Site) -> str:
     load.stop()
     for reader in readers:
         reader.join()
-    expect("what went wrong for those who write", [], told.wrong[:5])
+    expect("errors of writers", [], told.wrong[:5])
     broken_off = read.pop(BROKEN_OFF, 0)
-    expect("what those who read were told", {"200"}, set(read))
+    expect("statuses of reads", {"200"}, set(read))
     there = Rental.objects.filter(user__in=users)
     expect(
-        "rentals that are not what was told, or twice",
+        "rentals that differ from those acknowledged",
         set(),
         told.rentals ^ set(there.values_list("ref", flat=True)),
     )
     back = there.exclude(returned_at=None).values_list("ref", flat=True)
-    expect("returns that are not what was told", set(), set(told.returns) ^ set(back))
+    expect("returns that differ from those acknowledged", set(), set(told.returns) ^ set(back))
     payments = LedgerEntry.objects.payments().filter(user__in=users).values_list("pk", "amount")
-    expect("payments that are not what was told", told.payments, {pk: -amount for pk, amount in payments})
-    expect("an instance that is gone, asked itself", True, _refused_by(site.ports[-1]))
-    expect("the others, by nginx", [200] * 20, [status(site.door, "GET", "/readyz") for _ in range(20)])
+    expect(
+        "payments that differ from those acknowledged",
+        told.payments,
+        {pk: -amount for pk, amount in payments},
+    )
+    expect("whether the killed instance refuses connections", True, _refused_by(site.ports[-1]))
+    expect("the others, through nginx", [200] * 20, [status(site.door, "GET", "/readyz") for _ in range(20)])
     again = {what: number for what, number in told.counts.items() if not what.startswith("answered")}
     return (
-        f"one is killed under load: {told.acknowledged} writes, none lost and none twice; "
-        f"{sum(read.values())} reads, none failed, {broken_off} broken off and asked anew; "
-        f"sent again: {again}"
+        f"one is killed under load: {told.acknowledged} writes, none lost or done twice; "
+        f"{sum(read.values())} reads, none failed, {broken_off} broken off and repeated; "
+        f"repeated writes: {again}"
     )
 
 

@@ -64,22 +64,24 @@ def tokens(site: Site) -> str:
     user = new_account()
     pair = sign_in(a, user)
     expect(
-        "a token of A, at nginx and each instance", [200] * everywhere, at_all(site, OWN, token=pair["token"])
+        "a token from A, at nginx and each instance",
+        [200] * everywhere,
+        at_all(site, OWN, token=pair["token"]),
     )
     signed_out = call(
         a, "POST", "/api/rest-auth/logout/", {"refresh": pair["refresh"]}, address=new_address()
     )
     expect("signing out at A", 200, signed_out[0])
-    expect("the access token, after that", [401] * everywhere, at_all(site, OWN, token=pair["token"]))
+    expect("the access token after signing out", [401] * everywhere, at_all(site, OWN, token=pair["token"]))
     expect("the refresh token, at B", 401, refresh(b, pair["refresh"])[0])
 
     pair = sign_in(a, user)
     told, newer = refresh(a, pair["refresh"])
     expect("a refresh token at A", 200, told)
-    expect("the token that it gave, at B", 200, status(b, "GET", OWN, token=newer["token"]))
-    expect("the refresh token once more, at B", 401, refresh(b, pair["refresh"])[0])
-    expect("the family, which that has ended", [401] * everywhere, at_all(site, OWN, token=newer["token"]))
-    expect("and its refresh token, at A", 401, refresh(a, newer["refresh"])[0])
+    expect("the new token, at B", 200, status(b, "GET", OWN, token=newer["token"]))
+    expect("the used refresh token, at B", 401, refresh(b, pair["refresh"])[0])
+    expect("the new token after the reuse", [401] * everywhere, at_all(site, OWN, token=newer["token"]))
+    expect("the new refresh token, at A", 401, refresh(a, newer["refresh"])[0])
 
     at_once: Counter[int] = Counter()
     pair, lock = sign_in(a, user), Lock()
@@ -92,8 +94,8 @@ def tokens(site: Site) -> str:
     run_concurrently(8, use)
     if at_once[200] > 1 or at_once[200] + at_once[401] != 8:
         raise Failed(
-            f"one refresh token, eight times at once\n    expected: one 200 at most, else 401\n"
-            f"    came:     {dict(at_once)}"
+            f"one refresh token, eight times at once\n    expected: at most one 200, else 401\n"
+            f"    actual:   {dict(at_once)}"
         )
 
     pairs = [sign_in(port, user) for port in (a, b)]
@@ -105,11 +107,11 @@ def tokens(site: Site) -> str:
     answer = call(
         a, "POST", "/api/rest-auth/password/change/", changed, token=pairs[0]["token"], address=new_address()
     )
-    expect("a password, changed at A", 200, answer[0])
+    expect("changing the password at A", 200, answer[0])
     for one in pairs:
-        expect("a token from before", [401] * everywhere, at_all(site, OWN, token=one["token"]))
+        expect("a token from before the change", [401] * everywhere, at_all(site, OWN, token=one["token"]))
     sign_in(b, user, password=NEW_PASSWORD)
-    return "a token of one holds at all; signing out, a second use and a new password end it at all, at once"
+    return "a token is valid at all instances; signing out, reuse and a new password revoke it at all at once"
 
 
 def browsers(site: Site) -> str:
@@ -119,21 +121,23 @@ def browsers(site: Site) -> str:
     first, second, third = (sign_in_page(port, user.username) for port in (a, b, site.door))
     for cookies in (first, second, third):
         expect(
-            "a browser, at nginx and each instance",
+            "a session, at nginx and each instance",
             [200] * everywhere,
             at_all(site, "/rentals/", Cookie=cookies),
         )
         expect("its token in a cookie", [200] * everywhere, at_all(site, OWN, Cookie=cookies))
-    expect("signing out at B who signed in at A", 302, post_form(b, "/user/logout/", first))
-    expect("that browser, after it", [302] * everywhere, at_all(site, "/rentals/", Cookie=first))
+    expect("signing out at B a session from A", 302, post_form(b, "/user/logout/", first))
+    expect("that session after signing out", [302] * everywhere, at_all(site, "/rentals/", Cookie=first))
     expect("its token, after it", [401] * everywhere, at_all(site, OWN, Cookie=first))
     boss = sign_in_page(a, new_account(is_staff=True, is_superuser=True).username)
     everybody = {"action": "sign_out", "_selected_action": str(user.pk)}
-    expect("signing all browsers out, at A", 302, post_form(a, "/admin/accounts/user/", boss, **everybody))
+    expect(
+        "ending all sessions of the user, at A", 302, post_form(a, "/admin/accounts/user/", boss, **everybody)
+    )
     for cookies in (second, third):
-        expect("a browser, after it", [302] * everywhere, at_all(site, "/rentals/", Cookie=cookies))
+        expect("a session after that", [302] * everywhere, at_all(site, "/rentals/", Cookie=cookies))
         expect("its token, after it", [401] * everywhere, at_all(site, OWN, Cookie=cookies))
-    return "who signs in at one is signed in at all; who signs out anywhere is out everywhere, tokens too"
+    return "a session is valid at all instances; signing out ends it and its token at all"
 
 
 def post_form(port: int, path: str, cookies: str, **fields: str) -> int:
@@ -154,13 +158,13 @@ def rights(site: Site) -> str:
     form = {"username": staff.username, "email": staff.email, "is_active": "on"}
     form |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
     changed = post_form(a, f"/admin/accounts/user/{staff.pk}/change/", sign_in_page(a, boss.username), **form)
-    expect("the right to the desk, taken away in the administration at A", 302, changed)
+    expect("revoking staff status in the administration at A", 302, changed)
     # 401 if changed permissions revoke the token; 403 if it stays valid for an ordinary member.
     told = set(at_all(site, STAFF_ONLY, token=token))
     if not told <= {401, 403}:
-        raise Failed(f"no longer staff, by token\n    expected: 401 or 403\n    came:     {told}")
+        raise Failed(f"no longer staff, by token\n    expected: 401 or 403\n    actual:   {told}")
     expect("no longer staff, in the administration", [302] * everywhere, at_all(site, "/admin/", Cookie=desk))
-    return "a right that is taken away at one is gone at all with the next request"
+    return "revoked staff status applies at all instances from the next request on"
 
 
 # ---------------------------------------------------------------- limits
@@ -176,10 +180,10 @@ def limits(site: Site) -> str:
     user, here, elsewhere = new_account(), new_address(), new_address()
     doors = site.in_turn()
     told = [try_password(next(doors), user, "wrong", here) for _ in range(most)]
-    expect(f"{most} wrong passwords, over all doors", [401] * most, told)
+    expect(f"{most} wrong passwords, through all ports", [401] * most, told)
     told = [try_password(port, user, PASSWORD, here) for port in site.doors]
-    expect("the right one after them, at any door", [429] * everywhere, told)
-    expect("the right one from another address", 200, try_password(site.door, user, PASSWORD, elsewhere))
+    expect("the right password after them, at each port", [429] * everywhere, told)
+    expect("the right password from another address", 200, try_password(site.door, user, PASSWORD, elsewhere))
 
     user, here = new_account(), new_address()
     told = [
@@ -187,7 +191,7 @@ def limits(site: Site) -> str:
         for number in range(most)
     ]
     told += [try_password(site.door, user, PASSWORD, here, X_Forwarded_For="203.0.113.200")]
-    expect("who says to come from elsewhere each time", [401] * most + [429], told)
+    expect("a different X-Forwarded-For each time", [401] * most + [429], told)
 
     user, here, tried = new_account(), new_address(), Counter[int]()
     lock = Lock()
@@ -201,11 +205,9 @@ def limits(site: Site) -> str:
     # An attempt that is refused while other passwords are hashed does not count; try again.
     while sum(tried.values()) < 2 * AT_ONCE:
         guess(sum(tried.values()))
-    expect(f"{AT_ONCE} wrong ones at once, and as many after: tried", {401: most}, {401: tried[401]})
-    expect("and refused", {401, 429}, set(tried))
-    return (
-        f"of wrong passwords {most} are let through, over all doors and at once; by the client's own address"
-    )
+    expect(f"{AT_ONCE} wrong passwords at once and {AT_ONCE} after: attempts", {401: most}, {401: tried[401]})
+    expect("their statuses", {401, 429}, set(tried))
+    return f"{most} wrong passwords are checked, through all ports together, by the client's real address"
 
 
 def throttles(site: Site) -> str:
@@ -215,10 +217,10 @@ def throttles(site: Site) -> str:
         return status(port, "POST", "/api-token-verify/", {"token": "none"}, address=address)
 
     told = Counter(ask(next(doors), here) for _ in range(A_MINUTE))
-    expect(f"{A_MINUTE} calls in a minute, over all doors", {401: A_MINUTE}, dict(told))
+    expect(f"{A_MINUTE} calls in a minute, through all ports", {401: A_MINUTE}, dict(told))
     expect("one more, at each", {429}, {ask(port, here) for port in site.doors})
-    expect("one from another address", 401, ask(site.door, new_address()))
-    return f"{A_MINUTE} calls a minute from one address, over all of them together"
+    expect("a call from another address", 401, ask(site.door, new_address()))
+    return f"{A_MINUTE} calls per minute from one address, through all ports together"
 
 
 CHECKS = (tokens, browsers, rights, limits, throttles)

@@ -55,7 +55,7 @@ def of_site(count: int, place: Path) -> list[str]:
 
         def calm() -> str:
             expect("errors in their logs", "", "\n".join(site.log_errors()[-40:]))
-            return "no error in any log"
+            return "no errors in the logs"
 
         return failed if passes("logs", calm) else [*failed, f"{count} instances, logs"]
     finally:
@@ -72,7 +72,7 @@ def main() -> int:
         folder.mkdir()
         failed += of_site(count, folder)
     if failed:
-        print(f"machines: not as it should be: {'; '.join(failed)}", file=sys.stderr)
+        print(f"machines: failed: {'; '.join(failed)}", file=sys.stderr)
     return bool(failed)
 
 

@@ -26,7 +26,7 @@ class Failed(Exception):
 
 def expect(what: str, expected: object, came: object) -> None:
     if came != expected:
-        raise Failed(f"{what}\n    expected: {expected}\n    came:     {came}")
+        raise Failed(f"{what}\n    expected: {expected}\n    actual:   {came}")
 
 
 class Site:

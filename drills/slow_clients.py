@@ -192,20 +192,20 @@ def compare(site: Site, token: str) -> bool:
         of_nginx = max(at_first[0], site.temporary_bytes(site.nginx))
         of_shop = max(at_first[1], site.temporary_bytes(site.shop))
     print(
-        f"slow-clients: p99 of others {1000 * alone:.0f} ms, beside slow clients {1000 * beside:.0f} ms; "
+        f"slow-clients: p99 of others {1000 * alone:.0f} ms, with slow clients {1000 * beside:.0f} ms; "
         f"temporary files of nginx {of_nginx / 1e6:.0f} MB, of the shop {of_shop / 1e6:.0f} MB",
         flush=True,
     )
     if site.processes != before:
         raise Failed("a worker has ended")
     if of_nginx > UPLOADS * UPLOAD_BYTES + READERS * 1024 * 1024:
-        raise Failed("nginx holds more than what was uploaded and what is read")
+        raise Failed("nginx buffers more than the uploads and responses")
     if of_shop > UPLOAD_BYTES:
-        raise Failed("the shop holds what nginx should hold")
+        raise Failed("the shop buffers what nginx should buffer")
     until = time.monotonic() + 10
     while site.temporary_bytes(site.nginx):
         if time.monotonic() > until:
-            raise Failed("nginx keeps the files of clients that are gone")
+            raise Failed("nginx keeps files of disconnected clients")
         time.sleep(0.1)
     # A request that times out is too slow, however slow the machine is.
     return beside <= max(GOOD, TIMES * alone) and beside < PATIENCE
@@ -216,7 +216,7 @@ def main() -> int:
     template = TEMPLATE.read_text()
     if directive := os.environ.get("WITHOUT"):
         if f"{directive} on;" not in template:
-            raise SystemExit(f"slow-clients: deploy/nginx.conf has no {directive} that is on")
+            raise SystemExit(f"slow-clients: deploy/nginx.conf does not turn {directive} on")
         template = template.replace(f"{directive} on;", f"{directive} off;")
     token = issue_tokens(User.objects.filter(is_staff=False)[0]).access
     folders = place / "shop", place / "nginx"
@@ -235,7 +235,7 @@ def main() -> int:
             # Warm-up: the first requests of each thread are slower.
             percentile_of_others(nginx.port, token)
             if not any(compare(site, token) for _ in range(ROUNDS)):
-                raise Failed(f"slow clients hold up others in each of {ROUNDS} rounds")
+                raise Failed(f"slow clients delay others in each of {ROUNDS} rounds")
         except Failed as problem:
             print(f"slow-clients: {problem}", file=sys.stderr)
             print(*log.read_text().splitlines()[-20:], sep="\n", file=sys.stderr)

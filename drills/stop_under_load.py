@@ -134,11 +134,11 @@ class Load:
             print(f"    {number:6}  {outcome}")
         answered = sum(number for outcome, number in self.counts.items() if "answered before" in outcome)
         if answered < len(self.clients):
-            self.lost.append(f"only {answered} requests in all: that was no load")
+            self.lost.append(f"only {answered} requests in total: too little load")
         if not any("slow, answered after" in outcome for outcome in self.counts):
-            self.lost.append("none was answered after the stop: nothing was seen")
+            self.lost.append("no request was answered after the stop, so the stop was not tested")
         if stuck := sum(client.is_alive() for client in self.clients):
-            self.lost.append(f"{stuck} clients still wait for an answer")
+            self.lost.append(f"{stuck} clients still wait for a response")
         print(f"  {answered} requests before the stop, {len(self.lost)} lost")
         for loss, number in Counter(self.lost).most_common(10):
             print(f"  lost, {number} times: {loss}", file=sys.stderr)

@@ -116,7 +116,7 @@ class Crowd:
         for thread in self.threads:
             thread.join(timeout=60)
         if stuck := sum(thread.is_alive() for thread in self.threads):
-            self.book.complain(f"{stuck} members still wait for an answer")
+            self.book.complain(f"{stuck} members still wait for a response")
 
 
 class Load(Crowd):
@@ -148,7 +148,7 @@ class Load(Crowd):
         rental = self._done(as_member, "/api/v3/book_rentals/", {"book": random.choice(self.books)}, 201)
         with self.book.lock:
             if rental["ref"] in self.book.rentals:
-                self.book.wrong.append(f"rental {rental['ref']} was given twice")
+                self.book.wrong.append(f"rental {rental['ref']} was acknowledged twice")
             self.book.rentals.add(rental["ref"])
         returned = self._done(as_staff, f"/api/v3/book_rentals/{rental['ref']}/return", None, 200)
         charge = Decimal(returned["charge"])
@@ -158,7 +158,7 @@ class Load(Crowd):
         payment = self._done(as_staff, "/api/v3/payments/", paid, 201)
         with self.book.lock:
             if payment["id"] in self.book.payments:
-                self.book.wrong.append(f"payment {payment['id']} was given twice")
+                self.book.wrong.append(f"payment {payment['id']} was acknowledged twice")
             self.book.payments[payment["id"]] = charge
 
     def _done(self, client: Client, path: str, body: Any, expected: int) -> Any:
@@ -169,7 +169,7 @@ class Load(Crowd):
                     self._give_up(client, path, body, key)
                 status, headers, answer = client.call("POST", path, body, Idempotency_Key=key)
             except (OSError, http.client.HTTPException) as problem:
-                self.book.count(f"no answer ({type(problem).__name__})")
+                self.book.count(f"no response ({type(problem).__name__})")
                 time.sleep(0.05)
                 continue
             if status == expected:
@@ -177,7 +177,7 @@ class Load(Crowd):
                 return answer
             if status == 502:
                 # The server behind the proxy ended before it had responded.
-                self.book.count("502, by the proxy")
+                self.book.count("502 from the proxy")
                 time.sleep(0.05)
                 continue
             if status == 503 or (status == 409 and answer["code"] == "request_in_progress"):
@@ -196,7 +196,7 @@ class Load(Crowd):
             time.sleep(random.random() * 0.01)
         finally:
             client.close()
-        self.book.count("not listened to")
+        self.book.count("abandoned")
 
 
 def run_concurrently(count: int, work: Callable[[int], None]) -> None:

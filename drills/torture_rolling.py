@@ -93,7 +93,7 @@ class Visitors(Crowd):
             if not was_open:
                 raise
             # A server may close a connection between two requests; clients then retry.
-            self.book.count("asked anew, since the connection had been closed")
+            self.book.count("repeated on a new connection")
             status, _, answer = client.call(method, path, body, **key)
         self.book.count(f"{status}")
         if status != expected:
@@ -123,5 +123,5 @@ def rolling_restart(*, members: dict[int, str], staff: str, book: int, told: Boo
     switch.door.close()
     asked = sum(told.counts.values())
     if asked < 0.5 * REQUESTS_A_SECOND * took:
-        told.complain(f"only {asked} requests in {took:.1f} s: that was no load")
+        told.complain(f"only {asked} requests in {took:.1f} s: too little load")
     return f"{asked} requests in {took:.1f} s, {len(told.wrong)} failed; {dict(told.counts)}"

@@ -171,14 +171,14 @@ class Torture:
         )
         time.sleep(1)
         self.database.control("start")
-        say(f"PostgreSQL stopped at once, and started: {self.heals()}")
+        say(f"PostgreSQL stopped immediately and started again: {self.heals()}")
 
     def end_connections(self) -> None:
         ended = 0
         for _ in range(10):
             ended += self.database.end_connections()
             time.sleep(0.2)
-        demand(ended > 10, "there were hardly any connections")
+        demand(ended > 10, "there were too few connections")
         say(f"{ended} connections ended: {self.heals()}")
 
     def fill_disk(self) -> None:
@@ -188,22 +188,22 @@ class Torture:
         while (
             self.told.counts["503 unavailable"] == refused or b"(53100)" not in self.server.log.read_bytes()
         ):
-            demand(time.monotonic() < until, "nothing noticed that the disk was full")
+            demand(time.monotonic() < until, "no request failed because of the full disk")
             time.sleep(0.05)
         self.is_alive()
         answer = self.server.ask("/api/v3/books/")
-        demand(answer and answer[0] == 200, "nothing can be read while the disk is full")
+        demand(answer and answer[0] == 200, "reads fail while the disk is full")
         time.sleep(0.5)
         self.database.empty_disk()
-        say(f"the disk full, {self.told.counts['503 unavailable'] - refused} told so: {self.heals()}")
+        say(f"disk full, {self.told.counts['503 unavailable'] - refused} requests refused: {self.heals()}")
 
     def forbid_writing(self) -> None:
         self.database.read_only(on=True)
         self.refuses_writes("read_only")
         answer = self.server.ask("/api/v3/books/")
-        demand(answer and answer[0] == 200, "nothing can be read while nothing may be written")
+        demand(answer and answer[0] == 200, "reads fail while the database is read-only")
         self.database.read_only(on=False)
-        say(f"nothing may be written, then it may: {self.heals()}")
+        say(f"database read-only, then writable: {self.heals()}")
 
     def hold_lock(self) -> None:
         """Lock a member's row: a request that waits for it gets 503 after the lock timeout."""
@@ -211,16 +211,16 @@ class Torture:
         with holder.cursor() as cursor:
             cursor.execute("SELECT 1 FROM accounts_user WHERE id = %s FOR UPDATE", [self.prober])
             since = time.monotonic()
-            demand((status := self.write()) == 503, f"who waited for a lock was answered {status}")
+            demand((status := self.write()) == 503, f"a request waiting for a lock got {status}")
         holder.close()
-        say(f"a lock that is not given back: 503 after {time.monotonic() - since:.1f} s")
+        say(f"a lock that is not released: 503 after {time.monotonic() - since:.1f} s")
 
     # ------------------------------------------------------------ results
 
     def compare(self) -> None:
         """Check that the database contains each acknowledged write once, and no others."""
         told = self.told
-        demand(not told.wrong, f"{len(told.wrong)} went wrong: {told.wrong[:5]}")
+        demand(not told.wrong, f"{len(told.wrong)} errors: {told.wrong[:5]}")
         connection.close()
         demand(not (found := self.differences(told)), f"lost or done twice: {found}")
         # Prove that the comparison would find a difference.
@@ -231,9 +231,9 @@ class Torture:
             replace(told, returns={**told.returns, ref: told.returns[ref] + 1}),
             replace(told, payments={**told.payments, 0: told.payments[pk]}),
         ):
-            demand(self.differences(forged), "what was lost would not be noticed")
+            demand(self.differences(forged), "the comparison does not detect differences")
         say(
-            f"{told.acknowledged} writes acknowledged, none lost and none twice: "
+            f"{told.acknowledged} writes acknowledged, none lost or done twice: "
             f"{len(told.rentals)} rentals, {len(told.returns)} returns, {len(told.payments)} payments"
         )
         for what, count in sorted(told.counts.items()):
@@ -267,7 +267,7 @@ class Torture:
         ][:10]
 
     def run(self) -> None:
-        say("the shop is served, and used")
+        say("the shop is served under load")
         self.load.start()
         self.kill_workers()
         self.stop_database()
@@ -329,21 +329,21 @@ class Torture:
             out = Rental.objects.open().filter(copy__book=book).count()
             demand(
                 out == len(got[book.pk]) == COPIES,
-                f"{out} of {COPIES} copies are out, {len(got[book.pk])} given",
+                f"{out} of {COPIES} copies are on loan, {len(got[book.pk])} acknowledged",
             )
             for when in refused[book.pk]:
                 # Enough successful requests were sent before this one was refused.
                 demand(sum(sent < when for sent in got[book.pk]) >= COPIES, "refused while a copy was free")
         say(
-            f"{len(wishes)} contended rentals by {AT_ONCE} at once: {sum(map(len, got.values()))} given, "
-            f"{sum(map(len, refused.values()))} refused, none oversold and none refused wrongly, "
-            f"{len(wishes) / took:.0f} a second"
+            f"{len(wishes)} contended rentals by {AT_ONCE} at once: {sum(map(len, got.values()))} made, "
+            f"{sum(map(len, refused.values()))} refused, none oversold or refused wrongly, "
+            f"{len(wishes) / took:.0f} per second"
         )
 
     def restart(self) -> None:
         told = Book()
         what = rolling_restart(members=self.members, staff=self.staff, book=self.books[0].pk, told=told)
-        say(f"a rolling restart: {what}")
+        say(f"rolling restart: {what}")
         demand(not told.wrong, f"{told.wrong[:5]}")
 
 

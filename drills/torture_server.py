@@ -60,7 +60,7 @@ class Server:
             if answer is not None and answer[0] == status:
                 return time.monotonic() - began, answer[2]
             time.sleep(0.05)
-        raise Failed(f"{path} is not {status} within {seconds} s, but {answer and answer[::2]}")
+        raise Failed(f"{path} did not return {status} within {seconds} s, but {answer and answer[::2]}")
 
     def log_errors(self) -> list[str]:
         """Return the lines of the log other than requests and refusals."""
@@ -77,9 +77,9 @@ class Server:
             status = self.process.wait(timeout=40)
         except subprocess.TimeoutExpired:
             self.kill()
-            raise Failed("a server that was told to stop did not") from None
+            raise Failed("a server did not stop in time") from None
         if status:
-            raise Failed(f"a server that was told to stop exited {status}")
+            raise Failed(f"a stopped server exited {status}")
 
     def kill(self) -> None:
         for worker in self.workers() if self.process.poll() is None else []:
