@@ -1,5 +1,4 @@
-# `make help` lists what there is. Each target sets up what it needs; `make run` and `make test` want
-# nothing but Python 3.11 and make.
+# `make help` lists the targets. Each sets up what it needs; `make run` and `make test` need only Python 3.11.
 
 PYTHON ?= $(shell command -v python3.11 || echo python3)
 PORT ?= 8000
@@ -31,7 +30,7 @@ $(VENV)/ready-dev: $(VENV)/ready requirements-dev.txt
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements-dev.txt
 	@touch $@
 
-# Each in an environment of its own: what they bring along does not go together with the shop's packages.
+# In separate environments, because their dependencies conflict with the shop's.
 $(VENV)/ready-deploy: $(VENV)/ready requirements-deploy.txt constraints-deploy.txt requirements-checkov.txt
 	@echo "Setting up $(VENV)/deploy and $(VENV)/checkov, which takes about two minutes …"
 	@$(PYTHON) -m venv $(VENV)/deploy
@@ -49,12 +48,12 @@ $(VENV)/ready-deploy: $(VENV)/ready requirements-deploy.txt constraints-deploy.t
 	    "DATABASE_URL=sqlite:///var/shop.sqlite3" \
 	    "EMAIL_URL=consolemail://" > .env
 
-# Each file named after its content and compressed, so that a browser fetches it once.
+# Files are named after their content and compressed, so that browsers can cache them.
 $(STATIC): $(VENV)/ready .env $(wildcard static/*)
 	@$(BIN)/python manage.py collectstatic --no-input --clear --verbosity 0
 	@touch $@
 
-run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data at port 8000 (PORT=...)
+run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data on port 8000 (PORT=...)
 	@$(BIN)/python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 	    { echo "Port $(PORT) is taken; name another by make run PORT=..."; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate
@@ -62,7 +61,7 @@ run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data at
 	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"
 	@PATH="$(CURDIR)/$(BIN):$$PATH" SITE_URL=$(SITE) BIND=127.0.0.1 PORT=$(PORT) ./entrypoint.sh serve
 
-test: test-sqlite test-postgresql ## Run all tests on SQLite with coverage, and on PostgreSQL what depends on it
+test: test-sqlite test-postgresql ## Run all tests on SQLite with coverage, and database tests on PostgreSQL
 
 test-sqlite: $(VENV)/ready
 	@echo "== Tests on SQLite"
@@ -70,49 +69,49 @@ test-sqlite: $(VENV)/ready
 
 test-postgresql: $(VENV)/ready
 	@echo "== Tests on PostgreSQL"
-	@# Only what depends on the database, see lori_assignment/testing/runner.py; coverage is measured on SQLite.
+	@# Only tests that depend on the database, see lori_assignment/testing/runner.py. Coverage is measured on SQLite.
 	@checks/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
 
-quick: lint ## Check style and types, and run one app's tests without a browser (APP=rentals; a minute)
+quick: lint ## Check style and types, and run the tests of one app without a browser (APP=rentals; a minute)
 	$(BIN)/python manage.py test $(APP) --parallel auto --exclude-tag browser
 
-# The baselines in an environment of their own: no package of theirs is near the shop's.
+# A separate environment for the packages of the baselines.
 $(VENV)/ready-bench: $(VENV)/ready benchmarks/requirements.txt
 	@$(PYTHON) -m venv $(VENV)/bench
 	@$(VENV)/bench/bin/pip install --quiet --disable-pip-version-check -r benchmarks/requirements.txt
 	@touch $@
 
-# As a small server of its own would be set; what is measured is compared under the same.
+# Settings of a small dedicated server, the same for all cases.
 BENCH := POSTGRES_OPTIONS="-c shared_buffers=1GB -c wal_level=minimal -c max_wal_senders=0 -c max_wal_size=4GB \
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_planning=on" \
     checks/with-postgres $(BIN)/python -m benchmarks.run
 
-bench: $(VENV)/ready-bench ## Measure the shop beside what people would write instead (wants wrk; takes a while)
+bench: $(VENV)/ready-bench ## Compare the shop with baselines (needs wrk; takes long)
 	@mkdir -p var/bench
 	@POSTGRES_FOLDER=var/bench/postgres $(BENCH) $(ARGS)
 
-bench-quick: $(VENV)/ready-bench ## The same small, in two minutes, against floors
+bench-quick: $(VENV)/ready-bench ## Run a small benchmark against floors (needs wrk; two minutes)
 	@$(BENCH) --quick $(ARGS)
 
-# Durable, as where data is kept, and with all written that a replica wants.
-bench-machines: $(VENV)/ready ## How requests a second grow with processes behind nginx (wants nginx and wrk; minutes)
+# Durable as in production, and with the full WAL that a replica needs.
+bench-machines: $(VENV)/ready ## Measure throughput by number of processes behind nginx (needs nginx and wrk; minutes)
 	@POSTGRES_OPTIONS="-c shared_buffers=1GB -c max_wal_size=4GB -c shared_preload_libraries=pg_stat_statements \
 	    -c fsync=on -c synchronous_commit=on -c full_page_writes=on" \
 	    checks/with-postgres $(BIN)/python -m benchmarks.machines $(ARGS)
 
-bench-memory: $(VENV)/ready ## What a worker holds after an hour of load (ARGS=--minutes=5 for less)
+bench-memory: $(VENV)/ready ## Measure the memory of workers under an hour of load (ARGS=--minutes=5 for less)
 	@checks/with-postgres $(BIN)/python -m benchmarks.memory $(ARGS)
 
-bench-compare: $(VENV)/ready ## Two results beside each other (A=... B=..., files of var/bench)
+bench-compare: $(VENV)/ready ## Compare two results (A=... B=..., files of var/bench)
 	@$(BIN)/python -m benchmarks.compare $(A) $(B)
 
-torture: $(VENV)/ready ## Break things under the shop while it is used (root; a minute; KILLS=... WRITES=... RENTALS=...)
+torture: $(VENV)/ready ## Inject faults under load (needs root; a minute; KILLS=... WRITES=... RENTALS=...)
 	@drills/torture
 
-slow-clients: $(VENV)/ready ## What others notice of slow clients, behind nginx as shipped (wants nginx; two minutes)
+slow-clients: $(VENV)/ready ## Test that slow clients do not delay others (needs nginx; two minutes)
 	@drills/slow-clients
 
-machines: $(VENV)/ready ## Are two, and four, instances behind nginx one shop? (wants nginx; a minute)
+machines: $(VENV)/ready ## Test consistency across several instances (needs nginx; a minute)
 	@drills/machines
 
 lint: $(VENV)/ready-dev ## Check style, types and migrations
@@ -121,47 +120,47 @@ lint: $(VENV)/ready-dev ## Check style, types and migrations
 	DEBUG=on $(BIN)/mypy .
 	DEBUG=on $(BIN)/python manage.py makemigrations --check --dry-run
 
-walk: $(VENV)/ready ## Count the files whose functions run while a member rents a book over the API
+walk: $(VENV)/ready ## Count the files whose functions run when a member rents a book over the API
 	@$(BIN)/python checks/walk.py --most 28
 
-# What needs the internet, whether a package has a known weakness, is checks/audit.
-audit: $(VENV)/ready-dev ## Look for unsafe code, licences, committed secrets, migrations that break a roll-out
+# checks/audit looks for packages with known vulnerabilities, which needs internet access.
+audit: $(VENV)/ready-dev ## Check for unsafe code, licences, committed secrets, and migrations that break a roll-out
 	@checks/audit-tree
 
-messages: $(VENV)/ready ## Bring the translations' catalogue up to date (needs gettext)
+messages: $(VENV)/ready ## Update the message catalogue of translations (needs gettext)
 	@checks/messages
 
-messages-check: $(VENV)/ready ## Check that the translations' catalogue is that of the source (needs gettext)
+messages-check: $(VENV)/ready ## Check that the message catalogue is up to date (needs gettext)
 	@checks/messages --check
 
 newman: $(VENV)/ready-dev ## Run the Postman collection on SQLite and on PostgreSQL (needs npm)
 	checks/newman
 	checks/with-postgres checks/newman
 
-lighthouse: $(VENV)/ready-dev ## Rate the public pages as a phone sees them (needs npm and chromium)
+lighthouse: $(VENV)/ready-dev ## Rate the public pages with Lighthouse, as on a phone (needs npm and chromium)
 	checks/lighthouse
 
-smoke-test: $(VENV)/ready-dev ## Run the smoke test of a deployment, and the README's walk, on this machine
+smoke-test: $(VENV)/ready-dev ## Run the smoke test of deployments, and the README's walk, against a local shop
 	checks/with-shop sh -c 'deploy/smoke-test && checks/readme'
 
-fuzz-quick: $(VENV)/ready-dev ## Send hostile calls to the API for a minute
+fuzz-quick: $(VENV)/ready-dev ## Fuzz the API for a minute
 	checks/fuzz
 
-fuzz: $(VENV)/ready-dev ## Send hostile calls to all of the API, for minutes (EXAMPLES=... SEED=...)
+fuzz: $(VENV)/ready-dev ## Fuzz the whole API, for minutes (EXAMPLES=... SEED=...)
 	HOSTILE_PAGES=all $(BIN)/python manage.py test lori_assignment.tests.test_hostile_pages
 	checks/fuzz --deep --examples $(EXAMPLES) --seed $(SEED)
 
-# What the deployment is made of, as far as it can be said without AWS, a cluster or Docker. The first takes
-# some minutes and wants terraform and kubectl, the second wants root on Debian too.
-deploy-check: $(VENV)/ready-dev $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and how the shop starts
+# Checks of the deployment that need no AWS account, cluster or Docker. deploy-check takes some minutes and needs
+# terraform and kubectl; deploy-lab also needs root on Debian.
+deploy-check: $(VENV)/ready-dev $(VENV)/ready-deploy ## Check Terraform, Kubernetes objects, workflows, and the start of the shop
 	checks/workflows-check
 	checks/terraform-check
 	checks/manifests-check
 	checks/start-check
 	checks/aws-check
 
-deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS; build and run the image
-	@# At once, since the first mostly waits for the stand-in.
+deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS, and build and run the image
+	@# In parallel, because terraform-lab mostly waits for the stand-in.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line terraform-lab image-lab
 
 terraform-lab: $(VENV)/ready $(VENV)/ready-deploy
@@ -170,9 +169,9 @@ terraform-lab: $(VENV)/ready $(VENV)/ready-deploy
 image-lab: $(VENV)/ready $(VENV)/ready-deploy
 	checks/image-lab
 
-format: $(VENV)/ready-dev ## Put the code into its format
+format: $(VENV)/ready-dev ## Format the code
 	$(BIN)/ruff check --fix-only .
 	$(BIN)/ruff format .
 
-clean: ## Remove what the other targets made, the demo shop included
+clean: ## Remove everything that the other targets created, including the demo shop
 	rm -rf $(VENV) .env var

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Run a management command of Lori Books."""
+"""Runs a management command of Lori Books."""
 
 import os
 import sys
@@ -9,10 +9,10 @@ def main() -> None:
     os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
     testing = sys.argv[1:2] == ["test"]
     if testing:
-        # A fresh clone has no secret key; tests need none of their own.
+        # A new clone has no SECRET_KEY; with DEBUG, tests need none.
         os.environ.setdefault("DEBUG", "on")
     if testing and "--with-coverage" in sys.argv:
-        # Before Django imports the apps, or their module-level lines would count as not run.
+        # Before Django imports the apps, or their module-level code would count as not covered.
         from lori_assignment.testing.coverage import start_coverage
 
         start_coverage()

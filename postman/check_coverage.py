@@ -1,11 +1,11 @@
-"""Does the collection walk the whole contract? Compares a report of newman with the shop's document.
+"""Checks that the Postman collection covers the whole API, from a report of newman.
 
     python postman/check_coverage.py REPORT.json
 
-The document is the answer to GET /swagger.json in the report itself. Fails when an operation of the document
-was never called, was never answered with success, or gave an answer that the document does not name.
+The report contains the Swagger document as the response to GET /swagger.json. Fails if an operation of the
+document was never called, never succeeded, or returned a status that the document does not list.
 """
-# ruff: noqa: INP001  # A script beside the collection, not a package.
+# ruff: noqa: INP001  # A script, not part of a package.
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 
 METHODS = {"GET", "PUT", "POST", "DELETE", "PATCH"}
 
-# Success takes a key that only stands in a mail.
+# These succeed only with a key from an e-mail.
 NEEDS_A_MAIL = {
     "POST /api/rest-auth/password/reset/confirm/",
     "POST /api/rest-auth/registration/verify-email/",
@@ -40,7 +40,7 @@ class Call(NamedTuple):
 
 
 def calls_in(report: dict[str, Any]) -> list[Call]:
-    """A request that got no answer is none; newman itself fails by it."""
+    """Return the calls that got a response; newman itself fails on the others."""
     return [
         Call(
             method=execution["request"]["method"],
