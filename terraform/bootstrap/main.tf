@@ -1,5 +1,5 @@
-# Once for each AWS account, by a person: the bucket that holds the state of all else. Its own state stays in a
-# file beside it, or is moved into the bucket afterwards (README.md says how); losing it costs one import.
+# Creates the bucket of all Terraform state; applied by hand once per AWS account. Its own state is a local file, or is
+# moved into the bucket afterwards (see README.md). If that state is lost, the bucket can be imported.
 
 terraform {
   required_version = ">= 1.11"
@@ -26,10 +26,10 @@ provider "aws" {
 data "aws_caller_identity" "this" {}
 
 resource "aws_s3_bucket" "state" {
-  # checkov:skip=CKV_AWS_18:Who reads the state is in CloudTrail, where the account keeps it; a bucket of logs would need one itself.
-  # checkov:skip=CKV_AWS_144:Versions guard against a broken state; a lost region has lost what the state describes too.
-  # checkov:skip=CKV_AWS_145:S3 encrypts with its own key; the state holds no secret, since passwords are managed by RDS or write-only.
-  # checkov:skip=CKV2_AWS_62:Nothing acts on a new state.
+  # checkov:skip=CKV_AWS_18:CloudTrail can record access to the state; a bucket of logs would need a log itself.
+  # checkov:skip=CKV_AWS_144:Versions protect against a broken state; if the region is lost, so is what the state describes.
+  # checkov:skip=CKV_AWS_145:S3 encrypts with its own key; the state contains no secrets, because passwords are managed by RDS or write-only.
+  # checkov:skip=CKV2_AWS_62:Nothing processes events of the bucket.
   bucket = "lori-books-terraform-${data.aws_caller_identity.this.account_id}"
 
   lifecycle {
@@ -64,7 +64,7 @@ resource "aws_s3_bucket_server_side_encryption_configuration" "state" {
   }
 }
 
-# A state that a broken run wrote is undone by the version before it.
+# Versions allow a state that a failed run wrote to be replaced by the previous one.
 resource "aws_s3_bucket_versioning" "state" {
   bucket = aws_s3_bucket.state.id
 

@@ -1,9 +1,9 @@
 output "state_bucket" {
-  description = "The bucket of the state: what terraform init takes as -backend-config=bucket=…"
+  description = "Bucket of the state, for terraform init -backend-config=bucket=…"
   value       = aws_s3_bucket.state.bucket
 }
 
 output "state_region" {
-  description = "The bucket's region: what terraform init takes as -backend-config=region=…"
+  description = "Region of the bucket, for terraform init -backend-config=region=…"
   value       = var.region
 }

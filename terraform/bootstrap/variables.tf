@@ -11,7 +11,7 @@ variable "region" {
 }
 
 variable "old_version_days" {
-  description = "How many days a former version of the state can still be brought back."
+  description = "Days for which old versions of the state are kept."
   type        = number
   default     = 365
   nullable    = false

@@ -8,8 +8,8 @@ terraform {
     }
   }
 
-  # The bucket is the one that terraform/bootstrap makes: init takes its name by -backend-config=bucket=…, and its
-  # region by -backend-config=region=…. The lock is a file beside the state.
+  # terraform/bootstrap creates the bucket. Pass its name and region to init by -backend-config=bucket=… and
+  # -backend-config=region=…. The lock is a file next to the state.
   backend "s3" {
     key          = "prod.tfstate"
     encrypt      = true
@@ -29,8 +29,8 @@ provider "aws" {
   }
 }
 
-# Made anew at every run and forgotten at its end. They are written only when app_secret_version rises, and stand
-# neither in a plan nor in the state.
+# Generated in every run and stored in neither plan nor state. They are written to the secret only when
+# app_secret_version is increased.
 ephemeral "aws_secretsmanager_random_password" "secret_key" {
   password_length     = 64
   exclude_punctuation = true
@@ -48,7 +48,7 @@ module "shop" {
   region      = var.region
   zones       = var.zones
 
-  # A NAT gateway and the endpoints in each zone: a zone that fails takes no other along.
+  # NAT gateways and endpoints in each zone, so that the failure of a zone does not affect the others.
   cidr               = "10.20.0.0/16"
   nat_per_zone       = true
   endpoints_per_zone = true

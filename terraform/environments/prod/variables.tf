@@ -1,5 +1,5 @@
 variable "region" {
-  description = "AWS region of everything, such as eu-central-1."
+  description = "AWS region of all resources, such as eu-central-1."
   type        = string
   default     = "eu-central-1"
   nullable    = false
@@ -11,7 +11,7 @@ variable "region" {
 }
 
 variable "zones" {
-  description = "The three availability zones, in an order that never changes: a subnet's addresses follow its zone's place."
+  description = "The three availability zones. Never change their order: it determines the addresses of the subnets."
   type        = list(string)
   default     = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
   nullable    = false
@@ -23,7 +23,7 @@ variable "zones" {
 }
 
 variable "site_host" {
-  description = "Host name that the shop is reached by, such as books.example.org."
+  description = "Host name of the shop, such as books.example.org."
   type        = string
 
   validation {
@@ -33,7 +33,7 @@ variable "site_host" {
 }
 
 variable "certificate_arn" {
-  description = "Certificate for site_host in Certificate Manager, issued, in the same region."
+  description = "Issued certificate for site_host in Certificate Manager, in the same region."
   type        = string
 
   validation {
@@ -43,7 +43,7 @@ variable "certificate_arn" {
 }
 
 variable "github_repository" {
-  description = "The repository on GitHub, as ORG/REPO, whose workflows may plan and deploy."
+  description = "GitHub repository whose workflows may plan and deploy, as ORG/REPO."
   type        = string
 
   validation {
@@ -53,14 +53,14 @@ variable "github_repository" {
 }
 
 variable "create_oidc_provider" {
-  description = "Whether this environment makes GitHub's OIDC provider: true in one environment of each AWS account, false in the others."
+  description = "Whether this environment creates GitHub's OIDC provider: true in one environment per AWS account, false in the others."
   type        = bool
   default     = false
   nullable    = false
 }
 
 variable "alarm_email" {
-  description = "Who is told of alarms. AWS asks this address once for its agreement."
+  description = "E-mail address that gets alarms. AWS sends it a request to confirm the subscription."
   type        = string
 
   validation {
@@ -70,7 +70,7 @@ variable "alarm_email" {
 }
 
 variable "mail_from" {
-  description = "The bare address that the shop sends mail from; null for books@ and site_host. SES must know it or its domain."
+  description = "Sender address of the shop's mail, without a name; null for books@ plus site_host. It or its domain must be verified in SES."
   type        = string
   default     = null
 
@@ -81,7 +81,7 @@ variable "mail_from" {
 }
 
 variable "administrator_role_arns" {
-  description = "Roles of people who administer the cluster. Without one, only the pipeline can look inside."
+  description = "IAM roles of the cluster's administrators. Without one, only the pipeline has access."
   type        = set(string)
   default     = []
   nullable    = false
@@ -93,7 +93,7 @@ variable "administrator_role_arns" {
 }
 
 variable "api_cidrs" {
-  description = "Addresses that may reach the Kubernetes API from outside the VPC; GitHub's own machines have no fixed ones."
+  description = "IP ranges that may reach the Kubernetes API from outside the VPC; GitHub's hosted runners have no fixed addresses."
   type        = set(string)
   default     = ["0.0.0.0/0"]
   nullable    = false
@@ -117,7 +117,7 @@ variable "registry_reader_account_ids" {
 }
 
 variable "app_secret_version" {
-  description = "Raise it by one to replace SECRET_KEY and METRICS_TOKEN; every member is then signed out."
+  description = "Increase by one to replace SECRET_KEY and METRICS_TOKEN; this signs out all members."
   type        = number
   default     = 1
   nullable    = false
@@ -129,7 +129,7 @@ variable "app_secret_version" {
 }
 
 variable "secret_recovery_days" {
-  description = "How many days a deleted secret can be brought back; 0 deletes it at once."
+  description = "Days for which a deleted secret can be restored; 0 deletes it at once."
   type        = number
   default     = 30
   nullable    = false
@@ -141,21 +141,21 @@ variable "secret_recovery_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether AWS refuses to delete the database. Turn it off only to take the environment down."
+  description = "Whether AWS refuses to delete the database. Turn it off only to destroy the environment."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "final_snapshot" {
-  description = "Whether a last snapshot is taken when the database is deleted."
+  description = "Whether to take a final snapshot when the database is deleted."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes' version. It can be raised by one at a time, and never lowered."
+  description = "Version of Kubernetes. It can be raised by one minor version at a time, and never lowered."
   type        = string
   default     = "1.35"
   nullable    = false
@@ -167,7 +167,7 @@ variable "kubernetes_version" {
 }
 
 variable "log_retention_days" {
-  description = "How many days logs are kept: the shop's, the cluster's, the database's and the network's."
+  description = "Days for which the logs of the shop, cluster, database and network are kept."
   type        = number
   default     = 30
   nullable    = false

@@ -8,8 +8,8 @@ terraform {
     }
   }
 
-  # The bucket is the one that terraform/bootstrap makes: init takes its name by -backend-config=bucket=…, and its
-  # region by -backend-config=region=…. The lock is a file beside the state.
+  # terraform/bootstrap creates the bucket. Pass its name and region to init by -backend-config=bucket=… and
+  # -backend-config=region=…. The lock is a file next to the state.
   backend "s3" {
     key          = "staging.tfstate"
     encrypt      = true
@@ -29,8 +29,8 @@ provider "aws" {
   }
 }
 
-# Made anew at every run and forgotten at its end. They are written only when app_secret_version rises, and stand
-# neither in a plan nor in the state.
+# Generated in every run and stored in neither plan nor state. They are written to the secret only when
+# app_secret_version is increased.
 ephemeral "aws_secretsmanager_random_password" "secret_key" {
   password_length     = 64
   exclude_punctuation = true
@@ -48,8 +48,8 @@ module "shop" {
   region      = var.region
   zones       = var.zones
 
-  # As production in shape, so that what works here works there; smaller, and with one of what production has in
-  # each zone, since staging may be away for an hour.
+  # The same structure as production, so that what works here works there. Smaller, and with one NAT gateway and one
+  # interface per endpoint, because staging may be down for an hour.
   cidr               = "10.10.0.0/16"
   nat_per_zone       = false
   endpoints_per_zone = false

@@ -1,5 +1,5 @@
-# What Fargate itself may do for a pod: pull its image and ship its log. The pod's own program cannot use this
-# role; what the shop may do is in irsa.tf.
+# Permissions of Fargate itself: to pull images and ship logs. Programs in pods cannot use this role; their permissions
+# are in irsa.tf.
 resource "aws_iam_role" "pod_execution" {
   name                 = "${var.name}-pod-execution"
   description          = "Lets Fargate pull images and ship logs for the pods of ${var.name}"
@@ -23,7 +23,7 @@ resource "aws_iam_role_policy_attachment" "pod_execution" {
   policy_arn = "arn:aws:iam::aws:policy/AmazonEKSFargatePodExecutionRolePolicy"
 }
 
-# The group is Terraform's, so Fargate's log router makes streams in it and nothing else.
+# Terraform creates the group, so Fargate's log router only needs to create streams in it.
 resource "aws_iam_role_policy" "pod_logs" {
   name = "write-logs"
   role = aws_iam_role.pod_execution.id
@@ -53,8 +53,8 @@ resource "aws_eks_fargate_profile" "this" {
   depends_on = [aws_iam_role_policy_attachment.pod_execution]
 }
 
-# On a cluster without machines CoreDNS stays pending unless it is told that Fargate runs it, and unless the
-# profile of its namespace is there first.
+# Without nodes, CoreDNS stays pending unless it is configured for Fargate and the profile of its namespace exists
+# first.
 resource "aws_eks_addon" "coredns" {
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = "coredns"
@@ -66,8 +66,8 @@ resource "aws_eks_addon" "coredns" {
   depends_on = [aws_eks_fargate_profile.this]
 }
 
-# Feeds the autoscaler. It listens on 10251, since 10250 is taken by Fargate's own kubelet; both are open between
-# pods, which share the cluster's security group.
+# Provides metrics to the autoscaler. It listens on port 10251, because Fargate's kubelet uses 10250. Both are open
+# between pods, which share the cluster's security group.
 resource "aws_eks_addon" "metrics_server" {
   cluster_name                = aws_eks_cluster.this.name
   addon_name                  = "metrics-server"

@@ -1,5 +1,5 @@
-# What programs in pods may do. A pod proves by a token of its service account who it is, and only the named
-# account of the named namespace gets the role.
+# Permissions of programs in pods. A pod authenticates with a token of its service account; only the named account in
+# the named namespace may assume the role.
 
 locals {
   issuer = replace(aws_eks_cluster.this.identity[0].oidc[0].issuer, "https://", "")
@@ -51,7 +51,7 @@ resource "aws_iam_role_policy" "app" {
       Action   = ["s3:DeleteObject", "s3:GetObject", "s3:PutObject"]
       Resource = "${var.media_bucket_arn}/*"
       }, {
-      # Without it S3 answers "forbidden" instead of "not there" when a cover is missing.
+      # Without it, S3 returns 403 instead of 404 for a missing cover.
       Sid      = "SeeWhetherACoverIsThere"
       Effect   = "Allow"
       Action   = "s3:ListBucket"
@@ -73,8 +73,8 @@ resource "aws_iam_role" "load_balancer_controller" {
   assume_role_policy   = local.trust["load_balancer_controller"]
 }
 
-# The controller marks all that it makes with the cluster's name. It may change and delete what carries that mark
-# and nothing else, so that it cannot touch the load balancer of another cluster in the account.
+# The controller tags everything that it creates with the cluster's name. It may change and delete only resources with
+# that tag, so that it cannot affect load balancers of other clusters in the account.
 resource "aws_iam_role_policy" "load_balancer_controller" {
   name = "load-balancers"
   role = aws_iam_role.load_balancer_controller.id
@@ -150,8 +150,8 @@ resource "aws_iam_role_policy" "load_balancer_controller" {
       Resource  = local.security_groups
       Condition = merge(local.resource_marked, local.mark_untouched)
       }, {
-      # Also in the cluster's own group, which EKS made and which does not carry the mark: there it lets the load
-      # balancer in to the pods. The VPC is the bound.
+      # The condition is the VPC, not the tag: the controller must also open the cluster's security group to the load
+      # balancer, which EKS creates without the tag.
       Sid       = "OpenAndCloseThisVpcsGroups"
       Effect    = "Allow"
       Action    = ["ec2:AuthorizeSecurityGroupIngress", "ec2:RevokeSecurityGroupIngress"]

@@ -1,11 +1,11 @@
-# The cluster that the shop's pods run in: EKS with Fargate only, so there is no machine to patch. Each pod gets
-# its own, in a private subnet.
+# The EKS cluster. It uses Fargate only, so there are no nodes to patch: each pod gets its own virtual machine in a
+# private subnet.
 
 locals {
   log_group = "/aws/eks/${var.name}/cluster"
 }
 
-# Encrypts Kubernetes' own secrets. A key of ours, since EKS takes no other.
+# Encrypts Kubernetes secrets. EKS requires a customer-managed key.
 resource "aws_kms_key" "secrets" {
   description             = "Kubernetes secrets of ${var.name}"
   enable_key_rotation     = true
@@ -28,10 +28,10 @@ resource "aws_kms_alias" "secrets" {
   target_key_id = aws_kms_key.secrets.key_id
 }
 
-# Made before the cluster: EKS would make it by itself, and keep everything for ever.
+# Created before the cluster: otherwise EKS creates it and keeps logs for ever.
 resource "aws_cloudwatch_log_group" "control_plane" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; nobody outside the account reads this group.
-  # checkov:skip=CKV_AWS_338:Kept as long as an incident needs it, not a year; the variable allows more.
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; only this account reads the group.
+  # checkov:skip=CKV_AWS_338:Kept as long as incidents need it, not a year; the variable allows more.
   name              = local.log_group
   retention_in_days = var.log_retention_days
 }
@@ -57,7 +57,7 @@ resource "aws_iam_role_policy_attachment" "cluster" {
 }
 
 resource "aws_eks_cluster" "this" {
-  # checkov:skip=CKV_AWS_38:GitHub's machines have no fixed addresses. Who gets in is decided by IAM and the access entries; the variable narrows the addresses.
+  # checkov:skip=CKV_AWS_38:GitHub's runners have no fixed addresses. IAM and access entries control access; the variable restricts addresses.
   # checkov:skip=CKV_AWS_39:The pipeline reaches the Kubernetes API from outside the VPC.
   name     = var.name
   role_arn = aws_iam_role.cluster.arn
@@ -65,7 +65,7 @@ resource "aws_eks_cluster" "this" {
 
   enabled_cluster_log_types = ["api", "audit", "authenticator", "controllerManager", "scheduler"]
 
-  # Fargate brings kube-proxy and the network plug-in with each pod, and CoreDNS comes as an add-on below.
+  # Fargate includes kube-proxy and the network plug-in; CoreDNS is installed as an add-on below.
   bootstrap_self_managed_addons = false
 
   vpc_config {
@@ -75,7 +75,7 @@ resource "aws_eks_cluster" "this" {
     public_access_cidrs     = var.api_cidrs
   }
 
-  # Access is what the entries below say: neither a ConfigMap nor whoever made the cluster adds to it.
+  # Only the access entries below grant access, not a ConfigMap or having created the cluster.
   access_config {
     authentication_mode                         = "API"
     bootstrap_cluster_creator_admin_permissions = false
@@ -89,7 +89,7 @@ resource "aws_eks_cluster" "this" {
     }
   }
 
-  # At the end of a version's standard support AWS moves the cluster on, rather than charge six times as much.
+  # When standard support of the version ends, AWS upgrades the cluster instead of charging for extended support.
   upgrade_policy {
     support_type = "STANDARD"
   }
@@ -97,7 +97,7 @@ resource "aws_eks_cluster" "this" {
   depends_on = [aws_cloudwatch_log_group.control_plane, aws_iam_role_policy_attachment.cluster]
 }
 
-# No thumbprint: AWS trusts its own certificate authorities here and ignores the list.
+# No thumbprint: AWS uses its own list of certificate authorities and ignores it.
 resource "aws_iam_openid_connect_provider" "pods" {
   url            = aws_eks_cluster.this.identity[0].oidc[0].issuer
   client_id_list = ["sts.amazonaws.com"]
@@ -124,7 +124,7 @@ resource "aws_eks_access_policy_association" "administrators" {
 }
 
 locals {
-  # Keys that are known before anything exists, since a role's ARN is not.
+  # The keys must be known at plan time; ARNs of roles are not.
   administrators = merge(
     { deploy = var.deploy_role_arn },
     { for arn in var.administrator_role_arns : arn => arn },

@@ -4,7 +4,7 @@ output "cluster_name" {
 }
 
 output "pod_security_group_id" {
-  description = "The security group that EKS made for the cluster, which every pod on Fargate carries."
+  description = "Security group of the cluster, created by EKS; all pods on Fargate belong to it."
   value       = aws_eks_cluster.this.vpc_config[0].cluster_security_group_id
 }
 
@@ -19,11 +19,11 @@ output "load_balancer_controller_role_arn" {
 }
 
 output "fargate_subnet_ids" {
-  description = "The subnets that pods run in."
+  description = "Subnets of the pods."
   value       = distinct(flatten([for profile in aws_eks_fargate_profile.this : tolist(profile.subnet_ids)]))
 }
 
 output "fargate_namespaces" {
-  description = "The namespaces that pods run in; a pod of another one stays pending."
+  description = "Namespaces with a Fargate profile; pods in others stay pending."
   value       = sort(flatten([for profile in aws_eks_fargate_profile.this : [for selector in profile.selector : selector.namespace]]))
 }

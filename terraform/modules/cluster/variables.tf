@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the cluster, such as lori-books-prod; each name in this module begins with it."
+  description = "Name of the cluster and prefix of all names in this module, such as lori-books-prod."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -29,7 +29,7 @@ variable "region" {
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes' version. It can be raised by one at a time, and never lowered."
+  description = "Version of Kubernetes. It can be raised by one minor version at a time, and never lowered."
   type        = string
   default     = "1.35"
   nullable    = false
@@ -51,7 +51,7 @@ variable "vpc_id" {
 }
 
 variable "private_subnet_ids" {
-  description = "The private subnets, which all pods run in: Fargate takes no others."
+  description = "Private subnets for all pods; Fargate requires private ones."
   type        = list(string)
 
   validation {
@@ -61,7 +61,7 @@ variable "private_subnet_ids" {
 }
 
 variable "api_cidrs" {
-  description = "Addresses that may reach the Kubernetes API from outside the VPC."
+  description = "IP ranges that may reach the Kubernetes API from outside the VPC."
   type        = set(string)
   default     = ["0.0.0.0/0"]
   nullable    = false
@@ -85,7 +85,7 @@ variable "namespace" {
 }
 
 variable "service_account" {
-  description = "Service account of the shop's pods: the only one that gets the app's role."
+  description = "Service account of the shop's pods, the only one that may assume the app's role."
   type        = string
   default     = "lori-books"
   nullable    = false
@@ -97,7 +97,7 @@ variable "service_account" {
 }
 
 variable "log_group_arn" {
-  description = "The log group that the pods' log goes to."
+  description = "Log group of the pods."
   type        = string
 
   validation {
@@ -107,7 +107,7 @@ variable "log_group_arn" {
 }
 
 variable "log_retention_days" {
-  description = "How many days the control plane's log is kept."
+  description = "Days for which the control plane's log is kept."
   type        = number
   default     = 30
   nullable    = false
@@ -119,7 +119,7 @@ variable "log_retention_days" {
 }
 
 variable "deploy_role_arn" {
-  description = "The pipeline's role, which administers the cluster."
+  description = "Role of the pipeline, which administers the cluster."
   type        = string
 
   validation {
@@ -129,7 +129,7 @@ variable "deploy_role_arn" {
 }
 
 variable "administrator_role_arns" {
-  description = "Roles of people who administer the cluster. Without one, only the pipeline can look inside."
+  description = "IAM roles of the cluster's administrators. Without one, only the pipeline has access."
   type        = set(string)
   default     = []
   nullable    = false
@@ -141,7 +141,7 @@ variable "administrator_role_arns" {
 }
 
 variable "app_secret_arns" {
-  description = "The secrets that the shop reads: the database's and its own."
+  description = "Secrets that the shop reads: the database's and its own."
   type        = list(string)
 
   validation {
@@ -161,7 +161,7 @@ variable "media_bucket_arn" {
 }
 
 variable "mail_from" {
-  description = "The bare address that the shop may send mail from."
+  description = "The only sender address that the shop may use, without a name."
   type        = string
 
   validation {
@@ -171,7 +171,7 @@ variable "mail_from" {
 }
 
 variable "addon_versions" {
-  description = "Versions of the add-ons; null takes AWS's default for the cluster's version when the add-on is made."
+  description = "Versions of the add-ons; null selects AWS's default for the cluster's version at creation."
   type = object({
     coredns        = optional(string)
     metrics_server = optional(string)
@@ -186,7 +186,7 @@ variable "addon_versions" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Policy that bounds what this module's roles may ever do; null for none."
+  description = "Permissions boundary of this module's roles; null for none."
   type        = string
   default     = null
 

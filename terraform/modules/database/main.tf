@@ -1,5 +1,5 @@
-# The database is the shop's only state: encrypted, in two zones, reachable by the pods alone, and not deleted by
-# a slip of the hand.
+# The database, which holds the shop's state: encrypted, in two zones, reachable only by the pods, and protected from
+# accidental deletion.
 
 locals {
   family = "postgres${var.postgres_version}"
@@ -12,7 +12,7 @@ resource "aws_db_subnet_group" "this" {
 }
 
 resource "aws_security_group" "this" {
-  # checkov:skip=CKV2_AWS_5:It is attached to the database below, through vpc_security_group_ids.
+  # checkov:skip=CKV2_AWS_5:It is attached to the database below by vpc_security_group_ids.
   name        = "${var.name}-database"
   description = "PostgreSQL from the pods of ${var.name}"
   vpc_id      = var.vpc_id
@@ -20,7 +20,7 @@ resource "aws_security_group" "this" {
   tags = { Name = "${var.name}-database" }
 }
 
-# No rule lets anything out: a database starts no connection.
+# No egress rule: a database opens no connections.
 resource "aws_vpc_security_group_ingress_rule" "pods" {
   security_group_id            = aws_security_group.this.id
   description                  = "PostgreSQL from the pods"
@@ -30,7 +30,7 @@ resource "aws_vpc_security_group_ingress_rule" "pods" {
   referenced_security_group_id = var.client_security_group_id
 }
 
-# Lock and statement timeouts are not here: the shop sets them for its requests, and a migration needs others.
+# No lock or statement timeout: the shop sets them for requests, and migrations need others.
 resource "aws_db_parameter_group" "this" {
   name        = "${var.name}-${local.family}"
   family      = local.family
@@ -57,8 +57,8 @@ resource "aws_db_parameter_group" "this" {
 }
 
 resource "aws_cloudwatch_log_group" "this" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; nobody outside the account reads this group.
-  # checkov:skip=CKV_AWS_338:Statements may hold personal data: they are kept as long as an incident needs them, not a year.
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; only this account reads the group.
+  # checkov:skip=CKV_AWS_338:Statements may contain personal data, so they are kept only as long as incidents need them.
   for_each = toset(["postgresql", "upgrade"])
 
   name              = "/aws/rds/instance/${var.name}/${each.key}"
@@ -87,11 +87,11 @@ resource "aws_iam_role_policy_attachment" "monitoring" {
 }
 
 resource "aws_db_instance" "this" {
-  # checkov:skip=CKV_AWS_161:The shop signs in with the password that RDS makes and rotates; tokens of IAM would be a second way in.
-  # checkov:skip=CKV_AWS_354:Performance Insights encrypts with RDS's own key; nobody outside the account reads it.
-  # checkov:skip=CKV2_AWS_69:rds.force_ssl is in the parameter group above, and a test of this module holds it.
-  # checkov:skip=CKV_AWS_293:Deletion protection is a variable, on by default, so that an environment can be taken down on purpose.
-  # checkov:skip=CKV_AWS_157:Multi-AZ is a variable, on by default; staging does without, and tests hold it for prod.
+  # checkov:skip=CKV_AWS_161:The shop uses the password that RDS creates and rotates; IAM tokens would be a second way in.
+  # checkov:skip=CKV_AWS_354:Performance Insights encrypts with RDS's own key; only this account reads it.
+  # checkov:skip=CKV2_AWS_69:rds.force_ssl is set in the parameter group above, and tested.
+  # checkov:skip=CKV_AWS_293:Deletion protection is a variable, on by default, so that an environment can be destroyed on purpose.
+  # checkov:skip=CKV_AWS_157:Multi-AZ is a variable, on by default; staging turns it off, and tests require it for prod.
   identifier = var.name
 
   engine                      = "postgres"
@@ -116,7 +116,7 @@ resource "aws_db_instance" "this" {
   db_subnet_group_name   = aws_db_subnet_group.this.name
   vpc_security_group_ids = [aws_security_group.this.id]
 
-  # Point-in-time recovery reaches back as far as the backups; they outlive the instance.
+  # Backups also provide point-in-time recovery; they are kept after the instance is deleted.
   backup_retention_period  = var.backup_days
   backup_window            = "01:00-01:45"
   maintenance_window       = "sun:02:30-sun:03:30"

@@ -1,5 +1,5 @@
 output "host" {
-  description = "Host name of the database; after a failover it leads to the other machine."
+  description = "Host name of the database; after a failover it resolves to the other instance."
   value       = aws_db_instance.this.address
 }
 
@@ -14,12 +14,12 @@ output "database_name" {
 }
 
 output "secret_arn" {
-  description = "The secret with username and password, which RDS makes and rotates."
+  description = "Secret with username and password, created and rotated by RDS."
   value       = aws_db_instance.this.master_user_secret[0].secret_arn
 }
 
 output "instance_id" {
-  description = "The instance's name in AWS, for alarms, events and snapshots."
+  description = "Identifier of the instance, for alarms, events and snapshots."
   value       = aws_db_instance.this.identifier
 }
 

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; it is the instance's name."
+  description = "Name prefix of the environment's resources, such as lori-books-prod; also the name of the instance."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "account_id" {
 }
 
 variable "vpc_id" {
-  description = "The VPC that the database lies in."
+  description = "VPC of the database."
   type        = string
 
   validation {
@@ -39,7 +39,7 @@ variable "private_subnet_ids" {
 }
 
 variable "client_security_group_id" {
-  description = "Security group of the pods: nobody else reaches the database."
+  description = "Security group of the pods, the only clients of the database."
   type        = string
 
   validation {
@@ -49,7 +49,7 @@ variable "client_security_group_id" {
 }
 
 variable "postgres_version" {
-  description = "PostgreSQL's major version. Minor versions follow by themselves in the maintenance window."
+  description = "Major version of PostgreSQL. Minor upgrades are automatic, in the maintenance window."
   type        = string
   default     = "17"
   nullable    = false
@@ -61,7 +61,7 @@ variable "postgres_version" {
 }
 
 variable "instance_class" {
-  description = "Size of the database's machine, such as db.t4g.medium."
+  description = "Instance class of the database, such as db.t4g.medium."
   type        = string
 
   validation {
@@ -71,7 +71,7 @@ variable "instance_class" {
 }
 
 variable "storage_gib" {
-  description = "Size of the disk to begin with, in GiB."
+  description = "Initial size of the disk in GiB."
   type        = number
   default     = 20
   nullable    = false
@@ -83,7 +83,7 @@ variable "storage_gib" {
 }
 
 variable "max_storage_gib" {
-  description = "Size up to which the disk grows by itself, in GiB."
+  description = "Size up to which the disk grows automatically, in GiB."
   type        = number
   default     = 200
   nullable    = false
@@ -107,14 +107,14 @@ variable "database_name" {
 }
 
 variable "multi_az" {
-  description = "Whether a second machine in another zone stands by, which takes over in about a minute."
+  description = "Whether there is a standby instance in another zone, which takes over in about a minute."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "backup_days" {
-  description = "How many days back the database can be restored to any second."
+  description = "Days for which point-in-time recovery is possible."
   type        = number
   default     = 30
   nullable    = false
@@ -126,21 +126,21 @@ variable "backup_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether AWS refuses to delete the database. Turn it off only to take the environment down."
+  description = "Whether AWS refuses to delete the database. Turn it off only to destroy the environment."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "final_snapshot" {
-  description = "Whether a last snapshot is taken when the database is deleted."
+  description = "Whether to take a final snapshot when the database is deleted."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "log_retention_days" {
-  description = "How many days the database's log is kept."
+  description = "Days for which the database's log is kept."
   type        = number
   default     = 30
   nullable    = false
@@ -152,7 +152,7 @@ variable "log_retention_days" {
 }
 
 variable "alarm_topic_arn" {
-  description = "SNS topic that is told of an alarm and of its end."
+  description = "SNS topic that gets alarms, and messages when they end."
   type        = string
 
   validation {
@@ -162,7 +162,7 @@ variable "alarm_topic_arn" {
 }
 
 variable "cpu_alarm_percent" {
-  description = "Alarm when the processor is busier than this for 15 minutes, in percent."
+  description = "CPU utilization in percent that raises an alarm after 15 minutes."
   type        = number
   default     = 80
   nullable    = false
@@ -174,7 +174,7 @@ variable "cpu_alarm_percent" {
 }
 
 variable "memory_alarm_mib" {
-  description = "Alarm when less memory than this is free for 15 minutes, in MiB."
+  description = "Free memory in MiB below which an alarm is raised after 15 minutes."
   type        = number
   default     = 256
   nullable    = false
@@ -186,7 +186,7 @@ variable "memory_alarm_mib" {
 }
 
 variable "disk_alarm_gib" {
-  description = "Alarm when less disk than this is free for 15 minutes, in GiB."
+  description = "Free disk space in GiB below which an alarm is raised after 15 minutes."
   type        = number
   default     = 5
   nullable    = false
@@ -198,7 +198,7 @@ variable "disk_alarm_gib" {
 }
 
 variable "connections_alarm" {
-  description = "Alarm when more connections than this are open for 15 minutes; keep it below the instance class's max_connections."
+  description = "Number of open connections that raises an alarm after 15 minutes; keep it below the instance class's max_connections."
   type        = number
   default     = 150
   nullable    = false
@@ -210,7 +210,7 @@ variable "connections_alarm" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Policy that bounds what this module's role may ever do; null for none."
+  description = "Permissions boundary of this module's role; null for none."
   type        = string
   default     = null
 

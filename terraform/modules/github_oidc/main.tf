@@ -1,6 +1,6 @@
-# GitHub Actions come in by a token that GitHub signs, never by a long-lived key. There are two roles: one looks
-# (a pull request's plan), one changes (a deployment). Each names one subject, whole: a pattern with a star would
-# let in every branch, or every repository whose name begins alike.
+# GitHub Actions authenticate with a token signed by GitHub, never with a long-lived key. There are two roles: a
+# read-only one for plans of pull requests, and one for deployments. Each trusts exactly one subject: a pattern with a
+# star would admit all branches, or all repositories whose names begin alike.
 
 locals {
   issuer       = "token.actions.githubusercontent.com"
@@ -32,9 +32,9 @@ locals {
   boundary_arn = "arn:aws:iam::${var.account_id}:policy/${var.name}-boundary"
 }
 
-# An account has at most one provider for an issuer: where staging and production share an account, one of them
-# makes it and the other has create_provider off. No thumbprint: AWS trusts its own certificate authorities here
-# and ignores the list.
+# An account can have only one provider per issuer. If staging and production share an account, one of them creates it,
+# and the other sets create_provider to false. No thumbprint: AWS uses its own list of certificate authorities and
+# ignores it.
 resource "aws_iam_openid_connect_provider" "github" {
   count = var.create_provider ? 1 : 0
 
@@ -43,7 +43,7 @@ resource "aws_iam_openid_connect_provider" "github" {
 }
 
 # ---------------------------------------------------------------------------------------------------------------
-# plan: what a pull request may do
+# plan: permissions of pull requests
 
 resource "aws_iam_role" "plan" {
   name                 = "${var.name}-plan"
@@ -55,12 +55,12 @@ resource "aws_iam_role" "plan" {
 }
 
 resource "aws_iam_role_policy_attachment" "plan" {
-  # checkov:skip=CKV_AWS_275:This is not the administrators' policy but the one that reads; the policy below takes away what a plan has no use for.
+  # checkov:skip=CKV_AWS_275:This is the read-only policy, not the administrators'; the policy below denies what plans do not need.
   role       = aws_iam_role.plan.name
   policy_arn = "arn:aws:iam::aws:policy/ReadOnlyAccess"
 }
 
-# A plan reads how things are set, not what is in them: a pull request's code runs with this role.
+# Plans may read settings, not contents: code of pull requests runs with this role.
 resource "aws_iam_role_policy" "plan" {
   name = "plan"
   role = aws_iam_role.plan.id
@@ -68,7 +68,7 @@ resource "aws_iam_role_policy" "plan" {
   policy = jsonencode({
     Version = "2012-10-17"
     Statement = [{
-      # A plan opens the ephemeral passwords, although nothing keeps them.
+      # A plan generates the ephemeral passwords, although nothing stores them.
       Sid      = "MakeARandomPassword"
       Effect   = "Allow"
       Action   = "secretsmanager:GetRandomPassword"
@@ -103,7 +103,7 @@ resource "aws_iam_role_policy" "plan" {
 }
 
 # ---------------------------------------------------------------------------------------------------------------
-# deploy: what a deployment may do
+# deploy: permissions of deployments
 
 resource "aws_iam_role" "deploy" {
   name                 = "${var.name}-deploy"
@@ -119,11 +119,11 @@ resource "aws_iam_role_policy_attachment" "deploy" {
   policy_arn = "arn:aws:iam::aws:policy/PowerUserAccess"
 }
 
-# PowerUserAccess holds everything but IAM. Of IAM a deployment needs the roles of its own environment. It can give
-# none of them more than the boundary allows, and can change neither the boundary nor the two roles that GitHub
-# gets: whoever takes over the pipeline cannot widen it. Changes to these are applied by a person.
+# PowerUserAccess allows everything except IAM. A deployment also manages the roles of its environment. It cannot grant
+# them more than the permissions boundary allows, or change the boundary or the two roles of GitHub, so a compromised
+# pipeline cannot extend its permissions. Changes to these are applied by hand.
 resource "aws_iam_role_policy" "deploy" {
-  # checkov:skip=CKV_AWS_355:Only reading IAM is for all of it, as a plan must; each statement that changes something names its resources.
+  # checkov:skip=CKV_AWS_355:Only reading IAM, which a plan needs, applies to all resources; statements that change something name theirs.
   name = "deploy"
   role = aws_iam_role.deploy.id
 
@@ -201,15 +201,15 @@ resource "aws_iam_role_policy" "deploy" {
   })
 }
 
-# The most that any other role of the environment may ever do: what EKS, Fargate, RDS, the flow logs, the load
-# balancer controller and the shop need, and in IAM nothing but the roles that AWS makes for its own services.
+# The permissions boundary of all other roles of the environment: what EKS, Fargate, RDS, flow logs, the load balancer
+# controller and the shop need. In IAM it allows only the service-linked roles of AWS.
 resource "aws_iam_policy" "boundary" {
-  # checkov:skip=CKV_AWS_286:A boundary grants nothing; it caps what the roles' own policies grant.
-  # checkov:skip=CKV_AWS_287:A boundary grants nothing; it caps what the roles' own policies grant.
-  # checkov:skip=CKV_AWS_288:A boundary grants nothing; it caps what the roles' own policies grant.
-  # checkov:skip=CKV_AWS_289:A boundary grants nothing; it caps what the roles' own policies grant.
-  # checkov:skip=CKV_AWS_290:A boundary grants nothing; it caps what the roles' own policies grant.
-  # checkov:skip=CKV_AWS_355:A boundary grants nothing; it caps what the roles' own policies grant.
+  # checkov:skip=CKV_AWS_286:A boundary grants nothing; it limits what the roles' policies grant.
+  # checkov:skip=CKV_AWS_287:A boundary grants nothing; it limits what the roles' policies grant.
+  # checkov:skip=CKV_AWS_288:A boundary grants nothing; it limits what the roles' policies grant.
+  # checkov:skip=CKV_AWS_289:A boundary grants nothing; it limits what the roles' policies grant.
+  # checkov:skip=CKV_AWS_290:A boundary grants nothing; it limits what the roles' policies grant.
+  # checkov:skip=CKV_AWS_355:A boundary grants nothing; it limits what the roles' policies grant.
   name        = "${var.name}-boundary"
   description = "The most that a role of ${var.name} may do"
 

@@ -1,14 +1,14 @@
 output "plan_role_arn" {
-  description = "The role that a pull request's plan takes."
+  description = "Role that plans of pull requests assume."
   value       = aws_iam_role.plan.arn
 }
 
 output "deploy_role_arn" {
-  description = "The role that a deployment takes."
+  description = "Role that deployments assume."
   value       = aws_iam_role.deploy.arn
 }
 
 output "permissions_boundary_arn" {
-  description = "The policy that bounds every other role of the environment."
+  description = "Permissions boundary of all other roles of the environment."
   value       = aws_iam_policy.boundary.arn
 }

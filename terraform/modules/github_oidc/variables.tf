@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; the roles' names begin with it."
+  description = "Name prefix of the environment's resources, such as lori-books-prod."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "account_id" {
 }
 
 variable "github_repository" {
-  description = "The repository on GitHub, as ORG/REPO, whole: no other one gets in."
+  description = "The only GitHub repository that may assume the roles, as ORG/REPO."
   type        = string
 
   validation {
@@ -29,7 +29,7 @@ variable "github_repository" {
 }
 
 variable "github_environment" {
-  description = "The environment on GitHub whose jobs may deploy."
+  description = "GitHub environment whose jobs may deploy."
   type        = string
 
   validation {
@@ -39,13 +39,13 @@ variable "github_environment" {
 }
 
 variable "create_provider" {
-  description = "Whether GitHub's OIDC provider is made here: true in one environment of each AWS account, false in the others."
+  description = "Whether to create GitHub's OIDC provider: true in one environment per AWS account, false in the others."
   type        = bool
   nullable    = false
 }
 
 variable "state_bucket" {
-  description = "The bucket of Terraform's state, the only one whose objects a plan may read."
+  description = "Bucket of Terraform's state, the only one whose objects plans may read."
   type        = string
 
   validation {

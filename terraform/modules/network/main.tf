@@ -1,9 +1,8 @@
-# Three zones, each with one public and one private subnet. The load balancer sits in the public ones and
-# sends to pods in the private ones, so both kinds must exist in the same zones.
+# Three zones, each with one public and one private subnet. The load balancer is in the public ones and forwards to
+# pods in the private ones, so both kinds must exist in the same zones.
 #
-# The AWS Load Balancer Controller chooses subnets by their tags. A subnet that carries the tag of the other
-# kind is what made the first deployment's load balancer see only some subnets: the two tags are disjoint here,
-# and a test holds that.
+# The AWS Load Balancer Controller chooses subnets by their tags. A subnet must not have the tag of the other kind:
+# the controller would then use the wrong subnets. A test checks this.
 
 locals {
   zone_index   = { for index, zone in var.zones : zone => index }
@@ -20,7 +19,7 @@ resource "aws_vpc" "this" {
   tags = { Name = var.name }
 }
 
-# Nothing may lean on the group that a VPC comes with: without rules it lets nothing in or out.
+# The VPC's default security group gets no rules, so that nothing can rely on it.
 resource "aws_default_security_group" "closed" {
   vpc_id = aws_vpc.this.id
 
@@ -33,7 +32,7 @@ resource "aws_internet_gateway" "this" {
   tags = { Name = var.name }
 }
 
-# A /16 gives each private subnet a /19 (8,000 pods) and each public one a /22; more than half stays free.
+# Each private subnet is a /19 (8,000 pods) and each public one a /22 of the /16; more than half stays free.
 resource "aws_subnet" "public" {
   for_each = local.zone_index
 
@@ -82,8 +81,8 @@ resource "aws_route_table_association" "public" {
 }
 
 resource "aws_eip" "nat" {
-  # The address belongs to a NAT gateway, which checkov's rule for addresses of servers does not know.
-  # checkov:skip=CKV2_AWS_19:An address of a NAT gateway is attached to no server.
+  # checkov expects an address to belong to a server.
+  # checkov:skip=CKV2_AWS_19:The address belongs to a NAT gateway.
   for_each = toset(local.nat_zones)
 
   domain = "vpc"
@@ -102,8 +101,8 @@ resource "aws_nat_gateway" "this" {
   depends_on = [aws_internet_gateway.this]
 }
 
-# One table for each private subnet, also where they share one NAT gateway: a second gateway is then one
-# variable away and moves no subnet.
+# One route table per private subnet, even with a shared NAT gateway, so that more gateways can be added without
+# replacing subnets.
 resource "aws_route_table" "private" {
   for_each = local.zone_index
 
@@ -127,8 +126,8 @@ resource "aws_route_table_association" "private" {
   route_table_id = aws_route_table.private[each.key].id
 }
 
-# Endpoints keep what the pods say to AWS inside the VPC: image layers, secrets, tokens and logs neither cross
-# the internet nor pay for the NAT gateway.
+# Endpoints keep the pods' traffic to AWS inside the VPC: image layers, secrets, tokens and logs do not use the internet
+# or the NAT gateway, which charges by volume.
 resource "aws_vpc_endpoint" "s3" {
   vpc_id            = aws_vpc.this.id
   service_name      = "com.amazonaws.${var.region}.s3"
@@ -169,8 +168,8 @@ resource "aws_vpc_endpoint" "interface" {
 }
 
 resource "aws_cloudwatch_log_group" "flow" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; nobody outside the account reads this group.
-  # checkov:skip=CKV_AWS_338:Addresses are personal data: they are kept as long as an incident needs them, not a year.
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; only this account reads the group.
+  # checkov:skip=CKV_AWS_338:IP addresses are personal data, so they are kept only as long as incidents need them.
   name              = "/aws/vpc/${var.name}/flow"
   retention_in_days = var.flow_log_retention_days
 }

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; each name in this module begins with it."
+  description = "Name prefix of the environment's resources, such as lori-books-prod."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -29,7 +29,7 @@ variable "region" {
 }
 
 variable "zones" {
-  description = "The three availability zones, in an order that never changes: a subnet's addresses follow its zone's place."
+  description = "The three availability zones. Never change their order: it determines the addresses of the subnets."
   type        = list(string)
 
   validation {
@@ -44,7 +44,7 @@ variable "zones" {
 }
 
 variable "cidr" {
-  description = "The VPC's private IPv4 addresses, a /16."
+  description = "Private IPv4 range of the VPC, a /16."
   type        = string
 
   validation {
@@ -54,7 +54,7 @@ variable "cidr" {
 }
 
 variable "cluster_name" {
-  description = "Name of the EKS cluster that finds its subnets by their tags."
+  description = "Name of the EKS cluster, which finds its subnets by tag."
   type        = string
 
   validation {
@@ -64,21 +64,21 @@ variable "cluster_name" {
 }
 
 variable "nat_per_zone" {
-  description = "Whether each zone has its own NAT gateway. With one for all, that zone's failure cuts every pod from the internet."
+  description = "Whether each zone has its own NAT gateway. With a single one, a failure of its zone cuts off all pods from the internet."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "endpoints_per_zone" {
-  description = "Whether each zone has its own interface of every endpoint, or only the first zone."
+  description = "Whether all zones have interfaces of the endpoints, or only the first."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "interface_endpoints" {
-  description = "AWS services that are reached inside the VPC."
+  description = "AWS services with an interface endpoint in the VPC."
   type        = set(string)
   default     = ["ecr.api", "ecr.dkr", "logs", "secretsmanager", "sts"]
   nullable    = false
@@ -90,7 +90,7 @@ variable "interface_endpoints" {
 }
 
 variable "flow_log_retention_days" {
-  description = "How many days the record of the VPC's connections is kept."
+  description = "Days for which the VPC's flow log is kept."
   type        = number
   default     = 30
   nullable    = false
@@ -102,7 +102,7 @@ variable "flow_log_retention_days" {
 }
 
 variable "permissions_boundary_arn" {
-  description = "Policy that bounds what this module's role may ever do; null for none."
+  description = "Permissions boundary of this module's role; null for none."
   type        = string
   default     = null
 

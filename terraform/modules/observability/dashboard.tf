@@ -1,5 +1,5 @@
 locals {
-  # The load balancer's graphs come with the load balancer; until then a line of text says what is missing.
+  # Graphs of the load balancer are added when it exists; until then a text says that it is missing.
   web_graphs = {
     "Requests and server errors" = {
       stat    = "Sum"
@@ -17,7 +17,7 @@ locals {
     }
   }
 
-  # The load balancer's graphs come with the load balancer; until then a line of text says what is missing.
+  # Graphs of the load balancer are added when it exists; until then a text says that it is missing.
   web_widgets = [for title, graph in local.web_graphs : {
     type   = "metric"
     width  = 8

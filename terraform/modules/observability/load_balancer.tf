@@ -1,9 +1,9 @@
-# The load balancer is made by the controller inside the cluster, not by Terraform, so the first apply finds none:
-# that is the first phase, in which these alarms do not exist and the check below says so. Once the ingress has its
-# load balancer, the next apply finds it by the tags that the controller gives to all that it makes, and adds them.
+# The controller in the cluster creates the load balancer, not Terraform. The first apply therefore creates no alarms,
+# and the check below warns. Once the ingress has its load balancer, the next apply finds it by the controller's tags
+# and adds the alarms.
 #
-# A load balancer that is lost later does not take the alarms along in silence: they stay until the next apply,
-# "no healthy target" counts missing data as a breach, and that apply's plan shows them as destroyed.
+# If the load balancer is lost later, the alarms stay until the next apply: "no healthy target" treats missing data as
+# a breach, and the plan of that apply shows the alarms as destroyed.
 
 data "aws_resourcegroupstaggingapi_resources" "load_balancer" {
   resource_type_filters = ["elasticloadbalancing:loadbalancer"]
@@ -37,12 +37,12 @@ locals {
   load_balancer_arns = data.aws_resourcegroupstaggingapi_resources.load_balancer.resource_tag_mapping_list[*].resource_arn
   target_group_arns  = data.aws_resourcegroupstaggingapi_resources.target_group.resource_tag_mapping_list[*].resource_arn
 
-  # CloudWatch knows a load balancer as app/NAME/ID and a target group as targetgroup/NAME/ID.
+  # CloudWatch identifies a load balancer as app/NAME/ID and a target group as targetgroup/NAME/ID.
   load_balancers = sort([for arn in local.load_balancer_arns : replace(arn, "/^.*:loadbalancer\\//", "")])
   target_groups  = toset([for arn in local.target_group_arns : replace(arn, "/^.*:targetgroup\\//", "targetgroup/")])
 
-  # An ingress has one load balancer. Its alarms are counted, not keyed by its name: when the controller makes
-  # another one, they are changed in place; deleting an alarm after one of the same name was made would lose both.
+  # An ingress has one load balancer. Its alarms use count, not for_each by name: if the controller replaces it, they
+  # are updated in place. Otherwise the old alarm would be deleted after the new one of the same name was created.
   load_balancer  = try(local.load_balancers[0], null)
   watched        = local.load_balancer == null ? 0 : 1
   watched_groups = local.load_balancer == null ? toset([]) : local.target_groups
@@ -128,7 +128,7 @@ resource "aws_cloudwatch_metric_alarm" "latency" {
   threshold           = var.latency_alarm_seconds
   treat_missing_data  = "notBreaching"
 
-  # At night one slow answer among five says nothing.
+  # With few requests, as at night, a single slow response is not significant.
   evaluate_low_sample_count_percentiles = "ignore"
 
   alarm_actions = [aws_sns_topic.alarms.arn]

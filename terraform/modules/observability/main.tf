@@ -1,13 +1,13 @@
-# Where the shop's log goes, who is told when something is wrong, and one page that shows how it does.
+# Log group, alarm topic and dashboard of the shop.
 
 resource "aws_cloudwatch_log_group" "app" {
-  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; nobody outside the account reads this group.
-  # checkov:skip=CKV_AWS_338:A log holds personal data: it is kept as long as an incident needs it, not a year.
+  # checkov:skip=CKV_AWS_158:CloudWatch encrypts with its own key; only this account reads the group.
+  # checkov:skip=CKV_AWS_338:Logs contain personal data, so they are kept only as long as incidents need them.
   name              = "/aws/eks/${var.name}/app"
   retention_in_days = var.log_retention_days
 }
 
-# A key of ours: alarms and RDS cannot publish to a topic that is encrypted with SNS's own.
+# A customer-managed key: alarms and RDS cannot publish to a topic that is encrypted with SNS's own key.
 resource "aws_kms_key" "alarms" {
   description             = "Alarms of ${var.name}"
   enable_key_rotation     = true
@@ -58,7 +58,7 @@ resource "aws_sns_topic_policy" "alarms" {
   })
 }
 
-# AWS asks the address once; until its owner agrees, nobody is told of anything.
+# AWS sends a request to confirm the subscription; until it is confirmed, no alarms are sent.
 resource "aws_sns_topic_subscription" "email" {
   topic_arn = aws_sns_topic.alarms.arn
   protocol  = "email"

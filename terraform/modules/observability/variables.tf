@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; it is also the cluster's name."
+  description = "Name prefix of the environment's resources, such as lori-books-prod; also the name of the cluster."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -29,7 +29,7 @@ variable "region" {
 }
 
 variable "alarm_email" {
-  description = "Who is told of alarms. AWS asks this address once for its agreement."
+  description = "E-mail address that gets alarms. AWS sends it a request to confirm the subscription."
   type        = string
 
   validation {
@@ -39,7 +39,7 @@ variable "alarm_email" {
 }
 
 variable "ingress" {
-  description = "Namespace and name of the shop's ingress, by which its load balancer is found."
+  description = "Namespace and name of the shop's ingress, used to find its load balancer."
   type        = string
   default     = "lori-books/lori-books"
   nullable    = false
@@ -51,7 +51,7 @@ variable "ingress" {
 }
 
 variable "database_instance_id" {
-  description = "The database's name in AWS."
+  description = "Identifier of the database instance."
   type        = string
 
   validation {
@@ -61,7 +61,7 @@ variable "database_instance_id" {
 }
 
 variable "log_retention_days" {
-  description = "How many days the shop's log is kept."
+  description = "Days for which the shop's log is kept."
   type        = number
   default     = 30
   nullable    = false
@@ -73,7 +73,7 @@ variable "log_retention_days" {
 }
 
 variable "error_alarm_percent" {
-  description = "Alarm when more than this share of the answers are server errors in 3 of 5 minutes, in percent; minutes with at most 20 requests don't count."
+  description = "Percentage of server errors that raises an alarm when exceeded in 3 of 5 minutes; minutes with at most 20 requests don't count."
   type        = number
   default     = 2
   nullable    = false
@@ -85,7 +85,7 @@ variable "error_alarm_percent" {
 }
 
 variable "latency_alarm_seconds" {
-  description = "Alarm when 5 in 100 answers take longer than this for 15 minutes, in seconds."
+  description = "95th percentile of response times, in seconds, that raises an alarm after 15 minutes."
   type        = number
   default     = 1
   nullable    = false

@@ -1,5 +1,5 @@
 resource "aws_ecr_repository" "this" {
-  # checkov:skip=CKV_AWS_136:ECR encrypts with its own key; a key of ours would have to be shared with the account that an image is promoted to.
+  # checkov:skip=CKV_AWS_136:ECR encrypts with its own key; a customer-managed key would have to be shared with production's account.
   name                 = var.name
   image_tag_mutability = "IMMUTABLE"
   force_delete         = false
@@ -13,8 +13,8 @@ resource "aws_ecr_repository" "this" {
   }
 }
 
-# By number only, never by age: a shop that was not deployed for months still starts its pods from the image it
-# runs, and an image that was promoted by digest may carry no tag.
+# Images expire by number only, not by age or missing tags: after months without a deployment, pods still start from
+# the image in use, and an image that was promoted by digest may have no tag.
 resource "aws_ecr_lifecycle_policy" "this" {
   repository = aws_ecr_repository.this.name
 
@@ -32,7 +32,7 @@ resource "aws_ecr_lifecycle_policy" "this" {
   })
 }
 
-# Where production has its own account, it reads the image that staging proved from staging's repository.
+# If production has its own account, it pulls the image that staging tested from staging's repository.
 resource "aws_ecr_repository_policy" "readers" {
   count = length(var.reader_account_ids) == 0 ? 0 : 1
 

@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "kept_images" {
-  description = "How many images are kept: as far back as the shop can be rolled back."
+  description = "Number of images to keep, and thus how far the shop can be rolled back."
   type        = number
   default     = 100
   nullable    = false

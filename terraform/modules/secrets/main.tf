@@ -1,9 +1,9 @@
-# What the shop itself must keep secret. The value arrives as an ephemeral and leaves as a write-only argument,
-# so that neither the plan nor the state ever holds it. A higher version writes a new value.
+# The shop's own secrets. The values are ephemeral variables and are passed as a write-only argument, so neither plan
+# nor state contains them. A higher version writes new values.
 
 resource "aws_secretsmanager_secret" "app" {
   # checkov:skip=CKV_AWS_149:Secrets Manager encrypts with its own key; only roles of this account read the secret.
-  # checkov:skip=CKV2_AWS_57:A new SECRET_KEY signs every member out, so its day is chosen by people: raise app_secret_version.
+  # checkov:skip=CKV2_AWS_57:A new SECRET_KEY signs out all members, so it is replaced by hand: raise app_secret_version.
   name                    = "${var.name}/app"
   description             = "SECRET_KEY and METRICS_TOKEN of ${var.name}, as JSON"
   recovery_window_in_days = var.recovery_days

@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; the secret's name begins with it."
+  description = "Name prefix of the environment's resources, such as lori-books-prod."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "secret_key" {
-  description = "Django's SECRET_KEY. Only written when app_secret_version rises."
+  description = "Django's SECRET_KEY. Written only when app_secret_version is increased."
   type        = string
   ephemeral   = true
   sensitive   = true
@@ -21,7 +21,7 @@ variable "secret_key" {
 }
 
 variable "metrics_token" {
-  description = "What a scraper shows at /metrics. Only written when app_secret_version rises."
+  description = "Token that protects /metrics. Written only when app_secret_version is increased."
   type        = string
   ephemeral   = true
   sensitive   = true
@@ -33,7 +33,7 @@ variable "metrics_token" {
 }
 
 variable "app_secret_version" {
-  description = "Raise it by one to replace both values; pods read them when they start."
+  description = "Increase by one to replace both values; pods read them when they start."
   type        = number
   default     = 1
   nullable    = false
@@ -45,7 +45,7 @@ variable "app_secret_version" {
 }
 
 variable "recovery_days" {
-  description = "How many days a deleted secret can be brought back; 0 deletes it at once."
+  description = "Days for which a deleted secret can be restored; 0 deletes it at once."
   type        = number
   default     = 30
   nullable    = false

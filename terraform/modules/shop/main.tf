@@ -1,5 +1,5 @@
-# One whole environment: the modules beside this one, wired together. Staging and production call it with other
-# sizes, and a test of this module sees the wiring of both.
+# An environment, composed of the other modules. Staging and production use it with different sizes; the tests of this
+# module cover both.
 
 data "aws_caller_identity" "this" {}
 
@@ -17,7 +17,7 @@ module "github_oidc" {
   github_repository  = var.github_repository
   github_environment = var.environment
   create_provider    = var.create_oidc_provider
-  # As terraform/bootstrap names it.
+  # The name that terraform/bootstrap uses.
   state_bucket = "lori-books-terraform-${local.account_id}"
 }
 

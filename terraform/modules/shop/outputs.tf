@@ -1,4 +1,4 @@
-# What an environment hands on; every one is a string.
+# Outputs of an environment; all are strings.
 
 output "region" {
   description = "The AWS region."
@@ -21,12 +21,12 @@ output "cluster_name" {
 }
 
 output "vpc_id" {
-  description = "The VPC, which the load balancer controller is told."
+  description = "The VPC, for the load balancer controller."
   value       = module.network.vpc_id
 }
 
 output "ecr_repository_url" {
-  description = "Where this environment's images lie."
+  description = "Repository of this environment's images."
   value       = module.registry.repository_url
 }
 
@@ -41,7 +41,7 @@ output "load_balancer_controller_role_arn" {
 }
 
 output "certificate_arn" {
-  description = "The certificate that the ingress shows."
+  description = "Certificate of the ingress."
   value       = var.certificate_arn
 }
 
@@ -86,16 +86,16 @@ output "log_group_name" {
 }
 
 output "mail_from" {
-  description = "The address that the shop sends mail from."
+  description = "Sender address of the shop's mail."
   value       = local.mail_from
 }
 
 output "plan_role_arn" {
-  description = "Role that a pull request's plan takes: a variable of the repository on GitHub."
+  description = "Role that plans of pull requests assume."
   value       = module.github_oidc.plan_role_arn
 }
 
 output "deploy_role_arn" {
-  description = "Role that a deployment takes: a variable of the environment on GitHub."
+  description = "Role that deployments assume."
   value       = module.github_oidc.deploy_role_arn
 }

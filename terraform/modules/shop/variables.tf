@@ -1,5 +1,5 @@
 variable "environment" {
-  description = "Name of the environment: staging or prod. On GitHub the environment has the same name."
+  description = "Name of the environment, also on GitHub: staging or prod."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "environment" {
 }
 
 variable "cidr" {
-  description = "The VPC's private IPv4 addresses, a /16 of its own for each environment."
+  description = "Private IPv4 range of the VPC, a different /16 for each environment."
   type        = string
 
   validation {
@@ -19,21 +19,21 @@ variable "cidr" {
 }
 
 variable "nat_per_zone" {
-  description = "Whether each zone has its own NAT gateway. With one for all, that zone's failure cuts every pod from the internet."
+  description = "Whether each zone has its own NAT gateway. With a single one, a failure of its zone cuts off all pods from the internet."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "endpoints_per_zone" {
-  description = "Whether each zone has its own interface of every endpoint, or only the first zone."
+  description = "Whether all zones have interfaces of the endpoints, or only the first."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "database" {
-  description = "Size of the database: instance class, Multi-AZ, disk, and where its alarms for memory and connections stand."
+  description = "Instance class, Multi-AZ, disk, and alarm limits for memory and connections of the database."
   type = object({
     instance_class    = string
     multi_az          = optional(bool, true)
@@ -51,7 +51,7 @@ variable "database" {
 }
 
 variable "secret_key" {
-  description = "A random SECRET_KEY, written only when app_secret_version rises."
+  description = "A random SECRET_KEY, written only when app_secret_version is increased."
   type        = string
   ephemeral   = true
   sensitive   = true
@@ -63,7 +63,7 @@ variable "secret_key" {
 }
 
 variable "metrics_token" {
-  description = "A random METRICS_TOKEN, written only when app_secret_version rises."
+  description = "A random METRICS_TOKEN, written only when app_secret_version is increased."
   type        = string
   ephemeral   = true
   sensitive   = true
@@ -75,7 +75,7 @@ variable "metrics_token" {
 }
 
 variable "region" {
-  description = "AWS region of everything, such as eu-central-1."
+  description = "AWS region of all resources, such as eu-central-1."
   type        = string
   default     = "eu-central-1"
   nullable    = false
@@ -87,7 +87,7 @@ variable "region" {
 }
 
 variable "zones" {
-  description = "The three availability zones, in an order that never changes: a subnet's addresses follow its zone's place."
+  description = "The three availability zones. Never change their order: it determines the addresses of the subnets."
   type        = list(string)
   default     = ["eu-central-1a", "eu-central-1b", "eu-central-1c"]
   nullable    = false
@@ -99,7 +99,7 @@ variable "zones" {
 }
 
 variable "site_host" {
-  description = "Host name that the shop is reached by, such as books.example.org."
+  description = "Host name of the shop, such as books.example.org."
   type        = string
 
   validation {
@@ -109,7 +109,7 @@ variable "site_host" {
 }
 
 variable "certificate_arn" {
-  description = "Certificate for site_host in Certificate Manager, issued, in the same region."
+  description = "Issued certificate for site_host in Certificate Manager, in the same region."
   type        = string
 
   validation {
@@ -119,7 +119,7 @@ variable "certificate_arn" {
 }
 
 variable "github_repository" {
-  description = "The repository on GitHub, as ORG/REPO, whose workflows may plan and deploy."
+  description = "GitHub repository whose workflows may plan and deploy, as ORG/REPO."
   type        = string
 
   validation {
@@ -129,13 +129,13 @@ variable "github_repository" {
 }
 
 variable "create_oidc_provider" {
-  description = "Whether this environment makes GitHub's OIDC provider: true in one environment of each AWS account, false in the others."
+  description = "Whether this environment creates GitHub's OIDC provider: true in one environment per AWS account, false in the others."
   type        = bool
   nullable    = false
 }
 
 variable "alarm_email" {
-  description = "Who is told of alarms. AWS asks this address once for its agreement."
+  description = "E-mail address that gets alarms. AWS sends it a request to confirm the subscription."
   type        = string
 
   validation {
@@ -145,7 +145,7 @@ variable "alarm_email" {
 }
 
 variable "mail_from" {
-  description = "The bare address that the shop sends mail from; null for books@ and site_host. SES must know it or its domain."
+  description = "Sender address of the shop's mail, without a name; null for books@ plus site_host. It or its domain must be verified in SES."
   type        = string
   default     = null
 
@@ -156,7 +156,7 @@ variable "mail_from" {
 }
 
 variable "administrator_role_arns" {
-  description = "Roles of people who administer the cluster. Without one, only the pipeline can look inside."
+  description = "IAM roles of the cluster's administrators. Without one, only the pipeline has access."
   type        = set(string)
   default     = []
   nullable    = false
@@ -168,7 +168,7 @@ variable "administrator_role_arns" {
 }
 
 variable "api_cidrs" {
-  description = "Addresses that may reach the Kubernetes API from outside the VPC; GitHub's own machines have no fixed ones."
+  description = "IP ranges that may reach the Kubernetes API from outside the VPC; GitHub's hosted runners have no fixed addresses."
   type        = set(string)
   default     = ["0.0.0.0/0"]
   nullable    = false
@@ -192,7 +192,7 @@ variable "registry_reader_account_ids" {
 }
 
 variable "app_secret_version" {
-  description = "Raise it by one to replace SECRET_KEY and METRICS_TOKEN; every member is then signed out."
+  description = "Increase by one to replace SECRET_KEY and METRICS_TOKEN; this signs out all members."
   type        = number
   default     = 1
   nullable    = false
@@ -204,7 +204,7 @@ variable "app_secret_version" {
 }
 
 variable "secret_recovery_days" {
-  description = "How many days a deleted secret can be brought back; 0 deletes it at once."
+  description = "Days for which a deleted secret can be restored; 0 deletes it at once."
   type        = number
   default     = 30
   nullable    = false
@@ -216,21 +216,21 @@ variable "secret_recovery_days" {
 }
 
 variable "deletion_protection" {
-  description = "Whether AWS refuses to delete the database. Turn it off only to take the environment down."
+  description = "Whether AWS refuses to delete the database. Turn it off only to destroy the environment."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "final_snapshot" {
-  description = "Whether a last snapshot is taken when the database is deleted."
+  description = "Whether to take a final snapshot when the database is deleted."
   type        = bool
   default     = true
   nullable    = false
 }
 
 variable "kubernetes_version" {
-  description = "Kubernetes' version. It can be raised by one at a time, and never lowered."
+  description = "Version of Kubernetes. It can be raised by one minor version at a time, and never lowered."
   type        = string
   default     = "1.35"
   nullable    = false
@@ -242,7 +242,7 @@ variable "kubernetes_version" {
 }
 
 variable "log_retention_days" {
-  description = "How many days logs are kept: the shop's, the cluster's, the database's and the network's."
+  description = "Days for which the logs of the shop, cluster, database and network are kept."
   type        = number
   default     = 30
   nullable    = false

@@ -1,10 +1,10 @@
-# Covers of books. The bucket is private: the shop reads a cover from it and serves it itself.
+# Covers of books. The bucket is private: the shop reads covers from it and serves them.
 
 resource "aws_s3_bucket" "media" {
-  # checkov:skip=CKV_AWS_18:Only the shop's role reads covers, and what the shop serves is in its own log.
-  # checkov:skip=CKV_AWS_144:Covers can be uploaded again; versions guard against deleting them, and a second region would double the cost.
-  # checkov:skip=CKV_AWS_145:S3 encrypts with its own key; covers are shown to everybody anyway.
-  # checkov:skip=CKV2_AWS_62:Nothing acts on a new cover.
+  # checkov:skip=CKV_AWS_18:Only the shop's role reads covers, and the shop logs its requests.
+  # checkov:skip=CKV_AWS_144:Covers can be uploaded again, versions protect against deletion, and a second region would double the cost.
+  # checkov:skip=CKV_AWS_145:S3 encrypts with its own key; covers are public anyway.
+  # checkov:skip=CKV2_AWS_62:Nothing processes events of the bucket.
   bucket        = "${var.name}-media-${var.account_id}"
   force_destroy = false
 }

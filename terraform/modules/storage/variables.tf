@@ -1,5 +1,5 @@
 variable "name" {
-  description = "Name of the environment's things, such as lori-books-prod; the bucket's name is made of it and the account's number."
+  description = "Name prefix of the environment's resources, such as lori-books-prod; the bucket's name consists of it and the account's id."
   type        = string
 
   validation {
@@ -9,7 +9,7 @@ variable "name" {
 }
 
 variable "account_id" {
-  description = "The AWS account's number."
+  description = "The id of the AWS account."
   type        = string
 
   validation {
@@ -19,7 +19,7 @@ variable "account_id" {
 }
 
 variable "old_version_days" {
-  description = "How many days a cover that was replaced or deleted can still be brought back."
+  description = "Days for which replaced or deleted covers can be restored."
   type        = number
   default     = 90
   nullable    = false

@@ -14,7 +14,7 @@ mock_provider "aws" {
     }
   }
 
-  # What the provider fills in when nothing is configured; a configured thumbprint would stand in its place.
+  # The provider's default; a configured thumbprint would replace it.
   mock_resource "aws_iam_openid_connect_provider" {
     defaults = {
       arn             = "arn:aws:iam::123456789012:oidc-provider/oidc.eks.eu-central-1.amazonaws.com/id/0123456789ABCDEF"
@@ -150,7 +150,7 @@ run "load_balancer_controller_role" {
     error_message = "Another service account than the controller's gets its role."
   }
 
-  # Whatever changes something says whose: by the mark, by the VPC, or by the one role of AWS's own.
+  # Statements that change something are restricted by tag, by VPC, or to the service-linked role.
   assert {
     condition = alltrue([for statement in jsondecode(aws_iam_role_policy.load_balancer_controller.policy).Statement :
       try(statement.Condition.StringEquals["aws:ResourceTag/elbv2.k8s.aws/cluster"], null) == "lori-books-prod"

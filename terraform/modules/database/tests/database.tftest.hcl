@@ -79,7 +79,7 @@ run "database" {
     error_message = "PostgreSQL takes connections without TLS."
   }
 
-  # The shop sets these itself, for a request and for a migration differently.
+  # The shop sets these, with different values for requests and migrations.
   assert {
     condition     = alltrue([for parameter in aws_db_parameter_group.this.parameter : !can(regex("timeout", parameter.name))])
     error_message = "A timeout for everybody would break migrations."

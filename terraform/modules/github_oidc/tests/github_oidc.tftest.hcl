@@ -1,5 +1,5 @@
 mock_provider "aws" {
-  # What the provider fills in when nothing is configured; a configured thumbprint would stand in its place.
+  # The provider's default; a configured thumbprint would replace it.
   mock_resource "aws_iam_openid_connect_provider" {
     defaults = { thumbprint_list = [] }
   }

@@ -18,7 +18,7 @@ variables {
 }
 
 run "network" {
-  # The first deployment's load balancer saw only some subnets, because both kinds carried role/elb.
+  # If both kinds had the tag role/elb, the controller would use the wrong subnets.
   assert {
     condition     = alltrue([for subnet in aws_subnet.public : subnet.tags["kubernetes.io/role/elb"] == "1"])
     error_message = "A public subnet lacks the tag by which the controller finds it."

@@ -21,7 +21,7 @@ variables {
 }
 
 run "before_there_is_a_load_balancer" {
-  # The plan warns of it.
+  # The plan warns about it.
   expect_failures = [check.load_balancer_found]
 
   assert {
@@ -123,7 +123,7 @@ run "once_there_is_a_load_balancer" {
     error_message = "Targets are counted elsewhere."
   }
 
-  # A load balancer that is gone sends no numbers: that must not look like health.
+  # A load balancer that does not exist sends no data, which must not count as healthy.
   assert {
     condition     = alltrue([for alarm in aws_cloudwatch_metric_alarm.no_healthy_target : alarm.treat_missing_data == "breaching" && alarm.comparison_operator == "LessThanThreshold" && alarm.threshold == 1])
     error_message = "A lost load balancer raises no alarm."

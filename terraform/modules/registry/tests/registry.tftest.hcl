@@ -20,7 +20,7 @@ run "registry" {
     error_message = "The repository could be deleted with its images."
   }
 
-  # An image that runs must not vanish because it is old or has no tag.
+  # An image in use must not be deleted because it is old or has no tag.
   assert {
     condition = [for rule in jsondecode(aws_ecr_lifecycle_policy.this.policy).rules : rule.selection] == [
       { tagStatus = "any", countType = "imageCountMoreThan", countNumber = 100 }

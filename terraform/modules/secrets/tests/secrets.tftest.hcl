@@ -16,7 +16,7 @@ run "secrets" {
     error_message = "A first value should be written."
   }
 
-  # A write-only argument reads as null: nothing of it is in the state, which a value given as secret_string would be.
+  # A write-only argument is null in the state, unlike a value of secret_string.
   assert {
     condition     = aws_secretsmanager_secret_version.app.secret_string_wo == null
     error_message = "The secret's value stands in the state."

@@ -89,7 +89,7 @@ variables {
   metrics_token        = "012345678901234567890123456789012345678901234567"
 }
 
-# The alarms of the load balancer are observability's tests; here it is simply there.
+# The tests of observability cover the load balancer's alarms; here the load balancer exists.
 override_data {
   target = module.observability.data.aws_resourcegroupstaggingapi_resources.load_balancer
   values = {
@@ -108,7 +108,7 @@ run "production" {
     error_message = "Pods would run in a public subnet."
   }
 
-  # What kubernetes/render reads.
+  # Read by kubernetes/render.
   assert {
     condition = (
       output.environment == "prod"
