@@ -11,7 +11,7 @@ from rentals.pricing import Renewal, price
 
 
 def owed_for(rental: Any, now: datetime) -> Decimal:
-    """What an open rental would cost if the copy came back now."""
+    """Return what an open rental would cost if the copy were returned now."""
     return price(
         rental.rate,
         rented_at=rental.rented_at,
