@@ -1,4 +1,4 @@
-"""What the pages of the administration have in common. A leaf: imports Django, `errors` and `work` only."""
+"""Base classes of the administration's pages: staff access, very long lists, messages for refusals."""
 
 from __future__ import annotations
 
@@ -21,15 +21,15 @@ from lori_assignment.errors import Refusal
 
 
 def _retried_if_post(request: HttpRequest, page: Callable[..., HttpResponse]) -> Callable[..., HttpResponse]:
-    """Django does all of such a page in one transaction; what it changes is a unit of work."""
+    """Retry a POST as a whole, since Django handles it in one transaction."""
     return atomic_with_retry(page) if request.method == "POST" else page
 
 
 class StaffAccessMixin:
-    """Opens a page to all staff: the shop has no role between member, staff and superuser.
+    """Opens a page to all staff: there is no role between member, staff and superuser.
 
-    The administration lets in nobody who is not staff, and what staff may do over the API they may
-    do here, without rows in the table of permissions. What a page must not offer it takes away.
+    The administration admits staff only, and what they may do over the API they may also do here, without
+    rows in the table of permissions. A subclass removes what its pages must not offer.
     """
 
     def has_module_permission(self, request: HttpRequest) -> bool:
@@ -49,20 +49,20 @@ class StaffAccessMixin:
 
 
 class SafeAutocompleteSelect(AutocompleteSelect):
-    """Django's own looks up what was sent, to show it again, and crashes on what is no id."""
+    """Drops submitted values that are not ids: Django's own widget looks them up and crashes."""
 
     def optgroups(self, name: str, value: Sequence[str], attr: dict[str, Any] | None = None) -> Any:
         return super().optgroups(name, [key for key in value if re.fullmatch("[0-9]{1,18}", key)], attr)
 
 
-# Whoever counts ten million rows to the last one makes everybody wait, and nobody turns so many pages.
+# Counting ten million rows would slow down everybody, and no user pages that far.
 MAX_LISTED = 5000
-# What is searched for is found among the keys, and as many go into a query.
+# The keys of the rows that a search finds go into the next query, so their number is limited.
 MAX_FOUND = 1000
 
 
 class CappedPaginator(Paginator):
-    """The pages of the first MAX_LISTED rows; `more` says that there are others."""
+    """Paginates the first MAX_LISTED rows; `more` says whether there are others."""
 
     @functools.cached_property
     def _counted(self) -> int:
@@ -79,14 +79,14 @@ class CappedPaginator(Paginator):
 
 
 class IndexedChangeList(ChangeList):
-    """Says how many rows there are once, below them, and nothing of how many there were without a filter."""
+    """Shows the number of rows once, below them, and not how many there are without a filter."""
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         self._by_itself = list(self.model_admin.get_ordering(request))
         return super().get_ordering(request, queryset)
 
     def _get_default_ordering(self) -> list[Any]:
-        """For the arrow in a heading, which would stand for what decides between rows alike too."""
+        """Return the first column only, so that columns that break ties get no arrow in their headings."""
         return (self._by_itself or list(self.lookup_opts.ordering or ()))[:1]
 
     def get_results(self, request: HttpRequest) -> None:
@@ -97,8 +97,7 @@ class IndexedChangeList(ChangeList):
 class IndexedListAdmin(admin.ModelAdmin):
     """A list that takes as long with ten million rows as with ten thousand.
 
-    So it is sorted only by what has an index: `get_ordering` and `sortable_by` name nothing else, nor do
-    filters.
+    So `get_ordering`, `sortable_by` and the filters may only name columns that have an index.
     """
 
     paginator = CappedPaginator
@@ -120,10 +119,10 @@ class IndexedListAdmin(admin.ModelAdmin):
     def limit_to_newest(
         self, request: HttpRequest, found: QuerySet[Any], *, more: bool = False
     ) -> tuple[QuerySet[Any], bool]:
-        """`found`, or the MAX_FOUND of it that came last, as `get_search_results` gives it.
+        """Return the newest MAX_FOUND rows of `found`, in the form of `get_search_results`.
 
-        The caller is told when that is not all, or where there is `more`. Sorted by what no index has: a
-        database that looks for a few rows in the order of an index may read all of it before it meets them.
+        The user gets a message if there are others, or if `more` is true. The keys are sorted by an
+        expression without an index: in index order, a database may read all of the index to find a few rows.
         """
         by_key = found.order_by((F("pk") + 0).desc()).values_list("pk", flat=True)
         keys = list(by_key[: MAX_FOUND + 1])
@@ -134,14 +133,14 @@ class IndexedListAdmin(admin.ModelAdmin):
 
 
 def is_narrowed_by(request: HttpRequest, field: str) -> bool:
-    """Whether a filter of the list is set by a range of `field`."""
+    """Whether a filter of the list restricts the range of `field`."""
     return any(name.startswith(f"{field}__") for name in request.GET)
 
 
 class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
-    """Rows that domain functions change: where one refuses, that is a message and not a crash.
+    """For models that domain functions change: shows a refusal as a message.
 
-    The forms ask first; this is for what has become wrong between the asking and the saving.
+    Forms check the rules first; this is for what has changed between that check and the save.
     """
 
     def formfield_for_foreignkey(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
@@ -180,17 +179,17 @@ class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
 
     def get_deleted_objects(self, objs: Any, request: HttpRequest) -> Any:
         rows, counts, forbidden, protected = super().get_deleted_objects(objs, request)
-        # What stands in the way is what refers to a row, for every account: nobody lacks a right.
+        # If other rows protect an object, they do so for every user: a permission would not help.
         return rows, counts, set() if protected else forbidden, protected
 
     @transaction.atomic
     def delete_queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        """All of them or none, each as the page of one would."""
+        """Delete all rows or none, each as its own delete page would."""
         for row in queryset:
             self.delete_model(request, row)
 
     def apply_to_each(self, request: HttpRequest, rows: QuerySet[Any], call: Callable[[Any], object]) -> None:
-        """Do `call` with each row; tell how many went well, and each refusal."""
+        """Call `call` with each row, and show how many succeeded and each refusal."""
         done = 0
         for row in rows:
             try:

@@ -1,4 +1,4 @@
-"""The administration's site: its titles, sign-in, front page, and 400 for malformed requests."""
+"""The site of the administration: titles, login, front page, and a 400 for malformed requests."""
 
 from __future__ import annotations
 
@@ -25,26 +25,26 @@ class ShopAdminSite(AdminSite):
     index_title = _("Administration")
     index_template = "rentals/administration.html"
 
-    # AdminSite's own form knows neither the lock against guessing nor the second factor.
+    # AdminSite's own form supports neither the lock against guessing nor the second factor.
     @method_decorator(secure_admin_login)
     def login(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> HttpResponse:
         return super().login(request, extra_context)
 
-    # Nor does its form for changing one's password.
+    # Nor does its password form.
     def password_change(  # type: ignore[override]  # It redirects.
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         return redirect("account_change_password")
 
     def index(self, request: HttpRequest, extra_context: dict[str, Any] | None = None) -> TemplateResponse:
-        # Not at the top: the module's package registers its models with this site.
+        # Not imported at the top: the package registers its models with this site.
         from rentals.admin.dashboard import front_page_context
 
         return super().index(request, front_page_context(self, request) | (extra_context or {}))
 
     def admin_view(self, view: View, cacheable: bool = False) -> View:  # type: ignore[override]
-        """Answers 400 where Django's own pages crash: for an empty `_to_field`, a NUL in an autocomplete
-        term, and a number too large for SQLite."""
+        """Answer 400 where Django's own pages crash: on an empty `_to_field`, on a NUL in an autocomplete
+        term, and on a number too large for SQLite."""
         page = super().admin_view(view, cacheable)
 
         @functools.wraps(page)

@@ -1,8 +1,7 @@
-"""Every path of the API, in one table: path, view, and what each method does there.
+"""The URLs of the API in one table: path, viewset, and the action of each method.
 
-v1 and v2 have the paths of the first service, v3 those and the newer ones. Every path answers with
-and without a trailing slash; an id is plain digits, and a path with anything else in its place does
-not exist.
+v1 and v2 have the paths of the first service; v3 has those and the newer ones. Every path works with and
+without a trailing slash. An id is plain digits; a path with anything else in its place does not exist.
 """
 
 from __future__ import annotations
@@ -60,7 +59,7 @@ VERSIONS = {"v1": EVERY_VERSION, "v2": EVERY_VERSION, "v3": EVERY_VERSION + FROM
 
 
 def route(template: str, view: Any, *, name: str | None = None) -> URLPattern:
-    """A path with both spellings of its end, `<name>` standing for plain digits."""
+    """Return a URL pattern with an optional trailing slash, in which `<name>` matches plain digits."""
     pattern = re.sub("<([a-z_]+)>", rf"(?P<\1>{PLAIN_DIGITS})", template)
     return re_path(rf"^{pattern}/?$", view, name=name or f"api-{template}")
 

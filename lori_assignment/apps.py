@@ -10,7 +10,7 @@ logger = logging.getLogger(__name__)
 
 class ShopConfig(AppConfig):
     name = "lori_assignment"
-    # Of those that this module has.
+    # This module has several AppConfigs.
     default = True
 
     def ready(self) -> None:
@@ -26,7 +26,7 @@ class ShopAdminConfig(admin_apps.AdminConfig):
 
 
 class StaticFilesConfig(StockStaticFilesConfig):
-    """`collectstatic` leaves out what drf-yasg brings and no page asks for: 50 of 70 MB."""
+    """Makes `collectstatic` omit files of drf-yasg that no page uses: 50 of 70 MB."""
 
     ignore_patterns = [
         *StockStaticFilesConfig.ignore_patterns,

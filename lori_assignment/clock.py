@@ -1,4 +1,4 @@
-"""The shop's time. Doors (views, commands, middleware) read it once and pass it on as `at` or `now`."""
+"""The current time. Views, commands and middleware read it once and pass it on as `at` or `now`."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from django.utils import timezone
 
 
 def now() -> datetime:
-    """The current time, in UTC."""
+    """Return the current time, in UTC."""
     return timezone.now()

@@ -1,4 +1,4 @@
-"""Errors that any part of the shop raises: a rule refuses, or a limit is reached."""
+"""Exceptions that any part of the shop may raise: a rule refuses, or a limit is reached."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from django.utils.translation import gettext_lazy
 
 
 class Refusal(Exception):
-    """A rule says no to something well-formed and permitted; the API answers 409.
+    """A rule refuses a well-formed and permitted request; the API answers 409.
 
     Programs branch on `code`, which never changes once released; people read `message`.
-    `reasons` holds every refusal when several rules say no, else only this one.
+    `reasons` has every refusal if several rules refuse, otherwise only this one.
     """
 
     code = "refused"
     message: str | Promise = "This cannot be done."
-    # Where time alone may change the answer: after how many seconds to ask again.
+    # Seconds after which a retry may succeed; None where time alone changes nothing.
     retry_after: int | None = None
 
     def __init__(self, message: str | None = None, *, code: str | None = None) -> None:
@@ -28,7 +28,7 @@ class Refusal(Exception):
 
 
 def refuse(reasons: Sequence[Refusal]) -> None:
-    """Raise the first of `reasons`, carrying them all; return when there is none."""
+    """Raise the first of `reasons` with all of them attached; return if there are none."""
     if reasons:
         first = reasons[0]
         first.reasons = tuple(reasons)
@@ -36,7 +36,7 @@ def refuse(reasons: Sequence[Refusal]) -> None:
 
 
 class Throttled(Exception):  # Named for what happened, as Refusal is.
-    """Too many attempts for now; the API answers 429. Another may be made in `seconds`."""
+    """There were too many attempts; the API answers 429. The next is possible in `seconds`."""
 
     code = "throttled"
     message = gettext_lazy("Too many attempts.")
@@ -47,6 +47,6 @@ class Throttled(Exception):  # Named for what happened, as Refusal is.
 
 
 class Busy(Throttled):
-    """The shop is busy with other people, and free again in `seconds`: no limit was exceeded."""
+    """The server is busy with other requests. The client exceeded no limit and may retry in `seconds`."""
 
     message = gettext_lazy("Others are being served at this very moment.")

@@ -1,4 +1,4 @@
-"""Where what a page has to say waits for the next one."""
+"""Stores messages between two pages."""
 
 from __future__ import annotations
 
@@ -13,6 +13,6 @@ class _HostCookieStorage(CookieStorage):
 
 
 class MessageStorage(FallbackStorage):
-    """In a cookie, as Django does it, but one that is this host's."""
+    """Django's FallbackStorage, with a cookie that only this host can set (HOST_COOKIE_PREFIX)."""
 
     storage_classes = (_HostCookieStorage, SessionStorage)

@@ -1,4 +1,4 @@
-"""Amounts of money, as people read them. A leaf: imports nothing of ours."""
+"""Formats amounts of money for people."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from django.utils.translation import get_language, to_locale
 
 
 def format_money(amount: Decimal) -> str:
-    """`amount` in the shop's currency, as the language in use writes it: $4.50, or 4,50 $ in German."""
+    """Format `amount` in the shop's currency for the active language: $4.50, or 4,50 $ in German."""
     return format_currency(
         amount, settings.CURRENCY, locale=to_locale(get_language() or settings.LANGUAGE_CODE)
     )

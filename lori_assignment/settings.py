@@ -1,7 +1,7 @@
-"""Settings, read from the environment (and from `.env` beside manage.py, which `make` writes).
+"""Settings, read from the environment and from `.env` next to manage.py, which `make` writes.
 
-README.md lists the variables. A production start (DEBUG off) with a missing or unsafe value stops
-with one sentence that names the variable.
+README.md lists the variables. With DEBUG off, a missing or unsafe value stops the start with one sentence
+that names the variable.
 """
 
 import hashlib
@@ -32,10 +32,10 @@ def _demand(condition: bool, sentence: str) -> None:
 
 
 def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> dict[str, Any]:
-    """The settings that an address in the environment stands for, read by django-environ."""
+    """Parse the URL in a variable with django-environ. Raises ImproperlyConfigured."""
     known = {"django.db.backends.postgresql", "django.db.backends.sqlite3"}
     try:
-        with warnings.catch_warnings(action="ignore"):  # Ours is the one sentence.
+        with warnings.catch_warnings(action="ignore"):  # Only our own message is shown.
             found = read(name, default=default)
     except (ValueError, KeyError, ImproperlyConfigured):
         found = {}
@@ -43,16 +43,16 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> di
     return found
 
 
-# ---------------------------------------------------------------- what must be given in production
+# ---------------------------------------------------------------- required in production
 
 DEBUG = env.bool("DEBUG", default=False)
 
-# A secret in AWS Secrets Manager stands in for the variables that are not set.
+# A secret in AWS Secrets Manager supplies the variables that are not set.
 SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@!-]+", re.ASCII)
 APP_SECRET_ARN = env.str("APP_SECRET_ARN", default="")
 _held: dict[str, str] = {}
 if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
-    # Where nothing of AWS is used, none of it is loaded.
+    # boto3 is loaded only where AWS is used.
     from lori_assignment.aws.secrets import SecretUnreadable, read_secret
 
     _demand(SECRET_ARN.fullmatch(APP_SECRET_ARN) is not None, "APP_SECRET_ARN is no ARN of a secret.")
@@ -63,7 +63,7 @@ if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
 
 
 def _secret(name: str, default: str = "") -> str:
-    """Not by env's own default, which takes a value that begins with $ for the name of another variable."""
+    """Read a secret. A default of django-environ that begins with $ would be read as a variable's name."""
     return env.str(name) if name in env.ENVIRON else _held.get(name, default)
 
 
@@ -74,16 +74,16 @@ _demand(
     "SECRET_KEY is too weak; give it at least 50 random characters.",
 )
 
-# Without it nobody is told what the shop counts.
+# Without a token /metrics answers 404.
 METRICS_TOKEN = _secret("METRICS_TOKEN")
 _demand(
     not METRICS_TOKEN or (len(METRICS_TOKEN) >= 32 and len(set(METRICS_TOKEN)) >= 5),
     "METRICS_TOKEN is too weak; give it at least 32 random characters.",
 )
 
-# What signs tokens. A key of its own, so that neither a leaked token key forges sessions and mailed links
-# nor one that is guessed from many tokens does; derived, so that there is one secret less to keep. Given
-# anew, it ends every token and nothing else.
+# Signs the API's tokens. It differs from SECRET_KEY, so that a leaked key, or one guessed from many tokens,
+# cannot forge sessions and mailed links. It is derived by default, so that there is one secret less to keep.
+# A new key ends every token and nothing else.
 TOKEN_SIGNING_KEY = (
     _secret("TOKEN_SIGNING_KEY") or hmac.digest(SECRET_KEY.encode(), b"lori tokens", hashlib.sha256).hex()
 )
@@ -92,7 +92,7 @@ _demand(
     "TOKEN_SIGNING_KEY is too weak; give it at least 50 random characters that are not SECRET_KEY's.",
 )
 
-# Where members find the shop. Its scheme decides whether cookies and links insist on https.
+# The public URL of the shop. Its scheme decides whether cookies and links require https.
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
 _demand(
     re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", SITE_URL) is not None,
@@ -121,17 +121,17 @@ _demand(
     "CURRENCY must be an ISO 4217 code such as USD.",
 )
 
-# `off` is for load tests only; health of the shop's sign-in depends on it being on.
+# `off` is for load tests only: without limits, passwords can be guessed at full speed.
 RATE_LIMITS = env.str("RATE_LIMITS", default="on")
 _demand(RATE_LIMITS in {"on", "off"}, "RATE_LIMITS must be on or off.")
 
-# Whether staff need a second factor, on the web, over the API and in the administration.
+# Whether staff need a second factor on the pages, in the API and in the administration.
 _second_factor = env.str("STAFF_SECOND_FACTOR", default="off")
 _demand(_second_factor in {"on", "off"}, "STAFF_SECOND_FACTOR must be on or off.")
 STAFF_SECOND_FACTOR = _second_factor == "on"
 
-# How many proxies stand in front: the client's address is read that far from the right end of
-# X-Forwarded-For, and nothing further left is believed.
+# The number of proxies in front. The client's address is the entry that far from the right end of
+# X-Forwarded-For; entries further left are not trusted.
 _proxies = env.str("TRUSTED_PROXIES", default="0")
 _demand(re.fullmatch("[0-9]{1,2}", _proxies) is not None, "TRUSTED_PROXIES must be a number from 0 to 99.")
 TRUSTED_PROXIES = int(_proxies)
@@ -139,7 +139,7 @@ TRUSTED_PROXIES = int(_proxies)
 # ---------------------------------------------------------------- applications
 
 INSTALLED_APPS = [
-    # Before those whose commands they replace: migrate and createsuperuser.
+    # Before the apps whose commands they override: migrate and createsuperuser.
     "lori_assignment",
     "accounts",
     "whitenoise.runserver_nostatic",
@@ -149,7 +149,7 @@ INSTALLED_APPS = [
     "django.contrib.sessions",
     "django.contrib.messages",
     "lori_assignment.apps.StaticFilesConfig",
-    # With it and the administration in this list, the templates of fields and widgets are found.
+    # FORM_RENDERER finds the templates of fields and widgets here and in the administration.
     "django.forms",
     "csp",
     "django_guid",
@@ -159,7 +159,7 @@ INSTALLED_APPS = [
     "dj_rest_auth",
     "allauth",
     "allauth.account",
-    # dj_rest_auth.registration refuses to load without it; no social provider is set up.
+    # dj_rest_auth.registration does not load without it; no social provider is configured.
     "allauth.socialaccount",
     "allauth.mfa",
     "accounts.apps.SessionsConfig",
@@ -170,16 +170,16 @@ INSTALLED_APPS = [
     "rentals",
 ]
 
-# The shop's own say in one sentence why they are there.
+# Each middleware of our own has a sentence that says what it does.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_guid.middleware.guid_middleware",
     # Sets Cache-Control, and the security headers that Django has no setting for, on every response.
     "lori_assignment.http.security_headers.SecurityHeadersMiddleware",
-    # Answers health checks and /metrics before the Host is checked, since they name the pod's address, and
-    # counts all other responses by their route.
+    # Answers health checks and /metrics before the Host is checked, since they are requested by the pod's
+    # address, and counts all other responses by route.
     "lori_assignment.observability.metrics.MonitoringMiddleware",
-    # Saves anonymous readers of the catalogue everything below.
+    # Answers anonymous requests for the catalogue from a cache, without everything below.
     "lori_assignment.caching.response_cache.ResponseCacheMiddleware",
     "django.middleware.clickjacking.XFrameOptionsMiddleware",
     "csp.middleware.CSPMiddleware",
@@ -194,11 +194,11 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
     "django_htmx.middleware.HtmxMiddleware",
     "allauth.account.middleware.AccountMiddleware",
-    # Sets and deletes the cookies with a browser's tokens after it has signed in or out.
+    # Sets and deletes the cookies with a browser's tokens after signing in or out.
     "accounts.web_tokens.WebTokensMiddleware",
-    # Leads staff who need a second factor and have none to where they set one up.
+    # Redirects staff who need a second factor and have none to the page that sets one up.
     "accounts.second_factor.StaffSecondFactorMiddleware",
-    # Refuses a request by its size, method or encoding before a view parses it, and answers 429 for a view.
+    # Rejects requests by method, size and encoding before a view parses them, and turns Throttled into 429.
     "lori_assignment.http.request_limits.RequestLimitsMiddleware",
 ]
 
@@ -222,12 +222,12 @@ TEMPLATES = [
         },
     },
 ]
-# The fields of every form take their look from templates/django/forms/.
+# Form fields are rendered with the templates in templates/django/forms/.
 FORM_RENDERER = "django.forms.renderers.TemplatesSetting"
 
 USE_I18N = True
 USE_TZ = True
-# The language of the shop: of those who have said nothing, and of what is written for nobody in particular.
+# For visitors without a preference, and for texts without a particular reader.
 LANGUAGE_CODE = "en"
 LANGUAGES = [("en", _("English")), ("de", _("German"))]
 LOCALE_PATHS = [BASE_DIR / "lori_assignment" / "locale"]
@@ -244,14 +244,14 @@ DATABASES = {
 }
 _database = DATABASES["default"]
 if _database["ENGINE"] == "django.db.backends.sqlite3":
-    # Writers queue up at BEGIN instead of failing half-way: a deferred transaction that wants to
-    # write after it has read is refused at once when another has written in between.
+    # Writers wait at BEGIN instead of failing half-way: a deferred transaction that writes after it has read
+    # fails at once if another has written in between.
     _database["OPTIONS"] = {
         "transaction_mode": "IMMEDIATE",
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL;",
     }
-    # Threads of a race test share a file; they could not share a database in memory.
+    # The threads of a race test can share a file, but not a database in memory.
     _database["TEST"] = {"NAME": env.str("SQLITE_TEST_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))}
     if _database["NAME"] != ":memory:":
         _database["NAME"] = str(BASE_DIR / _database["NAME"])
@@ -261,8 +261,8 @@ else:
     _database["ENGINE"] = "lori_assignment.db.backends.postgresql"
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
-    # A server that is gone without a word, as one is in a failover, is given up in seconds, not in minutes:
-    # whoever waits for it holds up a thread.
+    # A server that vanishes, as in a failover, is given up in seconds and not in minutes: each request that
+    # waits for it occupies a thread.
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
@@ -272,7 +272,7 @@ else:
         **_database.get("OPTIONS", {}),
     }
 
-# Where the name and the password for the database lie, which are read again when they have changed.
+# A secret with the database's user name and password, which are read again after they have changed.
 DATABASE_SECRET_ARN = env.str("DATABASE_SECRET_ARN", default="")
 if DATABASE_SECRET_ARN:
     _demand(
@@ -285,20 +285,19 @@ if DATABASE_SECRET_ARN:
     _database["ENGINE"] = "lori_assignment.db.backends.rotating_password"
     _database["SECRET_ARN"] = DATABASE_SECRET_ARN
 
-# In the database, because every worker must count the same failed sign-ins.
+# In the database, because all workers share the count of failed sign-ins.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache",
-        # At its default of 300 other people's failed sign-ins would push out the count of one that
-        # is locked.
+        # With the default of 300, other failed sign-ins would evict the count of a locked account.
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }
 
-# ---------------------------------------------------------------- bodies
+# ---------------------------------------------------------------- request bodies
 
-# Of JSON and of a form without its files; `lori_assignment.http.request_limits` has the limit of uploads.
+# For JSON and forms without files; `lori_assignment.http.request_limits` has the limit for uploads.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
 
 # ---------------------------------------------------------------- files
@@ -307,13 +306,13 @@ STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
 STATIC_ROOT.mkdir(parents=True, exist_ok=True)
 STATICFILES_DIRS = [BASE_DIR / "static"]
-# With DEBUG, and in tests, files are found where they lie. In production `collectstatic` names each after
-# its content, so that a browser keeps it for ever, and compresses it.
+# With DEBUG, and in tests, files are served from their source folders. In production `collectstatic`
+# compresses each and names it after its content, so that a browser can cache it for ever.
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 MEDIA_URL = env.str("MEDIA_URL", default="/media/")
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
-# With a bucket, covers lie there and not at MEDIA_ROOT; the shop gives them out at MEDIA_URL all the same.
+# If set, covers are stored in the bucket and not in MEDIA_ROOT; the shop still serves them at MEDIA_URL.
 MEDIA_BUCKET = env.str("MEDIA_BUCKET", default="")
 AWS_REGION = env.str("AWS_REGION", default="")
 _demand(
@@ -333,7 +332,7 @@ STORAGES: dict[str, Any] = {
     },
 }
 if MEDIA_BUCKET:
-    # Only here: loading boto3 takes time and memory.
+    # Imported only here, since boto3 takes time and memory.
     from boto3.s3.transfer import TransferConfig
 
     from lori_assignment.aws.secrets import BOTO_CONFIG
@@ -345,7 +344,7 @@ if MEDIA_BUCKET:
             "region_name": AWS_REGION,
             "file_overwrite": False,
             "client_config": BOTO_CONFIG,
-            # A cover is small enough to be sent in one piece.
+            # Covers are small enough to be sent in one piece.
             "transfer_config": TransferConfig(use_threads=False),
         },
     }
@@ -371,39 +370,39 @@ EMAIL_USE_TLS = _email.get("EMAIL_USE_TLS", False)
 EMAIL_USE_SSL = _email.get("EMAIL_USE_SSL", False)
 EMAIL_TIMEOUT = 10
 AWS_SES_REGION_NAME = _ses.group(1) if _ses else ""
-# That of the region, by AWS's own rule.
+# None means the default endpoint of the region.
 AWS_SES_REGION_ENDPOINT_URL = None
 USE_SES_V2 = True
-# It would ask before each mail how many are allowed, which the shop may not.
+# Throttling would query the quota before each mail, for which the shop has no permission.
 AWS_SES_AUTO_THROTTLE = None
-# After the commit; what strangers can ask for after the answer too, whose time would else tell who has an
-# account.
+# Mail is sent after the commit. Mail that anybody can request is sent in a thread, because the response time
+# would otherwise reveal who has an account.
 MAIL_IN_BACKGROUND = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
 
-# ---------------------------------------------------------------- safe transport
+# ---------------------------------------------------------------- transport security
 
 _https = _site.scheme == "https"
 SECURE_SSL_REDIRECT = _https
-# A program that asks by http has sent its token in the clear already: it is refused, by
-# `lori_assignment.http.request_limits`, and not redirected. Health checks and the collector of the metrics
-# speak plain http to a pod.
+# A client that calls the API over http has already sent its token in the clear, so it is refused by
+# `lori_assignment.http.request_limits` and not redirected. Health checks and the collector of metrics use
+# plain http to a pod.
 SECURE_REDIRECT_EXEMPT = ["^api", "^(healthz|readyz|metrics)/?$"]
-# Where to, whatever Host was asked.
+# The target of the redirect, whatever the Host header.
 SECURE_SSL_HOST = _site.netloc
 SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES else None
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
-# With an end for who does nothing, and one for everybody: see there.
+# Ends a session some time after its last use, and at the latest some time after the sign-in.
 SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 SESSION_COOKIE_SECURE = _https
 CSRF_COOKIE_SECURE = _https
 LANGUAGE_COOKIE_SECURE = _https
 LANGUAGE_COOKIE_HTTPONLY = True
-# The browser itself holds cookies of these names to https, and those for every path to this very host: no
-# neighbour below the same domain sets one.
+# Browsers accept cookies with these prefixes over https only. A `__Host-` cookie is valid for every path and
+# can be set by this host only, not by a neighbour under the same domain.
 HOST_COOKIE_PREFIX = "__Host-" if _https else ""
 PATH_COOKIE_PREFIX = "__Secure-" if _https else ""
 SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
@@ -412,15 +411,15 @@ LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
 MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
 CSRF_FAILURE_VIEW = "lori_assignment.http.error_handlers.csrf_failure"
 
-# No script and no style but from our own files. Covers may lie elsewhere: at MEDIA_URL.
+# Scripts and styles come from our own files only. Covers may come from another host, at MEDIA_URL.
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        # What is not named is not loaded.
+        # Whatever is not listed is not loaded.
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
-        # Django's administration and allauth show some pictures as data.
+        # Django's administration and allauth use some images as data: URLs.
         "img-src": [SELF, "data:", *_covers],
         "font-src": [SELF],
         "connect-src": [SELF],
@@ -431,13 +430,13 @@ CONTENT_SECURITY_POLICY = {
     }
 }
 
-# ---------------------------------------------------------------- who you are
+# ---------------------------------------------------------------- accounts and authentication
 
 AUTH_USER_MODEL = "accounts.User"
 AUTHENTICATION_BACKENDS = ["accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
     "accounts.hashers.OwaspArgon2",
-    # Of accounts that were taken over from elsewhere.
+    # For accounts that were imported from another system.
     "django.contrib.auth.hashers.PBKDF2PasswordHasher",
 ]
 AUTH_PASSWORD_VALIDATORS = [
@@ -450,7 +449,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_rules.ShopVocabularyValidator"},
 ]
 
-# Of the link in a mail: long enough to find the mail, and none for whoever finds the mailbox next week.
+# Long enough to find the mail, and too short for somebody who gets into the mailbox next week.
 PASSWORD_RESET_TIMEOUT = 3600
 
 SITE_NAME = "Lori Books"
@@ -481,21 +480,21 @@ MFA_FORMS = {
 }
 ACCOUNT_ADAPTER = "accounts.allauth_adapters.AccountAdapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "
-# One address: a new one takes the place of the old when it is confirmed.
+# One address per account: a new one replaces the old when it is confirmed.
 ACCOUNT_CHANGE_EMAIL = True
-# Whoever finds a signed-in browser must not take the account along.
+# Somebody who finds a signed-in browser must not be able to take over the account.
 ACCOUNT_REAUTHENTICATION_REQUIRED = True
-# A changed password, address or second factor is told by mail.
+# A mail reports a changed password, address or second factor.
 ACCOUNT_EMAIL_NOTIFICATIONS = True
 MFA_ADAPTER = "accounts.allauth_adapters.SecondFactorAdapter"
 MFA_SUPPORTED_TYPES = ["totp", "webauthn", "recovery_codes"]
 MFA_PASSKEY_LOGIN_ENABLED = True
 MFA_TOTP_ISSUER = SITE_NAME
-# No middleware of its own: all that it would do is write down every request.
+# allauth's middleware for sessions is not installed, since it would only record every request.
 USERSESSIONS_ADAPTER = "accounts.allauth_adapters.SessionsAdapter"
 USERSESSIONS_TRACK_ACTIVITY = False
-# Passwords are counted in accounts/login_throttle.py, those of a change too. What is left to allauth are the
-# codes of a second factor: who guesses at them has the password, so it is by the account alone.
+# accounts/login_throttle.py counts wrong passwords, also when a password is changed. allauth counts wrong
+# codes of a second factor, per account only, because an attacker who guesses codes already has the password.
 SECOND_FACTOR_LOCK_SECONDS = 300
 ACCOUNT_RATE_LIMITS = (
     {"login_failed": f"5/{SECOND_FACTOR_LOCK_SECONDS}s/key", "change_password": None}
@@ -508,13 +507,12 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("JWT", "Bearer"),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    # This one and no other, whatever the head of a token says.
+    # The only one accepted, whatever the header of a token says.
     "ALGORITHM": "HS256",
     "SIGNING_KEY": TOKEN_SIGNING_KEY,
-    # Whom it is for: with the same key, another shop's tokens would open nothing here.
+    # Tokens of another installation are refused, even if it has the same key.
     "AUDIENCE": SITE_URL,
-    # Refresh tokens rotate, and what was signed out, or given under another password, is out: see
-    # accounts/tokens.py.
+    # accounts/tokens.py rotates refresh tokens, and revokes them on signing out and on a new password.
 }
 
 REST_AUTH = {
@@ -552,7 +550,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
-    # dj_rest_auth is the scope that its views carry; ours for tokens share the budget.
+    # The scope of dj_rest_auth's views, whose limit our views for tokens share.
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
     "EXCEPTION_HANDLER": "lori_assignment.rest.exception_handler.handle_api_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -564,7 +562,7 @@ SWAGGER_SETTINGS = {
     "DEFAULT_AUTO_SCHEMA_CLASS": "lori_assignment.rest.schema.OperationDocs",
     "DEFAULT_GENERATOR_CLASS": "lori_assignment.rest.schema.DocumentGenerator",
     "USE_SESSION_AUTH": False,
-    # Else Swagger UI tells a stranger's validator where our document is.
+    # Otherwise Swagger UI sends the document's URL to a third party's validator.
     "VALIDATOR_URL": None,
     "SECURITY_DEFINITIONS": {
         "JWT": {
@@ -577,7 +575,7 @@ SWAGGER_SETTINGS = {
 }
 
 # How long anonymous responses of the catalogue are cached. 0 turns the cache off, for tests and drills that
-# look at fresh data.
+# need fresh data.
 _seconds = env.str("RESPONSE_CACHE_SECONDS", default="1")
 _demand(
     re.fullmatch(r"[0-9]{1,2}(\.[0-9]{1,3})?", _seconds) is not None,
@@ -585,10 +583,10 @@ _demand(
 )
 RESPONSE_CACHE_SECONDS = float(_seconds)
 
-# ---------------------------------------------------------------- log
+# ---------------------------------------------------------------- logging
 
-# Each response carries the id of its request, and so does every line logged on its way. A client may bring
-# one along: a UUID.
+# Each response has the id of its request, and so has every line logged for it. A client may send the id: a
+# UUID.
 DJANGO_GUID = {"GUID_HEADER_NAME": "X-Request-ID", "EXPOSE_HEADER": False}
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
 _demand(
@@ -622,14 +620,14 @@ LOGGING: dict[str, Any] = {
         }
     },
     "root": {"handlers": ["log"], "level": LOG_LEVEL},
-    # Its own handler would print every line a second time, and its own level overrule ours.
+    # Django's own handler would print every line twice, and its level would override ours.
     "loggers": {
         "django": {"handlers": [], "level": LOG_LEVEL, "propagate": True},
-        # It tells of every request whether it brought an id.
+        # Logs for every request whether it had an id.
         "django_guid": {"level": "ERROR"},
-        # It tells thirty lines of every PDF.
+        # Logs thirty lines for every PDF.
         "fontTools": {"level": "WARNING"},
-        # It tells whose passkey it was, which the log of the shop's own does without naming it.
+        # Logs whose passkey was used; the security log has that without the name.
         "fido2": {"level": "WARNING"},
     },
 }

@@ -1,4 +1,4 @@
-"""Every address of the shop."""
+"""The root URLconf."""
 
 from django.conf import settings
 from django.contrib import admin
@@ -17,12 +17,12 @@ from rentals.views.front import front
 
 @require_safe
 def favicon(request: HttpRequest) -> HttpResponseRedirect:
-    """For whoever asks without reading the page: the administration's and Swagger's name none of ours."""
+    """Redirect to our icon from pages that do not name it: the administration's and Swagger's."""
     return HttpResponseRedirect(static("icon.svg"))
 
 
 urlpatterns: list[URLPattern | URLResolver] = [
-    # First, because it is asked most, and what stands before is tried before.
+    # First, because the API gets most requests, and patterns are tried in order.
     *api_urls.urlpatterns,
     path("", front, name="front"),
     path("", include("books.urls")),
@@ -37,17 +37,17 @@ urlpatterns: list[URLPattern | URLResolver] = [
     ),
     path("language/", choose_language, name="language"),
     path("user/", include("accounts.urls")),
-    # Last: dj-rest-auth has routes of the same names that lead nowhere.
+    # Last, so that reverse() finds these: dj-rest-auth has placeholder routes of the same names.
     path("user/", include("allauth.urls")),
 ]
 
 if settings.MEDIA_URL.startswith("/"):
-    # Elsewhere somebody else gives them out.
+    # Otherwise another host serves the covers.
     urlpatterns.append(re_path(rf"^{settings.MEDIA_URL.strip('/')}/(?P<name>{COVER})\Z", cover, name="cover"))
 
 handler400 = "lori_assignment.http.error_handlers.bad_request"
 handler403 = "lori_assignment.http.error_handlers.permission_denied"
 handler404 = "lori_assignment.http.error_handlers.not_found"
-# allauth's name for what answers its own limits.
+# allauth calls this for its own limits.
 handler429 = "lori_assignment.http.error_handlers.too_many_requests"
 handler500 = "lori_assignment.http.error_handlers.server_error"

@@ -1,4 +1,4 @@
-"""The WSGI application, as gunicorn loads it."""
+"""The WSGI application, which gunicorn loads."""
 
 import os
 import sys
@@ -16,8 +16,8 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 try:
     set_timeouts(connections.settings["default"])
     application = refuse_other_charsets(get_wsgi_application())
-    # Loads every view now, once, before the workers are forked. Else each worker does when its first request
-    # comes, and whoever sent that to a shop that says it is ready waits for seconds.
+    # Import every view now, once, before the workers are forked. Otherwise each worker would do so on its
+    # first request, which would take seconds although the server reports that it is ready.
     resolve("/")
 except ImproperlyConfigured as problem:
     sys.exit(f"Lori Books cannot start: {problem}")

@@ -1,4 +1,4 @@
-"""A private S3 bucket as a file storage: `STORAGES` configures it."""
+"""File storage in a private S3 bucket, configured in `STORAGES`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lori_assignment.aws.secrets import ERRORS
 
 @contextmanager
 def aws_errors_as_oserror() -> Iterator[None]:
-    """The callers of a storage handle OSError and know nothing of AWS."""
+    """Convert errors of AWS to OSError, which the callers of a storage handle."""
     try:
         yield
     except (*ERRORS, Boto3Error) as error:
@@ -30,8 +30,8 @@ class Bucket(S3Storage):
     """django-storages' S3 storage, with what its options do not offer:
 
     - one client for all threads, since each takes a third of a second and 10 MB;
-    - addresses below MEDIA_URL, which may be a path; `custom_domain` wants a host;
-    - reading in one request, streamed; S3Storage sends three and keeps the whole file;
+    - URLs below MEDIA_URL, which may be a path; `custom_domain` has to be a host;
+    - reading in one streamed request; S3Storage sends three and buffers the whole file;
     - OSError for every error of AWS.
     """
 

@@ -1,4 +1,7 @@
-"""What is asked of AWS: always in bounded time, and as whoever the pod is (IRSA); no key is configured."""
+"""Reads secrets from AWS Secrets Manager, with short timeouts.
+
+Access is granted to the pod's role (IRSA); no access key is configured.
+"""
 
 from __future__ import annotations
 
@@ -10,16 +13,16 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 
 ERRORS = (BotoCoreError, ClientError)
-# Somebody waits for most of what is asked: a member for a page, the cluster for a pod to be ready.
+# Somebody waits for most calls: a member for a page, the cluster for a pod to become ready.
 BOTO_CONFIG = Config(connect_timeout=2, read_timeout=5, retries={"mode": "standard", "total_max_attempts": 2})
 
 
 class SecretUnreadable(Exception):
-    """Says why, in a few words, and nothing of the secret."""
+    """A secret cannot be read. The message gives the reason and never contains the secret."""
 
 
 def read_secret(arn: str) -> dict[str, str]:
-    """What the secret at `arn` holds as JSON: texts by their names. Raises SecretUnreadable."""
+    """Return the strings in the JSON object of the secret at `arn`. Raises SecretUnreadable."""
     try:
         client: Any = boto3.client("secretsmanager", region_name=arn.split(":")[3], config=BOTO_CONFIG)
         held = json.loads(client.get_secret_value(SecretId=arn).get("SecretString", ""))

@@ -1,4 +1,4 @@
-"""Mail by Amazon SES."""
+"""Sends mail by Amazon SES."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from lori_assignment.aws.secrets import BOTO_CONFIG, ERRORS
 
 
 class SESEmailBackend(SESBackend):
-    """Fails as a mail server fails: with an OSError, which whoever sends mail is prepared for."""
+    """Raises OSError on failure, like the SMTP backend, since callers handle that."""
 
     def __init__(self, **given: Any) -> None:
         super().__init__(aws_config=BOTO_CONFIG, **given)

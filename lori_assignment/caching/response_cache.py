@@ -15,9 +15,9 @@ from django.utils.cache import get_conditional_response
 from lori_assignment.http.security_headers import PUBLIC_RESOURCES
 
 PATHS = tuple(f"/api/{version}/{name}" for version in ("v1", "v2", "v3") for name in PUBLIC_RESOURCES)
-# A request with one of these is about one client, or asks for more than the response.
+# A request with one of these headers is about one client, or asks for something else than the whole response.
 BYPASS = ("AUTHORIZATION", "IF_MATCH", "RANGE", "TRANSFER_ENCODING")
-# What a response depends on, besides the scheme and the headers of htmx, which gets a part of the page.
+# What a response depends on, besides the scheme and htmx's headers, which request a part of a page.
 KEY_FIELDS = (
     *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"),
     *("HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "CONTENT_TYPE"),
@@ -36,7 +36,7 @@ class CachedResponse(NamedTuple):
 class ResponseCacheMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        # Threads share it without a lock: an operation of a dict is atomic, and a lost entry costs one view.
+        # Threads share it without a lock: dict operations are atomic, and a lost entry costs one more view.
         self._cached: dict[tuple[object, ...], CachedResponse] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:
@@ -44,7 +44,7 @@ class ResponseCacheMiddleware:
             return self.get_response(request)
         key, now = cache_key(request), time.monotonic()
         if (cached_response := self._cached.get(key)) and now < cached_response.expires_at:
-            _, content, headers, request.resolver_match = cached_response  # The metrics count by the last.
+            _, content, headers, request.resolver_match = cached_response  # The metrics need the last.
             response = HttpResponse(content)
             response.headers = ResponseHeaders(headers)
             etag = response.get("ETag")
@@ -53,7 +53,7 @@ class ResponseCacheMiddleware:
         if isinstance(answer, HttpResponse) and may_be_cached(answer):
             if len(self._cached) >= MAX_RESPONSES:
                 self._cached.clear()
-            # It expires by the time at which the view began to read, so that it never is older than that.
+            # Counted from before the view reads the data, so that the data is never older than the limit.
             expires_at, headers = now + settings.RESPONSE_CACHE_SECONDS, ResponseHeaders(answer.headers)
             self._cached[key] = CachedResponse(expires_at, answer.content, headers, request.resolver_match)
         return answer

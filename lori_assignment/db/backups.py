@@ -1,7 +1,7 @@
-"""The whole database as one file, and back again: what `manage.py backup` and `restore` do.
+"""Backs up the whole database to one file and restores it, for `manage.py backup` and `restore`.
 
-On PostgreSQL the server's own tools write and read their custom format, on SQLite the library's backup does.
-Either is of one moment, while the shop goes on. Covers are files, or lie in a bucket: they are not in it.
+PostgreSQL uses pg_dump and pg_restore with their custom format, SQLite the library's own backup. Both take a
+consistent snapshot while the shop is in use. Covers are files, or objects in a bucket, and are not included.
 """
 
 from __future__ import annotations
@@ -21,24 +21,24 @@ from django.core.management import CommandError
 from django.db import DatabaseError, connection
 from psycopg2.extensions import make_dsn
 
-# Where Debian has the tools of each version of PostgreSQL; the first on PATH may be of another.
+# Debian's folder for the tools of each version of PostgreSQL; the first on PATH may be of another version.
 DEBIAN_TOOLS = Path("/usr/lib/postgresql")
 SIGNATURES = {"postgresql": b"PGDMP", "sqlite": b"SQLite format 3\0"}
-# Whoever restores it owns it.
+# The user who restores a backup owns its objects.
 WITHOUT_OWNER = ("--no-owner", "--no-privileges")
 IN_ONE_TRANSACTION = ("--single-transaction", "--exit-on-error")
 VENDOR_NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def back_up(target: Path) -> None:
-    """Write the database to `target`, which is not there yet: complete, or not at all; for its owner only.
+    """Write the database to `target`, which must not exist: completely or not at all, readable by its owner.
 
-    Raises CommandError, which says in a sentence what is in the way.
+    Raises CommandError with the reason.
     """
     if target.exists():
         raise CommandError(f"{target} is there already.")
     try:
-        # Beside the target, so that the move is one step; nobody else may read it, from the beginning.
+        # In the target's folder, so that the move is atomic. From the beginning only its owner may read it.
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as problem:
         raise CommandError(f"{target} cannot be written: {problem.strerror}.") from None
@@ -64,9 +64,9 @@ def back_up(target: Path) -> None:
 
 
 def restore(source: Path) -> None:
-    """Fill an empty database with what `back_up` wrote to `source`: all of it, or nothing.
+    """Restore a backup to an empty database, completely or not at all.
 
-    Raises CommandError, which says in a sentence what is in the way.
+    Raises CommandError with the reason.
     """
     try:
         with source.open("rb") as file:
@@ -79,7 +79,7 @@ def restore(source: Path) -> None:
     if connection.vendor == "postgresql":
         _run("pg_restore", *IN_ONE_TRANSACTION, *WITHOUT_OWNER, str(source))
         with connection.cursor() as cursor:
-            # A backup has no statistics, without which the first searches would take long ways.
+            # A backup has no planner statistics, without which the first queries would be slow.
             cursor.execute("ANALYZE")
     else:
         _fill_sqlite(source)
@@ -97,7 +97,7 @@ def _refuse_unless_empty() -> None:
 
 
 def _fsync(path: Path) -> None:
-    """Returns when what was written there survives a failure of power."""
+    """Flush `path` to the disk, so that it survives a power failure."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -106,7 +106,7 @@ def _fsync(path: Path) -> None:
 
 
 def _run(tool: str, *arguments: str) -> None:
-    """One of PostgreSQL's tools, led to our database; its password is in no list of processes."""
+    """Run a tool of PostgreSQL's on our database, with the password where no list of processes shows it."""
     connection.ensure_connection()
     info = connection.connection.info
     settings = {
@@ -125,13 +125,16 @@ def _run(tool: str, *arguments: str) -> None:
         check=False,
     )
     if done.returncode:
-        # Its own sentences; what follows them may be rows, which are nobody's business.
+        # Only the tool's own messages: the lines after them may quote rows.
         said = [line for line in done.stderr.splitlines() if line.startswith(f"{tool}: error: ")]
         raise CommandError("\n".join(said) or f"{tool} failed.")
 
 
 def _tool(name: str, server: int) -> str:
-    """The path of a tool that fits the server: of its version, else of the next that is here and newer."""
+    """Return the path of a tool in the server's version, or else in the next newer one that is installed.
+
+    Raises CommandError if there is none.
+    """
     found = {version: path for version, path in _versions(name) if version >= server}
     if not found:
         raise CommandError(
@@ -154,16 +157,19 @@ def _copy_sqlite(target: Path) -> None:
     ours: sqlite3.Connection = connection.connection
     with closing(sqlite3.connect(target)) as copy:
         ours.backup(copy)
-        # One file, with no write-ahead log beside it.
+        # One file, without a write-ahead log next to it.
         copy.execute("PRAGMA journal_mode = DELETE")
 
 
 def _refuse_unless_whole(source: Path) -> None:
-    """SQLite takes what is missing at the end for empty, and finds no fault where nothing stood in it."""
+    """Raise CommandError if a file is truncated.
+
+    SQLite treats missing pages at the end as empty, and finds no error if nothing was stored in them.
+    """
     with source.open("rb") as file:
         head = file.read(32)
     page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
-    # 65,536, which two bytes cannot say, is 1.
+    # 1 stands for 65,536, which does not fit into two bytes.
     if source.stat().st_size != (65_536 if page == 1 else page) * pages:
         raise CommandError(f"{source} is damaged: it is not as long as it says.")
 
@@ -180,5 +186,5 @@ def _fill_sqlite(source: Path) -> None:
             kept.backup(ours)
     except (sqlite3.DatabaseError, DatabaseError) as problem:
         raise CommandError(f"{source} is damaged: {problem}.") from None
-    # What was known of the empty one; the next opens it as the settings say.
+    # It still has the state of the empty database; the next connection is opened as in the settings.
     connection.close()

@@ -63,7 +63,7 @@ class _Compiled(NamedTuple):
     using: str
     sql: str
     parameters: list[Any]
-    # The place of a column, and what makes Python's value of it.
+    # The index of each column that has a converter, the converter, and the column.
     converters: list[tuple[int, Callable[..., Any], Any]]
     # None for rows of `values_list()`.
     model: type[Model] | None

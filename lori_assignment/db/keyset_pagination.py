@@ -1,8 +1,7 @@
-"""Pages of a list, by keyset: the ten-thousandth page costs what the first costs. A leaf.
+"""Paginates querysets by keyset: the ten-thousandth page costs what the first costs.
 
-A page does not begin after so many rows but after the row that the page before ended with, whose
-values the cursor carries. The key, which is unique, is always one of them, so no row is shown twice or
-left out however many are alike in the others.
+A page begins not after a number of rows but after the last row of the page before, whose values are in the
+cursor. One of them is always unique, so no row is repeated or skipped, however many are equal in the others.
 """
 
 from __future__ import annotations
@@ -21,12 +20,12 @@ _Row = TypeVar("_Row", bound=Model)
 
 
 class UnknownCursor(Exception):
-    """A cursor that we did not give out, or gave out for a list in another order."""
+    """The cursor is invalid, or belongs to a list in another order."""
 
 
 @dataclass(frozen=True, slots=True)
 class Page(Generic[_Row]):
-    """The rows of one page, and the cursors of the pages beside it, None where there is none."""
+    """The rows of one page, and the cursors of the next and previous pages, None where there is none."""
 
     rows: list[_Row]
     next: str | None
@@ -40,13 +39,13 @@ class Cursor(NamedTuple):
     values: list[Any]
 
     def encode(self) -> str:
-        # A time is written as str() writes it, which its field reads again.
+        # A time is written by str(), which its field can parse.
         text = json.dumps([self.back, *self.values], default=str)
         return urlsafe_b64encode(text.encode()).decode().rstrip("=")
 
     @classmethod
     def decode(cls, text: str, length: int) -> Cursor:
-        """Raises UnknownCursor for what `encode` did not make of `length` values."""
+        """Parse a cursor. Raises UnknownCursor unless `encode` can have made it of `length` values."""
         try:
             back, *values = json.loads(urlsafe_b64decode(text.encode("ascii") + b"=" * (-len(text) % 4)))
         except (ValueError, TypeError, RecursionError):
@@ -59,15 +58,15 @@ class Cursor(NamedTuple):
 def _is_plain(value: Any) -> bool:
     if type(value) is str:
         return "\x00" not in value
-    # No database has a larger number, and SQLite trips over one.
+    # No column has a larger number, and SQLite fails on one.
     return type(value) is int and abs(value) < 1 << 63
 
 
 def paginate(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> Page[_Row]:
-    """The page of `rows` that begins at `cursor`, or the first.
+    """Return the page of `rows` that begins at `cursor`, or the first page.
 
-    The queryset is paged in its own order: names of fields or annotations that all go the same way,
-    none of them nullable, the last one unique. Raises UnknownCursor.
+    The queryset's own order is used. It must consist of fields or annotations with the same direction, none
+    of them nullable and the last one unique. Raises UnknownCursor.
     """
     order = [str(name) for name in rows.query.order_by]
     names = [name.removeprefix("-") for name in order]
@@ -79,7 +78,7 @@ def paginate(rows: QuerySet[_Row], *, size: int, cursor: str | None = None) -> P
             rows = rows.reverse() if start.back else rows
         found = list(rows[: size + 1])
     except (ValueError, TypeError, OverflowError, ValidationError):
-        # The third: a time at the end of all times is beyond it in another time zone.
+        # OverflowError: a time near datetime.max is beyond it in another time zone.
         raise UnknownCursor from None
 
     more = len(found) > size
@@ -100,10 +99,10 @@ def _cursor(names: Sequence[str], row: Model, *, back: bool) -> str:
 
 
 def _after_cursor(rows: QuerySet[Any], names: Sequence[str], values: Sequence[Any], *, down: bool) -> Q:
-    """The rows whose values, taken together in the order of `names`, come after `values`.
+    """Return the condition that the values of a row, compared as a tuple, come after `values`.
 
-    The first comparison says nothing new; SQLite finds the place in the index by it where PostgreSQL
-    does by the other, which tells apart a hundred thousand books of one year without reading them.
+    The first comparison is redundant, but SQLite finds the position in an index by it. PostgreSQL uses the
+    second, by which it can skip a hundred thousand books of one year without reading them.
     """
     place = [Value(value, _field(rows, name)) for name, value in zip(names, values, strict=True)]
     first = Q(**{f"{names[0]}__{'lt' if down else 'gt'}{'e' if len(names) > 1 else ''}": place[0]})

@@ -1,27 +1,27 @@
-"""How long the serving shop waits for PostgreSQL. A command, as a migration or an import, may take long."""
+"""Limits how long the server waits for PostgreSQL. Commands, such as a migration, may take longer."""
 
 from __future__ import annotations
 
 from typing import Any
 
-# Each ends in 503, and the thread that waited serves others. A deadlock is found after a second, so before
-# the first of them; gunicorn's clients wait for longer than all of them.
+# Each ends in a 503 and frees the waiting thread. A deadlock is detected after one second, before any of
+# them, and gunicorn's clients wait longer than all of them.
 TIMEOUTS = {
-    # For a row that somebody else changes.
+    # For a row that another transaction changes.
     "lock_timeout": "5s",
     "statement_timeout": "15s",
-    # A worker that hangs in the middle of its work must not keep what it has locked.
+    # A worker that hangs within a transaction must not keep its locks.
     "idle_in_transaction_session_timeout": "30s",
 }
 
 
 def set_timeouts(settings_of_database: dict[str, Any]) -> None:
-    """Every connection that is made by these settings from now on has the limits.
+    """Apply the limits to every connection that is opened with these settings from now on.
 
-    As options of the connection and not by SET, so that what is set for a transaction goes back to them.
-    What DATABASE_URL says of them itself comes later, and wins.
+    They are options of the connection and not set by SET, so that a value for one transaction is reset to
+    them. Options in DATABASE_URL come later and take precedence.
     """
-    if "sqlite" in settings_of_database["ENGINE"]:  # It has a limit of its own, for commands too.
+    if "sqlite" in settings_of_database["ENGINE"]:  # The settings have its limit, which includes commands.
         return
     said = settings_of_database["OPTIONS"].get("options", "")
     ours = " ".join(f"-c {name}={limit}" for name, limit in TIMEOUTS.items())

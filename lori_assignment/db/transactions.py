@@ -1,8 +1,7 @@
-"""A unit of work: all of it is done, or nothing, in one transaction; and done again at this address only.
+"""Runs functions in a transaction that is retried once after a deadlock or a serialization failure.
 
-A leaf. Where PostgreSQL ends a transaction because two waited for each other (a deadlock), or because it
-cannot be put in a row with the others (a serialization failure), nothing of it was done, and it is done once
-more. A second failure is answered 503; see `faults`.
+In both cases PostgreSQL has rolled the whole transaction back. A second failure is answered 503; see
+`lori_assignment.db.errors`. Nothing else in the project retries a transaction.
 """
 
 from __future__ import annotations
@@ -26,7 +25,7 @@ _Model = TypeVar("_Model", bound=Model)
 
 
 class _RetryState(threading.local):
-    """What this thread's unit has done so far."""
+    """Whether this thread's transaction may be retried."""
 
     retry_disabled = False
 
@@ -35,10 +34,10 @@ _retry_state = _RetryState()
 
 
 def atomic_with_retry(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
-    """Do `work` in one transaction; a unit within another is part of that one, which is done again whole.
+    """Run `work` in a transaction that is retried once. A nested call is part of the outer transaction.
 
-    So `work` has to read anew what it changes, and leave what it was given as it is. What waits for the
-    commit (`transaction.on_commit`) is forgotten with the first try.
+    So `work` has to read again what it changes, and must not modify its arguments. Callbacks registered with
+    `transaction.on_commit` are discarded with the first attempt.
     """
 
     @functools.wraps(work)
@@ -61,27 +60,27 @@ def atomic_with_retry(work: Callable[_Given, _Result]) -> Callable[_Given, _Resu
 
 
 def disable_retry() -> None:
-    """Called before something is done that a rollback does not undo, as the storing of a file: this unit
-    is not done again."""
+    """Exclude this transaction from the retry. Call it before a change that no rollback undoes, such as
+    storing a file."""
     _retry_state.retry_disabled = True
 
 
 def lock(row: _Model) -> _Model:
-    """`row`, read again: nobody else changes it until the transaction ends. Raises DoesNotExist.
+    """Return `row`, read again and locked until the transaction ends. Raises DoesNotExist.
 
-    A caller who locks several rows does it in one order: member, book, copy, rate. Under a member's lock
-    nothing else changes their rentals and ledger; under a book's lock no copy of it is given out, added or
-    changed. FOR NO KEY UPDATE, because a plain FOR UPDATE would stop every insert that refers to the row.
-    On SQLite a transaction is the only writer from its first statement (settings: IMMEDIATE).
+    Lock several rows in this order: member, book, copy, rate. Under a member's lock nothing else changes
+    their rentals and ledger; under a book's lock no copy of it is given out, added or changed. The lock is
+    FOR NO KEY UPDATE, because a plain FOR UPDATE would block every insert that refers to the row. On SQLite a
+    transaction is the only writer from its first statement (IMMEDIATE in the settings).
     """
-    # Not type(): `request.user` is a lazy object, which has the class of the account all the same.
+    # Not type(): `request.user` is a lazy object, whose __class__ is that of the account.
     model = row.__class__
     return model._default_manager.select_for_update(no_key=True).get(pk=row.pk)  # noqa: SLF001
 
 
 def lock_first(rows: QuerySet[_Model]) -> _Model | None:
-    """The first of `rows`, chosen and locked in one statement; None when there is none. See `lock`.
+    """Return the first of `rows`, chosen and locked in one statement; None if there is none. See `lock`.
 
-    For rows that do not change while the caller waits, because of a lock that the caller holds already.
+    For rows that cannot change while the caller waits, because the caller already holds another lock.
     """
     return rows.select_for_update(no_key=True).first()

@@ -1,5 +1,8 @@
-"""Only UTF-8 comes in. Django decodes by whatever codec a Content-Type names, before any middleware:
-some of Python's codecs then crash, and others make text that no database stores."""
+"""Refuses requests in any charset but UTF-8 before Django decodes them.
+
+Django decodes by the codec that a Content-Type names, before any middleware runs. Some of Python's codecs
+crash then, and others produce text that no database stores.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,7 @@ from lori_assignment.http.security_headers import HEADERS
 
 Application = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
 
-# No middleware adds them, neither here nor to the errors of deploy/nginx.conf.
+# No middleware adds these here, nor to the errors of deploy/nginx.conf, which repeats them.
 ERROR_HEADERS = {
     "Content-Security-Policy": (
         "default-src 'none'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
@@ -28,13 +31,13 @@ _ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "parse_erro
 
 
 def is_utf8(content_type: str) -> bool:
-    """False for another charset, and for a parameter in an encoding of its own (`name*=…`)."""
+    """Whether no other charset is named, and no parameter has another encoding (`name*=…`)."""
     charsets = re.findall(r"""charset\s*=\s*["']?([^"';\s]*)""", content_type, re.IGNORECASE)
     return all(charset.lower() in ("utf-8", "utf8") for charset in charsets) and "*=" not in content_type
 
 
 def refuse_other_charsets(application: Application) -> Application:
-    """Answer 400 to a request in another charset, and hand on the rest."""
+    """Wrap `application` so that a request in another charset is answered 400."""
 
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if is_utf8(environ.get("CONTENT_TYPE", "")):

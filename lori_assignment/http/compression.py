@@ -1,4 +1,4 @@
-"""What goes compressed over the wire."""
+"""Compresses responses, except those with a strong ETag."""
 
 from __future__ import annotations
 
@@ -11,19 +11,18 @@ from django.utils.cache import patch_vary_headers
 
 
 class CompressionMiddleware(GZipMiddleware):
-    """Django's own, which leaves alone what carries a strong ETag.
+    """Django's GZipMiddleware, which leaves responses with a strong ETag as they are.
 
-    Compressed it would be another representation, and its tag a weak one, which If-Match never matches:
-    whoever accepts gzip, as nearly every client does, could not change what it has read. These answers
-    of the API are one book, rental or account each, and small. A page of books has a weak one, and is
-    compressed.
+    A compressed response is another representation with a weak ETag, which If-Match never matches. So a
+    client that accepts gzip, as nearly all do, could not change what it has read. These responses are small:
+    one book, rental or account each. A list has a weak ETag and is compressed.
     """
 
     def process_response(self, request: HttpRequest, response: HttpResponseBase) -> HttpResponseBase:
         if response.get("ETag", "").startswith('"'):
             return response
         if response.status_code == HTTPStatus.NOT_MODIFIED:
-            # As the answer with a body would say, whose place in a cache it concerns.
+            # As in the full response, whose entry in a cache the 304 updates.
             patch_vary_headers(response, ("Accept-Encoding",))
             return response
         return super().process_response(request, response)

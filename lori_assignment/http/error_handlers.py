@@ -1,7 +1,7 @@
-"""What answers when no view does: JSON under /api, a page elsewhere.
+"""Answers errors that occur outside the API's views: with JSON under /api, with a page elsewhere.
 
-Django calls these for errors that it notices itself: an address that leads nowhere, a malformed
-request, a form without its token, a crash.
+Django calls these handlers for an unknown path, a malformed request, a failed CSRF check and an uncaught
+exception.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def _json(request: HttpRequest, status_code: int, code: str, detail: str) -> Jso
 
 
 def _log_event(event: str, request: HttpRequest) -> None:
-    """By what is known of who asks without a look into the database."""
+    """Log `event` with the account, if that is known without a query."""
     user = getattr(request, "_cached_user", None)
     security_log.log_event(event, request, account=user.pk if user else None)
 
@@ -71,13 +71,13 @@ def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
 
 
 def length_required(request: HttpRequest) -> HttpResponse:
-    """For programs only: a browser always says how much it sends."""
+    """Answer 411. Always JSON, since browsers send a Content-Length."""
     said = _("Send the body with its Content-Length; one in chunks is not taken.")
     return _json(request, 411, "length_required", said)
 
 
 def too_many_requests(request: HttpRequest, refusal: Throttled | None = None) -> HttpResponse:
-    """Without `refusal` a limit of allauth's says so."""
+    """Answer 429. allauth calls this without `refusal`, for its own limits."""
     refusal = refusal or Throttled(60)
     answer: HttpResponse
     if _is_api(request):
@@ -89,7 +89,7 @@ def too_many_requests(request: HttpRequest, refusal: Throttled | None = None) ->
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Called while the exception that nobody caught is handled."""
+    """Answer 500 or 503. Called while the uncaught exception is being handled."""
     if fault := classify_error(sys.exc_info()[1]):
         return _service_unavailable(request, fault)
     if _is_api(request):
@@ -103,20 +103,20 @@ def _service_unavailable(request: HttpRequest, fault: Unavailable) -> HttpRespon
     if _is_api(request):
         answer = _json(request, 503, CODE, str(DETAIL))
     else:
-        # As for 500 nobody is asked who this is: that is in the database too.
+        # Rendered without the request, as for 500: the signed-in user is in the database too.
         answer = HttpResponse(loader.get_template("503.html").render(), status=503)
     answer.headers["Retry-After"] = str(fault.retry_after)
-    # It was, in one line; Django would log it as an error of the shop.
+    # log_unavailable() has logged it; Django would log it again, as a server error.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
 
 
 def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
-    """A form whose token is not that of this browser's session: mostly one that stood open for long,
-    while somebody signed in or out in another tab.
+    """Answer a form whose CSRF token does not match the session.
 
-    A form of our own pages, as the browser itself says by the Origin header, can be sent again with
-    what was typed. What another site sent here is not offered: the person never meant it.
+    Mostly such a form was open while somebody signed in or out in another tab. A form of our own pages, which
+    its Origin header shows, can be sent again as it was filled in. What another site sent is not offered
+    again, because the user never meant to send it.
     """
     _log_event("csrf_refused", request)
     if _is_api(request):
@@ -135,7 +135,7 @@ def _is_from_our_page(request: HttpRequest) -> bool:
 
 
 def _submitted_values(request: HttpRequest) -> list[tuple[str, str]] | None:
-    """Field by field; None where a secret was typed, which is not written into a page."""
+    """Return the submitted fields; None if there is a secret or a file, which a page must not contain."""
     typed = unsecret_post_data(request)
     if set(request.POST) - set(typed) - {"csrfmiddlewaretoken"} or request.FILES:
         return None

@@ -1,4 +1,4 @@
-"""What the pages for people have in common. A leaf: imports Django and `errors` only."""
+"""Helpers for the members' pages: login, forms that outlive a session, and messages for refusals."""
 
 from __future__ import annotations
 
@@ -21,21 +21,20 @@ View = Callable[..., HttpResponseBase]
 # Long enough to sign in, short enough that the next person at this browser does not find it.
 MAX_AGE = 15 * 60
 MAX_KEPT_LENGTH = 20_000
-# Neither goes into a session: the first proves nothing later, the others are secrets.
+# Not stored in a session: the first is useless later, the others are secrets.
 SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "otp", "code")
 
 
 def member_page(view: View) -> View:
-    """Opens a page to whoever is signed in, and leads others to the sign-in and back here.
+    """Require a login for a page; after signing in, the user comes back to it.
 
-    What a person typed into a form after the session had ended is kept, and comes back through
-    `unsent_form`.
+    A form that is sent after the session has ended is stored, and returned by `unsent_form`.
     """
 
     @wraps(view)
     def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
         if request.user.is_authenticated:
-            # Nobody sees it after the sign-out by the button that goes back, nor from a shared cache.
+            # Neither the back button after signing out nor a shared cache may show the page.
             answer = view(request, *args, **kwargs)
             answer.headers.setdefault("Cache-Control", "private, no-cache, no-store")
             return answer
@@ -48,29 +47,29 @@ def member_page(view: View) -> View:
 
 def _sign_in_first(request: HttpRequest) -> HttpResponse:
     back = request.get_full_path()
-    if request.method == "POST" or request.htmx:  # type: ignore[attr-defined]  # django_htmx puts it there
-        # Where the button stood: an address that takes a POST only has no page, a part of one neither.
+    if request.method == "POST" or request.htmx:  # type: ignore[attr-defined]  # set by django_htmx
+        # Back to the page with the button: a path for POST only has no page, nor has a fragment.
         back = referring_page(request) or back
     answer = redirect_to_login(back)
     if request.htmx:  # type: ignore[attr-defined]  # as above
-        # Else the sign-in page would be put into the middle of this one.
+        # Otherwise htmx would insert the sign-in page into this one.
         return HttpResponse(headers={"HX-Redirect": answer.headers["Location"]})
     return answer
 
 
 def referring_page(request: HttpRequest) -> str | None:
-    """The path of the page of this shop that led here, as the browser says; None where it does not."""
+    """Return the path of our page that the request came from; None if the browser does not name one."""
     before = request.headers.get("HX-Current-URL") or request.headers.get("Referer", "")
     if not before or not url_has_allowed_host_and_scheme(before, {request.get_host()}):
         return None
     address = urlsplit(before)
-    # Two slashes at its beginning, and what follows were a host.
+    # After two leading slashes the rest would be read as a host.
     path = escape_leading_slashes(address.path)
     return f"{path}?{address.query}" if address.query else path
 
 
 def unsecret_post_data(request: HttpRequest) -> dict[str, list[str]]:
-    """What a form brought that may be shown again: no secrets, no files."""
+    """Return the submitted fields that may be shown again: no secrets, no files."""
     return {
         name: values
         for name, values in request.POST.lists()
@@ -85,9 +84,9 @@ def _store_unsent(request: HttpRequest) -> None:
 
 
 def unsent_form(request: HttpRequest) -> QueryDict | None:
-    """What was typed into the form of this path and could not be sent because the session had ended.
+    """Return what was sent to this path after the session had ended, to be bound to the form.
 
-    To be bound to the form, once: it is forgotten with the asking.
+    It is returned only once, and not after MAX_AGE.
     """
     kept = request.session.get("unsent")
     if not kept or kept["path"] != request.path:
@@ -103,6 +102,6 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
 
 
 def show_refusal(request: HttpRequest, refusal: Refusal) -> None:
-    """Show every reason of a refusal on the next page, in the words that the API uses."""
+    """Show every reason of a refusal on the next page, with the API's messages."""
     for reason in refusal.reasons:
         messages.error(request, str(reason.message))

@@ -1,4 +1,4 @@
-"""A check of the Origin header, for forms without a CSRF token. A leaf."""
+"""Checks the Origin header of forms without a CSRF token."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from django.utils.decorators import decorator_from_middleware
 
 
 class OriginMiddleware(CsrfViewMiddleware):
-    """Accepts a form by its Origin alone: that of the shop itself or one of CSRF_TRUSTED_ORIGINS.
+    """Accepts a form by its Origin header alone: the site's own or one of CSRF_TRUSTED_ORIGINS.
 
-    Django's own checks the header where there is one, and then the token. Every browser sends it with a form,
-    and no page can forge it.
+    Django's middleware checks the header if there is one, and then the token. Every browser sends the header
+    with a form, and no page can forge it.
     """
 
     def _check_token(self, request: HttpRequest) -> None:

@@ -1,7 +1,7 @@
-"""The two shapes of an error: the shop's own, and RFC 9457's for who asks for it. A leaf.
+"""Formats errors in the API's own shape, or in that of RFC 9457 if the client prefers it.
 
-Whoever accepts `application/problem+json` by name, and not less than plain JSON, gets the second. Both
-hold the same: `code`, by which programs tell errors apart, `detail` for people, and `reasons`.
+A client gets RFC 9457 if it accepts `application/problem+json` by name, with at least the quality of plain
+JSON. Both shapes have `code`, by which programs distinguish errors, `detail` for people, and `reasons`.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ PROBLEM = "application/problem+json"
 
 
 def format_error(body: dict[str, Any], *, status: int, accept: str) -> tuple[dict[str, Any], str]:
-    """The body of an error as the client wants it, with its media type; `body` is in the shop's shape."""
+    """Return the body of an error and its media type; `body` is in the API's own shape."""
     if not prefers_problem_json(accept):
         return body, JSON
-    # The code says more than any type of ours could; for that, RFC 9457 has about:blank.
+    # `code` already identifies the error; RFC 9457 has about:blank for problems without a type.
     told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     if "detail" in body and not isinstance(body["detail"], list | dict):
         return told | body, PROBLEM
@@ -36,10 +36,10 @@ def prefers_problem_json(accept: str) -> bool:
 
 
 def _qualities(accept: str) -> Iterator[tuple[str, float]]:
-    """Each media range with its q. Not by Django's parser, which some headers crash."""
+    """Yield each media range with its quality. Django's own parser crashes on some headers."""
     for part in accept.split(","):
         kind, *parameters = (text.strip().lower() for text in part.split(";"))
         given = [text.partition("=")[2].strip() for text in parameters if re.match(r"q\s*=", text)]
-        # What is no quality counts as nothing said, as Django has it.
+        # An invalid quality is ignored, as in Django.
         is_quality = given and re.fullmatch(r"0(\.[0-9]{0,3})?|1(\.0{0,3})?", given[0])
         yield kind, float(given[0]) if is_quality else 1.0

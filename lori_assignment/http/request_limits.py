@@ -1,4 +1,4 @@
-"""What is let in to be read at all: asked before anybody parses a body, a page's form or the API's."""
+"""Rejects requests by method, size and encoding before the body is parsed."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, Unrea
 from lori_assignment.errors import Throttled
 from lori_assignment.http.error_handlers import https_required, length_required, too_many_requests
 
-# A cover of the largest size that is taken, and the fields beside it.
+# A cover of the maximum size and the other fields of its form.
 MAX_UPLOAD_BYTES = 6 * 1024 * 1024
-# All that a page is asked by, and a form. The API says itself what each of its paths takes.
+# For pages and their forms. The API's views check their own methods.
 PAGE_METHODS = ("GET", "HEAD", "POST")
 
 
 class RequestLimitsMiddleware:
-    """Stands last, so that the error pages have all that pages need; no other one reads a body before."""
+    """Comes last, so that the error pages have all that pages need. No earlier middleware reads the body."""
 
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponse]) -> None:
         self.get_response = get_response
@@ -31,21 +31,21 @@ class RequestLimitsMiddleware:
         if request.method not in PAGE_METHODS and not is_api:
             return HttpResponseNotAllowed(PAGE_METHODS)
         if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
-            # Django takes a body of unknown length for none, and would do what was not asked for.
+            # Django treats a body of unknown length as empty, and would do something else than requested.
             return length_required(request)
         _refuse_too_large(request)
         if not is_api and request.content_type == "application/x-www-form-urlencoded":
-            # The API's own parser says what is wrong.
+            # The API's own parser checks this.
             _refuse_other_than_utf8(request)
         return self.get_response(request)
 
     def process_exception(self, request: HttpRequest, exception: Exception) -> HttpResponse | None:
-        """A page's form that takes a password raises TooMany from deep within a view."""
+        """Answer 429 to a Throttled that a view raises, such as one with a form for a password."""
         return too_many_requests(request, exception) if isinstance(exception, Throttled) else None
 
 
 def _refuse_too_large(request: HttpRequest) -> None:
-    """Raises RequestDataTooBig, by what the client says that it sends; the server reads no more of it."""
+    """Raise RequestDataTooBig if Content-Length exceeds the limit; the server reads no more than that."""
     sent = request.META.get("CONTENT_LENGTH") or "0"
     is_upload = request.content_type == "multipart/form-data"
     most = MAX_UPLOAD_BYTES if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
@@ -54,7 +54,7 @@ def _refuse_too_large(request: HttpRequest) -> None:
 
 
 def _refuse_other_than_utf8(request: HttpRequest) -> None:
-    """Raises BadRequest. Django would put a replacement character, and a name would be spoilt for good."""
+    """Raise BadRequest if a form is not in UTF-8: replacement characters would spoil a name for good."""
     try:
         unquote_to_bytes(request.body).decode()
     except UnicodeDecodeError:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 from django.http import HttpRequest, HttpResponseBase
 
-# The browser's features that no page of ours asks for; passkeys are for our own pages only.
+# Browser features that no page uses. Passkeys are for our own pages only.
 UNUSED = (
     "accelerometer",
     "camera",
@@ -28,11 +28,11 @@ HEADERS = {
 }
 
 NO_STORE = "private, no-cache, no-store"
-# Whoever keeps it asks each time whether it still holds, by its ETag where it has one.
+# A cache revalidates the response each time, by its ETag if it has one.
 REVALIDATE = "no-cache"
-# Below these everything is somebody's own, or a token.
+# Everything below these paths is personal data or a token.
 OWN_PLACES = ("/user/", "/admin/", "/api-token-", "/api/rest-auth/")
-# Of the API, what is the same for whoever asks.
+# Resources of the API that are the same for everybody.
 PUBLIC_RESOURCES = ("books", "price_lists")
 
 
@@ -53,9 +53,9 @@ class SecurityHeadersMiddleware:
 
 
 def is_personal(request: HttpRequest) -> bool:
-    """May the answer be somebody's own? Nobody sees it after them, nor from a shared cache.
+    """Whether the response may contain personal data, which no cache may store.
 
-    Told without a query: a page that has not asked who is signed in shows nothing of theirs.
+    Decided without a query: a page that has not loaded the user shows nothing personal.
     """
     if request.path.startswith(OWN_PLACES):
         return True

@@ -1,4 +1,4 @@
-"""Whole addresses, which lead to SITE_URL whatever Host a request named. A leaf: imports Django only."""
+"""Builds absolute URLs from SITE_URL, whatever the Host header of the request."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ from django.conf import settings
 
 
 def absolute_url(path: str) -> str:
-    """The whole address of a path of the shop; one that is whole already, such as a bucket's, stays."""
+    """Return the absolute URL of a path. A URL that is absolute already, such as a bucket's, is unchanged."""
     return urljoin(settings.SITE_URL, path)

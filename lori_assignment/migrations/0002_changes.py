@@ -1,7 +1,6 @@
 from django.db import migrations
 
-# Its first number is taken, so that the next one is another: a sequence that nobody has asked says what it
-# will say first.
+# The first number is taken, because an unused sequence already reports it as its last value.
 MAKE = "CREATE SEQUENCE lori_changes; SELECT nextval('lori_changes')"
 DROP = "DROP SEQUENCE lori_changes"
 
@@ -17,7 +16,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    """A sequence that only earlier releases read. The release after the one that stopped drops it."""
+    """Creates a sequence that only earlier releases read; a later release drops it."""
 
     dependencies = [("lori_assignment", "0001_kept_answers")]
 

@@ -1,4 +1,4 @@
-"""Renames a model. Its table keeps its name, since the version before still serves."""
+"""Renames a model. The table keeps its name, because the previous version still uses it."""
 
 from django.db import migrations
 

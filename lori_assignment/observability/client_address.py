@@ -1,4 +1,4 @@
-"""The client's address, as far as the trusted proxies say, and keyed hashes of it for logs and counts."""
+"""Finds the client's address behind trusted proxies, and hashes it for logs and limits."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from django.utils.crypto import salted_hmac
 
 
 def client_address(request: HttpRequest) -> str:
-    """Where a request comes from, as far as our own proxies say: what is left of them can be forged.
+    """Return the address that the outermost trusted proxy saw; entries to the left of it can be forged.
 
-    Who comes past the proxies, as another pod may, is who connects. Of an IPv6 address its network, since
-    each client has billions of them.
+    For a request that did not pass the proxies, such as one from another pod, it is the address of the
+    connection. An IPv6 address is replaced by its /64 network, since each client has billions of addresses.
     """
     header = request.headers.get("X-Forwarded-For", "")
     told = header.split(",") if header else []
@@ -32,7 +32,7 @@ def client_address(request: HttpRequest) -> str:
 
 
 def hash_client_address(request: HttpRequest) -> str:
-    """For the log: the same for the same address, of which it says nothing else."""
+    """Return a short hash for the log, which identifies an address without revealing it."""
     return keyed_hash("address", client_address(request))[:12]
 
 

@@ -1,11 +1,11 @@
-"""Whether the shop is alive, and whether it is ready: for the cluster and the load balancer.
+"""Liveness and readiness checks for the cluster and the load balancer.
 
-`/healthz` says that the process answers; it asks nobody. `/readyz` says whether the database can be
-reached, takes what is written, and is migrated as far as this code knows; if not, which of the two fails,
-and no more than that.
+`/healthz` answers as long as the process does and checks nothing else. `/readyz` checks that the database
+can be reached, accepts writes and has every migration that this code knows. If not, the response names the
+check that fails, and no more than that.
 
-Load balancer and cluster address a pod by its IP over plain http, so `MonitoringMiddleware` answers before
-the Host is checked. ALLOWED_HOSTS stays strict for everything else.
+The load balancer and the cluster address a pod by its IP over plain http, so `MonitoringMiddleware` answers
+before the Host is checked. ALLOWED_HOSTS stays strict for everything else.
 """
 
 from __future__ import annotations
@@ -23,9 +23,9 @@ from django.http import HttpRequest, HttpResponse, JsonResponse
 
 logger = logging.getLogger(__name__)
 
-# Whoever asks more often gets the answer of before: readiness is no lever to load the database with.
+# More frequent requests get the previous result, so that they cannot overload the database.
 CACHE_SECONDS = 1.0
-# A database that says nothing for so long is as good as none.
+# A database that does not respond within this time counts as unavailable.
 TIMEOUT_SECONDS = 2.0
 
 OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
@@ -36,12 +36,12 @@ OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
     "unapplied",
     "unknown",
 )
-# What any database answers, and whether this one can be written to.
+# Queries that return `off` if the database accepts writes; a database that is not listed always does.
 READ_ONLY_QUERIES = {"postgresql": "SHOW transaction_read_only"}
 
 
 class DatabaseCheck:
-    """What the database was asked at one time, and what it has answered by now."""
+    """One run of the checks, and its result so far."""
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
@@ -51,8 +51,10 @@ class DatabaseCheck:
 
 
 class Readiness:
-    """Asks in a thread and over a connection of its own, one question at a time: a database that never
-    answers holds up nobody for longer than `timeout`."""
+    """Runs the checks in a thread and over a separate connection, one run at a time.
+
+    So a database that never responds delays a request by at most `timeout`.
+    """
 
     def __init__(
         self,
@@ -68,17 +70,17 @@ class Readiness:
         self._check: DatabaseCheck | None = None
         self._connection: BaseDatabaseWrapper | None = None
         self._told: dict[str, str] = {}
-        # Once all are applied they stay so, and the files of all migrations are not read again.
+        # Once all migrations are applied they stay so, and their files are not read again.
         self._migrated = False
 
     def checks(self) -> dict[str, str]:
-        """The state of each check by its name, at most `max_age` seconds old."""
+        """Return the state of each check by its name, at most `max_age` seconds old."""
         check = self._current()
         check.finished.wait(timeout=max(check.started_at + self._timeout - time.monotonic(), 0))
         checks, reason = check.checks, check.reason
         with self._lock:
             news, self._told = checks != self._told, checks
-        if news:  # One line when it changes, however often it is asked.
+        if news:  # One line for each change, however frequent the requests.
             level = logging.INFO if is_ready(checks) else logging.WARNING
             logger.log(
                 level, "Database %s, migrations %s%s", *checks.values(), f": {reason}" if reason else "."
@@ -86,7 +88,7 @@ class Readiness:
         return checks
 
     def close(self) -> None:
-        """Give the connection back, after the question that is out."""
+        """Close the connection after the run in progress."""
         if self._check is not None:
             self._check.finished.wait(timeout=self._timeout)
         if self._connection is not None:
@@ -109,20 +111,20 @@ class Readiness:
     def _query(self, check: DatabaseCheck) -> None:
         if self._connection is None:
             self._connection = self._connect()
-            # Each question is asked by a new thread, one after the other.
+            # Each run has a new thread; they use the connection one after the other.
             self._connection.inc_thread_sharing()
-        # What is applied is read by whatever connection the thread has under this name.
+        # The migration recorder queries by alias, so this thread's connection of that alias has to be ours.
         connections[self._connection.alias] = self._connection
         try:
-            # As at the beginning of a request: a connection that broke meanwhile is made anew.
+            # As at the beginning of a request: replaces a connection that has broken.
             self._connection.close_if_unusable_or_obsolete()
             with self._connection.cursor() as cursor:
                 cursor.execute(READ_ONLY_QUERIES.get(self._connection.vendor, "SELECT 'off'"))
                 is_read_only = cursor.fetchone() != ("off",)
             if not self._migrated:
                 executor = MigrationExecutor(self._connection)
-                # Only what this code knows counts: while a newer version rolls out, the database has
-                # migrations that the older one has never heard of, and with which it works.
+                # Only migrations that this code knows count. While a newer version rolls out, the database
+                # also has newer ones, with which this code works.
                 self._migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
         except Error as error:
             check.checks = {"database": FAILED, "migrations": UNKNOWN}
@@ -133,7 +135,7 @@ class Readiness:
             check.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
             check.reason = "it takes nothing that is written" if is_read_only else ""
             if is_read_only:
-                # A server that was demoted to a standby: the next connection may lead to the new one.
+                # The server was demoted to a standby; the next connection may reach the new primary.
                 self._connection.close()
 
 
@@ -172,6 +174,6 @@ def ready() -> HttpResponse:
     good = is_ready(checks)
     answer = {"status": "ready" if good else "not ready", "checks": checks}
     response = JsonResponse(answer, status=200 if good else 503)
-    # What changes is logged above, once; Django would log every 503 as an error of the shop.
+    # Readiness.checks() logs changes; Django would log every 503 as a server error.
     response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return response

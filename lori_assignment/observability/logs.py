@@ -1,9 +1,9 @@
-"""How the shop and its server log, and what must not be read there.
+"""Formats and redacts the logs of the application and of gunicorn.
 
-LOG_FORMAT=line is for people, and json, one object a line on standard output, for what collects logs. In
-both a line is one record: nothing that is logged can make a line of its own. Some of the shop's addresses
-are secrets that open something, and so are tokens; they are left out. So is what tells of persons: who asked,
-by which program and for what, e-mail addresses, and the rows that a database quotes when it refuses one.
+LOG_FORMAT=line is for people; LOG_FORMAT=json writes one object per line to standard output, for a log
+collector. In neither format can logged text forge a record. Tokens and secret paths are left out, and so are
+personal data: clients' addresses, user agents, query strings, e-mail addresses, and the rows that a database
+quotes in an error.
 """
 
 from __future__ import annotations
@@ -22,28 +22,28 @@ from gunicorn.config import Config
 from gunicorn.glogging import Logger
 from pythonjsonlogger.json import JsonFormatter
 
-# A member's calendar, a new password, the proof of an e-mail address. Proxies in front of the shop keep
-# logs of their own.
+# Secret paths: a member's calendar, a password reset, the confirmation of an e-mail address. The logs of
+# proxies in front have to be redacted separately.
 SECRET_PARTS = re.compile(r"(/rentals/calendar/|/user/password/reset/key/|/user/confirm-email/)[^\s\"'/?]+")
 
-# Tokens; e-mail addresses, as in what a mail server says; and what PostgreSQL adds to an error, which quotes
-# rows and statements. Each is looked for from the beginning of a word only: a line of a stranger's making
-# must not take long.
+# Tokens; e-mail addresses, for example in the response of a mail server; and the details of a PostgreSQL
+# error, which quote rows and statements. Each pattern matches from the beginning of a word only, so that a
+# crafted line does not take long.
 TOKENS = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w.-]+")
 _WORD = r"[^\s@<>(){}\[\]\"',;:=/?&]"
 ADDRESSES = re.compile(rf"(?<!{_WORD}){_WORD}+(@|%40)[\w-]+(\.[\w-]+)+")
-# What gunicorn says of a request that is none.
+# In gunicorn's message about an invalid request.
 CLIENT_ADDRESS = re.compile(r"( from ip=)\S+")
 QUOTED_ROWS = re.compile(r"((?:DETAIL|CONTEXT|LINE \d+):)[^\n]*")
 
-# What would begin a line of its own, or steer the terminal of whoever reads: as Python writes it in a string.
+# Characters that would start a line or control the reader's terminal, with their escapes in Python.
 _CONTROLS = {
     number: chr(number).encode("unicode_escape").decode()
     for number in (*range(32), *range(127, 160), 0x2028, 0x2029)
 }
 _CONTROLS_EXCEPT_NEWLINE = {number: escape for number, escape in _CONTROLS.items() if chr(number) != "\n"}
 
-# Those that answer for health come every few seconds; as long as all is well they are not worth a line.
+# Requested every few seconds, so they are logged only when they fail.
 QUIET = {"/healthz", "/readyz", "/metrics"}
 
 
@@ -55,10 +55,10 @@ def redact(text: str) -> str:
 
 
 class LineFormatter(logging.Formatter):
-    """One line for a record. A traceback follows indented, so that no line of it looks like a record."""
+    """Writes a record as one line. A traceback follows indented, so that none of it looks like a record."""
 
-    # In UTC, whatever zone the shop is in: lines of several machines, and of the night on which clocks go
-    # back, stand in one order.
+    # In UTC, whatever the shop's time zone: so lines of several machines, and of the night on which the
+    # clocks go back, sort correctly.
     converter = staticmethod(time.gmtime)
     default_time_format = "%Y-%m-%dT%H:%M:%S"
     default_msec_format = "%s.%03dZ"
@@ -80,10 +80,10 @@ class LineFormatter(logging.Formatter):
 
 
 class JSONFormatter(JsonFormatter):
-    """One JSON object for a record. Only these fields: others hang whole requests on a record."""
+    """Writes a record as one JSON object with fixed fields; some libraries attach whole requests to it."""
 
     FACTS = ("method", "path", "status", "bytes", "milliseconds")
-    # Of observability.security_log.
+    # Set by observability.security_log.
     SECURITY = ("event", "account", "actor", "client", "door", "how", "kind", "which")
 
     def add_fields(
@@ -104,14 +104,14 @@ class JSONFormatter(JsonFormatter):
 
 
 class GunicornLogger(Logger):
-    """The server's own log, and that of requests."""
+    """Formats gunicorn's error log and access log like the application's."""
 
     error_fmt = "%(asctime)s [%(process)d] [%(levelname)s] [%(request_id)s] %(message)s"
     access_fmt = "%(asctime)s [%(process)d] [%(request_id)s] %(message)s"
 
     def setup(self, cfg: Config) -> None:
         super().setup(cfg)
-        # The settings, which refuse any other value, are not loaded yet.
+        # The settings, which validate the value, are not loaded yet.
         self.as_json = os.environ.get("LOG_FORMAT") == "json"
         for log, fmt in ((self.error_log, self.error_fmt), (self.access_log, self.access_fmt)):
             for handler in log.handlers:
@@ -121,14 +121,14 @@ class GunicornLogger(Logger):
                     handler.setStream(sys.stdout)
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
-        # Not PATH_INFO, in whose place Django may have put what it read there.
+        # Not PATH_INFO, which Django replaces with what it has decoded.
         asked = str(environ.get("RAW_URI", "")).partition("?")[0]
         path = unquote_to_bytes(asked).decode(errors="replace")
         status = int(str(resp.status).split(maxsplit=1)[0])
         if status < 400 and path.removesuffix("/") in QUIET:
             return
         if self.access_log_enabled:
-            # Neither what was asked for behind the `?`, nor who asked: that would be of a person.
+            # Neither the query string nor the client's address: both are personal data.
             facts = {
                 "method": environ.get("REQUEST_METHOD"),
                 "path": redact(path),

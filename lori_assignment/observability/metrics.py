@@ -1,4 +1,4 @@
-"""What the shop counts of its requests, in Prometheus' words, for who has the token: `/metrics`."""
+"""Counts and times requests, and serves the figures to Prometheus at `/metrics`."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ from lori_assignment.observability.health import alive, ready
 Answer = Callable[[HttpRequest], HttpResponseBase]
 
 PATH = "/metrics"
-# A client may send any word as its method; each would be a series of its own for ever.
+# A client may send any word as its method, and each would start a new series.
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 
 REQUESTS = Counter("http_requests", "Requests that were answered.", ["method", "route", "status"])
-# Of a streamed answer, until it begins.
+# For a streamed response: until it begins.
 SECONDS = Histogram(
     "http_request_duration_seconds",
     "How long answers took.",
@@ -43,11 +43,11 @@ _shape = lru_cache(maxsize=1024)(simplify_regex)
 
 
 class MonitoringMiddleware:
-    """Answers health checks and /metrics for any Host, since they are asked for by the pod's address, and
-    counts all other requests.
+    """Answers health checks and /metrics, and counts all other requests.
 
-    They are counted by the route's pattern, never by the address itself, which may be a secret. It stands
-    before everything that refuses a request, so that refusals are counted.
+    Health checks and /metrics are answered for any Host, since they are requested by the pod's address. Other
+    requests are counted by the pattern of their route, because a path may be a secret. This middleware comes
+    before those that refuse requests, so that refusals are counted.
     """
 
     def __init__(self, get_response: Answer) -> None:
@@ -71,17 +71,17 @@ def route_of(request: HttpRequest) -> str:
     match = request.resolver_match
     if match is not None:
         return _shape(match.route)
-    # What no view answers: files, and addresses that lead nowhere or were refused before one looked.
+    # Not resolved: static files, unknown paths, and requests that were refused earlier.
     return settings.STATIC_URL if request.path_info.startswith(settings.STATIC_URL) else "none"
 
 
 def metrics_view(request: HttpRequest) -> HttpResponse:
-    """To whoever has not the token there is nothing here."""
+    """Serve the metrics, or a 404 without the token."""
     given = request.META.get("HTTP_AUTHORIZATION", "").encode()
     expected = f"Bearer {settings.METRICS_TOKEN}".encode()
     if not settings.METRICS_TOKEN or not secrets.compare_digest(given, expected):
         response = HttpResponse("Not found\n", content_type="text/plain; charset=utf-8", status=404)
-        # Strangers' attempts are no trouble of the shop.
+        # Attempts without the token are not worth a warning.
         response._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     elif request.method not in ("GET", "HEAD"):
         response = HttpResponse(status=405, headers={"Allow": "GET, HEAD"})
@@ -96,7 +96,7 @@ def metrics_view(request: HttpRequest) -> HttpResponse:
 
 
 def _registry() -> CollectorRegistry:
-    """All processes of the server together; of one alone, where there is but one."""
+    """Return the metrics of all worker processes, or of this process if it is the only one."""
     if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
         return REGISTRY
     registry = CollectorRegistry()

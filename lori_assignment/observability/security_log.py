@@ -1,7 +1,7 @@
-"""What is written down of who comes in, who is kept out, and what changes who may: one line of the log each.
+"""Logs security events, one line each: sign-ins, refusals, and changes to credentials or permissions.
 
-A line says what happened, to which account, by its number, and where from, by a mark that is the same for
-the same address and says nothing else of it. Names, addresses, passwords, codes and tokens are in none.
+A line has the event, the id of the account, and a hash of the client's address. It never contains names,
+addresses, passwords, codes or tokens.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from lori_assignment.observability.client_address import hash_client_address
 
 logger = logging.getLogger("security")
 
-# docs/security.md says when; a test compares.
+# docs/security.md describes them; a test compares the two.
 EVENTS = frozenset(
     {
         "account_administered",
@@ -39,14 +39,14 @@ EVENTS = frozenset(
         "token_reused",
     }
 )
-# Somebody may be at work who should not.
+# Signs of a possible attack.
 _WARNING_EVENTS = {"token_reused", "sign_in_locked"}
 
 
 def log_event(
     event: str, request: HttpRequest | None = None, *, account: int | None = None, **more: Any
 ) -> None:
-    """`more` is words and numbers of ours, and nothing that anybody typed."""
+    """Log one of EVENTS. `more` has words and numbers of ours, never user input."""
     if event not in EVENTS:
         raise ValueError(event)
     told = {

@@ -1,8 +1,8 @@
-"""`ETag`, `If-Match` and `If-None-Match`, by the rules of RFC 9110. A leaf.
+"""Computes ETags and checks `If-Match` and `If-None-Match` by the rules of RFC 9110.
 
-A tag is of the whole answer, byte for byte, and strong. So whatever the client has seen and is true no
-more makes it stale: another's change, of course, and also a running cost that has grown by a day, or a
-copy of the book that was rented meanwhile. That of a list is weak: it goes compressed, and nobody changes it.
+The ETag of one object is strong and covers the whole response, byte for byte. So it changes with everything
+that the client has seen: with an edit, and also with a running cost that has grown by a day or a copy of the
+book that was rented meanwhile. The ETag of a list is weak: lists are compressed and never edited as a whole.
 """
 
 from __future__ import annotations
@@ -36,18 +36,18 @@ def has_precondition(headers: Mapping[str, str]) -> bool:
 
 
 def check_preconditions(headers: Mapping[str, str], *, method: str, etag: str) -> None:
-    """Raises PreconditionFailed unless If-Match names `etag`, and If-None-Match permits a change.
+    """Raise PreconditionFailed unless If-Match names `etag` and If-None-Match permits a change.
 
-    Django's `get_conditional_response` ignores an If-Match that it cannot parse. Here such a header matches
-    nothing, so that a change which was meant to be guarded is refused.
+    Django's `get_conditional_response` ignores an If-Match header that it cannot parse. Here such a header
+    matches nothing, so that a change that was meant to be conditional is refused.
     """
     if "If-Match" in headers:
-        # By the strong comparison, in which a weak tag equals none.
+        # Strong comparison: a weak ETag never matches.
         named = [name for name in parse_etags(headers["If-Match"]) if not name.startswith("W/")]
         if not _matches(etag, named):
             raise PreconditionFailed
     if method not in SAFE:
-        # By the weak comparison: a proxy may have compressed the response and made its tag weak.
+        # Weak comparison: a proxy may have compressed the response and made its ETag weak.
         named = [name.removeprefix("W/") for name in parse_etags(headers.get("If-None-Match", ""))]
         if _matches(etag.removeprefix("W/"), named):
             raise PreconditionFailed

@@ -1,8 +1,8 @@
-"""One body for everything that goes wrong in a view of the API.
+"""Turns exceptions in the API's views into responses with one documented body.
 
-`{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for what is wrong with a field. A refusal by a
-rule of the shop is 409 and lists all its reasons; a fault of the database is 503. `problems` has the other
-shape of it all.
+The body is `{"detail": "…", "code": "…"}`, or `{"field": ["…"]}` for invalid fields. A refusal by a rule of
+the shop answers 409 and lists all its reasons; an unavailable database answers 503.
+`lori_assignment.http.problem_details` converts the body for clients that prefer RFC 9457.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ LOGGED_STATUSES = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MAN
 
 
 def handle_api_exception(error: Exception, context: dict[str, Any]) -> Response | None:
-    """The answer to an exception that a view raised; None for a bug, which becomes a 500."""
+    """Return the response to an exception raised by a view; None for a bug, which becomes a 500."""
     answer = _build_response(error, context)
     if answer is not None:
         accept = context["request"].headers.get("Accept", "")
@@ -46,7 +46,7 @@ def handle_api_exception(error: Exception, context: dict[str, Any]) -> Response 
 
 def _log_refusal(status_code: int, request: Any) -> None:
     if status_code in LOGGED_STATUSES:
-        # As far as it is known: to ask who it is may be what was refused.
+        # Not `request.user`, which authenticates: authentication may be what failed.
         user = getattr(request, "_user", None)
         security_log.log_event(LOGGED_STATUSES[status_code], request, account=user.pk if user else None)
 
@@ -61,10 +61,10 @@ def _build_response(error: Exception, context: dict[str, Any]) -> Response | Non
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(_("The body is too large."))
     elif isinstance(error, SuspiciousOperation):
-        # Too many fields or files in a form, a filename with a path in it.
+        # Too many fields or files in a form, or a file name that contains a path.
         error = exceptions.ParseError(_("The body is not acceptable."))
     elif isinstance(error, (Http404, ObjectDoesNotExist)):
-        # The second: what the view had found was deleted before it could be locked.
+        # ObjectDoesNotExist: the object was deleted before the view could lock it.
         error = exceptions.NotFound()
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
@@ -81,7 +81,7 @@ def _unavailable(fault: Unavailable, request: Request) -> Response:
         status=status.HTTP_503_SERVICE_UNAVAILABLE,
         headers={"Retry-After": str(fault.retry_after)},
     )
-    # It was, in one line; Django would log it as an error of the shop.
+    # log_unavailable() has logged it; Django would log it again, as a server error.
     answer._has_been_logged = True  # type: ignore[attr-defined]  # noqa: SLF001
     return answer
 
@@ -96,16 +96,16 @@ def _refusal_body(refusal: Refusal) -> dict[str, Any]:
 
 def _body(error: exceptions.APIException, data: Any) -> Any:
     if isinstance(error, exceptions.ValidationError):
-        # A list comes from a validator that speaks of no field.
+        # A list comes from a validator that names no field.
         return {"non_field_errors": data} if isinstance(data, list) else data
     if isinstance(error.detail, dict):
-        # simplejwt's errors bring their own code, and hide the reason behind it.
+        # simplejwt's errors have their own code, and nest the reason in `messages`.
         return {"detail": _token_error_detail(error.detail), "code": error.detail["code"]}
     code = error.get_codes()
     return {"detail": PLAIN_DETAILS.get(str(code), error.detail), "code": code}
 
 
-# What REST framework and simplejwt say of a token or a role helps only who knows them.
+# REST framework's own messages do not say what to do.
 PLAIN_DETAILS = {
     "not_authenticated": gettext_lazy(
         "Sign in: send the header Authorization: JWT <token>, with a token of POST /api-token-auth/."

@@ -1,4 +1,4 @@
-"""Serializer fields that read strictly. A leaf."""
+"""Serializer fields that parse their input strictly."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 
-# Enough for every key that a database gives out, and within the range of its integers.
+# Enough for every primary key, and within the range of a 64-bit integer.
 PLAIN_DIGITS = r"[0-9]{1,18}"
 
 
 class PlainInteger(serializers.IntegerField):
-    """A whole number, as a JSON number or as plain digits.
+    """An integer, as a JSON number or as plain digits.
 
-    REST framework's own field also takes what Python's int() takes: `"1_0"`, `"١"`, `" 1 "`, `1.0`.
+    REST framework's own field also accepts what Python's int() accepts: `"1_0"`, `"١"`, `" 1 "`, `1.0`.
     """
 
     default_error_messages = {"invalid": _("A whole number in plain digits is required.")}
@@ -29,7 +29,7 @@ class PlainInteger(serializers.IntegerField):
 
 
 class Choice(serializers.ChoiceField):
-    """One of some values; the error names them."""
+    """A ChoiceField whose error lists the allowed values."""
 
     default_error_messages = {"invalid_choice": _("One of {allowed} is required.")}
 
@@ -38,7 +38,7 @@ class Choice(serializers.ChoiceField):
 
 
 class PlainKey(serializers.PrimaryKeyRelatedField):
-    """The id of an object of the queryset, as a JSON number or as plain digits."""
+    """The id of an object in the queryset, as a JSON number or as plain digits."""
 
     default_error_messages = {
         "incorrect_type": _("An id in plain digits is required."),
@@ -56,9 +56,9 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Instant(serializers.DateTimeField):
-    """A time from 1970 to 2199. Without an offset it is one of the shop's time zone.
+    """A time from 1970 to 2199. A time without an offset is in the shop's time zone.
 
-    One that the clocks skip or show twice needs its offset: what was meant cannot be known.
+    A local time that a clock change skips or repeats is ambiguous, so it is refused without an offset.
     """
 
     default_error_messages = {
@@ -85,15 +85,17 @@ class Instant(serializers.DateTimeField):
 
 
 def format_datetime(time: datetime | None, zone: tzinfo | None = None) -> str | None:
-    """A time as every field of REST framework writes it. `zone` is the current one, for whoever writes
-    many: to ask for it takes longer than the rest."""
+    """Format a time as REST framework's own fields do.
+
+    Callers that format many values pass the current time zone: looking it up takes longer than formatting.
+    """
     return None if time is None else timezone.localtime(time, zone).isoformat().replace("+00:00", "Z")
 
 
 class Amount(serializers.DecimalField):
-    """An amount of money: digits with at most two after the point, as a string or a JSON number.
+    """An amount of money with at most two decimal places, as a string or a JSON number.
 
-    REST framework's own field also takes what Python's Decimal() takes: `"1_0"`, `"1e3"`, `"١"`.
+    REST framework's own field also accepts what Python's Decimal() accepts: `"1_0"`, `"1e3"`, `"١"`.
     """
 
     default_error_messages = {"invalid": _("An amount such as 4.50 is required.")}

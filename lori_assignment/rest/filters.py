@@ -1,4 +1,4 @@
-"""Query parameters that are read strictly. A leaf: imports django-filter only."""
+"""Filters that parse their query parameters strictly."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lori_assignment.rest.fields import PLAIN_DIGITS
 
 
 class LazyFilterBackend(DjangoFilterBackend):
-    """Reads the parameters where there is one: to see that nothing is asked took a copy of each field."""
+    """Builds the filterset, which copies all its fields, only if the request has one of its parameters."""
 
     def filter_queryset(self, request: Request, queryset: QuerySet[Any], view: Any) -> QuerySet[Any]:
         known = self.get_filterset_class(view, queryset)
@@ -34,7 +34,7 @@ class KeyFilter(filters.CharFilter):
 
 
 class OneOfFilter(filters.TypedChoiceFilter):
-    """One of some values; the error names them."""
+    """A choice whose error lists the allowed values."""
 
     def __init__(self, *, choices: list[tuple[Any, Any]], **options: Any) -> None:
         allowed = ", ".join(str(choice) for choice, _label in choices)
@@ -43,7 +43,7 @@ class OneOfFilter(filters.TypedChoiceFilter):
 
 
 class StrictBooleanFilter(OneOfFilter):
-    """`true` or `false`. django-filter's own takes everything else as nothing said."""
+    """`true` or `false`. django-filter's own filter ignores every other value."""
 
     def __init__(self, **options: Any) -> None:
         choices = [("true", "true"), ("false", "false")]

@@ -1,11 +1,8 @@
-"""`Idempotency-Key`: a call that is sent again is answered again, and done once. A leaf.
+"""Implements `Idempotency-Key`: a call that is sent again is executed once and gets the same response.
 
-A client that got no answer does not know whether its call was heard. With a key of its own making it
-sends the same call again, and gets the answer of the first. The key is kept in the transaction of the
-work itself: either both are there or neither is.
-
-It stands here and not in an app because what it keeps is the API's, whatever the call is about; it
-knows the account by its setting only.
+A client that received no response does not know whether its call succeeded. With a key, which it chooses, it
+can send the same call again and gets the response of the first. The key is stored in the transaction of the
+call itself: either both are committed or neither is.
 """
 
 from __future__ import annotations
@@ -38,7 +35,7 @@ from lori_assignment.rest.renderers import render_json
 HEADER = "Idempotency-Key"
 REPLAYED = "Idempotency-Replayed"
 MAX_KEY_LENGTH = 255
-# For so long the same call waits for its twin that is under way. Longer would keep a thread from others.
+# How long a call waits for the same call in progress. A longer wait would occupy a thread for too long.
 LOCK_TIMEOUT = "'2s'"
 
 View = Callable[..., Any]
@@ -63,10 +60,10 @@ class RequestInProgress(Refusal):
 
 
 def idempotent(action: View) -> View:
-    """For a method of a ResourceViewSet that answers a POST of somebody who is signed in.
+    """Decorate a method of a ResourceViewSet that answers the POST of an authenticated user.
 
-    Without the header nothing is different. With it the whole action is one transaction, at whose
-    beginning the key is taken and at whose end the answer is kept.
+    Without the header nothing changes. With it the whole action is one transaction, which first claims the
+    key and last stores the response. Raises KeyInvalid, KeyReused or RequestInProgress.
     """
 
     @functools.wraps(action)
@@ -78,7 +75,7 @@ def idempotent(action: View) -> View:
             raise KeyInvalid
         return _with_key(action, view, request, kwargs, key=key)
 
-    wrapper.is_idempotent = True  # type: ignore[attr-defined]  # for the document, and the test of all routes
+    wrapper.is_idempotent = True  # type: ignore[attr-defined]  # for the OpenAPI document and a test of all routes
     return wrapper
 
 
@@ -94,16 +91,16 @@ def _with_key(
     if answer.status_code < status.HTTP_400_BAD_REQUEST:
         _store(answer, record)
     else:
-        # An action that refuses by an answer instead of an exception: not kept either.
+        # An action that refuses by a response instead of an exception: not stored either.
         transaction.set_rollback(True)
     return answer
 
 
 def fingerprint(request: Request) -> str:
-    """The same for a call that means the same: its method, its path, and its body as it was read.
+    """Return a digest of the method, the path and the parsed body: equal for calls that mean the same.
 
-    As it was read, not its bytes: a client that sends a call again may write it anew, and then the
-    order of keys may be another, and the boundary between the parts of a form always is.
+    The bytes of the body may differ: a client that sends a call again may serialize it again, with its keys
+    in another order, and the boundary of a multipart form is always another.
     """
     path = request.path.rstrip("/")
     canonical = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
@@ -111,7 +108,7 @@ def fingerprint(request: Request) -> str:
 
 
 def _content(data: Any) -> Any:
-    """What JSON can write of the parts of a form."""
+    """Convert the parts of a form to what JSON can represent."""
     if isinstance(data, QueryDict):
         return {"form": dict(data.lists())}
     if isinstance(data, UploadedFile):
@@ -124,10 +121,10 @@ def _content(data: Any) -> Any:
 
 
 def _claim(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[IdempotencyRecord, bool]:
-    """The row of this key, and whether it is a new one. Raises RequestInProgress.
+    """Return the record of this key, and whether it is new. Raises RequestInProgress.
 
-    On PostgreSQL a second call with the key waits in the INSERT until the first has committed or
-    rolled back; on SQLite it has been waiting at BEGIN, since there is one writer at a time.
+    On PostgreSQL a second call with the key waits in the INSERT until the first has committed or rolled
+    back. On SQLite it has already waited at BEGIN, since there is only one writer at a time.
     """
     answers = IdempotencyRecord.objects.filter(user_id=user_id, key=key)
     with _lock_timeout(LOCK_TIMEOUT):
@@ -138,12 +135,12 @@ def _claim(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[I
 
 @contextmanager
 def _lock_timeout(time: str) -> Iterator[None]:
-    """Within it a lock that others hold is waited for so long; then it is RequestInProgress."""
+    """Limit the wait for a lock that another transaction holds. Raises RequestInProgress after it."""
     _set_lock_timeout(time)
     try:
         yield
     except OperationalError as error:
-        # The setting ends with the transaction, which this ends.
+        # The error ends the transaction, and the setting with it.
         if sqlstate(error) == LOCK_NOT_AVAILABLE:
             raise RequestInProgress from None
         raise

@@ -1,10 +1,10 @@
-"""Pages of a list, by keyset in every version: the ten-thousandth page costs what the first costs.
+"""Paginates lists by keyset in every version: the ten-thousandth page costs what the first costs.
 
-v1 and v2 answer a bare array and put the neighbours into a `Link` header; v3 answers
+v1 and v2 answer a bare array and put the neighbouring pages into a `Link` header; v3 answers
 `{"next", "previous", "results"}`.
 
-REST framework's own cursor counts rows of equal value from the start of their group and gives up
-after a thousand; a shop has authors with more books than that. `db.keyset_pagination` has no such limit.
+REST framework's own cursor counts rows of equal value from the start of their group and gives up after a
+thousand, but an author may have more books than that. `db.keyset_pagination` has no such limit.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ MAX_SIZE = {"v1": 500, "v2": 500, "v3": 100}
 
 
 class VersionedPagination(BasePagination):
-    """Pages the queryset in its own order, which must be as `keyset.paginate` says."""
+    """Paginates the queryset in its own order, which must meet the conditions of `paginate`."""
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
@@ -41,7 +41,7 @@ class VersionedPagination(BasePagination):
         return page.rows
 
     def _page_size(self, request: Request) -> int:
-        """A size above the largest gets the largest."""
+        """Return the requested size, or the maximum if it is larger. Raises ValidationError."""
         version = str(request.version)
         largest = MAX_SIZE[version]
         asked = request.query_params.get("page_size")

@@ -1,4 +1,4 @@
-"""How the API reads JSON and forms: strictly, and never more than it can stand."""
+"""Strict parsers for JSON and forms, with limits on the size and nesting of a body."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rest_framework.exceptions import APIException, ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, MultiPartParser
 
 MAX_DEPTH = 64
-# As many as a form may have fields. No call needs a tenth; each is looked at and, if it is wrong, answered.
+# Django's own limit on the fields of a form. No call needs a tenth; each wrong value adds to the response.
 MAX_VALUES = 1000
 
 
@@ -26,10 +26,10 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """JSON in UTF-8, at most 1 MiB, MAX_VALUES and MAX_DEPTH deep, no key twice, only finite numbers.
+    """Parses JSON in UTF-8: at most 1 MiB, MAX_VALUES and MAX_DEPTH, no duplicate keys, only finite numbers.
 
-    REST framework's own parser takes an object's last of two equal keys, reads 1e400 as infinity and
-    ends in a RecursionError on ten thousand brackets.
+    REST framework's own parser keeps the last of two equal keys, reads 1e400 as infinity and ends in a
+    RecursionError on ten thousand brackets.
     """
 
     media_type = "application/json"
@@ -40,7 +40,7 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        # What says its size was refused by it already; this is for what would not.
+        # RequestLimitsMiddleware has checked the declared size; this is for a body that declares none.
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(most + 1)
         if len(body) > most:
@@ -79,10 +79,9 @@ def _refuse_constant(text: str) -> None:
 
 
 def _check_limits(data: Any) -> None:
-    """Raises ParseError for more than MAX_VALUES, for what is deeper than MAX_DEPTH, and for half of a
-    surrogate pair.
+    """Raise ParseError for more than MAX_VALUES, for nesting deeper than MAX_DEPTH, and for a lone surrogate.
 
-    Python reads the escape of half a pair, and then can neither store nor answer it.
+    Python parses an escaped lone surrogate, but can neither store nor encode it.
     """
     waiting, values = [(data, 1)], 0
     while waiting:
@@ -110,9 +109,9 @@ def _refuse_lone_surrogate(text: str) -> None:
 
 
 class StrictFormParser(FormParser):
-    """A form in UTF-8, no field twice.
+    """Parses a form in UTF-8 without duplicate fields.
 
-    REST framework's own puts a replacement character for what is no UTF-8, and takes the last of two.
+    REST framework's own parser puts replacement characters for invalid UTF-8 and keeps the last duplicate.
     """
 
     def parse(
@@ -132,7 +131,7 @@ class StrictFormParser(FormParser):
 
 
 class StrictMultiPartParser(MultiPartParser):
-    """The same for a form with files."""
+    """Parses a form with files by the same rules as StrictFormParser."""
 
     def parse(
         self,
@@ -142,8 +141,8 @@ class StrictMultiPartParser(MultiPartParser):
     ) -> DataAndFiles[Any, Any]:
         parsed = super().parse(stream, media_type, parser_context)
         texts = [text for name, values in parsed.data.lists() for text in (name, *values)]
-        # Django reads the parts, and this is what it leaves of bytes that are no UTF-8. Who really sends
-        # the sign is refused too: it stands for a letter that was lost, and belongs into no name.
+        # Django has decoded the parts and put this character for invalid UTF-8. A client that really sends
+        # it is refused too: it stands for a lost letter and belongs in no name.
         if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
             raise ParseError(_("The form is not in UTF-8."))
         _refuse_duplicate_fields(parsed.data)

@@ -1,8 +1,8 @@
-"""The document of the API, at /swagger, /redoc, /swagger.json and /swagger.yaml.
+"""Generates the OpenAPI document of the API, at /swagger, /redoc, /swagger.json and /swagger.yaml.
 
-It is read off the views: the first line of a method's docstring is the summary, `tag` the group,
-`get_serializer_class()` the request, `get_response_serializer_class()` the answer; errors follow from the
-permissions, the path and the method.
+It is derived from the views: the first line of a method's docstring is the summary and the rest the
+description, `tag` is the group, `get_serializer_class()` the request and `get_response_serializer_class()`
+the response. Errors follow from the permissions, the path and the method.
 """
 
 from __future__ import annotations
@@ -182,10 +182,9 @@ IF_MATCH = openapi.Parameter(
 
 
 class PlainPatterns(FieldInspector):
-    r"""Leaves out a pattern that only Python reads as we mean it.
+    r"""Omits patterns that have another meaning in JavaScript, whose syntax JSON Schema uses.
 
-    JSON Schema's are JavaScript's, which know no `\A`, and whose `\w` is ASCII only: by our own document
-    a username with an umlaut would be wrong.
+    JavaScript has no `\A`, and its `\w` is ASCII only: the document would reject a username with an umlaut.
     """
 
     def process_result(self, result: Any, method_name: str, obj: Any, **facts: Any) -> Any:
@@ -195,7 +194,7 @@ class PlainPatterns(FieldInspector):
 
 
 class OperationDocs(SwaggerAutoSchema):
-    """One method of one path."""
+    """Describes one method of one path."""
 
     field_inspectors = [PlainPatterns, *SwaggerAutoSchema.field_inspectors]
 
@@ -205,7 +204,7 @@ class OperationDocs(SwaggerAutoSchema):
 
     @property
     def version(self) -> str | None:
-        """v1, v2 or v3; None where the path has no version."""
+        """v1, v2 or v3; None for a path without a version."""
         part = self.path.strip("/").split("/")[1:2]
         return part[0] if self.path.startswith("/api/v") else None
 
@@ -257,7 +256,7 @@ class OperationDocs(SwaggerAutoSchema):
     def get_default_responses(self) -> dict[str, Any]:
         answer = self.view.get_response_serializer_class()
         if answer is None:
-            # An empty answer says so by its status, an empty object by its body.
+            # A DELETE answers without a body, other methods with an empty object.
             status = "204" if self.method == "DELETE" else "200"
             return {status: openapi.Response("Done.")}
         schema = self.serializer_to_schema(answer())
@@ -302,7 +301,7 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("401")
         if any(isinstance(permission, IsAdminUser) for permission in permissions):
             statuses.append("403")
-        # A cursor that is not ours leads nowhere, like a path or a mailed key that is wrong.
+        # An unknown cursor is a 404, as an unknown path or a wrong key from a mail is.
         if "{" in self.path or self.should_page() or getattr(self.view, "may_not_find", False):
             statuses.append("404")
         if self.action == "quote" or (self.version and self.method != "GET" and self.view.tag != "accounts"):
@@ -335,7 +334,7 @@ class OperationDocs(SwaggerAutoSchema):
 
 
 def _with_nothing_required(serializer: Serializer[Any]) -> Serializer[Any]:
-    """A serializer of the same fields under a name of its own, as a PATCH takes them."""
+    """Return a serializer for PATCH: the same fields, all optional, under another `ref_name`."""
     kind: Any = type(serializer)
     meta = type("Meta", (kind.Meta,), {"ref_name": f"{kind.Meta.ref_name}Patch"})
     partial = type(kind.__name__, (kind,), {"Meta": meta})(context=serializer.context)
@@ -360,7 +359,7 @@ def _query_parameter(name: str, field: filters.Filter) -> openapi.Parameter:
 
 
 class DocumentGenerator(OpenAPISchemaGenerator):
-    """All versions in one document: each path is asked for its serializers under its own version."""
+    """Describes all versions in one document, each path with the serializers of its version."""
 
     def create_view(self, callback: Any, method: str, request: Any = None) -> Any:
         view = super().create_view(callback, method, request)
@@ -372,7 +371,7 @@ class DocumentGenerator(OpenAPISchemaGenerator):
         return view
 
     def get_schema(self, request: Any = None, public: bool = False) -> openapi.Swagger:
-        """Without a host: calls go where the document came from."""
+        """Omit the host, so that calls go to the server that the document came from."""
         document = super().get_schema(request, public)
         for named in ("host", "schemes"):
             document.pop(named, None)
@@ -397,9 +396,9 @@ class DocumentGenerator(OpenAPISchemaGenerator):
 
 @cache
 def _document_view() -> Any:
-    """JSON, YAML or a page, as the address and the browser say; the API itself answers JSON only.
+    """Return drf-yasg's view, which answers JSON, YAML or a page depending on the path and the browser.
 
-    Imported with the first request: its YAML and its validator double the time that drf-yasg takes to load.
+    Imported on the first request: its YAML and its validator double the time that drf-yasg takes to load.
     """
     from drf_yasg.views import get_schema_view
 
@@ -409,9 +408,9 @@ def _document_view() -> Any:
     return view
 
 
-# Swagger UI writes this one style element into its page, known by its hash.
+# Swagger UI adds one style element to its page, which this hash permits.
 SWAGGER_CSP = {"style-src": [SELF, "'sha256-RL3ie0nH+Lzz2YNqQN83mnU0J1ot4QL7b99vMdIX99w='"]}
-# Redoc writes its style into the page and starts a worker out of it; nothing of anybody's is on that page.
+# Redoc adds styles to its page and starts a worker from a blob. The page has no personal data.
 REDOC_CSP = {"style-src": [SELF, UNSAFE_INLINE], "worker-src": ["blob:"]}
 
 

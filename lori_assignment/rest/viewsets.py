@@ -1,4 +1,4 @@
-"""What the resources of the API have in common. A leaf."""
+"""The base class of the API's viewsets, with ETags and conditional changes."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _Result = TypeVar("_Result")
 
 
 class ResourceViewSet(GenericViewSet[_Model]):
-    """A method that a path does not have is 405 for everybody, before anybody is asked who they are."""
+    """Answers 405 for a method that the path does not have before it checks permissions."""
 
     tag: str
-    # One of them is answered with an ETag, by `detail_response`.
+    # Whether a single object is answered with an ETag, by `detail_response`.
     has_etags = False
-    # And so is a list of them, by `list_response`.
+    # Whether a list is, by `list_response`.
     lists_have_etags = False
 
     def check_permissions(self, request: Request) -> None:
@@ -36,7 +36,7 @@ class ResourceViewSet(GenericViewSet[_Model]):
         super().check_permissions(request)
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        # The clock is read once, so that one answer does not speak of two times.
+        # The clock is read once, so that everything in a response refers to the same time.
         self.now = clock.now()
         super().initial(request, *args, **kwargs)
 
@@ -45,20 +45,20 @@ class ResourceViewSet(GenericViewSet[_Model]):
 
     @property
     def api_version(self) -> str:
-        """v1, v2 or v3; the address has said which."""
+        """v1, v2 or v3, as in the path."""
         return str(self.request.version)
 
     @property
     def caller(self) -> Any:
-        """Who calls; signed in, where the permissions ask for it."""
+        """The requesting user; authenticated where the permissions require it."""
         return self.request.user
 
     def represent(self, pk: Any) -> Any:
-        """What one of them is answered as, read anew from the database; for those that have ETags."""
+        """Return the response data of one object, read from the database. Required for ETags."""
         raise NotImplementedError
 
     def detail_response(self, data: Any, status_code: int = status.HTTP_200_OK) -> Response:
-        """`data` with its ETag, or 304 when If-None-Match names it."""
+        """Return `data` with its ETag, or a 304 if If-None-Match names it."""
         return self._with_etag(Response(data, status=status_code), compute_etag(data))
 
     def list_response(self, answer: Response) -> Response:
@@ -71,17 +71,17 @@ class ResourceViewSet(GenericViewSet[_Model]):
         if request.method not in SAFE:
             return answer
         check_preconditions(request.headers, method=request.method, etag=etag)
-        # Django's own 304, with the headers of `answer`, where it is one.
+        # Django builds the 304, with the headers of `answer` that belong to one.
         conditional: Any = get_conditional_response(request, etag=etag, response=answer)
         return conditional
 
     def if_unmodified(
         self, one: Model, change: Callable[[], _Result], *, lock: Callable[[Any], object]
     ) -> _Result:
-        """Do `change` to `one`; raises PreconditionFailed when that is not what If-Match says.
+        """Call `change` if `one` meets the preconditions of the request; else raise PreconditionFailed.
 
-        The look and the change are one transaction under `lock`, which the change takes anyway, so
-        that of two who have read the same only one writes. Without the header nothing is locked here.
+        The check and the change are one transaction under `lock`, which the change takes anyway, so that of
+        two clients that have read the same state only one writes. Without preconditions there is no lock.
         """
         if not has_precondition(self.request.headers):
             return change()

@@ -1,4 +1,4 @@
-"""How gunicorn serves the shop. `entrypoint.sh serve` and `make run` use this file."""
+"""Configures gunicorn for `entrypoint.sh serve` and `make run`."""
 
 import gc
 import os
@@ -12,66 +12,73 @@ from typing import Any
 
 
 def read_number(name: str, default: int) -> int:
-    """The whole number from 1 in an environment variable. Anything else ends the program with a sentence."""
+    """Return the whole number from 1 in an environment variable; exits with a message on anything else."""
     given = os.environ.get(name, str(default))
     if not (given.isascii() and given.isdecimal() and int(given) > 0):
         sys.exit(f"Lori Books cannot start: {name} must be a whole number from 1, not {given!r}.")
     return int(given)
 
 
-# In a container the outside is the only way in; `make run` binds 127.0.0.1.
+# A container has to accept connections from outside; `make run` binds 127.0.0.1.
 bind = f"{os.environ.get('BIND', '0.0.0.0')}:{read_number('PORT', 8000)}"  # noqa: S104  # nosec B104  # as said
 workers = read_number("WEB_CONCURRENCY", 2)
-# A request that waits for the database holds one thread and not a whole worker. A slow client holds one too:
-# nginx stands in front for that (deploy/nginx.conf).
+# A request that waits for the database occupies one thread and not a whole worker. So would a slow client,
+# which nginx prevents (deploy/nginx.conf).
 worker_class = "gthread"
 threads = 5
-# The kernel spreads new connections over the workers. With one shared socket the worker that wakes first
-# takes as many as it can, and keeps them.
+# The kernel distributes new connections over the workers. With one shared socket the worker that wakes first
+# accepts as many as it can, and keeps them.
 reuse_port = True
-# Django decides by X-Forwarded-Proto and TRUSTED_PROXIES whether a request came by https; gunicorn believes
-# nobody.
+# Django decides by X-Forwarded-Proto and TRUSTED_PROXIES whether a request came by https; gunicorn trusts no
+# forwarded headers.
 forwarded_allow_ips = ""
-# Settings that are missing or unsafe stop the start once, not each worker again and again.
+# Missing or unsafe settings stop the start once, instead of each worker again and again.
 preload_app = True
 timeout = 30
-# A stop waits this long for responses. Kubernetes has to wait longer: its grace period is this, what preStop
-# takes, and a few seconds.
+# A stop waits this long for responses. Kubernetes has to wait longer: its grace period is this, plus the time
+# for preStop, plus a few seconds.
 graceful_timeout = 20
-# Longer than the 60 seconds that nginx keeps an idle connection: else nginx could send a request on one that
-# is just being closed here, and answer 502. An idle connection holds no thread.
+# Longer than the 60 seconds for which nginx keeps an idle connection. Otherwise nginx could send a request on
+# one that is just being closed here, and answer 502. An idle connection occupies no thread.
 keepalive = 75
-# Workers say by a file that they live: in memory, so that a slow disk does not make them seem dead, and so
-# that a read-only root file system is enough.
+# Workers show by a file that they are alive. It is in memory, so that a slow disk does not make them seem
+# dead and a read-only root file system is enough.
 _memory = "/dev/shm"  # noqa: S108  # nosec B108  # As said.
 worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else tempfile.gettempdir()
-# No max_requests: no leak is known that it would have to hide, and every new worker starts cold.
-# A search with a long cursor still fits.
+# max_requests is not set: no memory leak is known, and every new worker starts cold.
+# Enough for a search with a long cursor.
 limit_request_line = 8190
 accesslog = "-"
-# Some addresses are secrets.
+# It redacts paths that contain secrets.
 logger_class = "lori_assignment.observability.logs.GunicornLogger"
-# Nobody steers a running server by a socket in somebody's home folder.
+# gunicorn would create a control socket in the user's home folder.
 control_socket_disable = True
 
 
 def when_ready(server: Any) -> None:
-    """What is loaded now stays for good. Python need not look through it for garbage: that takes time, makes
-    garbage wait longer, and writes to each piece, of which every worker gets its own copy then."""
+    """Exempt everything loaded so far from garbage collection, since it is never freed.
+
+    Scanning it takes time, delays the collection of real garbage, and writes to each object, so that every
+    worker would get a copy of the shared memory.
+    """
     gc.collect()
     gc.freeze()
 
 
 def post_worker_init(worker: Any) -> None:
-    """A terminal's Ctrl-C reaches the workers too, beside the master's word to stop: a worker that is
-    told twice hangs until it is killed. Only the master listens to it."""
+    """Ignore SIGINT in workers, so that only the master handles it.
+
+    Ctrl-C in a terminal reaches the workers too. A worker that also gets the master's signal to stop would
+    hang until it is killed.
+    """
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
 def prepare_metrics_folder(port: str) -> None:
-    """Name an empty folder to prometheus_client, in which the workers at `port` count their requests.
+    """Create an empty folder for the metrics of the workers at `port`, and set PROMETHEUS_MULTIPROC_DIR.
 
-    Called before anything imports prometheus_client, which reads the variable once, on import.
+    Called before anything imports prometheus_client, which reads the variable on import. Raises RuntimeError
+    if the folder belongs to another user.
     """
     name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
     folder = Path(name or Path(tempfile.gettempdir()) / f"lori-metrics-{port}")
@@ -84,19 +91,19 @@ def prepare_metrics_folder(port: str) -> None:
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
-# Only gunicorn itself loads this file under that name, and before the shop.
+# gunicorn loads this file under that name, before the application.
 if __name__ == "__config__":
     prepare_metrics_folder(bind.rpartition(":")[2])
-    # Each connection is an open file, and a worker accepts 1,000 of them: the usual 1,024 are too few for the
-    # rest, and a worker that cannot open another one ends.
+    # Each connection is an open file, and a worker accepts 1,000 of them. The usual limit of 1,024 leaves too
+    # few for the rest, and a worker that cannot open another file exits.
     _, most = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (4096 if most < 0 else min(4096, most), most))
 
 
 def child_exit(server: Any, worker: Any) -> None:
-    # Not above: see prepare_metrics_folder.
+    # Not imported at the top: see prepare_metrics_folder.
     from prometheus_client import multiprocess
 
-    # It removes what only a living process can say. Counters stay, so that no sum falls: two files for each
+    # Removes the gauges of live processes. Counters stay, so that no total decreases: two files for each
     # worker that has ended.
     multiprocess.mark_process_dead(worker.pid)

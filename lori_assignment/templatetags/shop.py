@@ -1,4 +1,4 @@
-"""What every page of the shop is written with."""
+"""Template tags and filters for all pages."""
 
 from __future__ import annotations
 
@@ -27,20 +27,20 @@ register = template.Library()
 
 @register.filter
 def money(amount: Decimal | None) -> str:
-    """An amount in the shop's currency; nothing for None."""
+    """Format an amount in the shop's currency; None gives an empty string."""
     return "" if amount is None else format_money(amount)
 
 
 @register.simple_tag
 def integrity(name: str) -> SafeString:
-    """The attribute by which a browser knows a script of ours, and runs no other in its place."""
+    """Return the `integrity` attribute (Subresource Integrity) for one of our scripts."""
     digest = _digest.__wrapped__(name) if settings.DEBUG else _digest(name)
     return mark_safe(f'integrity="sha384-{digest}"')  # noqa: S308  # nosec B308 B703  # Base64.
 
 
 @register.simple_tag
 def asset(name: str) -> str:
-    """As Django's `static`, which puts the address together anew each time."""
+    """Like Django's `static`, but cached outside DEBUG."""
     if settings.DEBUG:
         return static(name)
     return _asset(name, settings.STORAGES["staticfiles"]["BACKEND"], settings.STATIC_URL)
@@ -54,9 +54,9 @@ def _asset(name: str, _storage: str, _place: str) -> str:
 @lru_cache
 def _digest(name: str) -> str:
     storage: Any = staticfiles_storage
-    # Not by its type, which is that of a stand-in.
+    # isinstance() and not type(): `staticfiles_storage` is a lazy object.
     if isinstance(storage, ManifestStaticFilesStorage):
-        # As it was named and perhaps rewritten by collectstatic; where it came from is not in the image.
+        # The copy that collectstatic wrote and may have rewritten; the image does not contain the source.
         content = Path(storage.path(storage.stored_name(name))).read_bytes()
     else:
         content = Path(str(finders.find(name))).read_bytes()
@@ -65,14 +65,14 @@ def _digest(name: str) -> str:
 
 @register.filter
 def number(count: int) -> str:
-    """A count with the language's separators. For people; an address takes the bare number."""
+    """Format a count with the language's separators. For display only: a URL needs the bare number."""
     return format_decimal(count, locale=to_locale(get_language() or settings.LANGUAGE_CODE))
 
 
 @register.simple_tag
 @lru_cache(maxsize=256)
 def icon(name: str, size: int = 20) -> SafeString:
-    """A picture beside a word that says the same, so screen readers pass it over. Names: lucide.dev."""
-    # The package draws anew each time; templates name a few dozen icons.
+    """Render a decorative icon (lucide.dev), which screen readers skip: the text next to it says the same."""
+    # Cached, because the package renders an icon on every call; templates use a few dozen.
     facts = {"class": "icon", "aria-hidden": "true", "focusable": "false"}
     return mark_safe(lucide(Context(), name, size=size, **facts))  # noqa: S308  # nosec B308 B703  # The package's own.

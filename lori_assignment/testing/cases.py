@@ -1,7 +1,6 @@
-"""The cast of the tests: who they are is the same in every one.
+"""Base classes for tests, with the same cast in every test.
 
-Alice rents. Bob rents too, and is the stranger to everything that is Alice's. Carol runs the
-counter. Dan runs everything.
+Alice and Bob are members; Bob has no access to anything of Alice's. Carol is staff. Dan is a superuser.
 """
 
 from __future__ import annotations
@@ -20,7 +19,7 @@ PASSWORD = "the-fourth-chapter"
 
 
 class CastMixin:
-    """Mixed into the test cases, which call `create_users`."""
+    """Declares the cast. The test cases call `create_users`."""
 
     alice: User
     bob: User
@@ -28,7 +27,7 @@ class CastMixin:
     dan: User
 
     def api(self, user: User | None = None) -> APIClient:
-        """A client of the API, signed in as `user` without the way through a token."""
+        """Return a client of the API, authenticated as `user` without a token."""
         client = APIClient()
         if user is not None:
             client.force_authenticate(user)
@@ -36,7 +35,7 @@ class CastMixin:
 
 
 def create_users(case: Any) -> None:
-    """Make the cast's accounts and put them on a test case or its class."""
+    """Create the cast's accounts as attributes of a test case or its class."""
     case.alice = User.objects.create_user("alice", "alice@example.org", PASSWORD, name="Alice Moss")
     case.bob = User.objects.create_user("bob", "bob@example.org", PASSWORD, name="Bob Reed")
     case.carol = User.objects.create_user("carol", "carol@example.org", PASSWORD, is_staff=True)
@@ -50,16 +49,16 @@ class CastTestCase(CastMixin, TestCase):
 
 
 class CommittedDataMixin(CastMixin):
-    """Mixed into the TransactionTestCases: everything is really committed, and other connections see it."""
+    """For a TransactionTestCase: everything is really committed, and other connections see it."""
 
-    # What the migrations filled in (price lists, policy) comes back after each test.
+    # Restores the data of the migrations (price lists, policy) after each test.
     serialized_rollback = True
 
     def setUp(self) -> None:
         create_users(self)
 
     def _fixture_teardown(self) -> None:
-        # Emptying the tables is a DELETE on SQLite, which the ledger's trigger refuses, as it should.
+        # SQLite's tables are emptied by a DELETE, which the ledger's trigger rightly refuses.
         if connection.vendor == "sqlite":
             with connection.cursor() as cursor:
                 cursor.execute("SELECT name, sql FROM sqlite_master WHERE type = 'trigger'")
@@ -75,10 +74,10 @@ class CommittedDataMixin(CastMixin):
 
 
 class RaceTestCase(CommittedDataMixin, TransactionTestCase):
-    """For what several connections do at once."""
+    """For tests with several connections at once."""
 
     def run_concurrently(self, *calls: Callable[[], Any]) -> list[Any]:
-        """Run `calls` in a thread each, started together; what each returned, or the exception."""
+        """Run each call in a thread, started together; return what each returned or raised."""
         outcomes: list[Any] = [None] * len(calls)
         line = threading.Barrier(len(calls))
 

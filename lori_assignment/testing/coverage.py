@@ -1,4 +1,4 @@
-"""Coverage for `manage.py test --with-coverage`, also when the tests run in parallel processes."""
+"""Measures coverage for `manage.py test --with-coverage`, also in parallel processes."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ _measurement: coverage.Coverage | None = None
 
 
 def start_coverage() -> None:
-    """Start to measure. pyproject.toml says what is measured and how much is enough."""
+    """Start measuring. pyproject.toml says what is measured and how much is enough."""
     global _measurement
     _measurement = coverage.Coverage()
     _measurement.erase()
@@ -17,9 +17,9 @@ def start_coverage() -> None:
 
 
 def report_coverage() -> bool:
-    """Stop, combine what the parallel processes measured, print the report; True when it is enough.
+    """Stop, combine the data of the parallel processes and print the report; return whether it is enough.
 
-    The bar is `fail_under` in pyproject.toml, on lines and branches together.
+    The minimum is `fail_under` in pyproject.toml, for lines and branches together.
     """
     if _measurement is None:
         raise RuntimeError("Coverage starts in manage.py, before Django does: run manage.py test.")
@@ -34,13 +34,13 @@ def report_coverage() -> bool:
 
 @contextmanager
 def coverage_paused() -> Iterator[None]:
-    """Do not measure meanwhile: for tests that go through the code that others reach hundreds of times."""
+    """Pause measuring, for tests that run the code hundreds of times that others cover."""
     measurement = coverage.Coverage.current()
     if measurement is None:
         yield
         return
     measurement.stop()
-    # What was measured so far would be lost where nothing more is measured.
+    # Otherwise the data so far would be lost if nothing more were measured.
     measurement.get_data()
     try:
         yield

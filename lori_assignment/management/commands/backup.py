@@ -1,4 +1,4 @@
-"""Write the whole database to a file; see `lori_assignment.db.backups`."""
+"""Writes the whole database to a file. See `lori_assignment.db.backups`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
         "Write the whole database, as it is at this moment, to FILE, which only its owner may read and which "
         "appears when it is complete. On PostgreSQL it wants pg_dump of the server's version."
     )
-    # Whatever state the shop is in, its data can be saved.
+    # A backup must be possible even if a check fails.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:

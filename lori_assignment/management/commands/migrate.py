@@ -1,4 +1,4 @@
-"""`migrate`, safe to be run by several at once: on PostgreSQL they take turns."""
+"""Django's `migrate`, which several processes may run at once: on PostgreSQL they take turns."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from django.core.management.commands import migrate
 from django.db import OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
-# Only this command takes it; any number that nobody else takes would do.
+# The key of the advisory lock: an arbitrary number, used by this command only.
 LOCK = 0x10121B00
 TIMEOUT = "5min"
 
 
 @contextmanager
 def migration_lock(database: str) -> Iterator[None]:
-    """Alone among those who migrate `database`. Raises CommandError after TIMEOUT."""
+    """Hold the lock for migrations of `database`. Raises CommandError if it is not free within TIMEOUT."""
     connection = connections[database]
     if connection.vendor != "postgresql":  # SQLite locks the whole database for each migration.
         yield
         return
     with connection.cursor() as cursor:
-        # Whoever vanishes without a word, with its machine, loses its turn while the others still wait.
+        # If the machine of the lock's holder vanishes, its connection ends while the others still wait.
         cursor.execute("SELECT set_config('tcp_keepalives_idle', '30', false)")
         cursor.execute("SELECT set_config('tcp_keepalives_interval', '10', false)")
         cursor.execute("SELECT set_config('tcp_keepalives_count', '3', false)")
@@ -43,7 +43,7 @@ def migration_lock(database: str) -> Iterator[None]:
 
 
 def check_reachable(database: str) -> None:
-    """Raises CommandError, which says why in one sentence, unless the database can be reached."""
+    """Raise CommandError with the reason unless the database can be reached."""
     try:
         connections[database].ensure_connection()
     except OperationalError as problem:
@@ -51,7 +51,7 @@ def check_reachable(database: str) -> None:
 
 
 def has_unapplied_migrations(database: str) -> bool:
-    """Whether a migration of this code is missing in `database`. One that is newer than the code is none."""
+    """Whether `database` lacks a migration of this code; migrations newer than the code are ignored."""
     executor = MigrationExecutor(connections[database])
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
@@ -68,7 +68,7 @@ class Command(migrate.Command):
     def handle(self, *args: Any, if_needed: bool = False, **options: Any) -> None:
         database = options["database"]
         check_reachable(database)
-        if options["check_unapplied"] or options["plan"]:  # Who only looks needs no turn.
+        if options["check_unapplied"] or options["plan"]:  # Reading needs no lock.
             super().handle(*args, **options)
         elif if_needed and not has_unapplied_migrations(database):
             self.stdout.write("No migration to apply.")

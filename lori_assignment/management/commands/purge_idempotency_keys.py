@@ -1,4 +1,4 @@
-"""Forget the answers that were kept for calls with an Idempotency-Key; to be run every day."""
+"""Deletes expired idempotency records. Run it daily."""
 
 from __future__ import annotations
 

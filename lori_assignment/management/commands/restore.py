@@ -1,4 +1,4 @@
-"""Fill an empty database from a backup; see `lori_assignment.db.backups`."""
+"""Restores a backup to an empty database. See `lori_assignment.db.backups`."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ class Command(BaseCommand):
         "Fill an empty database with what backup wrote to FILE: all of it, or nothing when something is in "
         "the way. On PostgreSQL it wants pg_restore of the server's version."
     )
-    # There are no tables yet that a check could ask.
+    # There are no tables yet that a check could query.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:

@@ -1,4 +1,4 @@
-"""PostgreSQL, where a connection that is kept is looked at before it is used, and the server not asked."""
+"""A PostgreSQL backend that checks a persistent connection without a query."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from psycopg2 import Error
 
 class DatabaseWrapper(base.DatabaseWrapper):
     def is_usable(self) -> bool:
-        """Asked at the first query of each request, which Django answers by a `SELECT 1`.
+        """Called at the first query of each request. Django's own version sends a `SELECT 1`.
 
-        A server that ends a connection says so, and its word lies here to be read; nothing else does
-        between two queries. So only where something lies there the server is asked. One that is gone
-        without a word lets either wait until `tcp_user_timeout`.
+        A server that closes a connection sends a message, which can be read here; nothing else arrives
+        between two queries. So the server is queried only if there is something to read. If it vanished
+        without a message, the next query waits until `tcp_user_timeout`, as a `SELECT 1` would.
         """
         try:
             looking = select.poll()

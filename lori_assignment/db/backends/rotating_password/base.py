@@ -1,7 +1,7 @@
-"""PostgreSQL, signed in to with what a secret in Secrets Manager holds, which is changed now and then.
+"""A PostgreSQL backend that takes the user name and password from a secret in AWS Secrets Manager.
 
-RDS rotates the password by itself. Connections that are open live on; the next one is refused, the secret
-is read again, and the shop goes on without a restart.
+RDS rotates the password. Open connections stay open. The next one is refused; then the secret is read again,
+and no restart is needed.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ logger = logging.getLogger(__name__)
 
 Login = dict[str, str]
 
-# A connection that is refused brings no SQLSTATE (28P01) to the client, only the sentence.
+# For a refused connection the client gets no SQLSTATE (28P01), only this message.
 REFUSED = "password authentication failed"
 
 
 class DatabaseCredentials:
-    """A name and a password, read once for all threads, and again when PostgreSQL refuses them."""
+    """The user name and password, read once for all threads, and again when PostgreSQL refuses them."""
 
     def __init__(self, arn: str) -> None:
         self._arn = arn
@@ -39,7 +39,7 @@ class DatabaseCredentials:
             return self._login
 
     def refresh_login(self, refused: Login) -> Login:
-        """What the secret holds now; the first of the threads that were refused reads it for all."""
+        """Return the current user name and password; the first thread that was refused reads them for all."""
         with self._lock:
             if self._login == refused:
                 self._login = self._read()
@@ -53,7 +53,7 @@ class DatabaseCredentials:
             why = str(problem)
         except KeyError as missing:
             why = f"it has no {missing.args[0]}"
-        # As if the database could not be reached: so it is, and whoever can live with that does.
+        # Without the secret the database cannot be reached, so this is the error that callers handle.
         raise OperationalError(f"The secret of DATABASE_SECRET_ARN cannot be read: {why}.")
 
 
@@ -61,7 +61,7 @@ credentials_for = lru_cache(maxsize=None)(DatabaseCredentials)
 
 
 class DatabaseWrapper(base.DatabaseWrapper):
-    """Wants SECRET_ARN beside the other settings of the database."""
+    """Needs SECRET_ARN in the settings of the database."""
 
     def get_new_connection(self, conn_params: dict[str, Any]) -> Any:
         secret = credentials_for(self.settings_dict["SECRET_ARN"])
