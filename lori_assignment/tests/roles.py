@@ -1,6 +1,6 @@
-"""Who asks in the table of roles, and for what: the people, what is Alice's, and how a line is asked.
+"""Reads the table of permissions, `role_table.txt`, and sends its requests as each role.
 
-`role_table.txt` is the table; `test_roles.py` asks all of it.
+`World` has the users and objects that the table names. `test_roles.py` tests every line.
 """
 
 from __future__ import annotations
@@ -68,17 +68,17 @@ TABLE = Path(__file__).with_name("role_table.txt")
 JSON, FORM = "application/json", "application/x-www-form-urlencoded"
 ROLES = ("anonymous", "self", "other", "staff", "superuser", "deactivated", "deleted")
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")
-# Where a redirect leads that is written as a word.
+# The targets of redirects that the table writes as a word.
 PLACES = {"sign-in": ("/user/login/?next=", "/admin/login/?next="), "confirm": ("/user/reauthenticate/",)}
-# What is answered to whoever may not do it.
+# The answers to a request that is not permitted.
 REFUSED = ("401", "403", "404", "sign-in")
-# What a path may name that is one member's alone.
+# Objects in a path that belong to one member.
 OWN = {"user", "rental", "hold", "payment", "receipt", "passkey", "session"}
 
 
 @dataclass(frozen=True, slots=True)
 class TableRow:
-    """What each role is answered to a method of a path."""
+    """The answer of one method of one path to each role."""
 
     method: str
     path: str
@@ -86,7 +86,7 @@ class TableRow:
 
     @property
     def names(self) -> set[str]:
-        """Of the things in its path."""
+        """The names of the objects in the path."""
         return set(re.findall(r"<([^>]*)>", self.path))
 
     @property
@@ -100,7 +100,7 @@ class TableRow:
 
 @cache
 def table_rows() -> list[TableRow]:
-    """What stands in the table."""
+    """Return the rows in the file."""
     lines: list[TableRow] = []
     several: dict[str, list[str]] = {}
     for text in TABLE.read_text().splitlines():
@@ -129,9 +129,9 @@ def _expand(path: str, several: dict[str, list[str]]) -> list[str]:
 
 @cache
 def table() -> list[TableRow]:
-    """What stands in the table, and what its head says of all that doesn't."""
+    """Return the rows in the file, and those that its introduction implies."""
     lines = list(table_rows())
-    # Whoever may not see a thing may not ask how long it is either.
+    # A user who may not see an object may not learn its size either.
     lines += [
         TableRow(
             "HEAD", line.path, {role: line.answers[role] for role in ("anonymous", "other", "deactivated")}
@@ -148,7 +148,7 @@ def table() -> list[TableRow]:
 
 
 def routes() -> set[str]:
-    """Every path that the shop answers, whatever stands in place of its parameters."""
+    """Return the pattern of every path, without the names of its parameters."""
     before = metrics.MonitoringMiddleware(HttpResponse).probes
     return {nameless(path) for path in (*_walk(get_resolver()), *before)}
 
@@ -159,7 +159,7 @@ def _walk(resolver: URLResolver, before: str = "") -> Iterator[str]:
         if isinstance(one, URLResolver):
             yield from _walk(one, pattern)
         else:
-            # The slash at the end of an API's path is of no matter.
+            # The trailing slash of an API path does not matter.
             yield simplify_regex(pattern.replace("/?$", "").replace(r"/?\Z", ""))
 
 
@@ -168,17 +168,17 @@ def nameless(path: str) -> str:
 
 
 def unlisted_routes() -> set[str]:
-    """The routes of the shop that the table doesn't know."""
+    """Return the routes that are missing in the table."""
     return routes() - {nameless(line.path) for line in table_rows()}
 
 
 def paths_without_route() -> set[str]:
-    """The paths of the table that the shop hasn't."""
+    """Return the paths in the table that do not exist."""
     return {nameless(line.path) for line in table_rows()} - routes()
 
 
 def passkey(user: User) -> Authenticator:
-    """As a browser's would be kept; its private half is nobody's."""
+    """Create a passkey as a browser would; it has no private key."""
     number = b"\x01" * 16
     point = {1: 2, 3: -7, -1: 1, -2: b"\x02" * 32, -3: b"\x03" * 32}
     credential = AttestedCredentialData.create(Aaguid.NONE, number, ES256(point))
@@ -200,9 +200,9 @@ def passkey(user: User) -> Authenticator:
 
 
 class World:
-    """A shop in which everything that a path may name is there, once, and is Alice's where it is a member's.
+    """The users of all roles, and one of each object that a path may name. Members' objects are Alice's.
 
-    Whoever was deactivated or deleted had signed in before, and still has the cookie and the token.
+    The deactivated and the deleted user had signed in before, and still have the cookie and the token.
     """
 
     def __init__(self) -> None:
@@ -221,7 +221,7 @@ class World:
     def _of_the_shop(self) -> dict[str, Any]:
         cover = ContentFile(b"RIFF", name=f"{'0' * 32}.webp")
         free = add_book(name="Emma", kind=3, cover=cover, copies=2)
-        # All that there is of it is out, and Alice does not wait for it.
+        # All copies are on loan, and Alice has no hold on it.
         self.out = add_book(name="Sanditon", kind=3)
         rent_book(member=person("somebody"), book=self.out, at=self.now, now=self.now)
         rates = [{"kind": kind, "daily_rate": Decimal("1.00")} for kind in Kind.values]
@@ -242,7 +242,7 @@ class World:
         }
 
     def create_objects_of(self, member: User) -> dict[str, Any]:
-        """One of each that a member may have, made new."""
+        """Create one of each object that a member may have."""
         now, desk = self.now, self.desk
         rented, awaited, before = (
             add_book(name=name, kind=3) for name in ("Persuasion", "Lady Susan", "Love")
@@ -262,7 +262,7 @@ class World:
         elsewhere = UserSession.objects.create(
             user=member, session_key=f"of-{member.username}", ip="127.0.0.1"
         )
-        # Signing in has changed the account, and what is signed below is signed with it.
+        # Signing in has changed the account, on which the signatures below depend.
         member.refresh_from_db()
         return {
             "user": member.pk,
@@ -279,7 +279,7 @@ class World:
         }
 
     def address(self, path: str, role: str) -> str:
-        """`path` with what its names stand for."""
+        """Return `path` with values for its names."""
 
         def named(match: re.Match[str]) -> str:
             name = match[1]
@@ -291,7 +291,7 @@ class World:
         return re.sub(r"<([^>]+)>", named, path)
 
 
-# What `<one>` is among the rows of each page of the administration.
+# The object that `<one>` stands for on each page of the administration.
 ADMINISTERED = {
     "auth/group": "group",
     "accounts/user": "user",
@@ -316,7 +316,7 @@ def person(role: str) -> User:
 
 
 def sign_in(person: User, *, confirmed: bool = True) -> str:
-    """The cookie of a session; `confirmed` by the password given once more, as for what is delicate."""
+    """Return a session cookie; if `confirmed`, the password was entered again, as sensitive pages require."""
     browser = Client()
     answer = browser.post("/user/login/", {"login": person.username, "password": PASSWORD})
     assert answer.status_code == 302, answer.content
@@ -325,8 +325,8 @@ def sign_in(person: User, *, confirmed: bool = True) -> str:
     return browser.cookies[settings.SESSION_COOKIE_NAME].value
 
 
-# What is sent, so that whoever may do it has done it; as JSON to the API, as a form to a page. Nothing
-# where a method is not named.
+# A valid body for each method, so that a permitted request succeeds: JSON for the API, a form for a page.
+# Empty for methods that are not listed.
 Body = dict[str, Any]
 
 
@@ -334,7 +334,7 @@ def body_of(world: World, method: str, path: str, role: str) -> Body:
     named, person = world.named, world.people.get(role)
     path = re.sub(r"^/api/v[123]", "", path).split("?")[0]
     name = person.username if person else "nobody"
-    # Of the one who has a second factor.
+    # Only this member has a second factor.
     otp = {"otp": world.recovery_code} if role == "self" else {}
     pair = world.tokens.get(role)
     new = {"username": "new", "email": "new@example.org", "password1": NEW, "password2": NEW}
@@ -401,7 +401,7 @@ def body_of(world: World, method: str, path: str, role: str) -> Body:
 
 
 class RoleClient:
-    """Asks as somebody; whatever it did is undone."""
+    """Sends requests as any role."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -410,7 +410,7 @@ class RoleClient:
     def ask(
         self, method: str, path: str, role: str, *, query: str = "", more: Body | None = None, **headers: str
     ) -> HttpResponse:
-        """As `role`, with `query`, `more` in the body and `headers` beside the usual."""
+        """Send a request as `role` with additional query, body and headers, and roll its changes back."""
         body = body_of(self.world, method, path, role) | (more or {})
         address = self.world.address(path, role)
         address += ("&" if "?" in address else "?") + query if query else ""
@@ -418,7 +418,7 @@ class RoleClient:
             return self.send(method, address, role, body, **headers)
 
     def send(self, method: str, address: str, role: str, body: Body, **more: str) -> HttpResponse:
-        """To an address as it is; not undone."""
+        """Send a request to a URL as it is, without a rollback."""
         client = self.client
         client.cookies.clear()
         is_api = address.startswith("/api")
@@ -433,7 +433,7 @@ class RoleClient:
         return client.generic(method, address, sent, content_type=kind, headers=headers)
 
     def differences(self, lines: Iterable[TableRow]) -> list[str]:
-        """Where the shop answers otherwise than the lines say."""
+        """Describe every answer that differs from the table."""
         found = []
         for line in lines:
             for role, expected in line.answers.items():
@@ -445,7 +445,7 @@ class RoleClient:
 
 @contextmanager
 def rolled_back() -> Iterator[None]:
-    """What is done within never was."""
+    """Undo every change to the database that is made in this block."""
     with transaction.atomic():
         yield
         transaction.set_rollback(True)
@@ -453,7 +453,7 @@ def rolled_back() -> Iterator[None]:
 
 @tag("any_database")
 class RoleTestCase(TestCase):
-    """Has the world, undamaged before each test."""
+    """Has the same `world` before each test."""
 
     world: ClassVar[World]
 
@@ -462,7 +462,7 @@ class RoleTestCase(TestCase):
         cls.enterClassContext(coverage_paused())
         media = cls.enterClassContext(tempfile.TemporaryDirectory())
         cls.enterClassContext(override_settings(MEDIA_ROOT=media))
-        # Of /readyz: on PostgreSQL its connection would keep the tests' database from being dropped.
+        # On PostgreSQL the connection of /readyz would keep the test database from being dropped.
         ready = health.Readiness(lambda: connections["default"].copy())
         cls.addClassCleanup(ready.close)
         cls.enterClassContext(mock.patch.object(health, "readiness", ready))
@@ -482,7 +482,7 @@ class RoleTestCase(TestCase):
 
 
 def describe_response(answer: HttpResponse) -> str:
-    """As the table writes it."""
+    """Return an answer as the table writes it."""
     leads_to = answer.headers.get("Location", "")
     for word, places in PLACES.items():
         if answer.status_code == 302 and leads_to.startswith(places):

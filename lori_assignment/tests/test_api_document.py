@@ -1,4 +1,4 @@
-"""The swagger document: valid for two validators, complete, and true."""
+"""The OpenAPI document is valid for two validators, complete and correct."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from rentals.models import Hold
 
 @cache
 def read_document() -> dict[str, Any]:
-    """The document, which no test changes and which takes half a second to build."""
+    """Return the document, which takes half a second to build. No test may change it."""
     return Client().get("/swagger.json").json()
 
 
@@ -44,7 +44,7 @@ class Document:
         ]
 
     def resolve(self, schema: Any) -> Any:
-        """The schema with its references written out, and `x-nullable` as JSON schema knows it."""
+        """Return the schema with its references resolved, and `x-nullable` as in JSON Schema."""
         if isinstance(schema, list):
             return [self.resolve(part) for part in schema]
         if not isinstance(schema, dict):
@@ -58,7 +58,7 @@ class Document:
 @tag("any_database")
 class DocumentTest(Document, TestCase):
     def test_two_validators_accept_it(self) -> None:
-        # It writes into what it validates.
+        # The validator changes its argument.
         validate_spec(deepcopy(self.document))
         self.assertEqual(list(OpenAPIV2SpecValidator(self.document).iter_errors()), [])
 
@@ -116,15 +116,15 @@ class DocumentTest(Document, TestCase):
                         self.assertIn("example", self.document["definitions"][name])
 
     def test_patterns_are_not_python_specific(self) -> None:
-        # JSON Schema's are JavaScript's: `\A` is an A there, and `\w` has no umlauts.
+        # JSON Schema has JavaScript's patterns: `\A` is an A there, and `\w` has no umlauts.
         self.assertEqual(self.pythons(self.document["definitions"]), [])
-        # Twin: without the inspector that leaves them out, a username has one.
+        # The check can fail: without the inspector that omits them, a username has one.
         with mock.patch.object(OperationDocs, "field_inspectors", OperationDocs.field_inspectors[1:]):
             told = self.client.get("/swagger.json").json()
         self.assertEqual({name for name, _ in self.pythons(told["definitions"])}, {"username"})
 
     def pythons(self, definitions: dict[str, Any]) -> list[tuple[str, str]]:
-        """Fields with a pattern that has a class or an anchor of Python's, with that."""
+        """Return the fields whose pattern has a class or an anchor of Python's, with the pattern."""
         return [
             (name, field["pattern"])
             for definition in definitions.values()
@@ -187,5 +187,5 @@ class ResponseSchemaTest(Document, CastTestCase):
         self.assertGreater(checked, 24)
 
     def _id(self, path: str, desk: Any) -> int:
-        """The id of some row of the list that `path` is one of."""
+        """Return the id of some object in the list that `path` belongs to."""
         return desk.get(f"/api/v3/{path.split('/')[3]}/").json()["results"][0]["id"]

@@ -1,4 +1,4 @@
-"""What the API and the pages answer when something goes wrong, whoever noticed it."""
+"""Errors in the API and on the pages, wherever they are detected."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def raising_page(request: HttpRequest, what: str) -> HttpResponse:
 
 urlpatterns = [
     path("api/raise/<what>", Raising.as_view()),
-    # Of the API by its address, and not by REST framework's doing.
+    # A path of the API whose view is not REST framework's.
     path("api/plain/<what>", raising_page),
     path("page/<what>", raising_page),
     *urls.urlpatterns,
@@ -82,7 +82,7 @@ handler400, handler403, handler404, handler500 = bad_request, permission_denied,
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_api_errors")
 class ExceptionTest(SimpleTestCase):
     def setUp(self) -> None:
-        # Every request here ends in a log entry; one test looks at it.
+        # Every request here is logged; one test checks that.
         logging.disable(logging.CRITICAL)
         self.addCleanup(logging.disable, logging.NOTSET)
 
@@ -158,7 +158,7 @@ class ExceptionTest(SimpleTestCase):
 
 
 class ClientErrorTest(CastTestCase):
-    """The same by what clients really send."""
+    """The same with requests that clients really send."""
 
     def test_only_api_paths_answer_in_json(self) -> None:
         for address, kind in (("/api/v3/books/", "application/json"), ("/", "text/html; charset=utf-8")):

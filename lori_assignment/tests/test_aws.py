@@ -1,4 +1,4 @@
-"""What is asked of AWS. Its answers here are botocore's own stand-ins; `checks/aws-check` asks moto."""
+"""Calls of AWS, with botocore's Stubber for responses. `checks/aws-check` uses moto."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`backup` and `restore`: what comes back is the whole shop, or nothing."""
+"""`backup` and `restore` restore the whole shop or nothing."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ from rentals.models import Hold, LedgerEntry, Policy, Rental
 
 only_postgresql = skipUnless(connection.vendor == "postgresql", "SQLite is written without another's tools.")
 
-# The same check reads otherwise once it was written down and read again, so constraints go by their names.
+# Constraints are compared by name, because a check constraint is written differently after a restore.
 OBJECTS = {
     "postgresql": """
         SELECT 'constraint', conname::text, contype::text FROM pg_constraint
@@ -43,7 +43,7 @@ OBJECTS = {
 
 
 def contents() -> dict[str, list[str]]:
-    """Every row of every table, and as "" what is there beside: constraints, indexes, triggers, sequences."""
+    """Return every row of every table, and under "" all constraints, indexes, triggers and sequences."""
     with connection.cursor() as cursor:
         cursor.execute(OBJECTS[connection.vendor])
         found = {"": sorted(map(repr, cursor.fetchall()))}
@@ -69,7 +69,7 @@ class BackupTestCase(RaceTestCase):
 
     @contextmanager
     def elsewhere(self) -> Iterator[None]:
-        """In an empty database, which is gone afterwards."""
+        """Switch to an empty database, which is deleted afterwards."""
         settings = connection.settings_dict
         ours = settings["NAME"]
         name = (
@@ -100,7 +100,7 @@ class RoundTripTest(BackupTestCase):
         return services.rent_book(**{"member": self.alice, "book": book, "at": now, "now": now} | facts)
 
     def play(self) -> Rental:
-        """Something of all that counts: returned and paid, out, waited for, with signs of every language."""
+        """Create a returned and paid rental, an open one and a hold, with characters of many languages."""
         now = timezone.now()
         emma = add_book(name="Emma — “ünïcode” \N{GRINNING FACE}, line\nbreak, \\N and 'quotes'", kind=3)
         back = self.rent(emma)
@@ -127,7 +127,7 @@ class RoundTripTest(BackupTestCase):
             self.assertEqual(run("migrate", "--check", "--verbosity=0"), "")
             self.assertEqual(run("check_books"), "")
 
-            # Sequences go on, rules hold, words are found.
+            # Sequences continue, constraints hold, and the search finds words.
             last = Rental.objects.latest("ref").ref
             persuasion = add_book(name="Persuasion", kind=3)
             rental = self.rent(persuasion)
@@ -140,7 +140,7 @@ class RoundTripTest(BackupTestCase):
                 LedgerEntry.objects.update(note="other")
             found = self.api().get("/api/v3/books/", {"search": "persuasion"}).json()["results"]
             self.assertEqual([book["id"] for book in found], [persuasion.pk])
-        # None of that was in the shop that was backed up.
+        # None of that has changed the original database.
         self.assertEqual(contents(), before)
 
     def test_backup_is_readable_by_its_owner_only(self) -> None:
@@ -185,7 +185,7 @@ class RefusalTest(BackupTestCase):
         self.assertEqual(contents(), before)
 
     def cut(self) -> None:
-        """Take the end off: behind the tables and some of their rows."""
+        """Truncate the file after the tables and some of their rows."""
         self.file.write_bytes(self.file.read_bytes()[:-300])
 
     def test_truncated_backup_is_refused(self) -> None:
@@ -200,7 +200,7 @@ class RefusalTest(BackupTestCase):
     def test_backup_with_a_damaged_page_is_refused(self) -> None:
         run("backup", self.file)
         whole = bytearray(self.file.read_bytes())
-        # Past the first page, which says what the file is.
+        # After the first page, which identifies the file.
         whole[4096:8192] = bytes(4096)
         self.file.write_bytes(whole)
         with self.elsewhere():
@@ -229,7 +229,7 @@ class RefusalTest(BackupTestCase):
 @only_postgresql
 class ToolsTest(BackupTestCase):
     def stand_in(self, version: int, words: str = "exit 1") -> None:
-        """A pg_dump of this version, the only one on this machine."""
+        """Make a fake pg_dump of this version the only one on this machine."""
         tool = self.folder / "bin" / "pg_dump"
         tool.parent.mkdir(exist_ok=True)
         named = f"echo 'pg_dump (PostgreSQL) {version}.1'"
@@ -278,7 +278,7 @@ class ToolsTest(BackupTestCase):
 
 class CommandLineTest(BackupTestCase):
     def test_commands_run_as_a_process(self) -> None:
-        """By `manage.py`, with a database that has no table that a start could want."""
+        """Run them by `manage.py`, with a database without any table."""
         run("backup", self.file)
         with self.elsewhere():
             info = connection.settings_dict

@@ -1,4 +1,4 @@
-"""Another charset than UTF-8 is refused before Django reads the request."""
+"""Charsets other than UTF-8 are refused before Django reads the request."""
 
 from __future__ import annotations
 

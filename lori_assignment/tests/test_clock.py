@@ -1,4 +1,4 @@
-"""One function gives the shop's time: no other module reads a clock of the calendar."""
+"""Only `clock.now` reads the current date and time."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from unittest import TestCase
 
 from lori_assignment.tests.test_import_rule import modules
 
-# The functions that read the clock when they are called, with no argument where one is named.
+# Functions that read the clock; those in the second set do so only without an argument.
 READS = {"now", "utcnow", "today", "time"}
 READS_WITHOUT_ARGUMENT = {"localtime", "localdate"}
 OWNERS = {"timezone", "datetime", "date", "time"}
@@ -15,7 +15,7 @@ CLOCK = "lori_assignment.clock"
 
 
 def clock_reads(source: str) -> list[int]:
-    """The lines of `source` that read a clock in another way than by `clock.now`."""
+    """Return the lines of `source` that read a clock without `clock.now`."""
     found = []
     for node in ast.walk(ast.parse(source)):
         if not isinstance(node, ast.Attribute) or not isinstance(node.value, ast.Name):

@@ -1,4 +1,4 @@
-"""`compose.yaml`: it starts what it says, in order, and nothing of it could be taken for production."""
+"""`compose.yaml` starts its services in order, and cannot be mistaken for production."""
 
 from __future__ import annotations
 
@@ -43,14 +43,14 @@ class ComposeTest(TestCase):
         self.assertEqual(
             nginx["volumes"], ["./deploy/nginx.conf:/etc/nginx/templates/nginx.conf.template:ro"]
         )
-        # The same image as in the pods, so that both are moved together.
+        # The same image as in the pods, so that both are updated together.
         deployment = (settings.BASE_DIR / "kubernetes" / "base" / "deployment.yaml").read_text()
         self.assertIn(f"image: docker.io/{nginx['image']}\n", deployment)
         given = nginx["environment"]
         self.assertEqual((given["SHOP"], given["TRUSTED_PROXY"]), ("shop:8000", "0.0.0.0/32"))
         self.assertEqual(SERVICES["shop"]["environment"]["TRUSTED_PROXIES"], "1")
         self.assertEqual([name for name in OURS if "ports" in SERVICES[name]], [])
-        # It ends before the shop does.
+        # It stops before the shop does.
         self.assertIn("shop", nginx["depends_on"])
 
     def test_running_services_have_a_healthcheck(self) -> None:

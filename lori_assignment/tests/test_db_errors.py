@@ -1,4 +1,4 @@
-"""What is answered when the database cannot: 503, when to come again, and never that it was done."""
+"""Database failures are answered 503 with `Retry-After`, and never as a success."""
 
 from __future__ import annotations
 
@@ -100,7 +100,7 @@ class ClassificationTest(TestCase):
                 cause.sqlite_errorcode, cause.sqlite_errorname = code, "NAME"
                 fault = classify_error(told(OperationalError, cause))
                 self.assertEqual(fault and fault.retry_after, seconds)
-        # One that sqlite3 raises of itself has no code.
+        # An error that Python's sqlite3 module raises itself has no code.
         self.assertIsNone(classify_error(told(InterfaceError, sqlite3.InterfaceError("bad parameter"))))
 
 
@@ -168,7 +168,7 @@ class UnavailableResponseTest(RaceTestCase):
             return client.post("/api/v3/book_rentals/", {"book": self.book.pk}, headers=headers)
 
     def while_locked(self, call: Callable[[], Any]) -> Any:
-        """What `call` is answered while another connection holds the lock on alice."""
+        """Return the answer to `call` while another connection holds the lock on alice."""
         self.book = add_book(name="Emma", kind=3)
         holds, over = threading.Event(), threading.Event()
 
@@ -192,7 +192,7 @@ class UnavailableResponseTest(RaceTestCase):
         return outcomes[1]
 
     def limited(self, **limits: str) -> Any:
-        """While it holds, new connections have these limits."""
+        """Give new connections these limits within the context."""
         facts = {**connection.settings_dict, "OPTIONS": dict(connection.settings_dict["OPTIONS"])}
         with mock.patch("lori_assignment.db.timeouts.TIMEOUTS", limits):
             set_timeouts(facts)
@@ -258,7 +258,7 @@ class UnavailableResponseTest(RaceTestCase):
 
 
 class TimeoutTest(TestCase):
-    """Who serves waits for so long, and a command as long as it takes."""
+    """The server has timeouts; a command has none."""
 
     def options(self, imported: str, **environment: str) -> str:
         code = (

@@ -43,7 +43,7 @@ class ListsTest(TestCase):
         named = {path.strip("/") for path in re.findall(r"(/[\w/<>-]+)[?`]", API.replace("` · `", "`\n`"))}
         for written, _, _ in api_urls.VERSIONS["v3"]:
             path = written.replace("<pk>", "<id>")
-            # These stand behind "also".
+            # The table lists these after "also".
             if not path.endswith(("/update", "/delete")):
                 with self.subTest(path=path):
                     self.assertIn(path, named)
@@ -97,7 +97,7 @@ class DocumentsTest(TestCase):
     def test_paths_exist(self) -> None:
         for page in DOCUMENTS:
             for path in set(re.findall(rf"`((?:{FOLDERS})/[\w./-]*)", page.read_text())):
-                # The values of an environment are written by whoever deploys it.
+                # Each deployment writes its own values.
                 if not path.endswith(".tfvars"):
                     with self.subTest(page=page.name, path=path):
                         self.assertTrue((settings.BASE_DIR / path).exists())

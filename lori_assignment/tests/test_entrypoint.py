@@ -1,4 +1,4 @@
-"""`entrypoint.sh`: which word runs what."""
+"""`entrypoint.sh` runs the right program for each argument."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class ServerNumbersTest(SimpleTestCase):
 
 
 class EntrypointTest(TestCase):
-    """The real script, before programs that only write down how they were called."""
+    """Runs the real script with fake programs that record how they are called."""
 
     def setUp(self) -> None:
         place = tempfile.TemporaryDirectory()
@@ -44,7 +44,7 @@ class EntrypointTest(TestCase):
         self.path = f"{place.name}:{os.environ['PATH']}"
 
     def start(self, *words: str, status: int = 0) -> tuple[int, list[str]]:
-        """The exit status, and every call that was made."""
+        """Return the exit status and the recorded calls."""
         self.calls.write_text("")
         done = subprocess.run(  # noqa: S603  # Our own script.
             [settings.BASE_DIR / "entrypoint.sh", *words],
@@ -61,7 +61,7 @@ class EntrypointTest(TestCase):
             ((), serve),
             (("serve",), serve),
             (("serve", "--threads=8"), f"{gunicorn} --threads=8 lori_assignment.wsgi"),
-            # Nothing but migrate, and makemigrations never: what it wrote would be in no repository.
+            # Only migrate, never makemigrations: new migrations would be in no repository.
             (("migrate",), "python manage.py migrate --no-input --if-needed"),
             (("expire_holds",), "python manage.py expire_holds"),
             (("shell", "-c", "print(1)"), "python manage.py shell -c print(1)"),
@@ -70,7 +70,7 @@ class EntrypointTest(TestCase):
                 self.assertEqual(self.start(*words), (0, [f"{settings.BASE_DIR}: {call}"]))
 
     def test_server_gets_malloc_settings(self) -> None:
-        """glibc reads these when a program starts, so they have to be there before."""
+        """glibc reads these when a program starts, so they must be set before."""
         gunicorn = Path(self.path.split(":")[0]) / "gunicorn"
         gunicorn.write_text(f'#!/bin/sh\nenv >"{self.calls}"\n')
         _status, told = self.start("serve")

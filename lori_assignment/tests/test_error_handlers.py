@@ -1,4 +1,4 @@
-"""What a person sees where no view answers: what happened, and what to do."""
+"""Error pages say what has happened and what to do."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def broken(request: HttpRequest) -> HttpResponse:
 
 @member_page
 def note(request: HttpRequest) -> HttpResponse:
-    """A page with a form that shows what is bound to it."""
+    """Show the data that is bound to a form."""
     typed = unsent_form(request)
     return HttpResponse(f"{request.method} {typed and typed.dict()} {request.POST.get('note', '')}")
 
@@ -65,7 +65,7 @@ class ErrorPageTest(CastTestCase):
 
 @override_settings(ROOT_URLCONF="lori_assignment.tests.test_error_handlers")
 class CsrfFailureTest(CastTestCase):
-    """A form whose token is not good any more."""
+    """A form whose CSRF token is not valid any more."""
 
     def send(
         self, address: str = "/note/", *, origin: str = "http://testserver", **typed: str

@@ -1,4 +1,4 @@
-"""ETags: what has not changed is not sent again, and what has changed is not written over."""
+"""ETags: unchanged objects are not sent again, and changed objects are not overwritten."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class TagCase(CastTestCase):
         self.desk = self.api(self.carol)
 
     def ones(self) -> list[str]:
-        """One book, one rental and one account, in every version and spelling."""
+        """Return the paths of one book, rental and account, in every version, with and without a slash."""
         paths = [f"books/{self.book.pk}", f"book_rentals/{self.rental.ref}", f"accounts/{self.alice.pk}"]
         spelled = [f"{path}{end}" for path in paths for end in ("", "/")]
         return [f"/api/{version}/{path}" for version in ("v1", "v2", "v3") for path in spelled]
@@ -67,7 +67,7 @@ class ConditionalReadTest(TagCase):
                     for name in ("Cache-Control", "Vary"):
                         self.assertEqual(again.headers[name], answer.headers[name])
                 self.assertEqual(caller.get(path, headers={"If-None-Match": STALE}).status_code, 200)
-                # A weak one is equal to none where it is to guard something.
+                # A weak ETag never matches If-Match.
                 self.assertEqual(caller.get(path, headers={"If-Match": tag}).status_code, 412)
             stock.change_book(book=self.book, author=version)
             self.assertEqual(self.desk.get(path, headers={"If-None-Match": tag}).status_code, 200)
@@ -124,7 +124,7 @@ class ConditionalReadTest(TagCase):
         self.assertNotIn("Content-Encoding", answer.headers)
         changed = self.desk.patch(path, {"name": "E"}, headers={**gzip, "If-Match": answer.headers["ETag"]})
         self.assertEqual(changed.status_code, 200)
-        # The rest is compressed as ever.
+        # Everything else is compressed as usual.
         self.assertEqual(self.desk.get("/api/v3/books/", headers=gzip).headers["Content-Encoding"], "gzip")
 
     def test_hidden_object_is_404_under_any_condition(self) -> None:
@@ -137,7 +137,7 @@ class ConditionalReadTest(TagCase):
 
 class ConditionalWriteTest(TagCase):
     def changes(self) -> list[tuple[str, Callable[[dict[str, str]], Any]]]:
-        """Each call that changes one of them, with the path whose tag it is compared with."""
+        """Return each call that changes an object, with the path whose ETag it is compared with."""
         desk, book, rental = self.desk, self.book.pk, self.rental.ref
         unused = add_book(name="Sanditon").pk
         found: list[tuple[str, Callable[[dict[str, str]], Any]]] = []
@@ -230,7 +230,7 @@ class ConditionRaceTest(RaceTestCase):
         change_book = stock.change_book
 
         def meet_and_change(**facts: Any) -> Any:
-            # All have compared their tag by now.
+            # By now all have compared their ETags.
             line.wait(timeout=10)
             return change_book(**facts)
 

@@ -1,4 +1,4 @@
-"""Health: as the cluster and the load balancer ask for it."""
+"""Health checks, as the cluster and the load balancer request them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from lori_assignment.observability import health
 from lori_assignment.observability.health import Readiness
 
 HEALTH = "lori_assignment.observability.metrics.MonitoringMiddleware"
-# What the load balancer sends: plain http, and the pod's address where a host's name belongs.
+# The load balancer sends plain http, with the pod's address as the Host.
 BY_ADDRESS = {"headers": {"host": "10.0.47.11:8000"}, "secure": False}
 
 in_production = override_settings(
@@ -28,7 +28,7 @@ in_production = override_settings(
 
 
 def asked(**details: Any) -> Readiness:
-    """One that asks the database of the tests anew each time."""
+    """Return a Readiness that queries the tests' database each time."""
     return Readiness(lambda: connections["default"].copy(), **{"max_age": 0.0, "timeout": 20.0} | details)
 
 
@@ -46,7 +46,7 @@ def behind_host_check() -> list[str]:
 
 @in_production
 class LivenessTest(SimpleTestCase):
-    # Its test case refuses every query: being alive asks no database.
+    # SimpleTestCase refuses every query, so liveness does not depend on the database.
     def test_any_host_over_http_is_alive(self) -> None:
         for path in ("/healthz", "/healthz/"):
             for host in ("10.0.47.11:8000", "shop.example", "", "[fd00::1]:8000", "under_score", "a b"):
@@ -139,7 +139,7 @@ class ReadinessTest(TransactionTestCase):
         for _ in range(3):
             self.assertEqual(self.ask()[1]["migrations"], "unapplied")
         with connection.cursor() as cursor:
-            # In the order of their beginnings: that of the tests, and the one that asks.
+            # In the order of their start: the tests' connection, and that of the check.
             cursor.execute(
                 "SELECT query FROM pg_stat_activity WHERE datname = current_database() ORDER BY backend_start"
             )
@@ -182,7 +182,7 @@ class ReadinessTest(TransactionTestCase):
         self.assertEqual(self.ask()[0], 200)
 
     def test_refused_connection_reveals_nothing(self) -> None:
-        with socket.socket() as taken:  # Bound, but nobody listens.
+        with socket.socket() as taken:  # Bound, but not listening.
             taken.bind(("127.0.0.1", 0))
             port = taken.getsockname()[1]
             self.use(Readiness(lambda: postgresql_at(port)))
@@ -208,7 +208,7 @@ class ReadinessTest(TransactionTestCase):
             for asker in askers:
                 asker.join()
             self.assertEqual(outcomes, [{"database": "timeout", "migrations": "unknown"}] * 8)
-            # And whoever comes while it still says nothing is told so at once.
+            # A request during the timeout gets the result at once.
             self.assertEqual(self.ask(), (503, {"database": "timeout", "migrations": "unknown"}))
             self.assertLess(time.monotonic() - begun, 2)
             self.assertEqual(threading.active_count(), threads + 1)

@@ -1,4 +1,4 @@
-"""Hostile addresses, queries and forms to every page: 4xx or a page, nothing changed, never a 5xx."""
+"""Hostile paths, queries and forms sent to every page get a 4xx or a page, never a 5xx."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rentals.ledger import take_payment
 from rentals.services import rent_book
 
 SEED = 1
-# Some of everything, since every page times every value takes minutes; `make fuzz` does it.
+# Otherwise a sample, since every value for every page takes minutes. `make fuzz` tests all.
 ALL = os.environ.get("HOSTILE_PAGES") == "all"
 
 
@@ -42,7 +42,7 @@ def _cursor(values: Any) -> str:
     return base64.urlsafe_b64encode(json.dumps(values).encode()).decode().rstrip("=")
 
 
-# As they stand in an address, since some are no text.
+# Quoted as in a URL, since some are not valid text.
 RAW = [
     *("%00", "a%00b", "%FF%FE", "%ED%A0%80", "%C0%80", "%F0%9F", "%E2%80%AE", "%", "%zz", "%0D%0AX:a"),
     *("0", "-1", "1.5", "1e400", "NaN", "9" * 20, "9" * 5000, "%D9%A1", "1_0", "0x1", "2026-02-30"),
@@ -56,18 +56,18 @@ TEXTS = [
     *("9" * 20, "9" * 5000, "١", "1_0", "2026-02-30", "x" * 70_000, "📚" * 500, "' OR 1=1 --", "../../x"),
     *("//evil.example/", "javascript:alert(1)", "http://[", "\\\\evil.example", "[]", "{}", "null"),
 ]
-# Where an address has a value: those that the routes let in, and others that they should not.
+# Values for the parameters of a path: some that the routes accept, and some that they should not.
 PLACES = ["0", "9" * 19, "9" * 400, "-1", "%00", "%FF", "%D9%A1", "x", "..%2F..", "0000-01", "9999-12"]
 ADMIN_LIST = ["q", "p", "o", "all", "e", "_facets", "_popup", "_to_field", "id__exact", "user__email"]
 FORMS = [b"a=%FF", b"%00=%00", b"\xff\xfe", b"&" * 2000, b"next=%00"]
-# What is answered before the URLconf is asked.
+# Paths that are answered before the URLconf is used.
 OUTER = ["/healthz", "/readyz", "/metrics", "/static/shop.css"]
-# It answers what a search box of the administration asks, and needs all three to answer at all.
+# The administration's autocomplete view needs all three parameters.
 AUTOCOMPLETE = "?app_label=books&model_name=copy&field_name=book"
 
 
 def routes(resolver: URLResolver | None = None, before: str = "/") -> Iterator[str]:
-    """Every address that is no call of the API, with its places as `<converter:name>` or `<name>`."""
+    """Yield every path outside the API, with its parameters as `<converter:name>` or `<name>`."""
     for found in (resolver or get_resolver()).url_patterns:
         written = before + re.sub(r"^\^|/?\?|\\Z|\$$", "", str(found.pattern))
         if isinstance(found, URLPattern):
@@ -100,14 +100,14 @@ class HostileTestCase(CastTestCase):
     values: dict[str, Any]
 
     def setUp(self) -> None:
-        # As in test_malformed: the limits would hide what we look for.
+        # As in test_malformed, the rate limits would hide the errors.
         for limit in (
             mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
             mock.patch.object(conf.settings, "RATE_LIMITS", "off"),
         ):
             limit.start()
             self.addCleanup(limit.stop)
-        # /readyz asks over a connection of its own.
+        # /readyz uses a separate connection.
         self.addCleanup(health.readiness.close)
         self.chance = Random(SEED)
         self.clients = {}
@@ -119,26 +119,26 @@ class HostileTestCase(CastTestCase):
     clients: dict[User | None, Client]
 
     def filled(self, route: str) -> str:
-        """With values that exist, where there are some."""
+        """Return the route with values of existing objects, where there are some."""
         noun = {"books": "book", "holds": "hold"}.get(route.split("/")[1], "")
         return re.sub(
             r"<(?:\w+:)?(\w+)>", lambda place: str(self.values.get(place[1], self.values.get(noun, 1))), route
         )
 
     def some(self, values: list[Any], *, of: str, if_any: set[str]) -> list[Any]:
-        """Fewer where no name is heard, of the administration, whose pages are Django's and alike, and on
-        SQLite, which refuses less than the database that a shop runs on."""
+        """Return a sample of `values`, a small one if the page reads no parameter, for the administration,
+        whose pages are alike, and on SQLite, which is less strict than PostgreSQL."""
         often = 3 if of.startswith("/admin") or not if_any else 10
         if connection.vendor == "sqlite":
             often //= 3
         return values if ALL else self.chance.sample(values, min(often, len(values)))
 
     def ask(self, user: User | None, address: str, form: dict[str, Any] | bytes | None = None) -> Any:
-        """The answer; what was changed by it is changed back, signing in and out too."""
+        """Return the response, and undo all changes, signing in and out too."""
         client = self.clients[user]
         cookies = client.cookies.copy()
         with transaction.atomic():
-            # As it stands: the test client would write an address anew.
+            # The query is passed unchanged: the test client would quote it again.
             path, _, query = address.partition("?")
             meta = {"QUERY_STRING": query}
             if form is None:
@@ -152,7 +152,7 @@ class HostileTestCase(CastTestCase):
         return answer
 
     def whoever_sees(self, address: str) -> User | None:
-        """Of those who may be shown the page, who may least; superusers where nobody is."""
+        """Return the user with the fewest rights who may see the page, or else a superuser."""
         for user in (None, self.alice):
             if self.ask(user, address).status_code == 200:
                 return user
@@ -160,7 +160,7 @@ class HostileTestCase(CastTestCase):
 
     @contextmanager
     def heard(self) -> Iterator[set[str]]:
-        """The names that are looked up in a query or a form meanwhile."""
+        """Collect the names that are looked up in a query or a form."""
         names: set[str] = set()
 
         def spy(lookup: Any) -> Any:
@@ -203,13 +203,13 @@ class QueryTest(HostileTestCase):
                 names.update(ADMIN_LIST)
             heard[route] = names
             for value in self.some(RAW, of=route, if_any=names):
-                # All at once, and one of them alone: what is wrong with one may hide what another does.
+                # All at once, and one alone, since an error in one may hide the effect of another.
                 alone = self.chance.choice(sorted(names) or ["no_such"])
                 together = "&".join(f"{quote(name)}={value[:300]}" for name in sorted(names))
                 for query in (f"{quote(alone)}={value}", together or value):
                     with self.subTest(route=route, user=user, query=query[:60]):
                         self.assert_answered(self.ask(user, f"{address}?{query}"))
-        # Else it has heard nothing, and looked at nothing.
+        # The names really were collected.
         self.assertIn("cursor", heard["/balance"])
         self.assertIn("search", heard["/rentals/history/"])
         self.assertIn("next", heard["/user/login/"])
@@ -234,7 +234,7 @@ class QueryTest(HostileTestCase):
                     with self.subTest(address=address, page=page, field=field):
                         answer = self.ask(self.dan, f"{address}/{page}/?_to_field={field}")
                         self.assertEqual(answer.status_code, expected)
-        # Twin: Django's own page crashes.
+        # Without our check, Django's own page crashes.
         request = RequestFactory().get("/", {"_to_field": ""})
         request.user = self.dan
         with self.assertRaises(FieldDoesNotExist):
@@ -260,7 +260,7 @@ class FormTest(HostileTestCase):
         self.assertIn("name", heard["/user/profile/"])
 
     def test_overlong_login_is_unknown(self) -> None:
-        # SQLite does not look for a text of 50,000 signs.
+        # SQLite cannot search for a text of 50,000 characters.
         for login in ("x" * 70_000, "x" * 70_000 + "@example.org"):
             for path in ("/user/login/", "/user/password/reset/"):
                 with self.subTest(path=path, login=login[-12:]):

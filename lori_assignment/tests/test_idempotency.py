@@ -1,4 +1,4 @@
-"""A call with an Idempotency-Key is done once, however often and from wherever it is sent."""
+"""A call with an Idempotency-Key is executed once, however often it is sent."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ReplayTest(KeyCase):
         self.assertEqual(IdempotencyRecord.objects.count(), 0)
 
     def test_every_post_supports_the_key(self) -> None:
-        """What is in the table of paths is in this test, or it fails."""
+        """A new path in the table has to be added to this test."""
         now = timezone.now()
         rental = rent_book(member=self.bob, book=self.book, at=now, now=now)
         renewed = rent_book(member=self.dan, book=self.book, at=now, now=now)
@@ -278,12 +278,12 @@ class ExpiryTest(KeyCase):
 
 @contextmanager
 def without_the_guard() -> Iterator[None]:
-    """Any number of rows for one key, and none sees another's in time.
+    """Allow any number of records for one key, and let no call find another's.
 
-    On SQLite also no transaction around it, which lets in one at a time by itself.
+    On SQLite the transaction is removed too, because it alone would serialize the calls.
     """
     constraint = IdempotencyRecord._meta.constraints[0]
-    # On SQLite the table is made anew, as the model says at that moment.
+    # SQLite creates the table again, from the current state of the model.
     with mock.patch.object(IdempotencyRecord._meta, "constraints", []), connection.schema_editor() as editor:
         editor.remove_constraint(IdempotencyRecord, constraint)
     apart = mock.patch.object(idempotency, "_with_key", idempotency._with_key.__wrapped__)
@@ -300,7 +300,7 @@ def without_the_guard() -> Iterator[None]:
 
 
 class KeyRaceTest(RaceTestCase):
-    """The same call by eight at once: done once, whatever the others are answered."""
+    """Eight equal calls at once are executed once."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -322,7 +322,7 @@ class KeyRaceTest(RaceTestCase):
         return LedgerEntry.objects.payments().count()
 
     def instead(self, take_payment: Callable[..., Any]) -> Any:
-        """While it holds, this takes the payments; it is given the real function first."""
+        """Replace the function that takes payments; the real one is the first argument."""
         return mock.patch.object(ledger, "take_payment", partial(take_payment, ledger.take_payment))
 
     def test_one_call_works_and_others_replay_it(self) -> None:
@@ -345,7 +345,7 @@ class KeyRaceTest(RaceTestCase):
         self.assertEqual(self.paid(), 8)
 
     def slowly(self, seconds: float) -> Any:
-        """The payment is taken, and then its answer is long in coming; `self.begun` says that it is."""
+        """Delay the response after the payment is taken, which sets `self.begun`."""
         self.begun = threading.Event()
 
         def take_and_wait(real: Callable[..., Any], **facts: Any) -> Any:

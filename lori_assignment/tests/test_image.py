@@ -14,7 +14,7 @@ IGNORED = (settings.BASE_DIR / ".dockerignore").read_text().splitlines()
 
 class ImageTest(TestCase):
     def test_requirements_separate_tests(self) -> None:
-        # The Dockerfile and checks/start-check cut there; both refuse a file without it.
+        # The Dockerfile and checks/start-check cut the file there, and fail without it.
         self.assertEqual(REQUIREMENTS.splitlines().count("# Tests."), 1)
         runs, tests = REQUIREMENTS.split("\n# Tests.\n")
         for name in ("django", "gunicorn", "psycopg2-binary", "whitenoise"):

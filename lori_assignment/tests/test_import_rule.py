@@ -1,4 +1,4 @@
-"""Who may import whom, as the README says it: checked on the source, without running it."""
+"""The rules for imports between packages hold in the source, which is parsed and not run."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ WIRING = {
     f"lori_assignment.{name}"
     for name in ("admin_site", "api_urls", "apps", "settings", "urls", "wsgi", "testing")
 }
-# Doors: how people and programs come in.
+# Modules and packages through which people and programs use the domain.
 DOORS = ("admin", "api", "forms", "management", "templatetags", "urls", "views")
-# Domain code points one way.
+# Domain code depends on other apps in one direction only.
 MAY_IMPORT = {"accounts": {"accounts"}, "books": {"books"}, "rentals": {"accounts", "books", "rentals"}}
 
 
@@ -29,7 +29,7 @@ def modules() -> Iterator[tuple[str, Path]]:
 
 
 def imported(source: str) -> set[str]:
-    """Every module that `source` imports, at any depth of it; `from a import b` counts as a.b too."""
+    """Return all modules that `source` imports, also in functions; `from a import b` counts as a.b too."""
     found = set()
     for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.Import):
@@ -44,7 +44,7 @@ def is_door(module: str) -> bool:
 
 
 def violations(module: str, source: str) -> list[str]:
-    """What `module` imports and must not."""
+    """Return the imports of `module` that break the rules."""
     app = module.split(".")[0]
     names = imported(source)
     of_apps = {name for name in names if name.split(".")[0] in APPS}
@@ -73,7 +73,7 @@ class ImportRuleTest(TestCase):
         self.assertGreater(len(found), 40)
 
     def test_packages_rarely_import_each_other(self) -> None:
-        """Never between domain modules; by doors, which show what other apps know, twice at most."""
+        """Domain modules never do; modules for pages and the API, which show other apps' data, rarely."""
         by_kind: dict[bool, set[tuple[str, str]]] = {True: set(), False: set()}
         for module, path in modules():
             app = module.split(".")[0]

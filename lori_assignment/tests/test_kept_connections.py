@@ -1,4 +1,4 @@
-"""A connection that the server has ended is noticed without a word to the server."""
+"""A connection that the server has closed is detected without a query."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class KeptConnectionTest(RaceTestCase):
         self.addCleanup(other.close)
         with other.cursor() as cursor:
             cursor.execute("SELECT pg_terminate_backend(%s)", [connection.connection.info.backend_pid])
-            # It is gone when its last word has come.
+            # Gives the message that closes the connection time to arrive.
             cursor.execute("SELECT pg_sleep(0.2)")
 
     def test_one_that_is_well_is_taken_without_a_question(self) -> None:
@@ -38,7 +38,7 @@ class KeptConnectionTest(RaceTestCase):
         self.assertEqual(User.objects.count(), 4)
 
     def test_without_the_look_the_query_fails(self) -> None:
-        """The twin."""
+        """Shows that the check is necessary."""
         self.end_it()
         with (
             mock.patch.object(DatabaseWrapper, "is_usable", return_value=True),

@@ -1,4 +1,4 @@
-"""Pages by keyset: every row once, forth and back, whatever is alike."""
+"""Keyset pagination returns every row once, in both directions, even if values are equal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ START = datetime(2026, 3, 1, 12, 0, 0, 250, tzinfo=UTC)
 class PageOfTest(TestCase):
     @classmethod
     def setUpTestData(cls) -> None:
-        # Five years, of seven books each.
+        # Five years with seven books each.
         Book.objects.bulk_create(Book(name=f"Book {n % 3}", kind=1, published=n // 7) for n in range(35))
         User.objects.bulk_create(
             User(
@@ -29,7 +29,7 @@ class PageOfTest(TestCase):
         )
 
     def walk(self, rows: QuerySet[Any], size: int) -> list[list[Any]]:
-        """The keys of all pages on the way to the last one, and of those on the way back."""
+        """Return the keys of all pages on the way to the last one, and on the way back."""
         page = paginate(rows, size=size)
         self.assertIsNone(page.previous)
         seen = [[row.pk for row in page.rows]]
@@ -90,7 +90,7 @@ class PageOfTest(TestCase):
     def test_extreme_time_does_not_crash(self) -> None:
         rows = User.objects.order_by("date_joined", "id")
         for text in ("9999-12-31 23:59:59-14:00", "0001-01-01 00:00:00+14:00", "9999-12-31 23:59:59+00:00"):
-            # SQLite compares in UTC, where some of these are not; PostgreSQL knows times beyond.
+            # On SQLite some of these are out of range in UTC; PostgreSQL has a wider range.
             with self.subTest(text=text), suppress(UnknownCursor):
                 paginate(rows, size=5, cursor=Cursor(back=True, values=[text, 1]).encode())
 

@@ -1,4 +1,4 @@
-"""A line of the log is one record, tells which request it is of, and no secret."""
+"""A line of the log is one record, has the id of its request, and contains no secret."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ FORMS = {name: settings.LOGGING["formatters"][name] for name in ("line", "json")
 
 
 def formatted(form: str, said: str, *facts: Any, **more: Any) -> str:
-    """What stands in a log of that form."""
+    """Return the text of a record in one of the formats."""
     formatter = LineFormatter(FORMS["line"]["format"], style="{") if form == "line" else JSONFormatter()
     record = logging.makeLogRecord({"name": "shop", "msg": said, "args": facts, "levelname": "INFO"} | more)
     CorrelationId("request_id").filter(record)
@@ -58,7 +58,7 @@ class RedactionTest(TestCase):
         self.assertEqual(redact("GET /books/7/ HTTP/1.1"), "GET /books/7/ HTTP/1.1")
 
     def test_tokens_and_addresses_are_redacted(self) -> None:
-        # Made here, so that no audit takes it for a secret of ours.
+        # Put together here, so that no scanner takes it for a real secret.
         token = ".".join(["eyJ" + "hbGciOiJIUzI1NiJ9", "eyJ" + "qdGkiOiI2ZjMifQ", "q0Yx-_z"])
         for text, kept in (
             (f"Bearer {token} is no good", "Bearer … is no good"),
@@ -74,7 +74,7 @@ class RedactionTest(TestCase):
         began = time.process_time()
         for part in ("a", "eyJ", "a%40", "a@", "a@b.", ".", "DETAIL:", "/rentals/calendar/"):
             redact(part * 50_000)
-        # A hundred times as long as it takes; from each letter on it would be minutes.
+        # A hundred times the usual time; a search from each character would take minutes.
         self.assertLess(time.process_time() - began, 10)
 
     def test_quoted_database_rows_are_redacted(self) -> None:
@@ -95,7 +95,7 @@ class FormatterTest(TestCase):
     FORGED = "a title\n2026-11-24 12:00:00,000 INFO shop forged\r\x1b[2K\x85\u2028end"
 
     def setUp(self) -> None:
-        # Another test may have asked the WSGI application and never closed its answer.
+        # Another test may have called the WSGI application and never closed the response.
         clear_guid()
 
     def test_message_stays_on_one_line(self) -> None:
@@ -166,7 +166,7 @@ class GunicornLogTest(TestCase):
         environ = {
             "REQUEST_METHOD": "GET",
             "RAW_URI": quote(path) + query,
-            # As Django leaves it there.
+            # As Django has replaced it.
             "PATH_INFO": path,
             "QUERY_STRING": query,
             "SERVER_PROTOCOL": "HTTP/1.1",
@@ -269,11 +269,11 @@ class DjangoLogTest(DatabaseTestCase):
             self.assertNotIn(SECRET, stream.getvalue())
 
     def test_member_actions_log_no_personal_data(self) -> None:
-        """All that the shop logs while somebody signs up, mistypes, signs in, is found and fails."""
+        """Check the log while a member signs up, mistypes a password, signs in and meets errors."""
         create_users(self)
         for formatter in (LineFormatter(FORMS["line"]["format"], style="{"), JSONFormatter()):
             said = self.all_that_is_logged(formatter)
-            # It did log: what was refused, what failed, what was not found.
+            # Refusals, failures and unknown paths were really logged.
             for words in ("could not be sent", "Internal Server Error", "Not Found"):
                 self.assertIn(words, said)
             persons = ("alice", "Moss", "example.org", "203.0.113.9", "5 High")

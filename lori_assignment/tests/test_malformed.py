@@ -1,4 +1,4 @@
-"""Malformed input of every kind, to every path: 4xx as JSON, nothing changed, never a 500."""
+"""Malformed input of every kind to every path of the API gets a 4xx in JSON and changes nothing."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ BODIES = {
     "a hundred thousand brackets": b"[" * 100_000,
     "a hundred deep": b'{"book": ' + b"[" * 100 + b"]" * 100 + b"}",
 }
-# Where they arrive in a field, some are no error (a note may be "x"); none may be a crash.
+# In some fields some of these are valid (a note may be "x"), but none may cause a crash.
 VALUES: list[Any] = [
     *(None, True, False, 0, -1, 1.5, 10**400, -(10**400), 2**63, 2**31),
     *("", " ", "x", "\x00", "a\x00b", "\ud800", "١", "1_0", "0x1", "1e400", "NaN", "9" * 5000, "x" * 70_000),
@@ -75,7 +75,7 @@ SEED = 1
 
 
 def everything() -> dict[str, list[Any]]:
-    """Every row of the shop's own tables."""
+    """Return every row of our own tables."""
     return {
         model._meta.label: list(model._base_manager.order_by("pk").values())
         for app in ("accounts", "books", "rentals")
@@ -104,8 +104,8 @@ class MalformedTestCase(CastTestCase):
     hold: Any
 
     def setUp(self) -> None:
-        # The limits would answer 429 after a while, and hide what we look for. Functions instead of
-        # mocks, which would keep each of thousands of requests, with the connections' rows, in memory.
+        # After a while the rate limits would answer 429 and hide the errors. These are functions, since
+        # mocks would keep thousands of requests in memory.
         for limit in (
             mock.patch.object(ScopedRateThrottle, "allow_request", lambda *facts: True),
             mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
@@ -117,7 +117,7 @@ class MalformedTestCase(CastTestCase):
         self.chance = Random(SEED)
 
     def some(self, values: list[Any]) -> list[Any]:
-        """All of `values`; on SQLite, which refuses less than the database that a shop runs on, a third."""
+        """Return all of `values`, or a third on SQLite, which is less strict than PostgreSQL."""
         return self.chance.sample(values, len(values) // 3) if connection.vendor == "sqlite" else values
 
     def desk(self) -> APIClient:
@@ -126,7 +126,7 @@ class MalformedTestCase(CastTestCase):
         return client
 
     def routes(self) -> Iterator[tuple[str, str]]:
-        """Each path, with ids that exist, and each method that it has."""
+        """Yield each path, with ids that exist, and each of its methods."""
         copy = self.book.copies.all()[0]
         ids = {"books": self.book.pk, "copies": copy.pk, "accounts": self.alice.pk, "price_lists": 3}
         ids |= {"holds": self.hold.pk}
@@ -142,7 +142,7 @@ class MalformedTestCase(CastTestCase):
                     yield f"/api/{version}/{path}", method
 
     def send(self, method: str, path: str, body: bytes, content_type: str = "application/json") -> Any:
-        """The answer; what was changed, if it was not an error, is changed back."""
+        """Return the response, and undo the changes of a successful request."""
         with transaction.atomic():
             answer = self.desk().generic(method.upper(), path, body, content_type=content_type)
             if answer.status_code < 400:
@@ -158,7 +158,7 @@ class MalformedTestCase(CastTestCase):
             json.loads(answer.content)
 
     def _documented(self, path: str, method: str) -> list[dict[str, Any]]:
-        """The parameters that the document names for a call, its body among them."""
+        """Return the parameters of a call in the OpenAPI document, including its body."""
         if not hasattr(self, "document"):
             self.document = self.client.get("/swagger.json").json()
         given_parts = path.strip("/").split("/")
@@ -175,7 +175,7 @@ class MalformedTestCase(CastTestCase):
         return [given["name"] for given in self._documented(path, "get") if given["in"] == "query"]
 
     def _fields(self, path: str, method: str) -> dict[str, Any]:
-        """What the document says that a body has, with its example."""
+        """Return the fields of a body in the OpenAPI document, with an example."""
         for parameter in self._documented(path, method):
             if parameter["in"] == "body":
                 name = parameter["schema"]["$ref"].rpartition("/")[2]
@@ -187,7 +187,7 @@ class MalformedTestCase(CastTestCase):
 class BodyTest(MalformedTestCase):
     @tag("any_database")
     def test_body_that_is_not_an_object_is_400(self) -> None:
-        # These take no body, or none that is required.
+        # These need no body.
         optional = ("/return", "/renew")
         for path, method in self.routes():
             if method not in ("post", "put", "patch"):
@@ -260,7 +260,7 @@ class BodyTest(MalformedTestCase):
 class ValueTest(MalformedTestCase):
     def test_hostile_field_values_do_not_crash(self) -> None:
         for path, method in self.routes():
-            # The older versions read the same fields, and the other spellings are the same views.
+            # The older versions have the same fields, and the other paths the same views.
             other = path.startswith(("/api/v1", "/api/v2")) or path.endswith(("/update", "/create"))
             if method not in ("post", "put", "patch") or other:
                 continue

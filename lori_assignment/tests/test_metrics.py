@@ -1,4 +1,4 @@
-"""What is counted of requests, and who is told."""
+"""Requests are counted by route, and the metrics require a token."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ BEARER = {"authorization": f"Bearer {TOKEN}"}
 
 
 def told(client: Client) -> dict[tuple[str, ...], float]:
-    """How many requests were counted, by method, route and status; and those timed, by the first two."""
+    """Return the counted requests by method, route and status, and the timed ones by method and route."""
     answer = client.get("/metrics", headers=BEARER)
     return {
         (
@@ -101,11 +101,11 @@ class RequestCountTest(DatabaseTestCase):
                 ("GET", "/robots.txt"): 1,
                 ("POST", "/api-token-auth/", "400"): 1,
                 ("POST", "/api-token-auth/"): 1,
-                # Refused for its Host, and for leading nowhere.
+                # One with an unknown Host and one with an unknown path.
                 ("GET", "none", "400"): 1,
                 ("GET", "none", "404"): 1,
                 ("GET", "none"): 2,
-                # No address is looked for by a method that nobody knows.
+                # A request with an unknown method is refused before its path is resolved.
                 ("other", "none", "405"): 1,
                 ("other", "none"): 1,
             },
@@ -120,7 +120,7 @@ class RequestCountTest(DatabaseTestCase):
 
 @tag("any_database")
 class MultiprocessTest(TestCase):
-    """Several processes, as gunicorn's workers are."""
+    """The metrics of several processes, such as gunicorn's workers, are added up."""
 
     def setUp(self) -> None:
         folder = tempfile.TemporaryDirectory()
@@ -131,7 +131,7 @@ class MultiprocessTest(TestCase):
         self.addCleanup(given.stop)
 
     def run_code(self, code: str) -> tuple[int, str]:
-        """Run in a process of its own: its id and what it printed."""
+        """Run `code` in another process; return its id and output."""
         start = "import os, sys, django; django.setup()\nfrom lori_assignment import metrics\n"
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "lori_assignment.settings",

@@ -1,4 +1,4 @@
-"""The order of the middleware, and what it costs a call of the API."""
+"""The order of the middleware, and its queries for a call of the API."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class ApiTest(CastTestCase):
         browser = Client(headers={"Authorization": f"JWT {tokens.issue_tokens(self.alice).access}"})
         browser.force_login(self.alice)
         add_book(name="Emma")
-        # The account of the token, the page, the copies.
+        # The token's account, the page of books, their copies.
         with self.assertNumQueries(3), mock.patch.object(SessionStore, "load", side_effect=AssertionError):
             self.assertEqual(browser.get("/api/v3/books/").status_code, 200)
 

@@ -1,4 +1,4 @@
-"""`migrate` by several at once: they take turns."""
+"""Several `migrate` commands at once take turns."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The shipped `deploy/nginx.conf`, by Debian's nginx in front of a server that tells what came."""
+"""Debian's nginx with `deploy/nginx.conf`, in front of a server that returns what it receives."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not
 
 
 class Upstream(BaseHTTPRequestHandler):
-    """Stands for gunicorn: answers with the headers that came, or as the path says."""
+    """Replaces gunicorn: answers with the request's headers, or as the path says."""
 
     protocol_version = "HTTP/1.1"
     seen: ClassVar[list[str]] = []
@@ -40,7 +40,7 @@ class Upstream(BaseHTTPRequestHandler):
         body = json.dumps(dict(self.headers)).encode()
         if self.path.startswith("/large"):
             body = b"x" * 5_000_000
-            # Else the kernel would hold most of it.
+            # Otherwise the kernel would buffer most of it.
             self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         self.send_response(200)
         self.send_header("Content-Length", str(len(body)))
@@ -56,7 +56,7 @@ class Upstream(BaseHTTPRequestHandler):
 
 class UpstreamServer(ThreadingHTTPServer):
     def handle_error(self, *_: Any) -> None:
-        """A connection that nginx has reset."""
+        """Ignore connections that nginx has reset."""
 
 
 @skipUnless(HAS_NGINX, "needs Debian's package nginx")
@@ -87,7 +87,7 @@ class NginxTestCase(TestCase):
         Upstream.seen.clear()
 
     def asked(self) -> list[str]:
-        """What has come to the shop."""
+        """The requests that have reached the upstream server."""
         return [line for line in Upstream.seen if not line.startswith("sent ")]
 
     def connect(self, server: Server | None = None) -> socket.socket:
@@ -104,7 +104,7 @@ class NginxTestCase(TestCase):
         return answer.status, dict(answer.getheaders()), answer.read()
 
     def received(self, **headers: str) -> dict[str, str]:
-        """The headers that the shop sees."""
+        """Return the headers that reach the upstream server."""
         received: dict[str, str] = json.loads(self.ask("/", **headers)[2])
         return received
 
@@ -149,7 +149,7 @@ class ErrorTest(NginxTestCase):
 
 
 class ForwardingTest(NginxTestCase):
-    """Where clients connect to nginx directly, with TRUSTED_PROXIES=1."""
+    """Clients connect to nginx directly, with TRUSTED_PROXIES=1."""
 
     def test_a_forged_address_is_not_the_last(self) -> None:
         received = self.received(X_Forwarded_For="198.51.100.7", X_Forwarded_Proto="https")
@@ -182,7 +182,7 @@ class BehindLoadBalancerTest(NginxTestCase):
         self.assertEqual(received["X-Forwarded-Proto"], "https")
 
     def test_connections_are_counted_by_client(self) -> None:
-        """100 of one client; who says that they are somebody else is told so by the load balancer."""
+        """Each client may have 100. A forged address is useless: the load balancer appends the real one."""
 
         def half_sent(address: str) -> socket.socket:
             client = self.connect()
@@ -200,7 +200,7 @@ class BehindLoadBalancerTest(NginxTestCase):
         self.assertTrue(other.recv(65536).startswith(b"HTTP/1.1 200 "))
 
     def first_answer(self, clients: Iterator[socket.socket]) -> str:
-        """Of the first that is answered; it takes a moment until nginx has read the requests before."""
+        """Return the response to the first client that gets one; nginx reads the requests before it first."""
         for client in clients:
             client.settimeout(0.5)
             with suppress(TimeoutError):
@@ -251,7 +251,7 @@ class FramingTest(NginxTestCase):
     """Where one request ends and the next begins."""
 
     def send(self, content: bytes) -> bytes:
-        """All that is answered until the connection is closed."""
+        """Return all that is received until the connection is closed."""
         client = self.connect()
         client.sendall(content)
         return b"".join(iter(lambda: client.recv(65536), b""))

@@ -1,7 +1,7 @@
-"""How PostgreSQL would find what the hot calls ask for, were the tables large: by indexes, all of it.
+"""PostgreSQL uses indexes for all queries of the frequent calls.
 
-The tables of a test are small, and a scan of one is right there. So scans are made dear here, as size makes
-them: what is scanned all the same has no index that leads to it.
+Scans are best for the small tables of a test. So they are made expensive here, as they are for large tables.
+A table that is scanned nevertheless has no usable index.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rentals.holds import place_hold
 from rentals.models import Rental
 from rentals.services import rent_book, return_rental
 
-# Those that grow with the shop.
+# Tables that grow with the use of the shop.
 LARGE = (
     *("books_book", "books_copy", "rentals_rental", "rentals_hold", "rentals_ledgerentry"),
     *("accounts_user", "accounts_tokenfamily", "django_session"),
@@ -57,14 +57,14 @@ class QueryPlanTest(CastTestCase):
     def scans_are_dear(self) -> Iterator[None]:
         with connection.cursor() as cursor:
             cursor.execute("SET LOCAL enable_seqscan = off")
-            # Those that were made before.
+            # Plans that were made before.
             cursor.execute("DISCARD PLANS")
             yield
             cursor.execute("SET LOCAL enable_seqscan = on")
             cursor.execute("DISCARD PLANS")
 
     def plans(self, client: Client, path: str) -> str:
-        """Of all that a call asks for."""
+        """Return the plans of all queries of a call."""
         with CaptureQueriesContext(connection) as asked:
             answer = client.get(path)
         self.assertEqual(answer.status_code, 200, path)
@@ -100,7 +100,7 @@ class QueryPlanTest(CastTestCase):
         self.assert_no_scans(browser, ["/home", "/home?search=emma", f"/books/{self.book.pk}/"])
 
     def places(self) -> Iterator[tuple[str, str]]:
-        """Where the second page begins, in each order."""
+        """Yield each order with the cursor of its second page."""
         add_book(name="Persuasion")
         for order in ("id", "-id", "name", "author", "-published"):
             page = self.client.get(f"/api/v3/books/?page_size=1&ordering={order}").json()
@@ -138,8 +138,10 @@ class QueryPlanTest(CastTestCase):
         self.assert_no_scans(self.at_the_desk(), paths)
 
     def have_a_long_history(self) -> None:
-        """Tell the planner that few of many rentals are out, and nothing else. What the statistics say of a
-        test's tables depends on what ran before, and of a few rows every index is as good."""
+        """Set the planner's statistics to many rentals, of which few are open.
+
+        The real ones depend on the tests that ran before, and for a few rows all indexes are equally good.
+        """
         large = list(LARGE)
         with connection.cursor() as cursor:
             cursor.execute("DELETE FROM pg_statistic WHERE starelid = ANY (%s::regclass[])", [large])
@@ -161,7 +163,7 @@ class QueryPlanTest(CastTestCase):
         # Nearly all copies are in service.
         self.assertEqual(SCAN.findall(plan), ["books_copy"], plan)
         for index in (
-            # Whichever of those that have nothing but what is out.
+            # Any index that contains open rentals only.
             r"Scan (using|on) rental_(one_)?open_\w+",
             r"Scan (using|on) hold_(one_)?live_\w+",
             r"Scan (using|on) hold_(one_)?ready_\w+",
@@ -185,12 +187,12 @@ class QueryPlanTest(CastTestCase):
             ("rentals/ledgerentry/?kind__exact=payment&method=card", "ledger_by_method"),
         ):
             with self.subTest(path=path), connection.cursor() as cursor:
-                # As a list that goes on makes them; in a test it all fits on one page.
+                # As for a list of several pages; in a test everything fits on one page.
                 cursor.execute("SET LOCAL enable_sort = off")
                 plan = self.plans(self.at_the_desk(), f"/admin/{path}")
                 cursor.execute("SET LOCAL enable_sort = on")
                 self.assertIn(index, plan)
-                # Of those due at one time, one after the other, and no more.
+                # An incremental sort is allowed: it only sorts rows with equal values of the index.
                 self.assertEqual(re.findall(r"(?<!Incremental )Sort +\(", plan), [], plan)
 
     def test_members_rentals_are_not_sorted(self) -> None:
@@ -199,7 +201,7 @@ class QueryPlanTest(CastTestCase):
         self.assertNotIn("Sort", plan)
 
     def test_dropped_index_is_detected(self) -> None:
-        """The twin."""
+        """Shows that the tests above can fail."""
         path = f"/api/v3/books/{self.book.pk}"
         self.assertIsNone(SCAN.search(self.plans(self.client, path)))
         with connection.cursor() as cursor:

@@ -1,4 +1,4 @@
-"""Errors in the shape of RFC 9457, for who asks for it, whoever noticed the error."""
+"""Errors have the shape of RFC 9457 if the client prefers it, wherever they are detected."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the hot calls cost in queries, the look for who calls included, however much there is."""
+"""Frequent calls have a fixed number of queries, including authentication, however much data there is."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ from lori_assignment.testing.cases import CastTestCase
 from rentals import dashboard
 from rentals.services import rent_book, return_rental
 
-# Each with its SAVEPOINT and RELEASE, which a test has in place of BEGIN and COMMIT. Renting takes one more
-# for a member who has rentals open already, however many: their copies.
+# Including SAVEPOINT and RELEASE, which replace BEGIN and COMMIT in a test. Renting takes one more query for a
+# member with open rentals, however many: for their copies.
 RENT, MORE_WHILE_OPEN, RETURN = 14, 1, 12
-# A search asks PostgreSQL first how many books it expects.
+# A search first asks PostgreSQL for its estimate of the number of books.
 ESTIMATE = int(connection.vendor == "postgresql")
 
 
@@ -79,7 +79,7 @@ class QueryCountTest(CastTestCase):
                 self.client.get(f"/api/v3/{path}")
 
     def test_admin_query_counts_are_fixed(self) -> None:
-        """Those of who calls, what one may do, and the page; a search looks for what is meant first."""
+        """Includes the queries for the session, the user and permissions. A search needs some more."""
         desk = Client()
         desk.force_login(self.carol)
         desk.get("/admin/")

@@ -1,4 +1,4 @@
-"""The API's JSON is what REST framework's own renderer writes, byte for byte."""
+"""The API's JSON equals that of REST framework's own renderer, byte for byte."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ VALUES = st.recursive(
 class RenderingTest(TestCase):
     @given(VALUES)
     def test_plain_values_render_as_in_rest_framework(self, value: Any) -> None:
-        # Its own writes DEL as an escape and orjson as it is; a reader sees the same.
+        # REST framework escapes DEL and orjson does not; both mean the same.
         self.assertEqual(json.loads(render_json(value)), json.loads(Stock().render([value])[1:-1]))
 
     def test_other_types_render_as_in_rest_framework(self) -> None:

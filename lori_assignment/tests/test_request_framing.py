@@ -1,4 +1,4 @@
-"""Where a request ends: what two servers could read in two ways is read by ours in none."""
+"""gunicorn refuses requests whose end two servers could determine differently."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ ONE, CHUNKS = b"abc", b"0\r\n\r\n"
 
 
 def config(**changes: Any) -> Config:
-    """As the shop is served."""
+    """Return gunicorn's configuration, with `changes`."""
     shop = Config()
     known = {name: value for name, value in vars(gunicorn_conf).items() if name in shop.settings}
     for name, value in (known | changes).items():
@@ -25,7 +25,7 @@ def config(**changes: Any) -> Config:
 
 
 def read(head: str, body: bytes, *, by: Config | None = None) -> tuple[dict[str, str], bytes]:
-    """The headers and the body. Raises ParseException."""
+    """Return the headers and the body as gunicorn reads them. Raises ParseException."""
     raw = (head + "\r\n").encode("latin-1") + body
     message = next(RequestParser(by or config(), iter([raw]), ("203.0.113.9", 4711)))
     return dict(message.headers), message.body.read()

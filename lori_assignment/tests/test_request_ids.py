@@ -28,7 +28,7 @@ urlpatterns = [path("logged/", logged)]
 
 
 def asked(path: str = "/healthz", **environ: Any) -> tuple[str, list[str]]:
-    """The status, and every X-Request-ID of the response."""
+    """Return the status and every X-Request-ID of the response."""
     told: list[Any] = []
     facts = {**RequestFactory().get(path).environ, "wsgi.input": io.BytesIO(), **environ}
     body = wsgi.application(facts, lambda *answer: told.append(answer))

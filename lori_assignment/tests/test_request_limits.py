@@ -1,4 +1,4 @@
-"""What is not let in: too much, of unknown length, by no method of ours, or in no UTF-8."""
+"""Requests are refused if too large, of unknown length, with an unsupported method or not in UTF-8."""
 
 from __future__ import annotations
 

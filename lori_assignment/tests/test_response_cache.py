@@ -1,4 +1,4 @@
-"""Anonymous responses of the catalogue are cached for a second, and nobody else's are."""
+"""Anonymous responses of the catalogue are cached for a second, and no other responses are."""
 
 from __future__ import annotations
 

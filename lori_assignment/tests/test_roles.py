@@ -1,4 +1,4 @@
-"""The table of roles is the whole truth: every route is in it, and each is asked as everybody."""
+"""The table of permissions has every route, and every role gets the answer in it."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def unheard_of(request: HttpRequest) -> HttpResponse:
     return HttpResponse("the books")
 
 
-# With one route more.
+# With one more route.
 urlpatterns = [path("books/secret/", unheard_of), *urls.urlpatterns]
 
 
@@ -46,7 +46,7 @@ class TableTest(SimpleTestCase):
         self.assertEqual(len(listed), len(set(listed)))
 
     def test_new_route_is_reported(self) -> None:
-        """The twin."""
+        """Shows that the first test can fail."""
         with override_settings(ROOT_URLCONF=__name__):
             self.assertEqual(roles.unlisted_routes(), {"/books/secret/"})
 
@@ -73,10 +73,10 @@ class PagesTest(RoleTestCase):
 
 
 class MissingGuardTest(RoleTestCase):
-    """The twins: each guard is taken out, and what is asked then is found to be wrong."""
+    """Shows that the tests above can fail: each guard is removed in turn."""
 
     def assert_found(self, guard: Any, *answered: str) -> None:
-        """Without `guard` the table's check finds each of `answered`, as "GET /path as role: 200"."""
+        """Check that the patch `guard`, which removes a guard, causes each of the answers `answered`."""
         begun = [one.split(" as ")[0].split(" ") for one in answered]
         lines = self.lines(lambda line: [line.method, line.path] in begun)
         with self.subTest(answered[0]):
@@ -164,7 +164,7 @@ class MissingGuardTest(RoleTestCase):
 
     def test_missing_page_guard_is_detected(self) -> None:
         def end_any(user: User, pk: int) -> None:
-            """Whosever it is."""
+            """Ignores whose session it is."""
 
         own_or_not: Any = mock.Mock(wraps=Hold.objects)
         own_or_not.filter = lambda **facts: Hold.objects.all()

@@ -1,4 +1,4 @@
-"""What is another's is answered as what is not there: the same bytes, in the API and on the pages."""
+"""Objects of another member and missing objects get the same response, byte for byte."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from django.http import HttpResponse
 from lori_assignment.tests.roles import METHODS, OWN, Body, RoleTestCase, body_of, person, rolled_back
 from rentals.models import HoldQuerySet, RentalQuerySet
 
-# A member's ways to name somebody else beside the paths.
+# Other ways to name another member than in the path.
 NAMING = [
     *(("GET", f"/api/{version}/book_rentals?user=<user>") for version in ("v1", "v2", "v3")),
     ("GET", "/api/v3/holds?user=<user>"),
     ("GET", "/api/v3/payments?user=<user>"),
 ]
-# Of every request another.
+# Headers that differ for every request.
 ITS_OWN = {"X-Request-ID", "Date"}
 
 
 def told(answer: HttpResponse) -> tuple[Any, ...]:
-    """All that is answered, but the name of a new session and when a cookie runs out."""
+    """Return the whole response except the key of a new session and the expiry of cookies."""
     body = b"".join(answer) if answer.streaming else answer.content
     headers = {name: value for name, value in answer.headers.items() if name not in ITS_OWN}
     cookies = re.sub("expires=[^;]*;|(?<=sessionid=)[a-z0-9]+", "", answer.cookies.output())
@@ -30,11 +30,11 @@ def told(answer: HttpResponse) -> tuple[Any, ...]:
 
 
 class ExistenceDisclosureTest(RoleTestCase):
-    """Zoe and all that is hers come, are asked for, and never were: the second asking is for nothing."""
+    """Sends each request twice: while Zoe and her objects exist, and after they have been rolled back."""
 
     def setUp(self) -> None:
         super().setUp()
-        # Else each page's forms have a token of their own.
+        # Otherwise the forms of each page would have another token.
         self.enterContext(mock.patch("django.middleware.csrf._get_new_csrf_string", lambda: "a" * 32))
 
     def paths(self) -> list[tuple[str, str]]:
@@ -44,7 +44,7 @@ class ExistenceDisclosureTest(RoleTestCase):
         return [*((method, path) for path in paths for method in (*METHODS, "HEAD")), *NAMING]
 
     def asked_twice(self, role: str) -> dict[str, list[tuple[Any, ...]]]:
-        """What `role` is told of each of Zoe's things, while it is there and when it is not."""
+        """Return both responses to `role` for each of Zoe's objects: while it exists and when it does not."""
         world = self.world
         usual = world.named
         with rolled_back():
@@ -82,7 +82,7 @@ class ExistenceDisclosureTest(RoleTestCase):
         self.assertEqual({what for what, (one, other) in found.items() if one != other}, set())
 
     def test_staff_see_a_difference_in_the_api(self) -> None:
-        """The twin: who may see it sees the difference."""
+        """Shows that the tests above can fail: staff may see these objects."""
         found = self.asked_twice("staff")
         differ = {what for what, (one, other) in found.items() if one != other}
         for what in (
@@ -96,7 +96,7 @@ class ExistenceDisclosureTest(RoleTestCase):
             self.assertIn(what, differ)
 
     def test_permission_check_would_reveal_existence(self) -> None:
-        """The twin: where everybody's are found, and only then is asked whose they are."""
+        """Shows that the first test can fail: checking the owner after the query reveals objects."""
         everything: Any = lambda rows, user: rows.all()  # noqa: E731
         with (
             mock.patch.object(RentalQuerySet, "for_user", everything),

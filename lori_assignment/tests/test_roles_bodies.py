@@ -1,4 +1,4 @@
-"""A body sets nothing that is not the caller's: sent along with what may be said, it is not heard."""
+"""Fields that a client may not set are ignored in an otherwise valid body."""
 
 from __future__ import annotations
 
@@ -55,14 +55,14 @@ RIGHTS = {
     "working": {},
     "due": LONG_AGO,
 }
-# What nobody may set, and is random or of this very moment.
+# Random values and times that no client can set.
 NOT_COMPARED = {"nonce", "digest", "date_joined", "created_at"}
-# A new row has another number each time on PostgreSQL.
+# Stands for the ids of new rows, which differ each time on PostgreSQL.
 NEW = "new"
 
 
 def not_the_callers(case: MassAssignmentTest, role: str) -> dict[str, Any]:
-    """All that a body could try to say of what is another's or the shop's."""
+    """Return fields of other members' objects and of the shop that a body could try to set."""
     named, people = case.world.named, case.world.people
     another = people["other" if role == "self" else "self"]
     things = {
@@ -95,16 +95,16 @@ def models() -> Iterable[type[Model]]:
 class MassAssignmentTest(RoleTestCase):
     def setUp(self) -> None:
         super().setUp()
-        # What is done at one time, and with one salt, leaves the same rows.
+        # With a fixed time and salt, the same request leaves the same rows.
         self.enterContext(mock.patch("django.utils.timezone.now", return_value=self.world.now))
         salt = mock.patch("django.contrib.auth.hashers.get_random_string", lambda *facts, **more: "salt" * 6)
         self.enterContext(salt)
-        # Else recovery codes are others each time.
+        # Otherwise recovery codes would differ each time.
         self.enterContext(mock.patch.object(RecoveryCodes, "generate_seed", lambda: "seed"))
         self.known = {model: {pk for (pk,) in self.read(model, [model._meta.pk])} for model in models()}
 
     def rows(self) -> dict[str, list[str]]:
-        """All that the shop knows, and may be told by a body."""
+        """Return all rows that a body may change."""
         kept = [model for model in models() if model not in (TokenFamily, PasswordAttempts)]
         return {model._meta.label: sorted(self.shown(model)) for model in kept}
 
@@ -129,7 +129,7 @@ class MassAssignmentTest(RoleTestCase):
         return NEW if is_number and value and value not in self.known.get(model, {value}) else value
 
     def left_by(self, line: TableRow, role: str, more: dict[str, Any]) -> tuple[str, dict[str, list[str]]]:
-        """What is answered, and there afterwards, when `more` is sent along with the usual."""
+        """Return the answer, and the rows afterwards, if `more` is sent with the usual body."""
         usual = body_of(self.world, line.method, line.path, role)
         with rolled_back():
             address = self.world.address(line.path, role)
@@ -137,7 +137,7 @@ class MassAssignmentTest(RoleTestCase):
             return describe_response(answer), self.rows()
 
     def heard(self, role: str, lines: list[TableRow]) -> dict[str, list[tuple[Any, Any]]]:
-        """Where something is heard that is not the caller's, and what comes of it."""
+        """Return the requests for which additional fields make a difference, with the differences."""
         found = {}
         for line in lines:
             plain, poisoned = (self.left_by(line, role, more) for more in ({}, not_the_callers(self, role)))
@@ -152,7 +152,7 @@ class MassAssignmentTest(RoleTestCase):
         return found
 
     def writing(self, role: str, *, refused: bool = False) -> list[TableRow]:
-        """What `role` may send, or what is refused to them."""
+        """Return the requests that are permitted, or `refused`, to `role`."""
         return self.lines(
             lambda line: (
                 line.method in ("POST", "PUT", "PATCH", "DELETE")
@@ -178,7 +178,7 @@ class MassAssignmentTest(RoleTestCase):
                 self.assertEqual(after, before, (line, role))
 
     def test_accepted_extra_field_is_detected(self) -> None:
-        """The twins: doors that hear too much."""
+        """Shows that the tests above can fail, with serializers and a form that accept too many fields."""
         more = ["name", "is_staff"]
         for guard, called in (
             (mock.patch.object(ProfileIn.Meta, "fields", more), "PATCH /api/rest-auth/user"),

@@ -1,4 +1,4 @@
-"""Nobody is led out of the shop: by no `next`, by no page before, and by no Host but the shop's own."""
+"""Neither `next`, nor the Referer, nor the Host header of a request can lead to another site."""
 
 from __future__ import annotations
 
@@ -47,11 +47,11 @@ ELSEWHERE = [
     "//[evil.example",
     "//evil\u3002example/",
 ]
-# These lead to a page of ours, whatever they look like; the browser decodes no path.
+# These lead to our own pages, since the browser does not decode paths.
 OURS = ["%2f%2fevil.example/", "/%09/evil.example/", "/%5cevil.example/", "/rentals/?next=//evil.example/"]
 WITHIN = "/robots.txt"
 OUR_PAGE = {"origin": "http://testserver"}
-# Every page that goes on to where the address or the form says.
+# Every page that redirects to `next`.
 FOLLOWS = {
     "GET /user/login/",
     "POST /user/login/",
@@ -78,14 +78,14 @@ FOLLOWS = {
 
 
 def leads_elsewhere(address: str, *, here: str = "https://testserver/user/") -> bool:
-    """As a browser reads it (WHATWG): blanks around it and line breaks in it are nothing, \\ is a /."""
+    """Parse a URL as a browser does (WHATWG): ignore outer spaces and line breaks, and treat \\ as a /."""
     address = re.sub(r"[\t\r\n]", "", address.strip("".join(map(chr, range(33)))))
     scheme = re.match(r"[a-zA-Z][a-zA-Z0-9+.-]*(?=:)", address)
     if scheme and scheme[0].lower() not in ("http", "https"):
         return True
     address = address.replace("\\", "/")
     if scheme:
-        # However many slashes follow it, or none, a host does.
+        # A host follows, after any number of slashes or none.
         address = re.sub(r"^(https?):/*", r"\1://", address, flags=re.IGNORECASE)
     else:
         address = re.sub("^//+", "//", address)
@@ -109,7 +109,7 @@ class NextParameterTest(RoleTestCase):
         return self.asker.ask(line.method, line.path, role, query=query, more=more)
 
     def follows(self, line: TableRow) -> str | None:
-        """As whom it goes on to where it is told, if it does."""
+        """Return a role for which this page redirects to `next`, if there is one."""
         for role in ("anonymous", "self", "staff"):
             if self.told(line, role, WITHIN).headers.get("Location") == WITHIN:
                 return role
@@ -126,7 +126,7 @@ class NextParameterTest(RoleTestCase):
         return found
 
     def test_pages_following_next_are_known(self) -> None:
-        """One more is one more to look at."""
+        """A new page that does has to be added, and its check reviewed."""
         pages = self.lines(lambda line: not line.is_api and line.method in ("GET", "POST"))
         self.assertEqual({f"{line.method} {line.path}" for line in pages if self.follows(line)}, FOLLOWS)
 
@@ -134,7 +134,7 @@ class NextParameterTest(RoleTestCase):
         self.assertEqual(self.led_astray(*FOLLOWS), set())
 
     def test_without_the_check_next_leads_elsewhere(self) -> None:
-        """The twins, one for each place that looks."""
+        """Shows that the test above can fail, for each place with a check."""
         for place, page, role in (
             ("accounts.allauth_adapters", "POST /user/login/", "anonymous"),
             ("django.views.i18n", "POST /language/", "anonymous"),
@@ -161,12 +161,12 @@ class NextParameterTest(RoleTestCase):
 
 
 class RefererTest(RoleTestCase):
-    """What a browser says of the page that led here is what whoever made that page has written."""
+    """The Referer, and htmx's header for the current page, are controlled by the page that led here."""
 
     BEFORE = ["https://evil.example/x", "http://testserver//evil.example/x"]
 
     def led_to(self) -> set[str]:
-        """Every address of a redirect, a link or a form that leads elsewhere."""
+        """Return every URL of a redirect, link or form that leads to another site."""
         found = set()
         for line in self.lines(lambda line: not line.is_api and line.method in ("GET", "POST")):
             for role in ("anonymous", "self"):
@@ -201,7 +201,7 @@ class RefererTest(RoleTestCase):
                 self.assertEqual([one for one in addresses(answer) if leads_elsewhere(one)], [])
 
     def test_foreign_link_is_detected(self) -> None:
-        """The twins: the look itself, and the page without it."""
+        """Shows that the tests above can fail, for the search for URLs and for a page without the check."""
         page = '<a href="//evil.example/x">Back</a> <form action="/&#47;evil.example/y">'
         answer = HttpResponse(page, headers={"HX-Redirect": "//evil.example/z"})
         self.assertEqual([one[-1] for one in addresses(answer) if leads_elsewhere(one)], ["z", "x", "y"])
@@ -212,7 +212,7 @@ class RefererTest(RoleTestCase):
 
 
 def addresses(answer: HttpResponse) -> Iterator[str]:
-    """Where an answer may lead to."""
+    """Yield all URLs to which an answer may lead."""
     for header in ("Location", "HX-Redirect", "HX-Push-Url", "Refresh", "Link"):
         if header in answer.headers:
             yield answer.headers[header]
@@ -224,7 +224,7 @@ def addresses(answer: HttpResponse) -> Iterator[str]:
 
 @override_settings(ALLOWED_HOSTS=["testserver", "other.example"])
 class HostHeaderTest(RoleTestCase):
-    """A second name that the shop answers to, and the names that a proxy might be made to say."""
+    """Responses and mails contain neither another allowed host nor forged names of a proxy."""
 
     HEADERS = {"Host": "other.example", "X_Forwarded_Host": "evil.example", "Forwarded": "host=evil.example"}
 
@@ -260,7 +260,7 @@ class HostHeaderTest(RoleTestCase):
         self.assertEqual([link for link in links if not link.startswith(f"{settings.SITE_URL}/")], [])
 
     def test_without_site_url_links_lead_elsewhere(self) -> None:
-        """The twins: addresses as Django and allauth make them, by what the request says."""
+        """Shows that the tests above can fail: Django and allauth build URLs from the request."""
 
         def by_request(path: str) -> str:
             return urljoin("http://other.example", path)
@@ -270,6 +270,6 @@ class HostHeaderTest(RoleTestCase):
             ("accounts.allauth_adapters", "POST /user/signup/"),
         ):
             method, path = called.split(" ")
-            with mock.patch(f"{place}.at_site", by_request):
+            with mock.patch(f"{place}.absolute_url", by_request):
                 line = TableRow(method, path, {})
                 self.assertEqual(self.naming_it([line], "anonymous"), {f"{called} as anonymous"})

@@ -1,4 +1,4 @@
-"""What shows somebody, or a token, is kept by no cache; and who only looks changes nothing."""
+"""Responses with personal data or tokens are not cached, and reading changes nothing."""
 
 from __future__ import annotations
 
@@ -23,29 +23,29 @@ class KeptCase(RoleTestCase):
     def setUp(self) -> None:
         super().setUp()
         named = self.world.named
-        # What says who somebody is, or opens something.
+        # Personal data, and secrets that grant access.
         self.secrets = [f"{role}.moss" for role in self.world.people]
         self.secrets += [self.world.recovery_code, str(named["reset-key"]), str(named["address-key"])]
         self.secrets += [str(secret) for secret in self.world.secrets.values()]
         self.secrets += ["new@example.org"]
-        # How a token of ours begins; the one in the document, a sample, begins otherwise.
+        # The beginning of real tokens; the sample in the OpenAPI document begins differently.
         self.secrets += {token.split(".")[1][:12] for pair in self.world.tokens.values() for token in pair}
 
     def shown(self, answer: HttpResponse) -> list[str]:
-        """Whom or what an answer shows, in its body or its headers."""
+        """Return the secrets in the body and headers of an answer."""
         body = b"".join(answer) if answer.streaming else answer.content
         told = f"{answer.headers} {answer.cookies} {body.decode(errors='replace')}"
         return [secret for secret in self.secrets if secret in told]
 
     def kept(self, lines: list[TableRow], *roles: str) -> tuple[set[str], set[str]]:
-        """The answers that show somebody and may be kept, and all that show somebody."""
+        """Return the personal answers that may be cached, and all personal answers."""
         kept, all_of_them = set(), set()
         for line in lines:
             for role in roles:
                 if line.answers.get(role) in (None, "405"):
                     continue
                 answer = self.asker.ask(line.method, line.path, role)
-                # A page says at its head who is signed in, by whatever name; a file is their own.
+                # The head of each page names the signed-in user; a file is the user's own.
                 is_html = answer.headers.get("Content-Type", "").startswith("text/html")
                 is_file = "Content-Disposition" in answer.headers and not line.path.startswith("/media/")
                 is_page = answer.status_code == 200 and (is_html or is_file)
@@ -56,7 +56,7 @@ class KeptCase(RoleTestCase):
         return kept, all_of_them
 
 
-# For everybody the same: the page calls as whoever is signed in, and shows nobody.
+# The same for everybody: these pages send calls as the signed-in user, but do not show the user.
 PUBLIC = ("/swagger", "/redoc")
 
 
@@ -81,7 +81,7 @@ class NoStoreTest(KeptCase):
             self.assertIn(one, all_of_them)
 
     def test_without_the_rule_they_are_stored(self) -> None:
-        """The twin."""
+        """Shows that the test above can fail."""
         lines = self.lines(
             lambda line: line.method == "GET" and line.path in ("/", "/api/v3/accounts/<user>")
         )
@@ -91,7 +91,7 @@ class NoStoreTest(KeptCase):
 
 
 class SafeMethodTest(RoleTestCase):
-    """A link may be followed by anything: a browser beforehand, a scanner of mail, another site's picture."""
+    """A link may be followed by a browser's prefetching, a mail scanner, or an image on another site."""
 
     def rows(self) -> dict[str, list[Any]]:
         return {model._meta.label: list(model._base_manager.order_by("pk").values()) for model in models()}
@@ -123,7 +123,7 @@ class SafeMethodTest(RoleTestCase):
         self.assertEqual(self.changed_by_looking(lines, "anonymous", "self", "superuser"), {})
 
     def test_change_by_reading_is_detected(self) -> None:
-        """The twins: libraries can be told to do it by a link."""
+        """Shows that the test above can fail, with settings of libraries that make links change something."""
         with override_settings(ACCOUNT_LOGOUT_ON_GET=True, ACCOUNT_CONFIRM_EMAIL_ON_GET=True):
             lines = self.lines(
                 lambda line: line.path in ("/user/logout/", "/user/confirm-email/<address-key>/")
@@ -134,10 +134,10 @@ class SafeMethodTest(RoleTestCase):
 
 
 class SessionFixationTest(RoleTestCase):
-    """Whoever has put the key of a session of theirs into a browser is not signed in along with its owner."""
+    """An attacker who has planted a session key in a browser is not signed in together with its user."""
 
     def survives(self, *steps: tuple[str, dict[str, str]]) -> bool:
-        """Whether the planted key is that of the session, when all of `steps` were taken."""
+        """Whether the planted key is still valid after all of `steps`."""
         with rolled_back():
             browser = Client()
             browser.post("/user/profile/", {"name": "planted"})
@@ -164,7 +164,7 @@ class SessionFixationTest(RoleTestCase):
             self.assertFalse(self.survives(*steps), way)
 
     def test_without_a_new_key_the_session_survives(self) -> None:
-        """The twin."""
+        """Shows that the test above can fail."""
         store = type(Client().session)
         with mock.patch.object(store, "cycle_key", lambda session: None):
             for way, steps in self.ways_in().items():

@@ -1,4 +1,4 @@
-"""No mail tells what has not come to be: whatever call is undone, none goes out."""
+"""No request sends mail if its transaction is rolled back."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lori_assignment.tests.roles import REFUSED, RoleTestCase, body_of, rolled_b
 @override_settings(MAIL_IN_BACKGROUND=True)
 class MailOnCommitTest(RoleTestCase):
     def mailed(self) -> dict[str, int]:
-        """The calls that write mail while they are still undone, and how many."""
+        """Return the calls that send mail although they are rolled back, with the number of mails."""
         found = {}
         for line in self.lines(lambda line: line.method in ("POST", "PUT", "PATCH", "DELETE")):
             for role in ("anonymous", "self", "staff", "superuser"):
@@ -31,7 +31,7 @@ class MailOnCommitTest(RoleTestCase):
         self.assertEqual(postmen.submit.call_count, 0)
 
     def test_commit_sends_the_mail(self) -> None:
-        """Under the same calls: it is the commit that they wait for."""
+        """These calls do send mail, after the commit."""
         for method, path, role, subject in (
             ("POST", "/user/password/change/", "self", "Your password was changed"),
             ("POST", "/user/2fa/totp/deactivate/", "self", "Authenticator app turned off"),
@@ -49,7 +49,7 @@ class MailOnCommitTest(RoleTestCase):
             mail.outbox.clear()
 
     def test_without_on_commit_mail_is_sent(self) -> None:
-        """The twin."""
+        """Shows that the first test can fail."""
         with override_settings(MAIL_IN_BACKGROUND=False):
             found = self.mailed()
         for call in (

@@ -1,4 +1,4 @@
-"""Where the shop wants a second factor of staff, nothing opens to them before they have one."""
+"""If staff need a second factor, they have no access before they have one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from lori_assignment.tests.roles import RoleTestCase, TableRow, describe_respons
 
 SETUP = "/user/2fa/"
 STAFF = ("staff", "superuser")
-# The way to one, the way out, and what is nobody's.
+# Pages to set one up, to sign out, and those without personal data.
 OPEN = (
     *("/user/2fa/", "/user/email/", "/user/confirm-email/", "/user/logout/", "/user/reauthenticate/"),
     *("/user/token/renew/", "/language/", "/media/", "/favicon.ico", "/robots.txt"),
@@ -37,7 +37,7 @@ class SecondFactorTest(RoleTestCase):
         )
 
     def opened(self, lines: list[TableRow]) -> set[str]:
-        """What is answered to staff by anything but the way to a second factor."""
+        """Return the requests of staff that are not redirected to the setup."""
         found = set()
         for line in lines:
             for role in STAFF:
@@ -47,7 +47,7 @@ class SecondFactorTest(RoleTestCase):
         return found
 
     def let_in(self, lines: list[TableRow]) -> set[str]:
-        """What of the API answers staff as it would answer those who have one."""
+        """Return the calls of the API that do not answer staff with a 401."""
         return {
             f"{line.method} {line.path} as {role}"
             for line in lines
@@ -56,7 +56,7 @@ class SecondFactorTest(RoleTestCase):
         }
 
     def own(self) -> list[TableRow]:
-        """What of the API asks who somebody is, or says it by a password or a token."""
+        """Return the calls of the API that require authentication, or take a password or token."""
         return self.lines(
             lambda line: line.is_api and line.method != "HEAD" and line.answers.get("deactivated") == "401"
         )
@@ -82,7 +82,7 @@ class SecondFactorTest(RoleTestCase):
         self.assertEqual(self.asker.differences(of_staff), [])
 
     def test_without_the_middleware_pages_are_open(self) -> None:
-        """The twin."""
+        """Shows that the first test can fail."""
         without = [name for name in settings.MIDDLEWARE if "StaffSecondFactor" not in name]
         with override_settings(MIDDLEWARE=without):
             self.asker.client = type(self.asker.client)()
@@ -98,7 +98,7 @@ class SecondFactorTest(RoleTestCase):
         tokens._owner_query.cache_clear()
 
     def test_without_the_checks_the_api_is_open(self) -> None:
-        """The twins, one for each door."""
+        """Shows that the API's test can fail, for each check."""
         for guard, path in (
             (self.owners_without_condition(), "/api/v3/copies"),
             (

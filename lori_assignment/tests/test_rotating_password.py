@@ -1,6 +1,6 @@
 """The database's password is read from a secret, and read again when it has changed.
 
-Against PostgreSQL itself and a stand-in for AWS, with the whole shop, by `checks/aws-check`.
+`checks/aws-check` tests this with a real PostgreSQL server and a fake AWS.
 """
 
 from __future__ import annotations
@@ -22,14 +22,14 @@ ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:database-AbCdEf"
 
 
 class Server:
-    """What signs in and what lies in the secret, which can be told apart as long as a rotation takes."""
+    """The server's password and the one in the secret, which differ during a rotation."""
 
     def __init__(self) -> None:
         self.password = self.held = "first"
         self.reads = 0
         self.tries: list[str] = []
         self.down = self.sealed = False
-        # Where all who are refused wait for each other.
+        # Makes all threads that are refused wait for each other.
         self.line: threading.Barrier | None = None
 
     def rotate(self, password: str) -> None:
@@ -101,7 +101,7 @@ class RotationTest(SimpleTestCase):
         with self.assertRaises(DatabaseUnreachable):
             self.connect()
         self.assertEqual((self.server.reads, self.server.tries[2:]), (3, ["first", "wrong too"]))
-        # And as soon as the secret has it, the shop is back.
+        # As soon as the secret has the new password, connections succeed.
         self.server.held = self.server.password
         self.connect()
 

@@ -1,4 +1,4 @@
-"""Options of `manage.py test`: the bar of coverage, the choice of tests, and their order."""
+"""Options of `manage.py test`: the minimum of coverage, the selection of tests, and their order."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from lori_assignment.testing.runner import LoriTestRunner, SlowestFirst, depends
 @tag("any_database")
 class CoverageThresholdTest(TestCase):
     def run_tests(self, bar: int) -> subprocess.CompletedProcess[str]:
-        """Run small tests of books/languages.py, measuring books/stock.py, with `bar` percent to reach."""
+        """Run small tests of books/languages.py, measuring books/stock.py; the minimum is `bar` percent."""
         place = tempfile.TemporaryDirectory()
         self.addCleanup(place.cleanup)
-        # Files of its own: an outer run may be measuring too.
+        # In separate files, since an outer run may be measuring too.
         rules = Path(place.name) / "coveragerc"
         rules.write_text(
             f"[run]\nbranch = true\nparallel = true\nsource = books\ndata_file = {place.name}/data\n"
@@ -52,7 +52,7 @@ class CoverageThresholdTest(TestCase):
 
 
 def example(base: type[TestCase], *tags: str) -> TestCase:
-    """A test of a class of its own."""
+    """Return a test of a new class."""
     return tag(*tags)(type("Example", (base,), {"test_it": lambda self: None}))("test_it")
 
 

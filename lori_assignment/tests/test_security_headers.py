@@ -1,4 +1,4 @@
-"""What every answer tells the browser, as the shop is set up in production."""
+"""Security headers and cookies of every response, with production settings."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from lori_assignment.tests.test_settings import start
 
 SHOP = "https://shop.example"
-# What an https address changes, as a process of its own reads it from a production environment.
+# Settings that depend on https, read by a separate process with a production environment.
 NAMES = [
     "SITE_URL",
     "ALLOWED_HOSTS",
@@ -130,7 +130,7 @@ class SecurityHeadersTest(SafetyCase):
                 for name, value in BY_DJANGO.items():
                     self.assertEqual(answer.headers[name], value)
                 if what == "a redirect to https":
-                    # SecurityMiddleware answers before the others.
+                    # SecurityMiddleware answers these before the other middleware.
                     continue
                 for name, value in (HEADERS | FRAMES).items():
                     self.assertEqual(answer.headers[name], value)
@@ -153,7 +153,7 @@ class SecurityHeadersTest(SafetyCase):
                         self.assertRegex(more, 'charset="?utf-8"?')
 
     def test_without_middleware_headers_are_missing(self) -> None:
-        """The twin."""
+        """Shows that the tests above can fail."""
         without = [name for name in settings.MIDDLEWARE if "SafetyHeaders" not in name]
         with override_settings(MIDDLEWARE=without):
             answer = self.get("/static/shop.css")
@@ -176,7 +176,7 @@ class SecurityHeadersTest(SafetyCase):
 
 
 class PageTest(SafetyCase):
-    """The pages that everybody sees."""
+    """Pages for everybody."""
 
     def test_no_other_origin_may_read_them(self) -> None:
         for address, page in self.pages().items():
@@ -194,7 +194,7 @@ class PageTest(SafetyCase):
                 self.assertEqual(sources["default-src"], {"'none'"})
                 self.assertEqual(sources["object-src"], {"'none'"})
                 self.assertEqual(sources["script-src"], {"'self'"})
-                # Swagger UI has one style of its own, by its digest.
+                # Swagger UI has one inline style, permitted by its hash.
                 for source in sources["style-src"]:
                     self.assertRegex(source, r"\A'(self|sha256-[\w+/=]+)'\Z")
                 for source in set().union(*sources.values()):
@@ -253,9 +253,9 @@ class IntegrityTest(SafetyCase):
 
 
 class ScriptTest(TestCase):
-    """static/*.js: what runs in the browser of whoever is signed in."""
+    """static/*.js runs in the browsers of signed-in users."""
 
-    # What makes programs of texts, listens to other windows, or outlives the sign-out.
+    # Functions that execute text, listen to other windows, or store data beyond signing out.
     DANGEROUS = re.compile(
         r"\beval\(|\bnew Function\b|innerHTML|outerHTML|insertAdjacentHTML|document\.write|__proto__"
         r"|localStorage|sessionStorage|indexedDB|addEventListener\(\"message|onmessage|setTimeout\(\""
@@ -310,7 +310,7 @@ class SessionTest(SafetyCase):
         browser.post("/user/login/", {"login": "alice", "password": PASSWORD}, secure=True)
 
     def test_sign_in_replaces_the_session(self) -> None:
-        """Else whoever has planted a session in a browser is signed in along with its owner."""
+        """Otherwise an attacker who has planted a session in a browser would be signed in with its user."""
         browser = self.browser()
         browser.post("/user/profile/", {"name": "planted"}, secure=True)
         planted = browser.cookies["__Host-sessionid"].value
@@ -374,7 +374,7 @@ class NextParameterTest(SafetyCase):
 
 
 class HostHeaderTest(SafetyCase):
-    """A second name that the shop answers to, which no link and no mail may lead to."""
+    """No link or mail leads to another allowed host."""
 
     def setUp(self) -> None:
         self.enterContext(override_settings(ALLOWED_HOSTS=["shop.example", "other.example"]))

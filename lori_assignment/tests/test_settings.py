@@ -1,4 +1,4 @@
-"""What the environment must and must not say, each time in a process of its own."""
+"""Valid and invalid environments, each loaded in a separate process."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ PRODUCTION = {
     "EMAIL_URL": "smtp+tls://user:password@mail.example:587",
 }
 ARN = "arn:aws:secretsmanager:eu-central-1:123456789012:secret:shop-AbCdEf"
-# botocore signs what it asks; nobody looks at the signature.
+# botocore signs its requests; the signature is not checked.
 KEYS = {"AWS_ACCESS_KEY_ID": "nobody", "AWS_SECRET_ACCESS_KEY": "nothing"}
 
 
 class StandIn:
-    """A Secrets Manager that has one secret, or none."""
+    """A fake Secrets Manager with one secret or none."""
 
     def __init__(self, held: dict[str, str] | None) -> None:
         found = {"Name": "shop", "ARN": ARN, "SecretString": json.dumps(held)}
@@ -58,7 +58,7 @@ class StandIn:
 
 
 def start(shown: str = "", **environment: str | None) -> subprocess.CompletedProcess[str]:
-    """Load the settings with `environment` over the production one; print settings.`shown`."""
+    """Load the settings with `environment` in addition to the production one, and print settings.`shown`."""
     given = PRODUCTION | environment
     kept = {
         name: os.environ[name] for name in ("PATH", "HOME", "COVERAGE_PROCESS_START") if name in os.environ
@@ -218,7 +218,7 @@ class AwsTest(TestCase):
             self.assertRegex(stopped.stderr, r"\Acannot start: DATABASE_URL .*[.]\n\Z")
 
     def test_secret_provides_unset_variables(self) -> None:
-        # A value that begins so is taken for the name of a variable where the environment holds it.
+        # In an environment variable such a value is read as the name of another variable.
         held = {"SECRET_KEY": f"${PRODUCTION['SECRET_KEY']}", "METRICS_TOKEN": "abcdefgh" * 5}
         with StandIn(held) as aws:
             shop = {"APP_SECRET_ARN": ARN, "AWS_ENDPOINT_URL": aws.url, **KEYS}

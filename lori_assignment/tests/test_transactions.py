@@ -1,4 +1,4 @@
-"""What is done again when the database undid it, and what is not."""
+"""Transactions that the database rolls back are retried once, if that is safe."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from rentals.tests.test_races import has_row_locks
 
 
 class StateIs(psycopg2.OperationalError):
-    """What psycopg2 raises, with the SQLSTATE that PostgreSQL would send."""
+    """An error of psycopg2 with the SQLSTATE that PostgreSQL would send."""
 
     pgcode = ""
 
@@ -48,13 +48,13 @@ class StateIs(psycopg2.OperationalError):
 
 @contextmanager
 def never_again() -> Iterator[None]:
-    """The twin: nothing is done a second time."""
+    """Turn the retry off, to show that the tests can fail."""
     with mock.patch.object(errors, "RETRYABLE", set()):
         yield
 
 
 class QuietTestCase(RaceTestCase):
-    """What is done again is logged, which nobody has to see here."""
+    """Hides the log lines about retries."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -64,7 +64,7 @@ class QuietTestCase(RaceTestCase):
 
 class RetryTest(QuietTestCase):
     def failing(self, *states: str) -> Callable[[], int]:
-        """A unit that writes a book, and fails in each of its first tries with one of `states`."""
+        """Return a function that writes a book and fails once with each of `states`, in that order."""
         left = list(states)
 
         @atomic_with_retry
@@ -139,7 +139,7 @@ class RetryTest(QuietTestCase):
         with self.assertRaises(OperationalError):
             leaving()
         self.assertEqual(self.tries, 1)
-        # That was then: the next one is its own.
+        # The next transaction is retried again.
         self.assertEqual(self.failing("40P01")(), 2)
 
     def test_cover_is_stored_once(self) -> None:
@@ -165,7 +165,7 @@ class RetryTest(QuietTestCase):
             self.assertEqual(self.met(), Counter({"done": 1, "40P01": 1}))
 
     def met(self) -> Counter[str]:
-        """What comes of two who lock the same two things in either order, and meet in between once."""
+        """Count the outcomes of two threads that lock two objects in opposite order and deadlock once."""
         book, line, met = add_book(name="Emma", kind=3), threading.Barrier(2), threading.local()
         locks = [lambda: lock(book), lambda: lock(self.alice)]
 
@@ -191,7 +191,7 @@ class RetryTest(QuietTestCase):
 
 
 class RequestRetryTest(QuietTestCase):
-    """The API's call, with everything that it does, is done again: its key, its condition, its work."""
+    """A call of the API is retried as a whole: its key, its preconditions and its work."""
 
     def setUp(self) -> None:
         super().setUp()
@@ -200,7 +200,7 @@ class RequestRetryTest(QuietTestCase):
         self.rental = rent_book(member=self.alice, book=self.book, at=now, now=now)
 
     def deadlocked(self, times: int) -> Any:
-        """While it holds, the charge of a return ends in a deadlock, so often."""
+        """Make the charge of a return end in a deadlock so many `times`."""
         left = [StateIs.raised("40P01") for _ in range(times)]
         post_rent = services.ledger.post_rent
 
@@ -222,7 +222,7 @@ class RequestRetryTest(QuietTestCase):
         return self.api(self.carol).get(f"/api/v3/book_rentals/{self.rental.ref}").headers["ETag"]
 
     def kinds_of_call(self) -> Iterator[dict[str, str]]:
-        """With a key and without, with a condition and without."""
+        """Yield the headers of calls with and without a key, with and without a precondition."""
         for number, (with_key, with_condition) in enumerate(product((False, True), repeat=2)):
             key = {"Idempotency-Key": f"key {number}"} if with_key else {}
             yield key | ({"If-Match": self.tag()} if with_condition else {})
@@ -246,7 +246,7 @@ class RequestRetryTest(QuietTestCase):
 
     def test_without_the_retry_one_deadlock_is_503(self) -> None:
         for headers in self.kinds_of_call():
-            # It is a fault all the same, by its state.
+            # Its state is still that of a transient error.
             fault = mock.patch.object(errors, "TIMED_OUT", {"40P01"})
             with self.subTest(headers), never_again(), fault, self.deadlocked(1):
                 self.assertEqual(self.bring_back(**headers).status_code, 503)
@@ -302,7 +302,7 @@ class TransactionDecoratorTest(TestCase):
                 units += "atomic_with_retry" in names
                 if "transaction.atomic" in names:
                     found.append(f"{module}.{node.name}")
-        # All or none of what a page deletes, within Django's own; and a command, which may be run again.
+        # A nested transaction of the administration, and a command that can be run again.
         allowed = [
             "lori_assignment.admin.delete_queryset",
             "rentals.management.commands.load_demo.fill_shop",

@@ -1,4 +1,4 @@
-"""The shop speaks German as completely as English. `make messages` brings the catalogue up to date."""
+"""The German translation is complete. `make messages` updates the catalogue."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def texts(message: Message, of: str) -> list[str]:
 
 
 def places(text: str) -> set[str]:
-    """What is filled into the text when it is shown."""
+    """Return the placeholders in a text."""
     return set(re.findall(r"%\([a-z_]+\)[sd]|%[sd]|\{[a-z_]*\}|<[^>]+>", text))
 
 
@@ -47,7 +47,7 @@ class GermanTest(TestCase):
                 wanted = {place for text in texts(message, "id") for place in places(text)}
                 for text in texts(message, "string"):
                     with self.subTest(text):
-                        # "One day" may do without its number.
+                        # "One day" needs no number.
                         missing = set() if message.pluralizable else wanted - places(text)
                         self.assertEqual((missing, places(text) - wanted), (set(), set()))
 

@@ -1,4 +1,4 @@
-"""What is there when the application has been loaded, before a worker is forked and a request comes."""
+"""Loading the application loads all views, but not the modules that are rarely needed."""
 
 from __future__ import annotations
 
