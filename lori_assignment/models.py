@@ -21,8 +21,8 @@ class IdempotencyRecordQuerySet(models.QuerySet["IdempotencyRecord"]):
 class IdempotencyRecord(models.Model):
     """The response to a call with an Idempotency-Key, to be sent again by `rest.idempotency`.
 
-    It contains personal data, so it is deleted when the account is closed. A member's export of personal data
-    leaves it out, because it has the rentals, holds and payments themselves.
+    It contains personal data, so it is deleted when the account is closed. The export of a member's data
+    omits it, because the export has the rentals, holds and payments themselves.
     """
 
     user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE, related_name="+")

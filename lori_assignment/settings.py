@@ -373,7 +373,7 @@ AWS_SES_REGION_NAME = _ses.group(1) if _ses else ""
 # None means the default endpoint of the region.
 AWS_SES_REGION_ENDPOINT_URL = None
 USE_SES_V2 = True
-# Throttling would query the quota before each mail, for which the shop has no permission.
+# Throttling would query the sending quota before each mail, which the shop's role does not permit.
 AWS_SES_AUTO_THROTTLE = None
 # Mail is sent after the commit. Mail that anybody can request is sent in a thread, because the response time
 # would otherwise reveal who has an account.

@@ -31,9 +31,9 @@ VENDOR_NAMES = {"postgresql": "PostgreSQL", "sqlite": "SQLite"}
 
 
 def back_up(target: Path) -> None:
-    """Write the database to `target`, which must not exist: completely or not at all, readable by its owner.
+    """Write the database to `target`, completely or not at all, readable by its owner only.
 
-    Raises CommandError with the reason.
+    Raises CommandError with the reason, for example if `target` exists.
     """
     if target.exists():
         raise CommandError(f"{target} is there already.")

@@ -92,7 +92,7 @@ def is_retryable(error: BaseException) -> bool:
 def log_unavailable(fault: Unavailable, *, method: str | None, path: str) -> None:
     """Log one line, and close a connection that may be the cause.
 
-    A connection to a server that has become a standby stays open but never accepts writes.
+    Otherwise a connection to a server that has become a standby would be kept, and could never write.
     """
     logger.warning("The database failed (%s): %s %s", fault.name, method, path)
     if fault.retry_after == RETRY_LATER and not connection.in_atomic_block:

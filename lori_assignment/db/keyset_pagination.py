@@ -1,7 +1,7 @@
 """Paginates querysets by keyset: the ten-thousandth page costs what the first costs.
 
 A page begins not after a number of rows but after the last row of the page before, whose values are in the
-cursor. One of them is always unique, so no row is repeated or skipped, however many are equal in the others.
+cursor. One of them is always unique, so no row is repeated or skipped, even if rows are equal in the others.
 """
 
 from __future__ import annotations

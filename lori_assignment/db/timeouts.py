@@ -21,7 +21,7 @@ def set_timeouts(settings_of_database: dict[str, Any]) -> None:
     They are options of the connection and not set by SET, so that a value for one transaction is reset to
     them. Options in DATABASE_URL come later and take precedence.
     """
-    if "sqlite" in settings_of_database["ENGINE"]:  # The settings have its limit, which includes commands.
+    if "sqlite" in settings_of_database["ENGINE"]:  # Its limit is in the settings, also for commands.
         return
     said = settings_of_database["OPTIONS"].get("options", "")
     ours = " ".join(f"-c {name}={limit}" for name, limit in TIMEOUTS.items())

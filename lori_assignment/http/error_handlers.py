@@ -1,7 +1,7 @@
 """Answers errors that occur outside the API's views: with JSON under /api, with a page elsewhere.
 
-Django calls these handlers for an unknown path, a malformed request, a failed CSRF check and an uncaught
-exception.
+Django itself calls most of these handlers: for an unknown path, a malformed request, a failed CSRF check or
+an uncaught exception.
 """
 
 from __future__ import annotations

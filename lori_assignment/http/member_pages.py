@@ -28,7 +28,7 @@ SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "otp", "code")
 def member_page(view: View) -> View:
     """Require a login for a page; after signing in, the user comes back to it.
 
-    A form that is sent after the session has ended is stored, and returned by `unsent_form`.
+    A form that is sent after the session has ended is stored; `unsent_form` returns it.
     """
 
     @wraps(view)

@@ -31,7 +31,7 @@ class RequestLimitsMiddleware:
         if request.method not in PAGE_METHODS and not is_api:
             return HttpResponseNotAllowed(PAGE_METHODS)
         if "Transfer-Encoding" in request.headers and not request.META.get("CONTENT_LENGTH"):
-            # Django treats a body of unknown length as empty, and would do something else than requested.
+            # Django treats a body of unknown length as empty, and would not do what was requested.
             return length_required(request)
         _refuse_too_large(request)
         if not is_api and request.content_type == "application/x-www-form-urlencoded":

@@ -80,7 +80,7 @@ class LineFormatter(logging.Formatter):
 
 
 class JSONFormatter(JsonFormatter):
-    """Writes a record as one JSON object with fixed fields; some libraries attach whole requests to it."""
+    """Writes a record as one JSON object, with fixed fields: libraries attach whole requests to a record."""
 
     FACTS = ("method", "path", "status", "bytes", "milliseconds")
     # Set by observability.security_log.

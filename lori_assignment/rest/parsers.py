@@ -26,10 +26,10 @@ class TooLarge(APIException):
 
 
 class StrictJSONParser(BaseParser):
-    """Parses JSON in UTF-8: at most 1 MiB, MAX_VALUES and MAX_DEPTH, no duplicate keys, only finite numbers.
+    """Parses JSON in UTF-8, of at most 1 MiB, MAX_VALUES values and MAX_DEPTH levels.
 
-    REST framework's own parser keeps the last of two equal keys, reads 1e400 as infinity and ends in a
-    RecursionError on ten thousand brackets.
+    Duplicate keys and infinite numbers are refused. REST framework's own parser keeps the last of two equal
+    keys, reads 1e400 as infinity and ends in a RecursionError on ten thousand brackets.
     """
 
     media_type = "application/json"

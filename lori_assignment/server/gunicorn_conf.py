@@ -104,6 +104,6 @@ def child_exit(server: Any, worker: Any) -> None:
     # Not imported at the top: see prepare_metrics_folder.
     from prometheus_client import multiprocess
 
-    # Removes the gauges of live processes. Counters stay, so that no total decreases: two files for each
-    # worker that has ended.
+    # Removes the worker's gauges. Counters stay, so that no total decreases: two files for each worker that
+    # has ended.
     multiprocess.mark_process_dead(worker.pid)

@@ -34,7 +34,7 @@ def report_coverage() -> bool:
 
 @contextmanager
 def coverage_paused() -> Iterator[None]:
-    """Pause measuring, for tests that run the code hundreds of times that others cover."""
+    """Pause measuring, for tests that repeat hundreds of times what other tests cover."""
     measurement = coverage.Coverage.current()
     if measurement is None:
         yield

@@ -1,7 +1,7 @@
 """A PostgreSQL backend that takes the user name and password from a secret in AWS Secrets Manager.
 
-RDS rotates the password. Open connections stay open. The next one is refused; then the secret is read again,
-and no restart is needed.
+RDS rotates the password. Open connections stay open. The next new one is refused; then the secret is read
+again, and no restart is needed.
 """
 
 from __future__ import annotations
