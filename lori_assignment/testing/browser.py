@@ -1,8 +1,7 @@
-"""The test case for what a person sees: Debian's Chromium on a live server of the shop.
+"""The base class of browser tests, with Debian's Chromium and a live server.
 
-Any error in the browser's console, any script error, any request that fails or leaves the live
-server fails the test. Where there is no chromium these tests are skipped, which is said loudly;
-with CI or REQUIRE_BROWSER in the environment it is a failure.
+A test fails if the browser's console has an error, or if a request fails or goes to another server. Without
+chromium these tests are skipped with a notice, or fail if CI or REQUIRE_BROWSER is in the environment.
 """
 
 from __future__ import annotations
@@ -32,10 +31,10 @@ from playwright.sync_api import Browser, BrowserContext, Page, Request, expect, 
 from accounts.models import User
 from lori_assignment.testing.cases import CommittedDataMixin
 
-# The shell, a package of its own, has no window to draw and takes half the processor time.
+# The headless shell draws no window and takes half the processor time.
 CHROMIUM = shutil.which("chromium-headless-shell") or shutil.which("chromium")
 MUST_RUN = bool(os.environ.get("CI") or os.environ.get("REQUIRE_BROWSER"))
-# Leads to the live server too: some scripts behave themselves on localhost only.
+# Resolves to the live server too, because some scripts behave differently on localhost.
 PUBLIC_HOST = "shop.example"
 FLAGS = [
     # Chromium's sandbox does not start as root, and the pages are our own.
@@ -46,11 +45,11 @@ FLAGS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # A container's /dev/shm is often too small for it.
+    # A container's /dev/shm is often too small.
     "--disable-dev-shm-usage",
     f"--host-resolver-rules=MAP {PUBLIC_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
 ]
-# A slow machine is no failure.
+# Long enough for a slow machine.
 TIMEOUT_MS = 30_000
 COLOR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 expect.set_options(timeout=TIMEOUT_MS)
@@ -69,13 +68,13 @@ def _write_note() -> None:
 
 
 if CHROMIUM is None and multiprocessing.parent_process() is None:
-    # At the end of the run, where it is read; once, and not from each parallel process.
+    # At the end of the run, where it is noticed, and not once for each parallel process.
     atexit.register(_write_note)
 
 
 @functools.cache
 def launch_browser() -> tuple[Browser, asyncio.AbstractEventLoop]:
-    """Start the browser that all test classes of this process share; Playwright's event loop with it."""
+    """Start the browser that all test classes of this process share, with Playwright's event loop."""
     playwright = sync_playwright().start()
     atexit.register(playwright.stop)
     browser = playwright.chromium.launch(executable_path=CHROMIUM, args=FLAGS)
@@ -84,7 +83,7 @@ def launch_browser() -> tuple[Browser, asyncio.AbstractEventLoop]:
 
 @tag("browser", "any_database")
 class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
-    """`self.page` is a page of 1280 x 800 in a context of its own, with nobody signed in."""
+    """`self.page` is a page of 1280 x 800 in a new context, without a signed-in user."""
 
     browser: ClassVar[Browser]
     page: Page
@@ -98,23 +97,23 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
                 )
             raise SkipTest("There is no chromium on this machine.")
         super().setUpClass()
-        # Playwright keeps an event loop in this thread, where Django then refuses to use the database.
+        # Django refuses to use the database in a thread with an event loop, such as Playwright's.
         cls.enterClassContext(mock.patch.dict(os.environ, DJANGO_ALLOW_ASYNC_UNSAFE="true"))
-        # Mailed links lead here.
+        # For links in mails.
         cls.enterClassContext(override_settings(SITE_URL=cls.live_server_url))
         outside = connections[DEFAULT_DB_ALIAS]
         cls.browser, loop = launch_browser()
-        # Playwright's event loop counts as running in this thread; not for other test classes.
+        # Playwright's event loop is marked as running in this thread, but not for other test classes.
         mark_running = asyncio._set_running_loop  # noqa: SLF001  # Playwright marks it the same way.
         mark_running(loop)
         cls.addClassCleanup(mark_running, None)
-        # Inside an event loop Django would open a second connection, which does not know what the
-        # migrations filled in, so that nothing came back after a test.
+        # Inside an event loop Django would open a second connection, which has no copy of the migrations'
+        # data, so that the data would not be restored after a test.
         connections[DEFAULT_DB_ALIAS] = outside
 
     def setUp(self) -> None:
         super().setUp()
-        # The table of the cache is no model's: nothing else empties it of failed sign-ins.
+        # The cache's table has no model, so nothing else deletes the failed sign-ins in it.
         cache.clear()
         self.addCleanup(cache.clear)
         self.complaints: list[str] = []
@@ -124,7 +123,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
     def new_page(
         self, *, width: int = 1280, height: int = 800, scheme: Literal["light", "dark"] = "light"
     ) -> Page:
-        """A page in a fresh context: no cookies of any other."""
+        """Return a page in a new context, which shares no cookies."""
         context = self.browser.new_context(
             base_url=self.live_server_url,
             viewport={"width": width, "height": height},
@@ -159,7 +158,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         context.on("request", look_at)
 
         def look_at_failure(request: Request) -> None:
-            # The icon is fetched after all else; whoever leaves before it has come misses nothing.
+            # The icon is fetched last, and leaving the page before that is no error.
             if not request.url.endswith("/icon.svg"):
                 complain(f"failed: {request.url} {request.failure}")
 
@@ -171,7 +170,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         )
 
     def _leave(self, context: BrowserContext) -> None:
-        # A request that closing breaks off would count as failed.
+        # A request that is aborted by closing the page would count as failed.
         for page in context.pages:
             page.wait_for_load_state("load")
         context.close()
@@ -181,11 +180,11 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
 
     @contextmanager
     def expect_browser_error(self, part: str) -> Iterator[None]:
-        """The browser must complain of something with `part` in it; every such complaint is meant."""
+        """Expect at least one error of the browser that contains `part`, and ignore all of these."""
         before = len(self.complaints)
         yield
         for _ in range(40):
-            # What the browser has to say arrives while it is waited for.
+            # Errors of the browser arrive while Playwright waits.
             self.page.wait_for_timeout(50)
             others = [line for line in self.complaints[before:] if part not in line]
             if len(others) < len(self.complaints) - before:
@@ -194,7 +193,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         self.fail(f"No complaint of {part!r}; there were {others}")
 
     def sign_in(self, user: User, page: Page | None = None) -> None:
-        """Let the browser have a session of `user`, without the way through the form."""
+        """Give the browser a session of `user` without using the form."""
         client = Client()
         client.force_login(user, backend=settings.AUTHENTICATION_BACKENDS[0])
         (page or self.page).context.add_cookies(
@@ -208,7 +207,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         )
 
     def assert_accessible(self, page: Page) -> None:
-        """axe finds nothing against WCAG 2.2 A and AA."""
+        """Check that axe finds no violation of WCAG 2.2 A and AA."""
         if not page.evaluate("'axe' in window"):
             page.evaluate(AXE_SCRIPT)
         # Without `resultTypes` it describes every element that passes, which takes longer than the rules.
@@ -231,7 +230,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         self.assertLessEqual(excess, 0, page.url)
 
     def take_screenshot(self, name: str) -> None:
-        """For the README: write `name`.png into the folder that PICTURES names, where it is set."""
+        """Write `name`.png, for the README, to the folder in PICTURES, if that is set."""
         folder = os.environ.get("PICTURES")
         if folder:
             Path(folder).mkdir(parents=True, exist_ok=True)

@@ -1,9 +1,9 @@
-"""The test runner: Django's own, with coverage on request and a password hash that takes no time.
+"""Django's test runner with optional coverage and a fast password hash.
 
-Which tests run on which database: SQLite runs all of them; PostgreSQL, by `--database-tests`, those
-whose result can depend on the database. Left out are tests that may not touch it (SimpleTestCase) and
-those tagged `any_database`, because they look at wording, layout, permissions or documents: the browser,
-the table of roles, the pages' HTML, PDF files. What sends SQL of its own is never tagged.
+SQLite runs all tests. PostgreSQL, with `--database-tests`, runs those whose result can depend on the
+database. That excludes tests without database access (SimpleTestCase) and tests tagged `any_database`, which
+check wording, layout, permissions or documents: in the browser, the table of permissions, HTML and PDF files.
+Tests that send their own SQL are never tagged.
 """
 
 import logging
@@ -24,15 +24,15 @@ from lori_assignment.testing.coverage import report_coverage
 
 def depends_on_database(test: unittest.TestCase) -> bool:
     """Whether the result of `test` can depend on the database."""
-    # A test outside Django's classes may start a program that uses it.
+    # A test outside Django's classes may start a program that uses the database.
     has_none = isinstance(test, SimpleTestCase) and not isinstance(test, TransactionTestCase)
     return not has_none and test_match_tags(test, set(), {"any_database"})
 
 
 class SlowestFirst(ParallelTestSuite):
-    """Starts the slowest test classes first, so that no process is left with one at the end.
+    """Starts the slowest test classes first, so that none of them runs alone at the end.
 
-    Classes that commit stay after the others, as Django orders them, since they empty the tables.
+    Classes that commit come last, as in Django, since they empty the tables.
     """
 
     def __init__(self, subsuites: list[unittest.TestSuite], *args: Any, **kwargs: Any) -> None:
@@ -77,28 +77,28 @@ class LoriTestRunner(DiscoverRunner):
 
     def setup_test_environment(self, **kwargs: Any) -> None:
         super().setup_test_environment(**kwargs)
-        # A busy machine is no failure.
+        # A busy machine must not cause failures.
         hypothesis.settings.register_profile("lori", deadline=None)
         hypothesis.settings.load_profile("lori")
-        # The real hash is slow by design; the suite makes thousands of users.
+        # The real hash is slow by design, and the tests create thousands of users.
         settings.PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
-        # Static files are found when one is asked for. Else each test's client looks for all of them
-        # first, which took longer than the requests that it makes.
+        # Static files are looked up when they are requested. Otherwise each test's client would list all of
+        # them first, which takes longer than its requests.
         settings.WHITENOISE_AUTOREFRESH = True
-        # Tests look at fresh data; those of the cache turn it on.
+        # Tests need fresh data; those of the cache turn it on.
         settings.RESPONSE_CACHE_SECONDS = 0
-        # A thread does not see what a test has not committed, and most tests commit nothing.
+        # A thread does not see uncommitted data, and most tests commit nothing.
         settings.MAIL_IN_BACKGROUND = False
-        # Thousands of refusals are meant; only what is a bug is worth a line. In the settings, because
-        # a test that loads the WSGI application sets up the log anew.
+        # Tests cause thousands of refusals, so only bugs are logged. This is in the settings, because a test
+        # that loads the WSGI application configures logging again.
         settings.LOGGING["loggers"]["django.request"] = {"level": "ERROR"}
         settings.LOGGING["loggers"]["django.security"] = {"level": "CRITICAL"}
         settings.LOGGING["loggers"]["security"] = {"level": "CRITICAL"}
         configure_logging(settings.LOGGING_CONFIG, settings.LOGGING)
 
     def setup_databases(self, **kwargs: Any) -> Any:
-        # Django copies SQLite's file for each parallel process, and not the write-ahead log beside
-        # it, where most of a fresh database still is: so the log goes into the file first.
+        # Django copies SQLite's file for each parallel process, but not the write-ahead log, which still has
+        # most of a new database. So the log is written to the file first.
         processes, self.parallel = self.parallel, 0
         if connection.vendor == "sqlite":
             # A test database need not survive a power cut.

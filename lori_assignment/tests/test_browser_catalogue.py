@@ -24,7 +24,7 @@ BOOKS = [
         0,
     ),
 ]
-# Of every control that a finger must hit; a link within a sentence is none.
+# Finds controls that are too small for a finger; links within a sentence are exempt.
 SMALL_TARGETS = """
 [...document.querySelectorAll("button, select, summary, input:not([type=hidden]), a")]
   .filter((control) => control.checkVisibility({visibilityProperty: true}))
@@ -152,7 +152,7 @@ class RentTest(CatalogueTestCase):
         self.page.keyboard.type("cosm")
         self.page.keyboard.press("Enter")
         self.assert_found(self.page, "Cosmos")
-        # What was typed is asked for once more, by itself.
+        # The search runs once more, triggered by typing.
         self.page.wait_for_load_state("networkidle")
         self.tab_to(self.page.get_by_role("link", name="Cosmos"))
         self.page.keyboard.press("Enter")
@@ -165,7 +165,7 @@ class RentTest(CatalogueTestCase):
         self.assert_state(self.page, "You have it")
 
     def tab_to(self, target: Locator) -> None:
-        """Press Tab until it is reached; where the focus is shows on the way, on itself or on its card."""
+        """Press Tab until `target` has the focus. The focus is always visible, on the element or its card."""
         shown = """element => [element, element.closest("li")].some(
             (place) => place && getComputedStyle(place).outlineStyle === "solid")"""
         for _ in range(40):
@@ -206,7 +206,7 @@ class RentTest(CatalogueTestCase):
 
 
 class AccessibilityTest(CatalogueTestCase):
-    """On the narrowest screen and on a wide one, in a light and in a dark room, with a thumb."""
+    """Checks a narrow and a wide screen, light and dark, for accessibility and the size of controls."""
 
     def look_at(self, page: Page, path: str) -> None:
         page.goto(path)

@@ -26,7 +26,7 @@ class MineTestCase(BrowserTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.now = timezone.now()
-        # Of last month: a rent of 6.00, paid in part; at home now: one overdue, one renewed to the end.
+        # Last month's rent of 6.00, paid in part; now on loan: one overdue, one with no renewals left.
         last_month = Month.of(self.now).start - 5 * DAY
         had = self.rent("Emma", last_month - 4 * DAY)
         services.return_rental(rental=had, at=last_month, actor=self.carol, now=last_month)
@@ -133,7 +133,7 @@ class BalanceTest(MineTestCase):
         self.assert_pdf()
 
     def assert_pdf(self) -> None:
-        """What the page's link leads to; a browser without a window would save it."""
+        """Fetch the page's PDF directly, since a headless browser would download it."""
         link = self.page.get_by_role("link", name="PDF").get_attribute("href")
         pdf = self.page.request.get(link or "")
         self.assertEqual((pdf.status, pdf.headers["content-type"]), (200, "application/pdf"))
@@ -146,7 +146,7 @@ class BalanceTest(MineTestCase):
         months.nth(1).click()
         expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rent: Emma")
         expect(self.page.get_by_text("You owe $6.00.")).to_be_visible()
-        # What is saved is no page: the browser leaves the way there.
+        # A download is no page, so the browser aborts the navigation.
         with self.expect_browser_error("ERR_ABORTED"), self.page.expect_download() as sheet:
             self.page.get_by_role("link", name="CSV").click()
         self.assertIn("Rent: Emma", Path(sheet.value.path()).read_text("utf-8-sig"))

@@ -1,4 +1,4 @@
-"""The pages for people, in a browser: what works, and that everybody can use it."""
+"""The pages work in a browser and are accessible."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from accounts.sign_up import reset_email_address
 from lori_assignment.testing.browser import BrowserTestCase
 from lori_assignment.testing.cases import PASSWORD
 
-# 20 November 2026: any time will do for the authenticator app.
+# 20 November 2026, an arbitrary time for the authenticator app.
 NOW = 1795132800
 
 FOR_ANYONE = ["/"]
@@ -18,7 +18,7 @@ FOR_MEMBERS = ["/"]
 
 class PagesTestCase(BrowserTestCase):
     def go_to(self, path: str) -> None:
-        # A page that is left while it still comes in counts as a request that failed.
+        # Leaving a page while it loads would count as a failed request.
         self.page.wait_for_load_state("load")
         self.page.goto(path)
 
@@ -49,7 +49,7 @@ class PagesTestCase(BrowserTestCase):
         expect(ways.get_by_role("link", name="Sign in", exact=True)).to_be_visible()
 
     def tab_to(self, target: str) -> None:
-        """Press Tab until the field or link is reached; everything on the way shows that it is."""
+        """Press Tab until the field or link is reached. The focus is always visible."""
         for _ in range(20):
             focused = self.page.evaluate_handle("document.activeElement")
             name, outline = focused.evaluate(
@@ -96,7 +96,7 @@ class FrontPageTest(PagesTestCase):
 
 
 class FiguresTest(PagesTestCase):
-    """The shop at a glance, for staff."""
+    """The figures on the front page of the administration."""
 
     def test_figures_are_accessible_on_every_screen(self):
         self.sign_in(self.carol)
@@ -121,7 +121,7 @@ class FiguresTest(PagesTestCase):
 
 
 class AccessibilityTest(PagesTestCase):
-    """On the narrowest screen, in a light and in a dark room, with a screen reader."""
+    """Checks the narrowest screen, light and dark, for accessibility."""
 
     def look_at(self, page: Page, path: str) -> None:
         page.goto(path)

@@ -1,4 +1,4 @@
-"""The pages of the demo shop, full of life: usable by everybody, and the pictures of the README.
+"""The pages of the demo shop are accessible. Also takes the pictures for the README:
 
 PICTURES=docs/pictures python manage.py test lori_assignment.tests.test_browser_pictures
 """
@@ -22,7 +22,7 @@ Scheme = Literal["light", "dark"]
 class DemoShopTest(BrowserTestCase):
     def setUp(self) -> None:
         super().setUp()
-        # The demo's people are of other names than the cast.
+        # The demo's users have other names than the cast.
         fill_shop(now=timezone.now(), password="a-book-a-day")
         self.nora = User.objects.get(username="nora")
         self.book = Book.objects.get(name="The Odyssey")

@@ -1,4 +1,4 @@
-"""/swagger and /redoc, as a person uses them: read, try out, authorize."""
+"""/swagger and /redoc work in a browser: reading, trying out, authorizing."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class SwaggerTest(BrowserTestCase):
         self.page.goto("/swagger")
 
     def operation(self, method: str, path: str) -> Locator:
-        """One method of one path, opened for trying out."""
+        """Open one method of one path for trying out, and return its block."""
         summary = self.page.locator(f"[data-path='{path}']")
         block = self.page.locator(f".opblock-{method}").filter(has=summary)
         block.locator(summary).click()
@@ -31,13 +31,13 @@ class SwaggerTest(BrowserTestCase):
         return block
 
     def execute(self, block: Locator, body: dict | None = None) -> tuple[str, dict]:
-        """The status and the body that the page shows as the answer."""
+        """Send the request, and return the status and body that the page shows."""
         if body is not None:
             block.locator("textarea.body-param__text").fill(json.dumps(body))
         with self.page.expect_response(lambda answer: answer.request.resource_type == "fetch") as came:
             block.get_by_role("button", name="Execute").click()
         answer = block.locator(".live-responses-table .response")
-        # The answer to an earlier press may still stand there.
+        # The page may still show an earlier response.
         expect(answer.locator(".response-col_status")).to_have_text(str(came.value.status))
         shown = answer.locator("code").first.inner_text()
         return answer.locator(".response-col_status").inner_text(), json.loads(shown)
@@ -50,7 +50,7 @@ class SwaggerTest(BrowserTestCase):
         dialog.get_by_role("button", name="Close").click()
 
     def sign_in_here(self) -> None:
-        """Get a token by the page, and give it to the page."""
+        """Get a token with the page, and authorize the page with it."""
         credentials = {"username": "alice", "password": PASSWORD}
         status, shown = self.execute(self.operation("post", TOKEN), credentials)
         self.assertEqual(status, "200")
@@ -83,9 +83,9 @@ class SwaggerTest(BrowserTestCase):
         self.picture_of_the_rentals()
 
     def picture_of_the_rentals(self) -> None:
-        """The group of the rentals, with the call and its answer on one screen."""
+        """Show the rentals' group, with the call and its response on one screen."""
         self.page.get_by_placeholder("Filter by tag").fill("v3 rentals")
-        # A style element would be against the security policy; what a script sets is not.
+        # The security policy forbids a style element, but not styles that a script sets.
         self.page.evaluate(
             """() => {
                 document.body.style.zoom = 0.75;
@@ -102,7 +102,7 @@ class SwaggerTest(BrowserTestCase):
 class RedocTest(BrowserTestCase):
     def test_the_document_is_rendered(self):
         self.page.goto("/redoc")
-        # Where the logo would be: it is left out, not broken.
+        # The logo is omitted and not broken.
         self.page.get_by_text("API docs by Redocly").wait_for()
         titles = self.page.get_by_role("heading", level=1).all_inner_texts()
         self.assertEqual(titles, ["Lori Books (v1 v2 v3)"])
@@ -113,11 +113,11 @@ class RedocTest(BrowserTestCase):
 
 
 class PublicHostTest(BrowserTestCase):
-    """Swagger UI asks more of the world where it is not on localhost."""
+    """Swagger UI requests more from other hosts if it is not on localhost."""
 
     def test_pages_load_nothing_from_other_hosts(self):
         site = f"http://{PUBLIC_HOST}:{self.server_thread.port}"
-        # Which is about http at a public address, and there is none outside of this test.
+        # The error is about http at a public address, which only this test has.
         with override_settings(ALLOWED_HOSTS=[PUBLIC_HOST]), self.expect_browser_error("Opener-Policy"):
             for path, sign in [("/swagger", ".opblock"), ("/redoc", "text=API docs by Redocly")]:
                 self.page.goto(site + path)
