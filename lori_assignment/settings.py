@@ -1,7 +1,7 @@
 """Settings, read from the environment and from `.env` next to manage.py, which `make` writes.
 
-README.md lists the variables. With DEBUG off, a missing or unsafe value stops the start with one sentence
-that names the variable.
+docs/reference.md lists the variables. With DEBUG off, a missing or unsafe value stops the start with one
+sentence that names the variable.
 """
 
 import hashlib
