@@ -16,8 +16,8 @@ from lori_assignment.testing.cases import CastTestCase
 from rentals import dashboard
 from rentals.services import rent_book, return_rental
 
-# Including SAVEPOINT and RELEASE, which replace BEGIN and COMMIT in a test. Renting takes one more query for a
-# member with open rentals, however many: for their copies.
+# Including SAVEPOINT and RELEASE, which replace BEGIN and COMMIT in a test. Renting takes one more query for
+# a member with open rentals, however many: for their copies.
 RENT, MORE_WHILE_OPEN, RETURN = 14, 1, 12
 # A search first asks PostgreSQL for its estimate of the number of books.
 ESTIMATE = int(connection.vendor == "postgresql")
