@@ -17,9 +17,14 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest import TestCase, skipUnless
 
+from django.test import LiveServerTestCase
+
 from benchmarks.nginx import NOBODY, TEMPLATE, balance
 from benchmarks.processes import Server, free_port
+from books.models import Book
+from books.stock import add_book
 from lori_assignment import admission, charset
+from lori_assignment.keyset import Cursor
 
 Answer = tuple[int, dict[str, str], bytes]
 HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None
@@ -38,6 +43,12 @@ class Upstream(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = json.dumps(dict(self.headers)).encode()
+        if self.path.startswith("/head"):
+            self.send_response(200)
+            self.send_header("Link", "x" * 100_000)
+            self.end_headers()
+            self.close_connection = True
+            return
         if self.path.startswith("/large"):
             body = b"x" * 5_000_000
             # Else the kernel would hold most of it.
@@ -242,9 +253,47 @@ class BufferingTest(NginxTestCase):
         self.assertIn("GET /large", Upstream.seen)
         self.assertNotIn("sent /large", Upstream.seen)
 
+    def test_failures_do_not_take_the_shop_away(self) -> None:
+        """A head that is too large counts as a failure of the server."""
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        port = self.server.server_address[1]
+        template = TEMPLATE.read_text().replace("${SHOP}", f"127.0.0.1:{port}; server 127.0.0.1:{port}")
+        server = balance([port], folder=Path(folder.name), template=template)
+        self.addCleanup(server.stop)
+        self.assertEqual([self.ask("/head", server=server)[0] for _ in range(4)], [502] * 4)
+        self.assertEqual(self.ask("/", server=server)[0], 200)
+
     def test_a_post_is_never_sent_twice(self) -> None:
         self.ask("/lost", b"once")
         self.assertEqual(self.asked(), ["POST /lost"])
+
+
+@skipUnless(HAS_NGINX, "needs Debian's package nginx")
+class HeadTest(LiveServerTestCase):
+    """Heads of the shop's own responses, with the longest address that a client may send."""
+
+    def test_no_head_is_too_large(self) -> None:
+        for number in range(3):
+            add_book(name=f"Volume {number}", kind=1)
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        nginx = balance([self.server_thread.port], folder=Path(folder.name))
+        self.addCleanup(nginx.stop)
+        cursor = Cursor(back=False, values=[Book.objects.order_by("pk")[0].pk]).encode()
+        for path in (
+            f"/api/v1/books/?page_size=1&cursor={cursor}&zz=",
+            "/home?search=&zz=",
+            "/user/login?",
+            "/user/profile/?",
+            "/admin/?",
+        ):
+            for character in ('"', "a", "%C3%A9", "%22"):
+                with self.subTest(path, character=character):
+                    client = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=10)
+                    self.addCleanup(client.close)
+                    client.request("GET", path + character * ((8100 - len(path)) // len(character)))
+                    self.assertIn(client.getresponse().status, (200, 301, 302, 400))
 
 
 class FramingTest(NginxTestCase):
