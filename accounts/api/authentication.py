@@ -36,9 +36,9 @@ class HeaderOrCookie(JWTAuthentication):
     def get_validated_token(self, raw_token: bytes) -> Token:
         try:
             return read_access_token(raw_token)
-        except TokenError:
-            # simplejwt's own words for what is wrong with it.
-            return super().get_validated_token(raw_token)
+        except TokenError as error:
+            # As simplejwt raises it; `api_errors` says what is wrong.
+            raise InvalidToken({"detail": str(error), "messages": [{"message": str(error)}]}) from error
 
     def get_user(self, validated_token: Token) -> User:  # type: ignore[override]  # its own is of any kind
         """simplejwt's knows nothing of what has been signed out."""
