@@ -52,9 +52,9 @@ class TooMany(Exception):  # Named for what happened, as Refusal is.
 
 
 class Busy(TooMany):
-    """Nobody has tried too often: somebody else is being served, in `seconds` no more."""
+    """Nobody has tried too often: other work goes first, in `seconds` no more."""
 
-    message = _("Others are being served at this very moment.")
+    message = _("The shop is busy at the moment.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,6 +14,7 @@ seconds for a whole variable font, and would shape text at another weight than i
 from __future__ import annotations
 
 import json
+import os
 import signal
 import sys
 import unicodedata
@@ -23,6 +24,10 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+if __name__ == "__main__":
+    # The shop comes first. Before the imports, which take most of the time of a short document.
+    os.nice(10)
 
 import uharfbuzz as hb
 from fpdf import FPDF

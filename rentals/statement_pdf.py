@@ -37,6 +37,8 @@ TIMEOUT = 15
 # most one, cannot keep PDFs from everybody else.
 MAX_PROGRAMS = 2
 RETRY_AFTER = 2
+# Seconds from one PDF of a member to their next: a few members who ask on and on leave programs to others.
+PAUSE = 5
 _programs = threading.BoundedSemaphore(MAX_PROGRAMS)
 
 
@@ -44,19 +46,19 @@ _programs = threading.BoundedSemaphore(MAX_PROGRAMS)
 def _program_for(member: User) -> Iterator[None]:
     """Reserve a program before the ledger is read.
 
-    Raises Busy if this worker runs too many, or any worker runs one for the same member. The shared cache
-    records the latter. A worker that is killed leaves its record; it expires after its program has ended.
+    Raises Busy if this worker runs too many, or any worker runs one for the same member or has just done so.
+    The shared cache records the latter. The record of a killed worker expires after its program has ended.
     """
     if not _programs.acquire(blocking=False):
         raise Busy(RETRY_AFTER)
     try:
         key = f"statement-pdf-{member.pk}"
         if not cache.add(key, value=True, timeout=2 * TIMEOUT):
-            raise Busy(RETRY_AFTER)
+            raise Busy(PAUSE)
         try:
             yield
         finally:
-            cache.delete(key)
+            cache.touch(key, PAUSE)
     finally:
         _programs.release()
 

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -172,6 +174,16 @@ class WriterTest(StatementTestCase):
         with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
             self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
 
+    def test_steps_back_for_the_shop(self) -> None:
+        program = [sys.executable, "-m", "rentals.pdf_writer", "60"]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
+            self.addCleanup(waiting.kill)
+            until = time.monotonic() + 60
+            while os.getpriority(os.PRIO_PROCESS, waiting.pid) < 10 and time.monotonic() < until:
+                time.sleep(0.05)
+            self.assertGreaterEqual(os.getpriority(os.PRIO_PROCESS, waiting.pid), 10)
+            waiting.kill()
+
     def test_an_error_leaves_no_half_document(self) -> None:
         document = self.document("Emma")
         document.add("no such step")
@@ -195,15 +207,22 @@ class ProgramLimitTest(StatementTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.client.force_login(self.alice)
+        self.enterContext(mock.patch.object(statement_pdf, "PAUSE", 0))
         self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
 
     def test_one_at_a_time_for_one_member(self) -> None:
         with statement_pdf._program_for(self.alice):
             response = self.client.get(self.path)
-        self.assertEqual(
-            (response.status_code, response["Retry-After"]), (429, str(statement_pdf.RETRY_AFTER))
-        )
-        self.assertContains(response, "Others are being served", status_code=429)
+        self.assertEqual((response.status_code, response["Retry-After"]), (429, str(statement_pdf.PAUSE)))
+        self.assertContains(response, "The shop is busy at the moment.", status_code=429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_the_next_of_the_same_member_waits(self) -> None:
+        with mock.patch.object(statement_pdf, "PAUSE", 60):
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+            response = self.client.get(self.path)
+            self.assertEqual((response.status_code, response["Retry-After"]), (429, "60"))
+        self.client.force_login(self.bob)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_another_member_is_served_meanwhile(self) -> None:
