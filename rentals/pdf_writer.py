@@ -1,10 +1,10 @@
 """Writes statements and receipts as PDF, in a program of its own.
 
-    python -m rentals.pdf_writer SECONDS < spec.json > statement.pdf
+    python -m rentals.pdf_writer SECONDS CPU_SECONDS < spec.json > statement.pdf
 
 `rentals.statement_pdf` says what a document contains and starts this program, so that the memory that a PDF
 takes never belongs to a worker of the shop. The program does not import Django and reads no settings. It ends
-after SECONDS, even if the worker that waits for it was killed.
+after SECONDS, or CPU_SECONDS of a processor, even if the worker that waits for it was killed.
 
 Text may be in any script. Noto Sans has Latin, Greek and Cyrillic; other Noto fonts are fallbacks, loaded if
 the text needs them. HarfBuzz first reduces each font to the document's characters at one weight: fpdf2 takes
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import json
 import os
+import resource
 import signal
 import sys
 import unicodedata
@@ -307,4 +308,7 @@ def write_pdf(spec: Mapping[str, Any]) -> bytes:
 
 if __name__ == "__main__":
     signal.alarm(int(sys.argv[1]))
+    cpu_seconds = int(sys.argv[2])
+    # SIGXCPU, and a second later SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     sys.stdout.buffer.write(write_pdf(json.load(sys.stdin)))

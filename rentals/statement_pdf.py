@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -30,8 +31,12 @@ from rentals.wording import balance_in_words, note_of, title_of, working_of
 
 logger = logging.getLogger(__name__)
 
-# Seconds. A month of a thousand entries takes five on an idle processor.
-TIMEOUT = 15
+# More are refused before a program is started. These take 3.5 seconds of a processor in Latin letters.
+MAX_ENTRIES = 500
+# Seconds of a processor. Other scripts take up to ten times as long.
+CPU_TIMEOUT = 15
+# Seconds in all: a pod may have a fifth of a processor. nginx waits for 55.
+TIMEOUT = 45
 # Programs that one worker runs at a time. Each takes 70 MB, and a thread of the worker waits for it: a thread
 # has to be left besides these and those who sign in (`accounts.turns`). Two, so that one member, who has at
 # most one, cannot keep PDFs from everybody else.
@@ -40,6 +45,10 @@ RETRY_AFTER = 2
 # Seconds from one PDF of a member to their next: a few members who ask on and on leave programs to others.
 PAUSE = 5
 _programs = threading.BoundedSemaphore(MAX_PROGRAMS)
+
+
+class StatementTooLong(Exception):
+    """A month has more entries than a PDF can be made of. To try again does not help."""
 
 
 @contextmanager
@@ -83,12 +92,12 @@ class PdfDocument:
         self._steps.append((step, arguments))
 
     def as_pdf(self) -> bytes:
-        """Raises CalledProcessError where it fails, and Busy where it takes too long."""
+        """Raises CalledProcessError, Busy or, when it needs too much time, StatementTooLong."""
         # Fonts are written to the folder, which goes even where the program is killed.
         with TemporaryDirectory() as folder:
             try:
                 return subprocess.run(  # noqa: S603  # nosec B603  # ours; text comes by a pipe
-                    [sys.executable, "-m", "rentals.pdf_writer", str(ceil(TIMEOUT))],
+                    [sys.executable, "-m", "rentals.pdf_writer", str(ceil(TIMEOUT)), str(CPU_TIMEOUT)],
                     input=json.dumps(self.spec).encode(),
                     capture_output=True,
                     cwd=settings.BASE_DIR,
@@ -101,13 +110,18 @@ class PdfDocument:
                 logger.warning("A PDF was not written within %d s.", TIMEOUT)
                 raise Busy(TIMEOUT) from None
             except subprocess.CalledProcessError as error:
+                if error.returncode == -signal.SIGXCPU:
+                    logger.warning("A PDF was not written within %d s of a processor.", CPU_TIMEOUT)
+                    raise StatementTooLong from None
                 # For the log.
                 error.add_note(error.stderr.decode())
                 raise
 
 
 def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
-    """A member's statement of one month. Raises Busy."""
+    """A member's statement of one month. Raises Busy, and StatementTooLong."""
+    if statement.last - statement.after > MAX_ENTRIES:
+        raise StatementTooLong
     with _program_for(statement.member):
         return _statement(statement, at=at).as_pdf()
 

@@ -102,6 +102,7 @@ class WriterTest(StatementTestCase):
         super().setUp()
         # Tests share the processors.
         self.enterContext(mock.patch.object(statement_pdf, "TIMEOUT", 120))
+        self.enterContext(mock.patch.object(statement_pdf, "CPU_TIMEOUT", 120))
 
     def document(self, *titles: str) -> PdfDocument:
         document = PdfDocument("A document", at=NOW)
@@ -170,12 +171,12 @@ class WriterTest(StatementTestCase):
         self.assertFalse(Path(folders[0]).exists())
 
     def test_ends_after_its_time_without_its_parent(self) -> None:
-        program = [sys.executable, "-m", "rentals.pdf_writer", "1"]
+        program = [sys.executable, "-m", "rentals.pdf_writer", "1", "60"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
             self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
 
     def test_steps_back_for_the_shop(self) -> None:
-        program = [sys.executable, "-m", "rentals.pdf_writer", "60"]
+        program = [sys.executable, "-m", "rentals.pdf_writer", "60", "60"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
             self.addCleanup(waiting.kill)
             until = time.monotonic() + 60
@@ -199,6 +200,18 @@ class WriterTest(StatementTestCase):
         ):
             response = self.client.get("/balance/statements/2026-11.pdf")
         self.assertEqual(response.status_code, 429)
+
+    def test_one_that_needs_too_much_of_a_processor_is_refused(self) -> None:
+        self.client.force_login(self.alice)
+        document = self.document(*(f"Book {number}" for number in range(1000)))
+        with (
+            mock.patch.object(statement_pdf, "CPU_TIMEOUT", 1),
+            mock.patch.object(statement_pdf, "_statement", return_value=document),
+            self.assertLogs("rentals.statement_pdf", "WARNING"),
+        ):
+            response = self.client.get("/balance/statements/2026-11.pdf")
+        self.assertContains(response, "This statement is too long for a PDF.", status_code=409)
+        self.assertContains(response, 'href="/balance/statements/2026-11.csv"', status_code=409)
 
 
 class ProgramLimitTest(StatementTestCase):
@@ -236,6 +249,22 @@ class ProgramLimitTest(StatementTestCase):
                 statement_as_pdf(statement, at=NOW)
             self.assertEqual(self.client.get(self.path).status_code, 429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_too_many_entries_are_refused_before_a_program_is_reserved(self) -> None:
+        for _ in range(2):
+            self.charge(NOW)
+        with mock.patch.object(statement_pdf, "MAX_ENTRIES", 1):
+            for _ in range(2):
+                response = self.client.get(self.path)
+                self.assertContains(response, "This statement is too long for a PDF.", status_code=409)
+                self.assertNotIn("Retry-After", response)
+            self.client.force_login(self.bob)
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_nginx_waits_longer_than_a_program_runs(self) -> None:
+        text = (settings.BASE_DIR / "deploy" / "nginx.conf").read_text()
+        [seconds] = re.findall(r"proxy_read_timeout ([0-9]+)s;", text)
+        self.assertGreater(int(seconds), statement_pdf.TIMEOUT)
 
     def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
         killed = statement_pdf._program_for(self.alice)

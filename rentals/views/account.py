@@ -14,7 +14,7 @@ from lori_assignment.keyset import UnknownCursor, page_of
 from lori_assignment.pages import member_page
 from rentals import ledger, statement_csv
 from rentals.models import LedgerEntry, Rental
-from rentals.statement_pdf import receipt_as_pdf, statement_as_pdf
+from rentals.statement_pdf import StatementTooLong, receipt_as_pdf, statement_as_pdf
 from rentals.statements import Month, Statement, months_of
 from rentals.statements import statement as statement_of
 from rentals.views import MemberRequest
@@ -105,7 +105,11 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
 @member_page
 def statement_pdf(request: MemberRequest, month: Month) -> HttpResponse:
     found = _statement(request, month)
-    return _pdf(statement_as_pdf(found, at=clock.now()), name=f"lori-books-{month}")
+    try:
+        content = statement_as_pdf(found, at=clock.now())
+    except StatementTooLong:
+        return render(request, "rentals/statement_too_long.html", {"month": month}, status=409)
+    return _pdf(content, name=f"lori-books-{month}")
 
 
 @require_safe
