@@ -113,6 +113,10 @@ class PdfDocument:
                 if error.returncode == -signal.SIGXCPU:
                     logger.warning("A PDF was not written within %d s of a processor.", CPU_TIMEOUT)
                     raise StatementTooLong from None
+                if error.returncode in (-signal.SIGALRM, -signal.SIGKILL):
+                    # By its own alarm, or by the system, which lacks memory.
+                    logger.warning("The program that writes a PDF was killed.")
+                    raise Busy(PAUSE) from None
                 # For the log.
                 error.add_note(error.stderr.decode())
                 raise

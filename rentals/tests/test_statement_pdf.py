@@ -53,6 +53,12 @@ def fonts_of(pdf: bytes) -> set[str]:
     return fonts
 
 
+def running(program: str) -> Any:
+    """`subprocess.run`, but with another program than the one that writes PDFs."""
+    run = subprocess.run
+    return lambda words, **options: run([words[0], "-c", program], **options)
+
+
 class PrintableTest(TestCase):
     letters = frozenset(main_font().letters)
 
@@ -200,6 +206,18 @@ class WriterTest(StatementTestCase):
         ):
             response = self.client.get("/balance/statements/2026-11.pdf")
         self.assertEqual(response.status_code, 429)
+
+    def test_one_whose_program_is_killed_is_busy(self) -> None:
+        self.client.force_login(self.alice)
+        for number in (signal.SIGKILL, signal.SIGALRM):
+            program = f"import os; os.kill(os.getpid(), {int(number)})"
+            with (
+                mock.patch.object(statement_pdf, "PAUSE", 0),
+                mock.patch("subprocess.run", running(program)),
+                self.assertLogs("rentals.statement_pdf", "WARNING"),
+            ):
+                response = self.client.get("/balance/statements/2026-11.pdf")
+            self.assertEqual(response.status_code, 429)
 
     def test_one_that_needs_too_much_of_a_processor_is_refused(self) -> None:
         self.client.force_login(self.alice)
