@@ -26,6 +26,7 @@ from books.stock import add_book
 from lori_assignment import admission, charset
 from lori_assignment.keyset import Cursor
 
+UUID = "8c5f2a6e-3b7d-4f0e-9a51-0d5c7e1f2b3a"
 Answer = tuple[int, dict[str, str], bytes]
 HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None
 
@@ -175,11 +176,63 @@ class ForwardingTest(NginxTestCase):
         client.sendall(f"GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
-    def test_names_of_requests_and_hosts_pass(self) -> None:
-        received = self.received(X_Request_ID="a-name-of-a-client", Host="shop.example:8080")
+    def test_names_of_hosts_pass(self) -> None:
+        self.assertEqual(self.received(Host="shop.example:8080")["Host"], "shop.example:8080")
+
+    def test_a_request_is_named_by_a_uuid_only(self) -> None:
+        for good in (UUID, UUID.upper(), UUID.replace("-", "")):
+            self.assertEqual(self.received(X_Request_ID=good)["X-Request-ID"], good)
+        for bad in (
+            "a-name-of-a-client",
+            UUID + "\x0b",
+            3000 * "-" + UUID,
+            1000 * "urn:" + UUID,
+            "urn:uuid:" + UUID,
+            f"{{{UUID}}}",
+            f"{UUID}, {UUID}",
+            "",
+        ):
+            with self.subTest(bad=bad[:40]):
+                self.assertRegex(self.received(X_Request_ID=bad)["X-Request-ID"], r"\A[0-9a-f]{32}\Z")
+
+
+class LogTest(NginxTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        template = TEMPLATE.read_text().replace("/dev/stdout", "access.log")
+        self.orphan = balance([free_port()], folder=self.folder, template=template)
+        self.addCleanup(self.orphan.stop)
+        self.log = self.folder / "access.log"
+        self.before = len(self.log.read_text())
+
+    def lines(self) -> list[dict[str, str]]:
+        """Those since the test began, as soon as there is one."""
+        until = time.monotonic() + 5
+        while len(self.log.read_text()) == self.before and time.monotonic() < until:
+            time.sleep(0.05)
+        return [json.loads(line) for line in self.log.read_text()[self.before :].splitlines()]
+
+    def test_a_line_of_an_error_names_the_request(self) -> None:
+        answer = self.ask("/balance/statements/2026-11/?a=b", b"x", server=self.orphan, X_Request_ID=UUID)
+        self.assertEqual(answer[1]["X-Request-ID"], UUID)
+        [line] = self.lines()
         self.assertEqual(
-            (received["X-Request-ID"], received["Host"]), ("a-name-of-a-client", "shop.example:8080")
+            [line[name] for name in ("method", "path", "status", "request_id")],
+            ["POST", "/balance", "502", UUID],
         )
+
+    def test_a_line_says_no_more_than_the_first_part(self) -> None:
+        for path, first in (
+            ("/calendar%2fsecret", "/calendar"),
+            ("/?secret", "/"),
+            ("/" + 60 * "x", "/" + 40 * "x"),
+        ):
+            self.before = len(self.log.read_text())
+            self.ask(path, server=self.orphan)
+            self.assertEqual([line["path"] for line in self.lines()], [first])
 
 
 class BehindLoadBalancerTest(NginxTestCase):
