@@ -254,6 +254,17 @@ class LogTest(NginxTestCase):
             ["POST", "/balance", "502", UUID],
         )
 
+    def test_a_full_disk_is_an_error_that_quotes_no_request(self) -> None:
+        folder = self.folder / "client_body"
+        folder.rmdir()
+        # Nothing can be written below a file.
+        folder.touch()
+        status, headers, body = self.ask("/api/secret", b"x" * 100_000, server=self.orphan)
+        self.assertEqual((status, json.loads(body)["code"]), (500, "unavailable"))
+        self.assertLessEqual(charset.ERROR_HEADERS.items(), headers.items())
+        self.assertEqual(self.lines(1)[0]["status"], "500")
+        self.assertNotIn("secret", (self.folder / "nginx.log").read_text())
+
     def test_a_line_says_no_more_than_the_first_part(self) -> None:
         paths = ("/calendar%2fsecret", "/?secret", "/balance?secret", "/" + 60 * "x")
         for path in paths:
