@@ -265,6 +265,21 @@ class LogTest(NginxTestCase):
         self.assertEqual(self.lines(1)[0]["status"], "500")
         self.assertNotIn("secret", (self.folder / "nginx.log").read_text())
 
+    def test_half_a_head_and_what_cannot_be_read_have_no_line(self) -> None:
+        for sent in (
+            b"GET /half HTTP/1.1\r\nHost: shop\r\nX-A: b",
+            b"GET /ha",
+            b"\x16\x03\r\n\r\n",
+            b"GET /\x00 HTTP/1.1\r\n\r\n",
+        ):
+            client = self.connect(self.orphan)
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        self.ask("/whole", server=self.orphan)
+        self.assertEqual([line["path"] for line in self.lines(1)], ["/whole"])
+
     def test_a_line_says_no_more_than_the_first_part(self) -> None:
         paths = ("/calendar%2fsecret", "/?secret", "/balance?secret", "/" + 60 * "x")
         for path in paths:
