@@ -41,6 +41,8 @@ WEIGHTS = {"": 400, "B": 600}
 MISSING = "\N{REPLACEMENT CHARACTER}"
 # Replaced with the number of pages. `printable` removes characters for private use, so no text contains it.
 PAGES = "\ue000"
+# More combining marks on one letter would be drawn over other lines. Hebrew and Burmese have up to five.
+MAX_MARKS = 5
 
 # Millimetres on an A4 page.
 MARGIN, BOTTOM_MARGIN = 20, 25
@@ -58,9 +60,18 @@ def printable(text: str, letters: Container[int]) -> str:
     """Return `text` on one line, with only characters whose code points are in `letters`.
 
     A letter that is missing loses its accents, or becomes a replacement character. Control and format
-    characters are removed, so that no name can reorder the text around it.
+    characters are removed, so that no name can reorder the text around it, and so are marks above MAX_MARKS.
     """
-    return "".join(_printable(sign, letters) for sign in unicodedata.normalize("NFC", text))
+    signs = "".join(_printable(sign, letters) for sign in unicodedata.normalize("NFC", text))
+    return "".join(_limit_marks(signs))
+
+
+def _limit_marks(text: str) -> Iterator[str]:
+    marks = 0
+    for sign in text:
+        marks = marks + 1 if unicodedata.category(sign).startswith("M") else 0
+        if marks <= MAX_MARKS:
+            yield sign
 
 
 def _printable(sign: str, letters: Container[int]) -> str:

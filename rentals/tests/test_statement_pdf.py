@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -94,6 +95,16 @@ class PrintableTest(TestCase):
             ("\u2460", "1"),
         ):
             self.assertEqual(printable(name, self.letters), printed)
+
+    def test_marks_do_not_pile_up(self) -> None:
+        marks = {0x0301, 0x0316}
+        for name in ("Q" + "\u0301\u0316" * 95, "Q" + "\u0301\u200d\u0316\u2060" * 95):
+            printed = printable(name, self.letters | marks)
+            self.assertEqual(printed[0], "Q")
+            self.assertEqual(len(printed), 6)
+        for name in ("\u1000\u103c\u103d\u103e\u1031\u1037", "a\u0301\u0316b\u0301"):
+            letters = self.letters | set(map(ord, unicodedata.normalize("NFC", name)))
+            self.assertEqual(printable(name, letters), unicodedata.normalize("NFC", name))
 
     @given(st.text())
     def test_nothing_else_is_printed(self, text: str) -> None:
