@@ -13,6 +13,7 @@ account that was deleted or deactivated or whose password has changed.
 
 from __future__ import annotations
 
+import re
 import secrets
 from collections.abc import Collection
 from datetime import datetime, timedelta
@@ -56,6 +57,14 @@ REVOKED = _("This token is no longer good: sign in again.")
 # The claims for the family's name and for a fingerprint of the password at the time of issue.
 FAMILY = "family"
 PASSWORD_CLAIM = "password_mark"  # noqa: S105  # The name of a claim.
+# The claims that are compared or used in queries, with the form in which they are issued. With the signing
+# key, other values could be signed.
+CLAIMS = {
+    api_settings.USER_ID_CLAIM: re.compile("[0-9]{1,18}"),
+    api_settings.JTI_CLAIM: re.compile("[0-9a-f]{32}"),
+    FAMILY: re.compile("[0-9a-f]{32}"),
+    PASSWORD_CLAIM: re.compile("[0-9a-f]{32}"),
+}
 # However often its tokens are renewed, a login ends after this time and needs the password again.
 MAX_AGE = timedelta(days=30)
 
@@ -172,7 +181,7 @@ def delete_expired(*, at: datetime) -> int:
 @lru_cache(maxsize=1024)
 def _access_token(text: bytes, key: str, audience: str) -> AccessToken:
     """Verify and cache a token; `key` and `audience` are only part of the cache key."""
-    return AccessToken(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
+    return _read(AccessToken, text)
 
 
 def read_access_token(text: bytes) -> AccessToken:
@@ -254,8 +263,13 @@ def _password_fingerprint(user: User) -> str:
     return salted_hmac("accounts.tokens", user.password, secret=key, algorithm="sha256").hexdigest()[:32]
 
 
-def _read(kind: type[_Token], text: str) -> _Token:
+def _read(kind: type[_Token], text: str | bytes) -> _Token:
+    """Verify a token and the form of its claims. Raises TokenError."""
     try:
-        return kind(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
-    except UnicodeError:
+        token = kind(text)  # type: ignore[arg-type]  # simplejwt annotates the text as a Token
+    except (ValueError, OverflowError, OSError):
+        # The text is not ASCII, or a time is too large for a datetime.
         raise TokenError(_("Token is invalid")) from None
+    if not all(pattern.fullmatch(str(token.get(name))) for name, pattern in CLAIMS.items()):
+        raise TokenError(_("Token is invalid"))
+    return token

@@ -34,9 +34,8 @@ def configuration(
     """
     servers = [f"127.0.0.1:{port}" for port in ports]
     if len(ports) > 1:
-        # An instance that fails is tried again after a second.
         servers = [
-            f"{server} fail_timeout=1s{' down' * (port == without)}"
+            f"{server} max_fails=0{' down' * (port == without)}"
             for server, port in zip(servers, ports, strict=True)
         ]
     values = {"LISTEN": listen, "SHOP": "; server ".join(servers), "TRUSTED_PROXY": trusted}

@@ -49,4 +49,4 @@ class Throttled(Exception):  # Named for what happened, as Refusal is.
 class Busy(Throttled):
     """The server is busy with other requests. The client exceeded no limit and may retry in `seconds`."""
 
-    message = gettext_lazy("Others are being served at this very moment.")
+    message = gettext_lazy("The shop is busy at the moment.")

@@ -16,6 +16,7 @@ from accounts.api.authentication import JWTHeaderOrCookieAuthentication
 from accounts.models import TokenFamily, User
 from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
 from accounts.tokens import TokenError, _password_fingerprint
+from accounts.web_tokens import ACCESS_COOKIE
 from lori_assignment.testing.cases import PASSWORD
 
 
@@ -212,6 +213,24 @@ class ForgedTokenTest(SignInCase):
             self.assert_refused(jwt.encode(forged, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
         without = {name: value for name, value in self.claims.items() if name != "family"}
         self.assert_refused(jwt.encode(without, settings.TOKEN_SIGNING_KEY, algorithm="HS256"))
+
+    def test_malformed_claims_are_refused(self):
+        strings = ["", "x", "4.0", "\x00", "\ud800", "é", "١", "x" * 5000, "1" * 40]
+        others = [None, True, -1, 1.5, 2**63, [], {}, ["1"], {"a": 1}]
+        odd = {name: [*strings, *others] for name in ("user_id", "family", "password_mark", "jti")}
+        odd["exp"] = [*strings[:5], None, True, -1, 1e300, 2**63, 2**40, 10**30, float("inf"), [], {}]
+        refresh = jwt.decode(tokens.issue_tokens(self.alice).refresh, options={"verify_signature": False})
+        for name, value in ((name, value) for name, values in odd.items() for value in values):
+            with self.subTest(name, value=value):
+                text = jwt.encode(self.claims | {name: value}, settings.TOKEN_SIGNING_KEY)
+                self.assert_refused(text)
+                self.client.cookies[ACCESS_COOKIE] = text
+                self.assertEqual(self.client.get(USER).status_code, 401)
+                text = jwt.encode(refresh | {name: value}, settings.TOKEN_SIGNING_KEY)
+                with self.assertRaises(TokenError):
+                    tokens.renew(text)
+                with self.assertRaises(TokenError):
+                    tokens.revoke(text)
 
 
 class RevocationTest(SignInCase):

@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import re
 from typing import Any
+from urllib.parse import urlencode
 
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import NotFound, ValidationError
 from rest_framework.pagination import BasePagination
 from rest_framework.request import Request
 from rest_framework.response import Response
-from rest_framework.utils.urls import remove_query_param, replace_query_param
 
 from lori_assignment.db.keyset_pagination import UnknownCursor, paginate
 from lori_assignment.http.site_urls import absolute_url
@@ -31,6 +31,7 @@ class VersionedPagination(BasePagination):
 
     def paginate_queryset(self, queryset: Any, request: Request, view: Any = None) -> list[Any]:
         self.request = request
+        self.parameters = self._known_parameters(request, view)
         size = self._page_size(request)
         try:
             page = paginate(queryset, size=size, cursor=request.query_params.get("cursor"))
@@ -53,11 +54,20 @@ class VersionedPagination(BasePagination):
             )
         return min(int(asked), largest)
 
-    def _link(self, cursor: str | None) -> str | None:
-        return cursor and replace_query_param(self._address(), "cursor", cursor)
+    @staticmethod
+    def _known_parameters(request: Request, view: Any) -> dict[str, str]:
+        """Return the parameters that links repeat. The filters have validated them and limit their length."""
+        filterset = getattr(view, "filterset_class", None)
+        names = [*(filterset.base_filters if filterset else ()), "page_size"]
+        values = {name: request.query_params.get(name, "").strip() for name in names}
+        return {name: value for name, value in values.items() if value}
 
-    def _address(self) -> str:
-        return absolute_url(self.request.get_full_path())
+    def _link(self, cursor: str | None) -> str | None:
+        return cursor and self._address(cursor=cursor)
+
+    def _address(self, **parameters: str) -> str:
+        query = urlencode(self.parameters | parameters)
+        return absolute_url(f"{self.request.path}?{query}" if query else self.request.path)
 
     def get_paginated_response(self, data: Any) -> Response:
         if self.request.version == "v3":
@@ -65,8 +75,8 @@ class VersionedPagination(BasePagination):
         links = [
             f'<{url}>; rel="{rel}"' for url, rel in ((self.next, "next"), (self.previous, "prev")) if url
         ]
-        first = remove_query_param(self._address(), "cursor")
-        return Response(data, headers={"Link": ", ".join([*links, f'<{first}>; rel="first"'])})
+        links.append(f'<{self._address()}>; rel="first"')
+        return Response(data, headers={"Link": ", ".join(links)})
 
     def get_schema_operation_parameters(self, view: Any) -> list[dict[str, Any]]:
         version = view.request.version

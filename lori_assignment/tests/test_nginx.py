@@ -17,10 +17,16 @@ from pathlib import Path
 from typing import Any, ClassVar
 from unittest import TestCase, skipUnless
 
+from django.test import LiveServerTestCase
+
 from benchmarks.nginx import NOBODY, TEMPLATE, balance
 from benchmarks.processes import Server, free_port
+from books.models import Book
+from books.stock import add_book
+from lori_assignment.db.keyset_pagination import Cursor
 from lori_assignment.http import charset, request_limits
 
+UUID = "8c5f2a6e-3b7d-4f0e-9a51-0d5c7e1f2b3a"
 Answer = tuple[int, dict[str, str], bytes]
 HAS_NGINX = shutil.which("nginx", path=f"{os.environ['PATH']}:/usr/sbin") is not None
 
@@ -38,6 +44,12 @@ class Upstream(BaseHTTPRequestHandler):
             self.close_connection = True
             return
         body = json.dumps(dict(self.headers)).encode()
+        if self.path.startswith("/head"):
+            self.send_response(200)
+            self.send_header("Link", "x" * 100_000)
+            self.end_headers()
+            self.close_connection = True
+            return
         if self.path.startswith("/large"):
             body = b"x" * 5_000_000
             # Otherwise the kernel would buffer most of it.
@@ -140,12 +152,40 @@ class ErrorTest(NginxTestCase):
         self.assertEqual(self.ask("/api/", iter([b"{}"]))[1].get("Retry-After"), None)
         self.assertRegex(headers["X-Request-ID"], "^[0-9a-f]{32}$")
 
+    def test_unreadable_request_gets_the_same_error(self) -> None:
+        for path in ("/api/v3/books/", "/home"):
+            for request, status in (
+                (f"GET {path}%00 HTTP/1.1\r\nHost: shop", 400),
+                (f"GET {path}..%2f..%2f..%2f..%2f HTTP/1.1\r\nHost: shop", 400),
+                (f"GET {path} HTTP/1.1\r\nHost: shop\r\nHost: other", 400),
+                (f"GET {path} HTTP/1.1\r\nHost: shop\r\nX-Long: {9000 * 'x'}", 400),
+                (f"GET {path} HTTP/1.1", 400),
+                (f"TRACE {path} HTTP/1.1\r\nHost: shop", 405),
+                (f"GET {path}?{9000 * 'x'} HTTP/1.1\r\nHost: shop", 414),
+                (f"POST {path} HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: x", 501),
+                (f"GET {path} HTTP/2.1\r\nHost: shop", 505),
+            ):
+                with self.subTest(request[:40], status=status):
+                    client = self.connect()
+                    client.sendall(f"{request}\r\nConnection: close\r\n\r\n".encode())
+                    response = http.client.HTTPResponse(client)
+                    response.begin()
+                    headers, body = dict(response.getheaders()), response.read()
+                    self.assertEqual(response.status, status)
+                    self.assertLessEqual(charset.ERROR_HEADERS.items(), headers.items())
+                    if path == "/home":
+                        self.assertIn(b"<h1>Lori Books</h1>", body)
+                    else:
+                        self.assert_error((status, headers, body), status, json.loads(body)["code"])
+
     def test_the_shops_answers_stay_as_they_are(self) -> None:
         _, headers, _ = self.ask("/")
         self.assertNotIn("X-Frame-Options", headers)
 
-    def test_the_pages_of_errors_have_no_address(self) -> None:
-        self.assertEqual(self.ask("/nginx-error/api")[0], 404)
+    def test_error_pages_have_no_address(self) -> None:
+        status, headers, _ = self.ask("/nginx-error/api")
+        self.assertEqual(status, 404)
+        self.assertLessEqual(charset.ERROR_HEADERS.items(), headers.items())
 
 
 class ForwardingTest(NginxTestCase):
@@ -164,11 +204,88 @@ class ForwardingTest(NginxTestCase):
         client.sendall(f"GET / HTTP/1.1\r\nHost: shop\r\n{header}\r\nConnection: close\r\n\r\n".encode())
         return b"".join(iter(lambda: client.recv(65536), b"")).decode()
 
-    def test_names_of_requests_and_hosts_pass(self) -> None:
-        received = self.received(X_Request_ID="a-name-of-a-client", Host="shop.example:8080")
+    def test_host_is_passed_on(self) -> None:
+        self.assertEqual(self.received(Host="shop.example:8080")["Host"], "shop.example:8080")
+
+    def test_request_id_must_be_a_uuid(self) -> None:
+        for good in (UUID, UUID.upper(), UUID.replace("-", "")):
+            self.assertEqual(self.received(X_Request_ID=good)["X-Request-ID"], good)
+        for bad in (
+            "a-name-of-a-client",
+            UUID + "\x0b",
+            3000 * "-" + UUID,
+            1000 * "urn:" + UUID,
+            "urn:uuid:" + UUID,
+            f"{{{UUID}}}",
+            f"{UUID}, {UUID}",
+            "",
+        ):
+            with self.subTest(bad=bad[:40]):
+                self.assertRegex(self.received(X_Request_ID=bad)["X-Request-ID"], r"\A[0-9a-f]{32}\Z")
+
+
+class LogTest(NginxTestCase):
+    def setUp(self) -> None:
+        super().setUp()
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        self.folder = Path(folder.name)
+        template = TEMPLATE.read_text().replace("/dev/stdout", "access.log")
+        self.orphan = balance([free_port()], folder=self.folder, template=template)
+        self.addCleanup(self.orphan.stop)
+        self.log = self.folder / "access.log"
+
+    def lines(self, number: int) -> list[dict[str, str]]:
+        """Wait for `number` lines and return them, without those of the health checks at the start."""
+        until = time.monotonic() + 5
+        while True:
+            lines = [json.loads(line) for line in self.log.read_text().splitlines()]
+            lines = [line for line in lines if line["path"] != "/healthz"]
+            if len(lines) >= number or time.monotonic() > until:
+                return lines
+            time.sleep(0.05)
+
+    def test_error_line_has_the_request_id(self) -> None:
+        answer = self.ask("/balance/statements/2026-11/?a=b", b"x", server=self.orphan, X_Request_ID=UUID)
+        self.assertEqual(answer[1]["X-Request-ID"], UUID)
+        [line] = self.lines(1)
         self.assertEqual(
-            (received["X-Request-ID"], received["Host"]), ("a-name-of-a-client", "shop.example:8080")
+            [line[name] for name in ("method", "path", "status", "request_id")],
+            ["POST", "/balance", "502", UUID],
         )
+
+    def test_full_disk_error_quotes_no_request(self) -> None:
+        folder = self.folder / "client_body"
+        folder.rmdir()
+        # A file in place of the folder, so that nginx cannot write there.
+        folder.touch()
+        status, headers, body = self.ask("/api/secret", b"x" * 100_000, server=self.orphan)
+        self.assertEqual((status, json.loads(body)["code"]), (500, "unavailable"))
+        self.assertLessEqual(charset.ERROR_HEADERS.items(), headers.items())
+        self.assertEqual(self.lines(1)[0]["status"], "500")
+        self.assertNotIn("secret", (self.folder / "nginx.log").read_text())
+
+    def test_incomplete_request_has_no_line(self) -> None:
+        for sent in (
+            b"GET /half HTTP/1.1\r\nHost: shop\r\nX-A: b",
+            b"GET /ha",
+            b"\x16\x03\r\n\r\n",
+            b"GET /\x00 HTTP/1.1\r\n\r\n",
+        ):
+            client = self.connect(self.orphan)
+            client.sendall(sent)
+            client.shutdown(socket.SHUT_WR)
+            while client.recv(65536):
+                pass
+        self.ask("/whole", server=self.orphan)
+        self.assertEqual([line["path"] for line in self.lines(1)], ["/whole"])
+
+    def test_line_has_only_the_first_part_of_a_path(self) -> None:
+        paths = ("/calendar%2fsecret", "/?secret", "/balance?secret", "/" + 60 * "x")
+        for path in paths:
+            self.ask(path, server=self.orphan)
+        lines = self.lines(len(paths))
+        self.assertEqual([line["path"] for line in lines], ["/calendar", "/", "/balance", "/" + 40 * "x"])
 
 
 class BehindLoadBalancerTest(NginxTestCase):
@@ -242,9 +359,47 @@ class BufferingTest(NginxTestCase):
         self.assertIn("GET /large", Upstream.seen)
         self.assertNotIn("sent /large", Upstream.seen)
 
+    def test_failures_do_not_disable_the_shop(self) -> None:
+        """To nginx, a response header that is too large is a failure of the server."""
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        port = self.server.server_address[1]
+        template = TEMPLATE.read_text().replace("${SHOP}", f"127.0.0.1:{port}; server 127.0.0.1:{port}")
+        server = balance([port], folder=Path(folder.name), template=template)
+        self.addCleanup(server.stop)
+        self.assertEqual([self.ask("/head", server=server)[0] for _ in range(4)], [502] * 4)
+        self.assertEqual(self.ask("/", server=server)[0], 200)
+
     def test_a_post_is_never_sent_twice(self) -> None:
         self.ask("/lost", b"once")
         self.assertEqual(self.asked(), ["POST /lost"])
+
+
+@skipUnless(HAS_NGINX, "needs Debian's package nginx")
+class ResponseHeaderTest(LiveServerTestCase):
+    """The shop's response headers, for requests with the longest URL that nginx accepts."""
+
+    def test_no_response_header_is_too_large(self) -> None:
+        for number in range(3):
+            add_book(name=f"Volume {number}", kind=1)
+        folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
+        self.addCleanup(folder.cleanup)
+        nginx = balance([self.server_thread.port], folder=Path(folder.name))
+        self.addCleanup(nginx.stop)
+        cursor = Cursor(back=False, values=[Book.objects.order_by("pk")[0].pk]).encode()
+        for path in (
+            f"/api/v1/books/?page_size=1&cursor={cursor}&zz=",
+            "/home?search=&zz=",
+            "/user/login?",
+            "/user/profile/?",
+            "/admin/?",
+        ):
+            for character in ('"', "a", "%C3%A9", "%22"):
+                with self.subTest(path, character=character):
+                    client = http.client.HTTPConnection("127.0.0.1", nginx.port, timeout=10)
+                    self.addCleanup(client.close)
+                    client.request("GET", path + character * ((8100 - len(path)) // len(character)))
+                    self.assertIn(client.getresponse().status, (200, 301, 302, 400))
 
 
 class FramingTest(NginxTestCase):

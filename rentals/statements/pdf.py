@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import subprocess
 import sys
 import threading
@@ -30,33 +31,45 @@ from rentals.statements.wording import balance_in_words, note_of, title_of, work
 
 logger = logging.getLogger(__name__)
 
-# Seconds. A month of a thousand entries takes five on an idle processor.
-TIMEOUT = 15
+# Statements with more entries are refused before a program starts. These take 3.5 seconds of a processor in
+# Latin letters.
+MAX_ENTRIES = 500
+# Seconds of a processor. Other scripts take up to ten times as long as Latin.
+CPU_TIMEOUT = 15
+# Seconds in all, since a pod may have only a fifth of a processor. nginx waits for 55.
+TIMEOUT = 45
 # The programs that one worker runs at a time. Each takes 70 MB and blocks a thread of the worker, which needs
 # threads for logins (`accounts.hashing_queue`) and other requests too. Two, so that one member, who can have
 # only one, cannot block the PDFs of all others.
 MAX_PROGRAMS = 2
 RETRY_AFTER = 2
+# Seconds between two PDFs of one member, so that a few members cannot occupy all programs.
+PAUSE = 5
 _programs = threading.BoundedSemaphore(MAX_PROGRAMS)
+
+
+class StatementTooLong(Exception):
+    """A month has too many entries for a PDF. A retry fails too."""
 
 
 @contextmanager
 def _program_for(member: User) -> Iterator[None]:
     """Reserve a program before the ledger is read.
 
-    Raises Busy if this worker runs too many, or any worker runs one for the same member. The shared cache
-    records the latter. The record of a worker that is killed expires after its program has ended.
+    Raises Busy if this worker runs too many, or any worker runs one for the same member or did so in the last
+    PAUSE seconds. The shared cache records the latter. The record of a worker that is killed expires after
+    its program has ended.
     """
     if not _programs.acquire(blocking=False):
         raise Busy(RETRY_AFTER)
     try:
         key = f"statement-pdf-{member.pk}"
         if not cache.add(key, value=True, timeout=2 * TIMEOUT):
-            raise Busy(RETRY_AFTER)
+            raise Busy(PAUSE)
         try:
             yield
         finally:
-            cache.delete(key)
+            cache.touch(key, PAUSE)
     finally:
         _programs.release()
 
@@ -81,12 +94,22 @@ class PdfDocument:
         self._steps.append((step, arguments))
 
     def as_pdf(self) -> bytes:
-        """Write the PDF. Raises CalledProcessError if that fails, and Busy if it takes too long."""
+        """Write the PDF.
+
+        Raises StatementTooLong if it takes too much processor time, Busy if it takes too long or the program
+        is killed, and CalledProcessError if the program fails.
+        """
         # The program writes fonts to this folder, which is deleted even if the program is killed.
         with TemporaryDirectory() as folder:
             try:
                 return subprocess.run(  # noqa: S603  # nosec B603  # our program; the text is piped
-                    [sys.executable, "-m", "rentals.statements.pdf_writer", str(ceil(TIMEOUT))],
+                    [
+                        sys.executable,
+                        "-m",
+                        "rentals.statements.pdf_writer",
+                        str(ceil(TIMEOUT)),
+                        str(CPU_TIMEOUT),
+                    ],
                     input=json.dumps(self.spec).encode(),
                     capture_output=True,
                     cwd=settings.BASE_DIR,
@@ -99,13 +122,22 @@ class PdfDocument:
                 logger.warning("A PDF was not written within %d s.", TIMEOUT)
                 raise Busy(TIMEOUT) from None
             except subprocess.CalledProcessError as error:
+                if error.returncode == -signal.SIGXCPU:
+                    logger.warning("A PDF was not written within %d s of a processor.", CPU_TIMEOUT)
+                    raise StatementTooLong from None
+                if error.returncode in (-signal.SIGALRM, -signal.SIGKILL):
+                    # By its own alarm, or by the system for lack of memory.
+                    logger.warning("The program that writes a PDF was killed.")
+                    raise Busy(PAUSE) from None
                 # Shown in the log.
                 error.add_note(error.stderr.decode())
                 raise
 
 
 def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
-    """Return the PDF of a member's monthly statement. Raises Busy."""
+    """Return the PDF of a member's monthly statement. Raises Busy and StatementTooLong."""
+    if statement.last - statement.after > MAX_ENTRIES:
+        raise StatementTooLong
     with _program_for(statement.member):
         return _statement(statement, at=at).as_pdf()
 

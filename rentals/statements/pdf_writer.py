@@ -1,10 +1,10 @@
 """Writes statements and receipts as PDF, as a separate program.
 
-    python -m rentals.statements.pdf_writer SECONDS < spec.json > statement.pdf
+    python -m rentals.statements.pdf_writer SECONDS CPU_SECONDS < spec.json > statement.pdf
 
 `rentals.statements.pdf` composes the document and starts this program, so that workers do not keep the memory
-that a PDF takes. The program does not import Django and reads no settings. It ends after SECONDS, even if the
-worker that waits for it was killed.
+that a PDF takes. The program does not import Django and reads no settings. It ends after SECONDS, or after
+CPU_SECONDS of a processor, even if the worker that waits for it was killed.
 
 Text may be in any script. Noto Sans has Latin, Greek and Cyrillic; other Noto fonts are loaded as fallbacks
 if the text needs them. HarfBuzz first reduces each font to the document's characters at one weight: fpdf2
@@ -14,6 +14,8 @@ takes seconds for a whole variable font, and would shape text at a different wei
 from __future__ import annotations
 
 import json
+import os
+import resource
 import signal
 import sys
 import unicodedata
@@ -23,6 +25,10 @@ from importlib.resources import files
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+if __name__ == "__main__":
+    # Requests take precedence. Before the imports, which take most of the time of a short document.
+    os.nice(10)
 
 import uharfbuzz as hb
 from fpdf import FPDF
@@ -35,6 +41,8 @@ WEIGHTS = {"": 400, "B": 600}
 MISSING = "\N{REPLACEMENT CHARACTER}"
 # Replaced with the number of pages. `printable` removes private-use characters, so no text contains it.
 PAGES = "\ue000"
+# The combining marks on one letter; more would be drawn over other lines. Hebrew and Burmese use up to five.
+MAX_MARKS = 5
 
 # Millimetres on an A4 page.
 MARGIN, BOTTOM_MARGIN = 20, 25
@@ -52,9 +60,18 @@ def printable(text: str, letters: Container[int]) -> str:
     """Return `text` on one line, with only characters whose code points are in `letters`.
 
     A letter that is missing loses its accents, or becomes a replacement character. Control and format
-    characters are removed, so that no name can reorder the text around it.
+    characters are removed, so that no name can reorder the text around it, and so are marks above MAX_MARKS.
     """
-    return "".join(_printable(sign, letters) for sign in unicodedata.normalize("NFC", text))
+    signs = "".join(_printable(sign, letters) for sign in unicodedata.normalize("NFC", text))
+    return "".join(_limit_marks(signs))
+
+
+def _limit_marks(text: str) -> Iterator[str]:
+    marks = 0
+    for sign in text:
+        marks = marks + 1 if unicodedata.category(sign).startswith("M") else 0
+        if marks <= MAX_MARKS:
+            yield sign
 
 
 def _printable(sign: str, letters: Container[int]) -> str:
@@ -302,4 +319,7 @@ def write_pdf(spec: Mapping[str, Any]) -> bytes:
 
 if __name__ == "__main__":
     signal.alarm(int(sys.argv[1]))
+    cpu_seconds = int(sys.argv[2])
+    # The kernel sends SIGXCPU, and a second later SIGKILL.
+    resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
     sys.stdout.buffer.write(write_pdf(json.load(sys.stdin)))

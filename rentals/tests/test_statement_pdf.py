@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 import re
 import signal
 import subprocess
 import sys
 import threading
+import time
+import unicodedata
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
@@ -53,6 +56,12 @@ def fonts_of(content: bytes) -> set[str]:
     return fonts
 
 
+def running(program: str) -> Any:
+    """Return a `subprocess.run` that runs `program` instead of the one that writes PDFs."""
+    run = subprocess.run
+    return lambda words, **options: run([words[0], "-c", program], **options)
+
+
 class PrintableTest(TestCase):
     letters = frozenset(main_font().letters)
 
@@ -89,6 +98,16 @@ class PrintableTest(TestCase):
         ):
             self.assertEqual(printable(name, self.letters), printed)
 
+    def test_marks_on_one_letter_are_limited(self) -> None:
+        marks = {0x0301, 0x0316}
+        for name in ("Q" + "\u0301\u0316" * 95, "Q" + "\u0301\u200d\u0316\u2060" * 95):
+            printed = printable(name, self.letters | marks)
+            self.assertEqual(printed[0], "Q")
+            self.assertEqual(len(printed), 6)
+        for name in ("\u1000\u103c\u103d\u103e\u1031\u1037", "a\u0301\u0316b\u0301"):
+            letters = self.letters | set(map(ord, unicodedata.normalize("NFC", name)))
+            self.assertEqual(printable(name, letters), unicodedata.normalize("NFC", name))
+
     @given(st.text())
     def test_nothing_else_is_printed(self, text: str) -> None:
         self.assertLessEqual(set(map(ord, printable(text, self.letters))), self.letters)
@@ -102,6 +121,7 @@ class WriterTest(StatementTestCase):
         super().setUp()
         # Parallel tests slow the program down.
         self.enterContext(mock.patch.object(pdf, "TIMEOUT", 120))
+        self.enterContext(mock.patch.object(pdf, "CPU_TIMEOUT", 120))
 
     def document(self, *titles: str) -> PdfDocument:
         document = PdfDocument("A document", at=NOW)
@@ -170,9 +190,19 @@ class WriterTest(StatementTestCase):
         self.assertFalse(Path(folders[0]).exists())
 
     def test_ends_after_its_time_without_its_parent(self) -> None:
-        program = [sys.executable, "-m", "rentals.statements.pdf_writer", "1"]
+        program = [sys.executable, "-m", "rentals.statements.pdf_writer", "1", "60"]
         with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
             self.assertEqual(waiting.wait(timeout=60), -signal.SIGALRM)
+
+    def test_program_runs_at_low_priority(self) -> None:
+        program = [sys.executable, "-m", "rentals.statements.pdf_writer", "60", "60"]
+        with subprocess.Popen(program, stdin=subprocess.PIPE, cwd=settings.BASE_DIR) as waiting:  # noqa: S603
+            self.addCleanup(waiting.kill)
+            until = time.monotonic() + 60
+            while os.getpriority(os.PRIO_PROCESS, waiting.pid) < 10 and time.monotonic() < until:
+                time.sleep(0.05)
+            self.assertGreaterEqual(os.getpriority(os.PRIO_PROCESS, waiting.pid), 10)
+            waiting.kill()
 
     def test_an_error_leaves_no_half_document(self) -> None:
         document = self.document("Emma")
@@ -190,6 +220,30 @@ class WriterTest(StatementTestCase):
             response = self.client.get("/balance/statements/2026-11.pdf")
         self.assertEqual(response.status_code, 429)
 
+    def test_killed_program_is_busy(self) -> None:
+        self.client.force_login(self.alice)
+        for number in (signal.SIGKILL, signal.SIGALRM):
+            program = f"import os; os.kill(os.getpid(), {int(number)})"
+            with (
+                mock.patch.object(pdf, "PAUSE", 0),
+                mock.patch("subprocess.run", running(program)),
+                self.assertLogs("rentals.statements.pdf", "WARNING"),
+            ):
+                response = self.client.get("/balance/statements/2026-11.pdf")
+            self.assertEqual(response.status_code, 429)
+
+    def test_too_much_processor_time_is_refused(self) -> None:
+        self.client.force_login(self.alice)
+        document = self.document(*(f"Book {number}" for number in range(1000)))
+        with (
+            mock.patch.object(pdf, "CPU_TIMEOUT", 1),
+            mock.patch.object(pdf, "_statement", return_value=document),
+            self.assertLogs("rentals.statements.pdf", "WARNING"),
+        ):
+            response = self.client.get("/balance/statements/2026-11.pdf")
+        self.assertContains(response, "This statement is too long for a PDF.", status_code=409)
+        self.assertContains(response, 'href="/balance/statements/2026-11.csv"', status_code=409)
+
 
 class ProgramLimitTest(StatementTestCase):
     path = "/balance/statements/2026-11.pdf"
@@ -197,13 +251,22 @@ class ProgramLimitTest(StatementTestCase):
     def setUp(self) -> None:
         super().setUp()
         self.client.force_login(self.alice)
+        self.enterContext(mock.patch.object(pdf, "PAUSE", 0))
         self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
 
     def test_one_at_a_time_for_one_member(self) -> None:
         with pdf._program_for(self.alice):
             response = self.client.get(self.path)
-        self.assertEqual((response.status_code, response["Retry-After"]), (429, str(pdf.RETRY_AFTER)))
-        self.assertContains(response, "Others are being served", status_code=429)
+        self.assertEqual((response.status_code, response["Retry-After"]), (429, str(pdf.PAUSE)))
+        self.assertContains(response, "The shop is busy at the moment.", status_code=429)
+        self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_next_pdf_of_a_member_must_wait(self) -> None:
+        with mock.patch.object(pdf, "PAUSE", 60):
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+            response = self.client.get(self.path)
+            self.assertEqual((response.status_code, response["Retry-After"]), (429, "60"))
+        self.client.force_login(self.bob)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
     def test_another_member_is_served_meanwhile(self) -> None:
@@ -217,6 +280,22 @@ class ProgramLimitTest(StatementTestCase):
                 statement_as_pdf(statement, at=NOW)
             self.assertEqual(self.client.get(self.path).status_code, 429)
         self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_too_many_entries_reserve_no_program(self) -> None:
+        for _ in range(2):
+            self.charge(NOW)
+        with mock.patch.object(pdf, "MAX_ENTRIES", 1):
+            for _ in range(2):
+                response = self.client.get(self.path)
+                self.assertContains(response, "This statement is too long for a PDF.", status_code=409)
+                self.assertNotIn("Retry-After", response)
+            self.client.force_login(self.bob)
+            self.assertEqual(self.client.get(self.path).status_code, 200)
+
+    def test_nginx_waits_longer_than_a_program(self) -> None:
+        text = (settings.BASE_DIR / "deploy" / "nginx.conf").read_text()
+        [seconds] = re.findall(r"proxy_read_timeout ([0-9]+)s;", text)
+        self.assertGreater(int(seconds), pdf.TIMEOUT)
 
     def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
         killed = pdf._program_for(self.alice)

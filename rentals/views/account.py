@@ -17,7 +17,7 @@ from rentals.models import LedgerEntry, Rental
 from rentals.statements import csv_export
 from rentals.statements.monthly import Month, Statement, months_of
 from rentals.statements.monthly import statement as statement_of
-from rentals.statements.pdf import receipt_as_pdf, statement_as_pdf
+from rentals.statements.pdf import StatementTooLong, receipt_as_pdf, statement_as_pdf
 from rentals.statements.wording import (
     Working,
     balance_in_words,
@@ -113,7 +113,11 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
 @member_page
 def statement_pdf(request: MemberRequest, month: Month) -> HttpResponse:
     found = _statement(request, month)
-    return _pdf(statement_as_pdf(found, at=clock.now()), name=f"lori-books-{month}")
+    try:
+        content = statement_as_pdf(found, at=clock.now())
+    except StatementTooLong:
+        return render(request, "rentals/statement_too_long.html", {"month": month}, status=409)
+    return _pdf(content, name=f"lori-books-{month}")
 
 
 @require_safe
