@@ -53,9 +53,13 @@ def violations(module: str, source: str) -> list[str]:
         return [] if is_wiring(module) else sorted(of_apps | wiring)
     wrong = wiring | {name for name in of_apps if is_door(name) and not _own(app, name)}
     if not is_door(module):
-        wrong |= {name for name in names if name.startswith(("rest_framework", "lori_assignment.rest"))}
+        wrong |= {name for name in names if is_within(name, "rest_framework", "lori_assignment.rest")}
         wrong |= {name for name in of_apps if name.split(".")[0] not in MAY_IMPORT[app] or is_door(name)}
     return sorted(wrong)
+
+
+def is_within(module: str, *packages: str) -> bool:
+    return any(module == package or module.startswith(f"{package}.") for package in packages)
 
 
 def is_wiring(module: str) -> bool:
