@@ -86,11 +86,11 @@ BENCH := POSTGRES_OPTIONS="-c shared_buffers=1GB -c wal_level=minimal -c max_wal
     -c shared_preload_libraries=pg_stat_statements -c pg_stat_statements.track_planning=on" \
     checks/with-postgres $(BIN)/python -m benchmarks.run
 
-bench: $(VENV)/ready-bench ## Compare the shop with baselines (needs wrk; takes long)
+bench: $(VENV)/ready-bench ## Compare the shop with baselines (needs nginx and wrk; takes long)
 	@mkdir -p var/bench
 	@POSTGRES_FOLDER=var/bench/postgres $(BENCH) $(ARGS)
 
-bench-quick: $(VENV)/ready-bench ## Run a small benchmark against floors (needs wrk; two minutes)
+bench-quick: $(VENV)/ready-bench ## Run a small benchmark against floors (needs nginx and wrk; three minutes)
 	@$(BENCH) --quick $(ARGS)
 
 # Durable as in production, and with the full WAL that a replica needs.

@@ -29,7 +29,7 @@ from typing import Any
 
 import psycopg2
 
-from benchmarks import catalogue, renting, report
+from benchmarks import catalogue, nginx, renting, report
 from benchmarks.measure import Database, Failed, Probe, drive, line, take_turns
 from benchmarks.people import sign_in_page, wait_for_figures
 from benchmarks.processes import Server, all_stopped, free_port, memory
@@ -43,7 +43,7 @@ BENCH = ROOT / ".venv" / "bench" / "bin"
 WORKERS = "2"
 # More pages than any server returns in a second.
 PAGES = 5_000
-STEPS = ("catalogue", "catalogue_by_token", "mine", "search", "staff", "rent", "sign_ins")
+STEPS = ("catalogue", "catalogue_by_token", "behind_nginx", "mine", "search", "staff", "rent", "sign_ins")
 SIZES = {
     "full": (Size(10_000, 10_000, renters=4_000), Size(1_000_000, 10_000_000, renters=4_000)),
     "quick": (Size(10_000, 10_000, renters=1_200), Size(50_000, 100_000, renters=100)),
@@ -195,6 +195,42 @@ class Bench:
                     token=of_large,
                 ),
             )
+
+    def behind_nginx(self) -> None:
+        """Measure the catalogue again, with the shop and each baseline behind nginx as shipped."""
+        token = self.small.tokens(FEW)[FEW]
+        pages = range(1, PAGES)
+        fronts = {
+            name: self._nginx(name)
+            for name in ("shop, small", "bare WSGI", "FastAPI, asyncpg", "stock DRF", "FastAPI, SQLAlchemy")
+        }
+
+        def probe(case: str, name: str, *paths: str, **request: str) -> Probe:
+            baseline = "" if name == "shop, small" else f": {name}"
+            database = "" if name == "bare WSGI" else self.small.name
+            requests = [line(path, **request) for path in paths]
+            return Probe(f"{case}, behind nginx{baseline}", fronts[name], requests, database=database)
+
+        self.in_turns(
+            probe("catalogue", "shop, small", "/api/v3/books/"),
+            probe("catalogue", "bare WSGI", "/books/"),
+            probe("catalogue", "FastAPI, asyncpg", "/books/"),
+        )
+        by_page = [f"/books/?page={page // 25 + 1}" for page in pages]
+        by_cursor = [f"/books/?cursor={key}" for key in pages]
+        with changing_books(self.small):
+            self.in_turns(
+                probe("catalogue, token", "shop, small", *_at_cursors("/api/v3/books/", pages), token=token),
+                probe("catalogue, token", "stock DRF", *by_page, token=token),
+                probe("catalogue, token", "FastAPI, SQLAlchemy", *by_cursor, token=token),
+            )
+
+    def _nginx(self, name: str) -> Server:
+        folder = PLACE / f"nginx-{re.sub('[^a-z]+', '-', name.lower())}"
+        folder.mkdir(exist_ok=True)
+        server = nginx.balance([self.servers[name].port], folder=folder, path="/books/")
+        self._to_stop.append(server)
+        return server
 
     def mine(self) -> None:
         tokens = self.small.tokens(FEW, MANY)

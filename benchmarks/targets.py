@@ -50,6 +50,21 @@ TARGETS: tuple[Target, ...] = (
     # No caching here: the shop does more per request than the baselines, and must still be faster.
     Faster("catalogue, token", "catalogue, token: FastAPI, SQLAlchemy", at_least=1.1, floor=0.7),
     Faster("catalogue, token", "catalogue, token: stock DRF", at_least=2.5, floor=1.4),
+    # The same behind nginx, as in production.
+    Faster("catalogue, behind nginx", "catalogue, behind nginx: FastAPI, asyncpg", at_least=1.5, floor=1.1),
+    Faster("catalogue, behind nginx", "catalogue, behind nginx: bare WSGI", at_least=0.4, floor=0.3),
+    Faster(
+        "catalogue, token, behind nginx",
+        "catalogue, token, behind nginx: FastAPI, SQLAlchemy",
+        at_least=1.1,
+        floor=0.7,
+    ),
+    Faster(
+        "catalogue, token, behind nginx",
+        "catalogue, token, behind nginx: stock DRF",
+        at_least=2.5,
+        floor=1.4,
+    ),
     # One row: Django's share of the time is larger than for a page of 25.
     Faster("one book", "one book: stock DRF", at_least=2, floor=1.2),
     Faster("my rentals", "my rentals: stock DRF", at_least=2, floor=1),
