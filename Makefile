@@ -20,7 +20,7 @@ help: ## List the targets
 
 $(VENV)/ready: requirements.txt constraints.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
-	    { echo "Lori Books needs Python 3.11; name it by make PYTHON=..."; exit 1; }
+	    { echo "Lori Books needs Python 3.11. Set it with make PYTHON=..."; exit 1; }
 	@echo "Setting up $(VENV), which takes about a minute …"
 	@$(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
@@ -55,7 +55,7 @@ $(STATIC): $(VENV)/ready .env $(wildcard static/*)
 
 run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data on port 8000 (PORT=...)
 	@$(BIN)/python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null || \
-	    { echo "Port $(PORT) is taken; name another by make run PORT=..."; exit 1; }
+	    { echo "Port $(PORT) is in use. Choose another with make run PORT=..."; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate
 	@$(BIN)/python manage.py load_demo --if-empty
 	@printf '\n  Lori Books is at %s\n\n' "$(SITE)"

@@ -86,7 +86,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
             _("Permissions"),
             {"fields": ("is_active", "is_staff", "is_superuser", "groups", "user_permissions")},
         ),
-        (_("Dates"), {"fields": ("last_login", "date_joined")}),
+        (_("Important dates"), {"fields": ("last_login", "date_joined")}),
     )
     add_fieldsets = (
         (
@@ -150,7 +150,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
         for one in ended:
             sign_out_everywhere(one)
             log_event("account_administered", request, account=one.pk, actor=request.user.pk)
-        said = ngettext("%(count)d account is signed out.", "%(count)d accounts are signed out.", len(ended))
+        said = ngettext("%(count)d account signed out.", "%(count)d accounts signed out.", len(ended))
         self.message_user(request, said % {"count": len(ended)})
 
     def save_model(self, request: HttpRequest, obj: User, form: ModelForm[User], change: bool) -> None:

@@ -47,10 +47,10 @@ class AccountAdapter(DefaultAccountAdapter):
         # The API's message, the same for every cause.
         "username_password_mismatch": SignInRefused.message,
         "email_password_mismatch": SignInRefused.message,
-        "too_many_login_attempts": _("Too many attempts. Wait a few minutes, and try again."),
+        "too_many_login_attempts": _("Too many attempts. Wait a few minutes and try again."),
         "incorrect_password": WRONG_PASSWORD,
         "enter_current_password": WRONG_PASSWORD,
-        "invalid_password_reset": _("This link is not good, or not any more."),
+        "invalid_password_reset": _("This link is invalid or has expired."),
     }
 
     def send_mail(self, template_prefix: str, email: str, context: dict[str, Any]) -> None:
@@ -65,7 +65,7 @@ class AccountAdapter(DefaultAccountAdapter):
                 message.send()
             except OSError:
                 # Carry on: the account exists by now, or the response must not reveal whether it does.
-                logger.exception("A mail (%s) could not be sent.", template_prefix)
+                logger.exception("E-mail %s couldn't be sent.", template_prefix)
 
         send_on_commit(send)
 
@@ -134,8 +134,8 @@ class AccountAdapter(DefaultAccountAdapter):
 class SecondFactorAdapter(DefaultMFAAdapter):
     error_messages = {
         **DefaultMFAAdapter.error_messages,
-        "incorrect_code": _("That was not right, or it has been used already."),
-        "unverified_email": _("Confirm your e-mail address first: it is the way back in when all is lost."),
+        "incorrect_code": _("This code is wrong or has already been used."),
+        "unverified_email": _("Confirm your e-mail address first: it lets you recover your account."),
     }
 
     def is_mfa_enabled(self, user: Any, types: list[str] | None = None) -> bool:

@@ -28,8 +28,8 @@ from lori_assignment.observability.security_log import log_event
 EMAIL = _("E-mail address")
 PASSWORD = _("Password")
 NEW_PASSWORD = _("New password")
-REPEAT_PASSWORD = _("The same again")
-PASSWORD_HELP = _("At least 8 characters, not a common password and nothing like your name.")
+REPEAT_PASSWORD = _("Repeat password")
+PASSWORD_HELP = _("At least 8 characters. Avoid common passwords and your own name.")
 
 
 class RelabelledFormMixin:
@@ -80,7 +80,7 @@ class SignUpForm(RelabelledFormMixin, account.SignupForm):
     }
     help_texts = {
         "username": _("Letters, digits and . + - _"),
-        "name": _("As you would like to be called."),
+        "name": _("What should we call you?"),
         "password1": PASSWORD_HELP,
     }
 
@@ -116,7 +116,7 @@ class NewEmailForm(RelabelledFormMixin, account.AddEmailForm):
         """
         email: str = get_adapter().clean_email(self.cleaned_data["email"].lower())
         if self.user.emailaddress_set.filter(email=email).exists():
-            raise ValidationError(_("This is your address already."))
+            raise ValidationError(_("This is already your address."))
         if is_email_taken(email, excluding=self.user):
             raise ValidationError(EMAIL_TAKEN)
         return email
@@ -191,7 +191,7 @@ class _CodeFormMixin(RelabelledFormMixin):
 
 
 class SecondFactorForm(_CodeFormMixin, second_factor.AuthenticateForm):
-    help_texts = {"code": _("From your authenticator app, or one of your recovery codes.")}
+    help_texts = {"code": _("From your authenticator app, or a recovery code.")}
 
 
 class ConfirmCodeForm(_CodeFormMixin, second_factor.ReauthenticateForm):
@@ -199,14 +199,14 @@ class ConfirmCodeForm(_CodeFormMixin, second_factor.ReauthenticateForm):
 
 
 class AuthenticatorAppForm(_CodeFormMixin, totp.ActivateTOTPForm):
-    help_texts = {"code": _("The six digits that the app shows now.")}
+    help_texts = {"code": _("The six digits now shown in the app.")}
 
 
 class NewPasskeyForm(RelabelledFormMixin, webauthn.AddWebAuthnForm):
-    labels = {"name": _("Name"), "passwordless": _("Sign in with it alone, without the password")}
+    labels = {"name": _("Name"), "passwordless": _("Use this passkey to sign in without a password")}
     help_texts = {
-        "name": _("To tell it from your others: where it is, for example."),
-        "passwordless": _("It then asks for your fingerprint, your face or its PIN."),
+        "name": _("A name to recognise it by, such as the device it's on."),
+        "passwordless": _("Your device will ask for your fingerprint, face or PIN."),
     }
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:

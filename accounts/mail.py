@@ -58,7 +58,7 @@ def mail_member(member: User, template: str, **facts: Any) -> None:
             [member.email],
         )
     except OSError:
-        logger.exception("A mail (%s) to account %s could not be sent.", template, member.pk)
+        logger.exception("E-mail %s to account %s couldn't be sent.", template, member.pk)
 
 
 def send_on_commit(send: Callable[[], object]) -> None:
@@ -84,7 +84,7 @@ def _send_logging_errors(send: Callable[[], object]) -> None:
     try:
         send()
     except Exception:
-        logger.exception("A mail that was to go out afterwards failed.")
+        logger.exception("Sending an e-mail after the commit failed.")
     finally:
         # This thread's own connection; the next mail may be hours away.
         connection.close()

@@ -13,14 +13,14 @@ from django.db.models import Q
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
-USERNAME_TAKEN = _("An account with this username exists already.")
-EMAIL_TAKEN = _("An account with this e-mail address exists already.")
+USERNAME_TAKEN = _("An account with this username already exists.")
+EMAIL_TAKEN = _("An account with this e-mail address already exists.")
 
 # No @: a username that looks like another member's e-mail address would make signing in ambiguous.
 username_validators = [
     RegexValidator(
         r"\A[\w.+-]+\Z",
-        _("A username has letters, digits and the signs . + - _ only."),
+        _("A username can only contain letters, digits and . + - _"),
         code="invalid_username",
     )
 ]
@@ -78,7 +78,7 @@ class User(AbstractUser):
         default="",
         # During a deployment the previous release inserts rows without this column.
         db_default="",
-        help_text=_("Of pages and mail. Empty: the shop's own."),
+        help_text=_("For pages and e-mails. Leave blank for the shop's default."),
     )
     first_name = None  # type: ignore[assignment]  # `name` holds the whole name
     last_name = None  # type: ignore[assignment]  # as above
@@ -104,7 +104,7 @@ class User(AbstractUser):
             models.CheckConstraint(
                 condition=Q(is_superuser=False) | Q(is_staff=True),
                 name="account_superuser_is_staff",
-                violation_error_message=_("A superuser is staff too."),
+                violation_error_message=_("A superuser must also be staff."),
             ),
         ]
         # For the administration's lists of these accounts, each a small part of all.
@@ -124,7 +124,7 @@ class User(AbstractUser):
         Raises ValidationError for a language that is not in LANGUAGES.
         """
         if language and language not in dict(settings.LANGUAGES):
-            raise ValidationError(_("The shop does not speak this language."), code="unknown_language")
+            raise ValidationError(_("This language isn't available."), code="unknown_language")
         self._update_fields(language=language)
 
     def _update_fields(self, **fields: str) -> None:

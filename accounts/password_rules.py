@@ -39,11 +39,15 @@ class ShopVocabularyValidator:
         left = _vocabulary_pattern().sub("", folded)
         if left != folded and len(left) < MIN_REMAINING_LENGTH:
             raise ValidationError(
-                _("This password is too near at hand in this shop."), code="password_of_the_shop"
+                _(
+                    "This password is too easy to guess. Don't build it from the shop's name or words "
+                    "about renting books."
+                ),
+                code="password_of_the_shop",
             )
 
     def get_help_text(self) -> str:
-        return _("It is not made of the name of the shop and what is done there.")
+        return _("Don't build your password from the shop's name or words about renting books.")
 
 
 def _vocabulary_pattern() -> re.Pattern[str]:

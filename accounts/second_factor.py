@@ -67,7 +67,7 @@ class StaffSecondFactorMiddleware:
             return None
         if not isinstance(request.user, User) or not must_set_up_second_factor(request.user):
             return None
-        messages.info(request, _("Staff sign in with a second factor. Set one up, and go on from there."))
+        messages.info(request, _("Staff accounts need two-factor sign-in. Set it up to continue."))
         place = reverse("mfa_index")
         if request.htmx:  # type: ignore[attr-defined]  # django_htmx puts it there
             return HttpResponse(headers={"HX-Redirect": place})

@@ -15,7 +15,7 @@ from accounts.second_factor import must_set_up_second_factor
 from lori_assignment.errors import Throttled
 from lori_assignment.observability.security_log import log_event
 
-WRONG_PASSWORD = _("This is not the password in use.")
+WRONG_PASSWORD = _("This is not your current password.")
 _LOCKED = "too_many_login_attempts"
 
 
@@ -24,22 +24,22 @@ class SignInRefused(Exception):
 
     code = "authentication_failed"
     # The same for an unknown name, a wrong password and a deactivated account.
-    message = _("No active account has this name and password.")
+    message = _("Wrong username or password.")
 
 
 class CodeRequired(SignInRefused):
     code = "otp_required"
-    message = _("This account has a second factor: give a code as otp.")
+    message = _("This account uses two-factor sign-in. Send a code as otp.")
 
 
 class CodeWrong(SignInRefused):
     code = "otp_invalid"
-    message = _("This code is wrong, or it has been used.")
+    message = _("This code is wrong or has already been used.")
 
 
 class SecondFactorMissing(SignInRefused):
     code = "second_factor_required"
-    message = _("Staff sign in with a second factor: sign in on the web, where you set one up.")
+    message = _("Staff accounts need two-factor sign-in. Sign in on the website to set it up.")
 
 
 def sign_in(request: HttpRequest, *, login: str, password: str, code: str = "") -> User:

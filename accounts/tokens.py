@@ -52,8 +52,8 @@ __all__ = [
     "verify",
 ]
 
-USED = _("This token has been used already.")
-REVOKED = _("This token is no longer good: sign in again.")
+USED = _("This token has already been used.")
+REVOKED = _("This token is no longer valid. Sign in again.")
 # The claims for the family's name and for a fingerprint of the password at the time of issue.
 FAMILY = "family"
 PASSWORD_CLAIM = "password_mark"  # noqa: S105  # The name of a claim.

@@ -78,7 +78,7 @@ def profile(request: MemberRequest) -> HttpResponse:
     form = ProfileForm(typed, instance=copy(request.user))
     if request.method == "POST" and form.is_valid():
         request.user.change_profile(**form.cleaned_data)
-        messages.success(request, _("Your profile is saved."))
+        messages.success(request, _("Your profile has been saved."))
         return redirect("profile")
     return render(request, "accounts/profile.html", {"form": form})
 
@@ -118,7 +118,7 @@ def sign_out_browser(request: MemberRequest, pk: int) -> HttpResponse:
         end_session(request.user, pk)
     except UserSession.DoesNotExist:
         raise Http404 from None
-    messages.success(request, _("That browser is signed out."))
+    messages.success(request, _("That browser has been signed out."))
     return redirect("usersessions_list")
 
 
@@ -128,7 +128,7 @@ def sign_out_browser(request: MemberRequest, pk: int) -> HttpResponse:
 def sign_out_other_browsers(request: MemberRequest) -> HttpResponse:
     family = request.session.get(web_tokens.FAMILY, "")
     end_other_sessions(request.user, this=request.session.session_key, family=family)
-    messages.success(request, _("You are signed out everywhere but here."))
+    messages.success(request, _("You have been signed out everywhere else."))
     return redirect("usersessions_list")
 
 
@@ -165,7 +165,7 @@ def _close_account(request: MemberRequest) -> HttpResponse:
         show_refusal(request, refusal)
         return redirect("close-account")
     logout(request)
-    messages.success(request, _("Your account is closed, and what we knew of you is gone. Farewell!"))
+    messages.success(request, _("Your account and data have been deleted."))
     return redirect("front")
 
 
@@ -179,7 +179,7 @@ def renew_token(request: HttpRequest) -> HttpResponse:
             raise TokenError
         pair = web_tokens.renew(request, request.user)
     except TokenError:
-        answer = JsonResponse({"detail": _("Nobody is signed in here."), "code": "signed_out"}, status=401)
+        answer = JsonResponse({"detail": _("You are not signed in."), "code": "signed_out"}, status=401)
         web_tokens.clear_cookies(answer)
         return answer
     answer = HttpResponse(status=204)

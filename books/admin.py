@@ -30,7 +30,10 @@ from rentals.stock import add_copy, change_copy
 class BookForm(forms.ModelForm):
     # Longer than thirteen digits, to leave room for hyphens.
     isbn = forms.CharField(
-        label=_("ISBN"), max_length=40, required=False, help_text=_("ISBN-10 or ISBN-13, in any spelling.")
+        label=_("ISBN"),
+        max_length=40,
+        required=False,
+        help_text=_("ISBN-10 or ISBN-13, with or without hyphens."),
     )
 
     class Meta:
@@ -52,7 +55,7 @@ class BookForm(forms.ModelForm):
             return ""
         isbn = normalize_isbn(text)
         if isbn is None:
-            raise ValidationError(_("This is not a valid ISBN: ten or thirteen digits."))
+            raise ValidationError(_("Enter a valid ISBN of 10 or 13 digits."))
         if Book.objects.exclude(pk=self.instance.pk).filter(isbn=isbn).exists():
             raise ValidationError(ISBN_TAKEN)
         return isbn
@@ -71,7 +74,7 @@ class NewBookForm(BookForm):
         min_value=0,
         max_value=stock.MAX_COPIES_AT_ONCE,
         initial=1,
-        help_text=_("How many come in with it; their barcodes are made."),
+        help_text=_("How many copies to add. Barcodes are generated for them."),
     )
 
 
@@ -92,7 +95,7 @@ class BookAdmin(ShopAdmin):
     list_display = ["name", "author", "isbn", "kind", "published", "in_service", "free"]
     list_filter = ["kind", LanguageFilter]
     search_fields = ["name", "author", "isbn"]
-    search_help_text = _("Words of the title or the authors, the last perhaps only begun, or an ISBN.")
+    search_help_text = _("Search by title, author or ISBN. The last word may be incomplete.")
     sortable_by = ("name",)
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Book]:
@@ -105,7 +108,7 @@ class BookAdmin(ShopAdmin):
     def in_service(self, book: Any) -> int:
         return int(book.copies_in_service)
 
-    @admin.display(description=_("free"))
+    @admin.display(description=_("available"))
     def free(self, book: Any) -> int:
         return int(book.available)
 
@@ -131,7 +134,10 @@ class BookAdmin(ShopAdmin):
 
 class NewCopyForm(forms.ModelForm):
     barcode = forms.CharField(
-        label=_("barcode"), max_length=40, required=False, help_text=_("Empty: the next one of the book.")
+        label=_("barcode"),
+        max_length=40,
+        required=False,
+        help_text=_("Leave blank to generate the next one."),
     )
 
 
@@ -141,7 +147,7 @@ class CopyAdmin(ShopAdmin):
     list_filter = ["status", "condition"]
     list_select_related = ["book"]
     search_fields = ["barcode", "book"]
-    search_help_text = _("Barcode, title, author or ISBN.")
+    search_help_text = _("Search by barcode, title, author or ISBN.")
     sortable_by = ("barcode",)
     autocomplete_fields = ["book"]
 

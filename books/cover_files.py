@@ -33,7 +33,7 @@ def cover(request: HttpRequest, name: str) -> HttpResponseBase:
         except FileNotFoundError:
             raise Http404 from None
         except OSError:
-            logger.exception("A cover cannot be read.")
+            logger.exception("A cover image couldn't be read.")
             return HttpResponse(status=503, headers={"Retry-After": "5", "Cache-Control": "no-store"})
     response["ETag"] = etag
     response["Cache-Control"] = FOR_EVER

@@ -20,7 +20,7 @@ MAX_PIXELS = 20_000_000
 # Enough for a full-page view on a dense screen.
 MAX_SIDE = 1600
 
-TOO_MANY_PIXELS = _("A cover may have at most 20 megapixels.")
+TOO_MANY_PIXELS = _("Covers are limited to 20 megapixels.")
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
@@ -30,7 +30,7 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
     one of FORMATS. Both sizes are checked before the pixels are decoded.
     """
     if upload.size > MAX_BYTES:
-        raise ValidationError(_("A cover may have at most 5 MB."))
+        raise ValidationError(_("Covers are limited to 5 MB."))
     try:
         with Image.open(upload, formats=FORMATS) as picture:
             if picture.width * picture.height > MAX_PIXELS:
@@ -47,6 +47,6 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
         raise ValidationError(TOO_MANY_PIXELS) from error
     except Exception as error:
         # Damaged files make the decoders raise all kinds of errors, TypeError and struct.error among them.
-        raise ValidationError(_("A cover is a JPEG, PNG or WebP picture; this file is not.")) from error
+        raise ValidationError(_("Upload the cover as a JPEG, PNG or WebP image.")) from error
     # A random name: unique, and independent of the name of the uploaded file.
     return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")

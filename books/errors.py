@@ -22,9 +22,9 @@ class BarcodeTaken(Refusal):
 
 class BookHasRentals(Refusal):
     code = "book_has_rentals"
-    message = _("This book has been rented, so it stays for the records. Withdraw its copies.")
+    message = _("This book has been rented, so it can't be deleted. Withdraw its copies instead.")
 
 
 class CopyHasRentals(Refusal):
     code = "copy_has_rentals"
-    message = _("This copy has been rented or put aside, so it stays for the records. Withdraw it.")
+    message = _("This copy has been rented or set aside, so it can't be deleted. Withdraw it instead.")

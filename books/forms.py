@@ -23,17 +23,17 @@ KINDS = {kind.name.lower(): kind for kind in Kind}
 NEWEST = "newest"
 ORDER_NAMES = {
     "": gettext_lazy("Best match"),
-    NEWEST: gettext_lazy("New in the shop first"),
+    NEWEST: gettext_lazy("Newest arrivals"),
     "name": gettext_lazy("Title, A to Z"),
     "-name": gettext_lazy("Title, Z to A"),
     "author": gettext_lazy("Author, A to Z"),
     "-author": gettext_lazy("Author, Z to A"),
-    "-published": gettext_lazy("Published last first"),
-    "published": gettext_lazy("Published first first"),
+    "-published": gettext_lazy("Publication year, newest first"),
+    "published": gettext_lazy("Publication year, oldest first"),
 }
 
 
-NO_SUCH_CHOICE = gettext_lazy("This is none of the choices, so it was left out.")
+NO_SUCH_CHOICE = gettext_lazy("This isn't one of the choices, so it was ignored.")
 
 
 class OptionsSelect(forms.Select):
@@ -70,7 +70,7 @@ class CatalogueForm(forms.Form):
     search = forms.CharField(
         label=gettext_lazy("Title, author or ISBN"), required=False, max_length=MAX_TEXT_LENGTH
     )
-    kind = forms.ChoiceField(label=gettext_lazy("Kind"), required=False, widget=OptionsSelect)
+    kind = forms.ChoiceField(label=gettext_lazy("Category"), required=False, widget=OptionsSelect)
     language = forms.ChoiceField(label=gettext_lazy("Language"), required=False, widget=OptionsSelect)
     decade = forms.TypedChoiceField(
         label=gettext_lazy("Published"),
@@ -80,7 +80,7 @@ class CatalogueForm(forms.Form):
         widget=OptionsSelect,
     )
     ordering = OrderField(
-        label=gettext_lazy("Order"),
+        label=gettext_lazy("Sort by"),
         required=False,
         choices=[*ORDER_NAMES.items()],
         error_messages={"invalid_choice": NO_SUCH_CHOICE},
@@ -97,7 +97,7 @@ class CatalogueForm(forms.Form):
             "kind": [("", _("Any")), *((name, capfirst(kind.label)) for name, kind in KINDS.items())],
             "language": [("", _("Any")), *((code, name) for name, code in languages)],
             "decade": [
-                ("", _("Any time")),
+                ("", _("Any year")),
                 *decade_choices(reversed(facets.decades)),
             ],
         }

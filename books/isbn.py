@@ -58,4 +58,4 @@ def _spelt_out(text: str) -> str:
 def validate_isbn(value: str) -> None:
     """Raise ValidationError unless `value` is the thirteen digits of a valid ISBN."""
     if normalize_isbn(value) != value:
-        raise ValidationError(_("This is not a valid ISBN-13: thirteen digits, the last a check digit."))
+        raise ValidationError(_("Enter a valid ISBN-13: 13 digits with a correct check digit."))

@@ -16,14 +16,14 @@ from books.isbn import validate_isbn
 EARLIEST_YEAR = -5000
 LATEST_YEAR = 2200
 
-ISBN_TAKEN = _("Another book has this ISBN.")
-BARCODE_TAKEN = _("Another copy has this barcode.")
+ISBN_TAKEN = _("Another book already has this ISBN.")
+BARCODE_TAKEN = _("Another copy already has this barcode.")
 
 
 class Kind(models.IntegerChoices):
     """The kind of a book, which decides its price. The numbers are the API's `book_type`."""
 
-    REGULAR = 1, _("regular")
+    REGULAR = 1, _("standard")
     FICTION = 2, _("fiction")
     NOVEL = 3, _("novel")
 
@@ -53,16 +53,16 @@ class Book(models.Model):
         _("ISBN"),
         max_length=13,
         blank=True,
-        help_text=_("Thirteen digits, or empty."),
+        help_text=_("13 digits, or leave blank."),
     )
     description = models.TextField(_("description"), max_length=10_000, blank=True)
-    kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind, default=Kind.REGULAR)
+    kind = models.PositiveSmallIntegerField(_("category"), choices=Kind, default=Kind.REGULAR)
     published = models.SmallIntegerField(
         _("published"),
         null=True,
         blank=True,
         validators=[MinValueValidator(EARLIEST_YEAR), MaxValueValidator(LATEST_YEAR)],
-        help_text=_("Year of first publication; negative before the common era."),
+        help_text=_("Year of first publication; negative for BC."),
     )
     language = models.CharField(
         _("language"),
@@ -147,7 +147,7 @@ class Copy(models.Model):
         null=True,
         blank=True,
         validators=[MinValueValidator(Decimal("0.01"))],
-        help_text=_("Rent and late fee of one rental never exceed it. Empty: no limit."),
+        help_text=_("The most a rental can cost, including late fees. Leave blank for no limit."),
     )
     added_at = models.DateTimeField(_("added"), auto_now_add=True)
 

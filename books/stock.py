@@ -77,7 +77,7 @@ def _delete_cover_on_failure(book: Book) -> Iterator[None]:
             try:
                 book.cover.storage.delete(stored)
             except Exception:
-                logger.exception("A cover that was refused could not be deleted.")
+                logger.exception("The file of a rejected cover couldn't be deleted.")
         raise
 
 

@@ -111,7 +111,7 @@ class IndexedListAdmin(admin.ModelAdmin):
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are a version ahead
         across = request.POST.get("select_across", "0") not in ("", "0")
         if across and CappedPaginator(queryset, self.list_per_page).more:
-            said = _("More than %(most)d are listed. Narrow the list before you choose all of it.")
+            said = _("The list has more than %(most)d entries. Filter it before you select all.")
             self.message_user(request, said % {"most": MAX_LISTED}, messages.ERROR)
             return HttpResponseRedirect(request.get_full_path())
         return super().response_action(request, queryset)
@@ -127,7 +127,7 @@ class IndexedListAdmin(admin.ModelAdmin):
         by_key = found.order_by((F("pk") + 0).desc()).values_list("pk", flat=True)
         keys = list(by_key[: MAX_FOUND + 1])
         if (more or len(keys) > MAX_FOUND) and request.method == "GET":
-            said = _("More is found than is shown. Type more of it.")
+            said = _("There are more matches than shown. Enter more of the search term.")
             self.message_user(request, said, messages.WARNING)
         return found.filter(pk__in=keys[:MAX_FOUND]), False
 
@@ -198,4 +198,4 @@ class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
             except Refusal as refusal:
                 self.message_user(request, f"{row}: {refusal}", messages.ERROR)
         if done:
-            self.message_user(request, _("%(done)d done.") % {"done": done}, messages.SUCCESS)
+            self.message_user(request, _("Done: %(done)d.") % {"done": done}, messages.SUCCESS)

@@ -16,7 +16,7 @@ class ShopConfig(AppConfig):
     def ready(self) -> None:
         if settings.RATE_LIMITS == "off":
             logger.warning(
-                "RATE_LIMITS is off, which is for load tests: passwords can be guessed at full speed."
+                "RATE_LIMITS is off. Use this for load tests only: passwords can be guessed without limit."
             )
 
 

@@ -16,7 +16,7 @@ class Refusal(Exception):
     """
 
     code = "refused"
-    message: str | Promise = "This cannot be done."
+    message: str | Promise = "This can't be done."
     # Seconds after which a retry may succeed; None where time alone changes nothing.
     retry_after: int | None = None
 
@@ -39,7 +39,7 @@ class Throttled(Exception):  # Named for what happened, as Refusal is.
     """There were too many attempts; the API answers 429. The next is possible in `seconds`."""
 
     code = "throttled"
-    message = gettext_lazy("Too many attempts.")
+    message = gettext_lazy("Too many attempts. Wait a few minutes and try again.")
 
     def __init__(self, seconds: int) -> None:
         self.seconds = seconds

@@ -38,8 +38,8 @@ class IdempotencyRecord(models.Model):
 
     class Meta:
         db_table = "lori_assignment_keptanswer"
-        verbose_name = _("kept answer")
-        verbose_name_plural = _("kept answers")
+        verbose_name = _("stored response")
+        verbose_name_plural = _("stored responses")
         constraints = [
             # Also the lock: a second call waits here until the first has ended.
             models.UniqueConstraint(fields=["user", "key"], name="answer_one_per_user_and_key"),

@@ -39,7 +39,7 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> di
             found = read(name, default=default)
     except (ValueError, KeyError, ImproperlyConfigured):
         found = {}
-    _demand("EMAIL_BACKEND" in found or found.get("ENGINE") in known, f"{name} is no address that we know.")
+    _demand("EMAIL_BACKEND" in found or found.get("ENGINE") in known, f"{name} is not a supported URL.")
     return found
 
 
@@ -55,11 +55,11 @@ if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
     # boto3 is loaded only where AWS is used.
     from lori_assignment.aws.secrets import SecretUnreadable, read_secret
 
-    _demand(SECRET_ARN.fullmatch(APP_SECRET_ARN) is not None, "APP_SECRET_ARN is no ARN of a secret.")
+    _demand(SECRET_ARN.fullmatch(APP_SECRET_ARN) is not None, "APP_SECRET_ARN must be the ARN of a secret.")
     try:
         _held = read_secret(APP_SECRET_ARN)
     except SecretUnreadable as _problem:
-        raise ImproperlyConfigured(f"APP_SECRET_ARN cannot be read: {_problem}.") from None
+        raise ImproperlyConfigured(f"The secret in APP_SECRET_ARN can't be read: {_problem}.") from None
 
 
 def _secret(name: str, default: str = "") -> str:
@@ -68,17 +68,17 @@ def _secret(name: str, default: str = "") -> str:
 
 
 SECRET_KEY = _secret("SECRET_KEY", "only-for-development-" * 3 if DEBUG else "")
-_demand(bool(SECRET_KEY), "SECRET_KEY is not set; give it at least 50 random characters.")
+_demand(bool(SECRET_KEY), "SECRET_KEY is not set. Use at least 50 random characters.")
 _demand(
     DEBUG or (len(SECRET_KEY) >= 50 and len(set(SECRET_KEY)) >= 5 and "only-for-dev" not in SECRET_KEY),
-    "SECRET_KEY is too weak; give it at least 50 random characters.",
+    "SECRET_KEY is too weak. Use at least 50 random characters.",
 )
 
 # Without a token /metrics answers 404.
 METRICS_TOKEN = _secret("METRICS_TOKEN")
 _demand(
     not METRICS_TOKEN or (len(METRICS_TOKEN) >= 32 and len(set(METRICS_TOKEN)) >= 5),
-    "METRICS_TOKEN is too weak; give it at least 32 random characters.",
+    "METRICS_TOKEN is too weak. Use at least 32 random characters.",
 )
 
 # Signs the API's tokens. It differs from SECRET_KEY, so that a leaked key, or one guessed from many tokens,
@@ -89,30 +89,33 @@ TOKEN_SIGNING_KEY = (
 )
 _demand(
     len(TOKEN_SIGNING_KEY) >= 50 and len(set(TOKEN_SIGNING_KEY)) >= 5 and TOKEN_SIGNING_KEY != SECRET_KEY,
-    "TOKEN_SIGNING_KEY is too weak; give it at least 50 random characters that are not SECRET_KEY's.",
+    "TOKEN_SIGNING_KEY is too weak. Use at least 50 random characters, different from SECRET_KEY.",
 )
 
 # The public URL of the shop. Its scheme decides whether cookies and links require https.
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
 _demand(
     re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", SITE_URL) is not None,
-    "SITE_URL is not set to the shop's address, such as https://shop.example.",
+    "SITE_URL must be the shop's address, such as https://shop.example.",
 )
 _site = urlsplit(SITE_URL)
 SITE_IS_LOCAL = _site.hostname in {"localhost", "127.0.0.1", "::1"}
 _demand(
     DEBUG or _site.scheme == "https" or SITE_IS_LOCAL,
-    "SITE_URL is not https; passwords and tokens would travel in the clear.",
+    "SITE_URL must use https, or passwords and tokens are sent unencrypted.",
 )
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"] if DEBUG else [])
-_demand(bool(ALLOWED_HOSTS), "ALLOWED_HOSTS is not set; list the host names that the shop answers to.")
-_demand(DEBUG or "*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must name hosts; * would accept any Host header.")
+_demand(bool(ALLOWED_HOSTS), "ALLOWED_HOSTS is not set. List the shop's host names.")
+_demand(
+    DEBUG or "*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must list host names; * would accept any Host header."
+)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[SITE_URL])
 
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 _demand(
-    TIME_ZONE in available_timezones(), f"TIME_ZONE {TIME_ZONE!r} is not a zone name such as Europe/Rome."
+    TIME_ZONE in available_timezones(),
+    f"TIME_ZONE {TIME_ZONE!r} is not a time zone name such as Europe/Rome.",
 )
 
 CURRENCY = env.str("CURRENCY", default="USD")
@@ -237,7 +240,7 @@ LANGUAGE_COOKIE_SAMESITE = "Lax"
 
 _demand(
     DEBUG or "DATABASE_URL" in env.ENVIRON,
-    "DATABASE_URL is not set; give it as postgres://user:password@host/name.",
+    "DATABASE_URL is not set. Use the form postgres://user:password@host/name.",
 )
 DATABASES = {
     "default": _address("DATABASE_URL", env.db, f"sqlite:///{BASE_DIR / 'var' / 'shop.sqlite3'}"),
@@ -276,11 +279,12 @@ else:
 DATABASE_SECRET_ARN = env.str("DATABASE_SECRET_ARN", default="")
 if DATABASE_SECRET_ARN:
     _demand(
-        SECRET_ARN.fullmatch(DATABASE_SECRET_ARN) is not None, "DATABASE_SECRET_ARN is no ARN of a secret."
+        SECRET_ARN.fullmatch(DATABASE_SECRET_ARN) is not None,
+        "DATABASE_SECRET_ARN must be the ARN of a secret.",
     )
     _demand(
         _database["ENGINE"] == "lori_assignment.db.backends.postgresql" and not _database["PASSWORD"],
-        "DATABASE_URL has to be postgres://host/name, with no password, where DATABASE_SECRET_ARN is set.",
+        "With DATABASE_SECRET_ARN, DATABASE_URL must be postgres://host/name without a password.",
     )
     _database["ENGINE"] = "lori_assignment.db.backends.rotating_password"
     _database["SECRET_ARN"] = DATABASE_SECRET_ARN
@@ -317,11 +321,11 @@ MEDIA_BUCKET = env.str("MEDIA_BUCKET", default="")
 AWS_REGION = env.str("AWS_REGION", default="")
 _demand(
     not MEDIA_BUCKET or re.fullmatch("[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", MEDIA_BUCKET) is not None,
-    "MEDIA_BUCKET is no name of a bucket.",
+    "MEDIA_BUCKET must be a valid bucket name.",
 )
 _demand(
     not MEDIA_BUCKET or re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]", AWS_REGION) is not None,
-    "AWS_REGION is not set to the region of MEDIA_BUCKET, such as eu-central-1.",
+    "AWS_REGION must be the region of MEDIA_BUCKET, such as eu-central-1.",
 )
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},
@@ -353,7 +357,7 @@ if MEDIA_BUCKET:
 
 _demand(
     DEBUG or "EMAIL_URL" in env.ENVIRON,
-    "EMAIL_URL is not set; password resets go by mail. Give it as smtp+tls://user:password@host:587 or ses://region.",
+    "EMAIL_URL is not set, but password resets need e-mail. Use smtp+tls://user:password@host:587 or ses://region.",
 )
 _ses = re.fullmatch("ses://([a-z]{2}(?:-[a-z]+)+-[0-9])", env.str("EMAIL_URL", default=""))
 _email = (

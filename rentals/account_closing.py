@@ -43,8 +43,8 @@ def closing_blockers(member: User, *, at: datetime) -> list[Refusal]:
         reasons.append(
             errors.BooksOut(
                 ngettext(
-                    "One book is still out. Bring it back first.",
-                    "%(count)d books are still out. Bring them back first.",
+                    "You still have one book on loan. Return it first.",
+                    "You still have %(count)d books on loan. Return them first.",
                     out,
                 )
                 % {"count": out}
@@ -52,12 +52,15 @@ def closing_blockers(member: User, *, at: datetime) -> list[Refusal]:
         )
     if balance.total > 0:
         reasons.append(
-            errors.MoneyOwed(_("%(amount)s is owed. Pay it first.") % {"amount": format_money(balance.total)})
+            errors.MoneyOwed(
+                _("You owe %(amount)s. Pay it at the counter first.")
+                % {"amount": format_money(balance.total)}
+            )
         )
     elif balance.total < 0:
         reasons.append(
             errors.CreditLeft(
-                _("The shop owes you %(amount)s. The counter pays it out.")
+                _("You have %(amount)s in credit. Have it paid out at the counter first.")
                 % {"amount": format_money(-balance.total)}
             )
         )

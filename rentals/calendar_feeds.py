@@ -95,12 +95,12 @@ def _due_date(rental: Rental) -> Event:
         at=rental.due_at,
         changed_at=max([rental.rented_at, *renewed_at]),
         sequence=rental.renewals,
-        summary=_("Bring back: %(book)s") % {"book": book.name},
-        description=_("By %(author)s. Rental no. %(ref)d. Renew it at %(address)s")
+        summary=_("Due back: %(book)s") % {"book": book.name},
+        description=_("By %(author)s. Rental no. %(ref)d. To renew: %(address)s")
         % {"author": book.author, **facts}
         if book.author
-        else _("Rental no. %(ref)d. Renew it at %(address)s") % facts,
-        warning=_("Due tomorrow: %(book)s") % {"book": book.name},
+        else _("Rental no. %(ref)d. To renew: %(address)s") % facts,
+        warning=_("Due back tomorrow: %(book)s") % {"book": book.name},
     )
 
 
@@ -112,10 +112,10 @@ def _pick_up(hold: Hold) -> Event:
         at=hold.pick_up_by,
         changed_at=hold.ready_at,
         sequence=0,
-        summary=_("Pick up by now: %(book)s") % {"book": hold.book.name},
-        description=_("It lies ready for you. Rent it, or let it go, at %(address)s")
+        summary=_("Last chance to collect: %(book)s") % {"book": hold.book.name},
+        description=_("Ready to collect. Rent it or cancel the hold: %(address)s")
         % {"address": _my_rentals()},
-        warning=_("To be picked up by tomorrow: %(book)s") % {"book": hold.book.name},
+        warning=_("Collect by tomorrow: %(book)s") % {"book": hold.book.name},
     )
 
 

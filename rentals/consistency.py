@@ -84,15 +84,15 @@ def _numbers_and_balances() -> Iterator[str]:
         balance_before = balance_before.quantize(CENT)
         following, total = number_before + 1, balance_before + amount
         if number != following:
-            yield f"{entry} has the number {number}, where {following} is next."
+            yield f"{entry} has number {number}; expected {following}."
         if balance != total:
-            yield f"{entry} has the balance {balance}, but {balance_before} and {amount} make {total}."
+            yield f"{entry} has balance {balance}; expected {balance_before} + {amount} = {total}."
 
 
 def _entries_of_another_account() -> Iterator[str]:
     entries = LedgerEntry.objects.filter(rental__isnull=False).exclude(user=F("rental__user"))
     for pk, user, rental, renter in _iterate(entries.values_list("pk", "user", "rental", "rental__user")):
-        yield f"Ledger entry {pk} of member {user} is for rental {rental}, which is member {renter}'s."
+        yield f"Ledger entry {pk} of member {user} is for rental {rental}, which belongs to member {renter}."
 
 
 def _reversals() -> Iterator[str]:
@@ -101,7 +101,7 @@ def _reversals() -> Iterator[str]:
         user=F("reverses__user"), amount=-F("reverses__amount")
     )
     for pk, reversed_entry in _iterate(entries.values_list("pk", "reverses")):
-        yield f"Ledger entry {pk} is no reversal of entry {reversed_entry}: member or amount is another."
+        yield f"Ledger entry {pk} reverses entry {reversed_entry}, but the member or amount doesn't match."
 
 
 def _rents_without_rental() -> Iterator[str]:
@@ -109,7 +109,7 @@ def _rents_without_rental() -> Iterator[str]:
     its_own = Rental.objects.filter(pk=OuterRef("rental"), rent_entry=OuterRef("pk"))
     entries = LedgerEntry.objects.filter(~Exists(its_own), kind=LedgerEntry.Kind.RENT)
     for pk, rental in _iterate(entries.values_list("pk", "rental")):
-        yield f"Ledger entry {pk} charges rental {rental}, whose charge it is not."
+        yield f"Ledger entry {pk} charges rental {rental}, but is not its recorded charge."
 
 
 def _charges() -> Iterator[str]:
@@ -131,11 +131,11 @@ def _charges() -> Iterator[str]:
         its = f"Rental {rental.pk}"
         entry = f"entry {rental.rent_entry_id}"
         if rental.returned_at is None:
-            yield f"{its} has a charge, {entry}, but was not returned."
+            yield f"{its} has a charge ({entry}) but was not returned."
         elif rental.rent_entry_id is None:
-            yield f"{its} was returned, but has no charge."
+            yield f"{its} was returned but has no charge."
         elif (rental.charged_as, rental.charged_for) != (LedgerEntry.Kind.RENT, rental.pk):
-            yield f"{its} has {entry} for its charge, which is not its rent."
+            yield f"{its} has {entry} as its charge, which is not a rental charge for it."
         else:
             # There are few rates, and each is used often.
             if rental.rate_id not in rates:
@@ -143,18 +143,18 @@ def _charges() -> Iterator[str]:
             rental.rate = rates[rental.rate_id]
             due = rental.running_price(rental.returned_at).total
             if rental.charged != due:
-                yield f"{its} was charged {rental.charged}, but its rate and days make {due}."
+                yield f"{its} was charged {rental.charged}; expected {due} from its rate and days."
             if rental.voided_at and not rental.taken_back:
-                yield f"{its} is void, but its charge, {entry}, was not reversed."
+                yield f"{its} is void, but its charge ({entry}) was not reversed."
             if rental.taken_back and not rental.voided_at:
-                yield f"{its} stands, but its charge, {entry}, was reversed."
+                yield f"{its} is not void, but its charge ({entry}) was reversed."
 
 
 def _copies_out_twice() -> Iterator[str]:
     """Find copies with several open rentals."""
     out = Rental.objects.open().order_by().values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(out.values_list("copy", "times")):
-        yield f"Copy {copy} is out {times} times at once."
+        yield f"Copy {copy} is on loan in {times} rentals at once."
 
 
 def _copies_put_aside() -> Iterator[str]:
@@ -162,16 +162,16 @@ def _copies_put_aside() -> Iterator[str]:
     ready = Hold.objects.ready().order_by()
     twice = ready.values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(twice.values_list("copy", "times")):
-        yield f"Copy {copy} is put aside {times} times at once."
+        yield f"Copy {copy} is set aside for {times} holds at once."
     out = ready.filter(Exists(Rental.objects.open().filter(copy=OuterRef("copy"))))
     for pk, copy in _iterate(out.values_list("pk", "copy")):
-        yield f"Hold {pk} has copy {copy} put aside, which is out."
+        yield f"Hold {pk} has copy {copy} set aside, but the copy is on loan."
     others = ready.exclude(book=F("copy__book"))
     for pk, copy, book in _iterate(others.values_list("pk", "copy", "book")):
-        yield f"Hold {pk} has copy {copy} put aside, which is no copy of book {book}."
+        yield f"Hold {pk} has copy {copy} set aside, which is not a copy of book {book}."
 
 
 def _holds_picked_up() -> Iterator[str]:
     holds = Hold.objects.filter(rental__isnull=False).exclude(user=F("rental__user"), copy=F("rental__copy"))
     for pk, rental in _iterate(holds.order_by().values_list("pk", "rental")):
-        yield f"Hold {pk} became rental {rental}, whose member or copy is another."
+        yield f"Hold {pk} became rental {rental}, but the member or copy doesn't match."

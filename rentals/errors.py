@@ -9,27 +9,27 @@ class BookUnavailable(Refusal):
     """No copy is free, or all free copies belong to members who wait."""
 
     code = "book_unavailable"
-    message = _("No copy of this book is free.")
+    message = _("No copy of this book is available right now.")
 
 
 class CopyUnavailable(Refusal):
     code = "copy_unavailable"
-    message = _("This copy is out, put aside for somebody else, or not in service.")
+    message = _("This copy is on loan, set aside for someone else, or not in service.")
 
 
 class AlreadyRented(Refusal):
     code = "already_rented"
-    message = _("The member has this book already.")
+    message = _("This account already has this book on loan.")
 
 
 class RentalLimit(Refusal):
     code = "rental_limit"
-    message = _("The member has as many books as are allowed at a time.")
+    message = _("The limit of books on loan has been reached. Return a book to rent another.")
 
 
 class DebtLimit(Refusal):
     code = "debt_limit"
-    message = _("The member owes more than the limit for renting.")
+    message = _("The balance is too high to rent. Pay at the counter to rent again.")
 
 
 class MemberInactive(Refusal):
@@ -39,12 +39,12 @@ class MemberInactive(Refusal):
 
 class NoPriceInForce(Refusal):
     code = "no_price_in_force"
-    message = _("No price list with a rate for this kind of book was in force then.")
+    message = _("There was no price for this category at that time.")
 
 
 class AlreadyReturned(Refusal):
     code = "already_returned"
-    message = _("This rental has been returned already.")
+    message = _("This book has already been returned.")
 
 
 class AlreadyVoid(Refusal):
@@ -54,91 +54,93 @@ class AlreadyVoid(Refusal):
 
 class RenewalLimit(Refusal):
     code = "renewal_limit"
-    message = _("This rental has been renewed as often as is allowed.")
+    message = _("No renewals left.")
 
 
 class OthersWait(Refusal):
     code = "others_wait"
-    message = _("Somebody waits for this book, so it cannot be renewed.")
+    message = _("Someone is waiting for this book, so it can't be renewed.")
 
 
 class AlreadyWaiting(Refusal):
     code = "already_waiting"
-    message = _("The member has a place in the queue for this book already.")
+    message = _("This account already has a hold on this book.")
 
 
 class BookAvailable(Refusal):
     code = "book_available"
-    message = _("A copy of this book is free: it can be rented at once.")
+    message = _("A copy is available. Rent it now instead of placing a hold.")
 
 
 class NoCopies(Refusal):
     code = "no_copies"
-    message = _("No copy of this book is in service, so there is nothing to wait for.")
+    message = _("This book is unavailable, so it can't be put on hold. Ask at the counter.")
 
 
 class HoldLimit(Refusal):
     code = "hold_limit"
-    message = _("The member waits for as many books as are allowed at a time.")
+    message = _("The limit of holds has been reached. Cancel one to place another.")
 
 
 class HoldEnded(Refusal):
     code = "hold_ended"
-    message = _("This hold has ended already.")
+    message = _("This hold has already ended.")
 
 
 class ReturnBeforeRental(Refusal):
     code = "return_before_rental"
-    message = _("The return would be before the rental began.")
+    message = _("The return time is before the rental began.")
 
 
 class Overpayment(Refusal):
     code = "overpayment"
-    message = _("This is more than the member owes.")
+    message = _("The amount is more than the member owes.")
 
 
 class RefundAboveCredit(Refusal):
     code = "refund_above_credit"
-    message = _("This is more than the shop owes the member.")
+    message = _("The amount is more than the member's credit.")
 
 
 class NotReversible(Refusal):
     code = "not_reversible"
-    message = _("Only payments, waivers and refunds are reversed. For a rent, make its rental void.")
+    message = _(
+        "Only payments, waivers and refunds can be reversed. To undo a rental charge, void the rental."
+    )
 
 
 class AlreadyReversed(Refusal):
     code = "already_reversed"
-    message = _("This entry has been reversed already.")
+    message = _("This entry has already been reversed.")
 
 
 class PriceListUsed(Refusal):
     code = "price_list_used"
-    message = _("A rental was priced by this list, so it never changes. Make a new one.")
+    message = _("Rentals use this price list, so it can't be changed. Create a new one.")
 
 
 class PriceListTaken(Refusal):
     """Raised for the second of two concurrent requests to save a list with the same name or time."""
 
     code = "price_list_taken"
-    message = _("Another price list has this name, or comes into force at this very time.")
+    message = _("Another price list already has this name or takes effect at the same time.")
 
 
 class BooksOut(Refusal):
     code = "books_out"
-    message = _("Books are still out. Bring them back first.")
+    message = _("You still have books on loan. Return them first.")
 
 
 class MoneyOwed(Refusal):
     code = "money_owed"
-    message = _("Money is owed. Pay it first.")
+    message = _("You still owe money. Pay it at the counter first.")
 
 
 class CreditLeft(Refusal):
     code = "credit_left"
-    message = _("The shop owes you money. The counter pays it out.")
+    message = _("Your account is in credit. Have it paid out at the counter first.")
 
 
 class StaffAccount(Refusal):
     code = "staff_account"
-    message = _("This account belongs to staff. An administrator closes it.")
+    message = _("This is a staff account. Only an administrator can close it.")

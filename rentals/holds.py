@@ -57,8 +57,8 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
         reasons.append(
             errors.HoldLimit(
                 ngettext(
-                    "At most %(limit)d book may be waited for at a time.",
-                    "At most %(limit)d books may be waited for at a time.",
+                    "The limit is %(limit)d hold at a time. Cancel it to place another.",
+                    "The limit is %(limit)d holds at a time. Cancel one to place another.",
                     policy.max_holds,
                 )
                 % {"limit": policy.max_holds}

@@ -119,7 +119,7 @@ def refuse_overpayment(member: User, amount: Decimal, *, at: datetime) -> None:
     owed = balance(member, at=at).total
     if amount > owed:
         raise errors.Overpayment(
-            _("The member owes %(owed)s, less than %(amount)s.")
+            _("The member owes %(owed)s. That's less than %(amount)s.")
             % {"owed": format_money(max(owed, ZERO)), "amount": format_money(amount)}
         )
 
@@ -158,7 +158,7 @@ def refuse_refund_above_credit(member: User, amount: Decimal, *, at: datetime) -
     credit = -balance(member, at=at).total
     if amount > credit:
         raise errors.RefundAboveCredit(
-            _("The shop owes the member %(credit)s, less than %(amount)s.")
+            _("The member has %(credit)s in credit. That's less than %(amount)s.")
             % {"credit": format_money(max(credit, ZERO)), "amount": format_money(amount)}
         )
 

@@ -36,21 +36,23 @@ class Policy(models.Model):
     )
     max_renewals = models.PositiveSmallIntegerField(_("renewals per rental"), default=2)
     max_open_rentals = models.PositiveSmallIntegerField(
-        _("open rentals per member"), default=10, validators=[MinValueValidator(1)]
+        _("books on loan per member"), default=10, validators=[MinValueValidator(1)]
     )
     debt_limit = _amount_field(
         _("debt limit"),
         default=Decimal("50.00"),
-        help_text=_("A member who owes more than this rents nothing more."),
+        help_text=_("Members who owe more than this can't rent."),
     )
     pick_up_days = models.PositiveSmallIntegerField(
-        _("days to pick up"),
+        _("days to collect"),
         default=3,
         validators=[MinValueValidator(1)],
-        help_text=_("How long a copy is put aside for whoever waited for it."),
+        help_text=_("How long a copy is set aside for a member with a hold."),
     )
     max_holds = models.PositiveSmallIntegerField(
-        _("holds per member"), default=10, help_text=_("In how many queues at a time; 0 for none.")
+        _("holds per member"),
+        default=10,
+        help_text=_("The most holds a member can have at a time. 0 turns holds off."),
     )
 
     class Meta:
@@ -66,7 +68,7 @@ class Policy(models.Model):
         ]
 
     def __str__(self) -> str:
-        return str(_("Policy of the shop"))
+        return str(_("Shop policy"))
 
     @classmethod
     def current(cls) -> Policy:
@@ -88,13 +90,13 @@ class PriceList(models.Model):
         _("name"),
         max_length=100,
         unique=True,
-        error_messages={"unique": _("Another price list has this name.")},
+        error_messages={"unique": _("Another price list already has this name.")},
     )
     in_force_from = models.DateTimeField(
         _("in force from"),
         unique=True,
         default=clock.now,
-        error_messages={"unique": _("Another price list comes into force at this very time.")},
+        error_messages={"unique": _("Another price list takes effect at the same time.")},
     )
 
     objects = PriceListQuerySet.as_manager()
@@ -114,14 +116,14 @@ class Rate(models.Model):
     price_list = models.ForeignKey(
         PriceList, models.CASCADE, related_name="rates", verbose_name=_("price list")
     )
-    kind = models.PositiveSmallIntegerField(_("kind"), choices=Kind)
+    kind = models.PositiveSmallIntegerField(_("category"), choices=Kind)
     first_days = models.PositiveSmallIntegerField(
-        _("first days"), default=0, help_text=_("How many days have a rate of their own; 0 for none.")
+        _("first days"), default=0, help_text=_("How many days the first rate applies to; 0 for none.")
     )
     first_days_rate = _amount_field(_("rate in the first days"), most=MAX_PER_DAY, default=ZERO)
     daily_rate = _amount_field(_("daily rate after"), most=MAX_PER_DAY)
     minimum = _amount_field(_("minimum"), most=MAX_PER_DAY, default=ZERO)
-    late_fee = _amount_field(_("late fee a day"), most=MAX_PER_DAY, default=ZERO)
+    late_fee = _amount_field(_("late fee per day"), most=MAX_PER_DAY, default=ZERO)
 
     class Meta:
         verbose_name = _("rate")
@@ -145,7 +147,7 @@ class Rate(models.Model):
                 | Q(first_days=0, daily_rate__gt=0)
                 | Q(first_days__gt=0, first_days_rate__gt=0),
                 name="rate_first_day_costs_something",
-                violation_error_message=_("The first day must cost something."),
+                violation_error_message=_("The price of the first day must be above zero."),
             ),
         ]
 
@@ -195,7 +197,10 @@ class Rental(models.Model):
     # earlier rentals.
     rate = models.ForeignKey(Rate, models.PROTECT, related_name="rentals", verbose_name=_("rate"))
     replacement_price = _amount_field(
-        _("replacement price"), null=True, blank=True, help_text=_("Of the copy, when it was rented.")
+        _("replacement price"),
+        null=True,
+        blank=True,
+        help_text=_("Replacement price of the copy when it was rented."),
     )
     rented_at = models.DateTimeField(_("rented"))
     due_at = models.DateTimeField(_("due"))
@@ -205,7 +210,7 @@ class Rental(models.Model):
         _("due dates before renewals"),
         default=list,
         blank=True,
-        help_text=_("Of each renewal: when it was, and the due date before it."),
+        help_text=_("For each renewal: when it was made and the due date before it."),
     )
     rent_entry = models.OneToOneField(
         "LedgerEntry",
@@ -213,7 +218,7 @@ class Rental(models.Model):
         related_name="charged_rental",
         null=True,
         blank=True,
-        verbose_name=_("rent entry"),
+        verbose_name=_("charge"),
     )
     voided_at = models.DateTimeField(_("voided"), null=True, blank=True)
     voided_by = models.ForeignKey(
@@ -355,7 +360,7 @@ class Hold(models.Model):
     class Status(models.TextChoices):
         WAITING = "waiting", _("waiting")
         READY = "ready", _("ready")
-        PICKED_UP = "picked_up", _("picked up")
+        PICKED_UP = "picked_up", _("collected")
         CANCELLED = "cancelled", _("cancelled")
         EXPIRED = "expired", _("expired")
 
@@ -372,11 +377,11 @@ class Hold(models.Model):
         null=True,
         blank=True,
         verbose_name=_("copy"),
-        help_text=_("The one that is, or was at last, put aside."),
+        help_text=_("The copy that is, or was last, set aside."),
     )
     placed_at = models.DateTimeField(_("placed"))
     ready_at = models.DateTimeField(_("ready"), null=True, blank=True)
-    pick_up_by = models.DateTimeField(_("pick up by"), null=True, blank=True)
+    pick_up_by = models.DateTimeField(_("collect by"), null=True, blank=True)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     outcome = models.CharField(
         _("outcome"), max_length=10, choices=[(end.value, end.label) for end in ENDS], blank=True
@@ -388,7 +393,7 @@ class Hold(models.Model):
         null=True,
         blank=True,
         verbose_name=_("rental"),
-        help_text=_("What it became when the book was picked up."),
+        help_text=_("The rental that began when the book was collected."),
     )
 
     objects = HoldQuerySet.as_manager()
@@ -473,7 +478,7 @@ class LedgerEntry(models.Model):
     """One line of a member's account. Only `rentals.ledger` writes it, and a trigger makes it final."""
 
     class Kind(models.TextChoices):
-        RENT = "rent", _("rent")
+        RENT = "rent", _("rental charge")
         LOST_BOOK = "lost_book", _("lost book")
         PAYMENT = "payment", _("payment")
         WAIVER = "waiver", _("waiver")
@@ -492,14 +497,14 @@ class LedgerEntry(models.Model):
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="ledger_entries", verbose_name=_("member")
     )
     number = models.PositiveIntegerField(
-        _("number"), help_text=_("Counts the entries of one member from 1, without a gap.")
+        _("number"), help_text=_("Numbers each member's entries from 1, without gaps.")
     )
-    kind = models.CharField(_("kind"), max_length=10, choices=Kind)
+    kind = models.CharField(_("category"), max_length=10, choices=Kind)
     amount = models.DecimalField(
         _("amount"), max_digits=12, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
     )
     balance = models.DecimalField(
-        _("balance"), max_digits=14, decimal_places=2, help_text=_("The member's, with this entry.")
+        _("balance"), max_digits=14, decimal_places=2, help_text=_("The member's balance after this entry.")
     )
     rental = models.ForeignKey(
         Rental,
@@ -519,7 +524,7 @@ class LedgerEntry(models.Model):
     )
     method = models.CharField(_("method"), max_length=10, choices=Method, blank=True)
     note = models.CharField(_("note"), max_length=500, blank=True)
-    working = models.JSONField(_("working"), null=True, blank=True)
+    working = models.JSONField(_("calculation"), null=True, blank=True)
     actor = models.ForeignKey(
         settings.AUTH_USER_MODEL, models.PROTECT, related_name="+", verbose_name=_("posted by")
     )
@@ -590,7 +595,7 @@ class CalendarFeed(models.Model):
     )
     nonce = models.CharField(_("nonce"), max_length=64)
     digest = models.CharField(_("digest of the secret"), max_length=64, unique=True)
-    made_at = models.DateTimeField(_("made"))
+    made_at = models.DateTimeField(_("created"))
 
     class Meta:
         verbose_name = _("calendar feed")

@@ -93,14 +93,17 @@ class Offer:
         if len(self.balance.open_rentals) >= self.policy.max_open_rentals:
             reasons.append(
                 errors.RentalLimit(
-                    _("At most %(limit)d books may be out at a time.")
+                    _(
+                        "The limit of %(limit)d on loan at a time has been reached. Return a book to "
+                        "rent another."
+                    )
                     % {"limit": self.policy.max_open_rentals}
                 )
             )
         if self.balance.total > self.policy.debt_limit:
             reasons.append(
                 errors.DebtLimit(
-                    _("The member owes %(owed)s; above %(limit)s nothing more is rented.")
+                    _("You owe %(owed)s. Pay %(pay)s to rent again.")
                     % {
                         "owed": format_money(self.balance.total),
                         "limit": format_money(self.policy.debt_limit),

@@ -143,7 +143,7 @@ class VerifyEmail(PublicAuthAPIView, GenericAPIView[Any]):
         confirmation = get_emailconfirmation_model().from_key(given.validated_data["key"])
         if confirmation is None or not confirmation.confirm(django_request(request)):
             raise NotFound
-        return Response({"detail": _("The e-mail address is confirmed.")})
+        return Response({"detail": _("E-mail address confirmed.")})
 
 
 class ResendEmail(PublicAuthAPIView, GenericAPIView[Any]):
@@ -154,7 +154,7 @@ class ResendEmail(PublicAuthAPIView, GenericAPIView[Any]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         send_in_background(partial(_send_confirmation, request, given.validated_data["email"]))
-        return Response({"detail": _("If the address waits for confirmation, a mail is on its way.")})
+        return Response({"detail": _("If this address is still unconfirmed, we've sent an e-mail to it.")})
 
 
 def _send_confirmation(request: Request, email: str) -> None:

@@ -66,7 +66,7 @@ def _require_csrf(request: Request) -> None:
     check.process_request(request)
     if check.process_view(request, _unused_view, (), {}):
         raise PermissionDenied(
-            _("Signed in by cookie, a call that changes something needs the header X-CSRFToken."),
+            _("With cookie authentication, requests that change data need the X-CSRFToken header."),
             code="csrf_failed",
         )
 

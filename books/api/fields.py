@@ -52,7 +52,7 @@ def cover_url(cover: Any) -> str | None:
 class IsbnField(serializers.CharField):
     """An ISBN in any spelling, or empty; stored as thirteen digits."""
 
-    default_error_messages = {"not_isbn": _("This is not a valid ISBN: ten or thirteen digits.")}
+    default_error_messages = {"not_isbn": _("Enter a valid ISBN of 10 or 13 digits.")}
 
     def __init__(self, **options: Any) -> None:
         options.setdefault("validators", [UniqueValidator(Book.objects.exclude(isbn=""), message=ISBN_TAKEN)])
@@ -71,7 +71,7 @@ class IsbnField(serializers.CharField):
 class LanguageField(serializers.CharField):
     """A language code of any kind, or empty; stored as the shortest code."""
 
-    default_error_messages = {"not_language": _("This is not a language code, such as en or fr.")}
+    default_error_messages = {"not_language": _("Enter a language code such as en or fr.")}
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_blank=True, max_length=40, **options)
@@ -93,5 +93,5 @@ def replacement_price() -> Amount:
         required=False,
         allow_null=True,
         min_value=Decimal("0.01"),
-        help_text="Rent and late fee of one rental never exceed it; null: no limit.",
+        help_text="The most a rental can cost, including late fees; null for no limit.",
     )

@@ -21,7 +21,7 @@ class DecadeFilter(filters.CharFilter):
     """The first year of a decade: ends in 0, plain digits, negative before the common era."""
 
     def __init__(self, **options: Any) -> None:
-        digits = RegexValidator(r"\A(-?[1-9][0-9]{0,2})?0\Z", _("A year that ends in 0 is required."))
+        digits = RegexValidator(r"\A(-?[1-9][0-9]{0,2})?0\Z", _("Enter a year that ends in 0."))
         super().__init__(validators=[digits], **options)
 
 
@@ -31,7 +31,7 @@ class BookFilter(filters.FilterSet):
         method="narrow_by_language", max_length=8, help_text="Language code, such as en."
     )
     decade = DecadeFilter(
-        method="narrow_by_decade", help_text="The first of the ten years of publication, such as 1980."
+        method="narrow_by_decade", help_text="Decade of publication by its first year, such as 1980."
     )
     available = StrictBooleanFilter(
         method="narrow_by_availability", help_text="true: only books that can be rented now."
@@ -39,13 +39,13 @@ class BookFilter(filters.FilterSet):
     ordering = OneOfFilter(
         method="order",
         choices=[(order, order) for order in ORDERS],
-        help_text="A minus turns it round. Without it: by id, or best first where `search` finds few.",
+        help_text="Prefix with - to reverse. Default: by ID, or best match first if `search` finds few.",
     )
     # Last: the search ranks what the other filters leave.
     search = filters.CharFilter(
         method="narrow_by_search",
         max_length=MAX_TEXT_LENGTH,
-        help_text="Words of the name or the author, the last perhaps only begun, or an ISBN.",
+        help_text="Words from the title or author (the last may be incomplete), or an ISBN.",
     )
 
     class Meta:

@@ -49,9 +49,7 @@ def columns_in(header: Sequence[str], *, chosen: Mapping[str, str | None]) -> di
             if free is not None:
                 found[field] = free
     if "name" not in found:
-        sentence = _(
-            "No column looks like the name of the book; say which it is. The columns are: {columns}."
-        )
+        sentence = _("No column looks like the book's name. Say which one it is. The columns are: {columns}.")
         raise ImportFileError(sentence.format(columns=_listed(header)))
     return found
 

@@ -107,7 +107,7 @@ def _write_rows(rows: Sequence[Row], settled: SettledBooks) -> Outcome:
             try:
                 one = _write_in_one_transaction([row], settled, alone=True)
             except (IntegrityError, BarcodeTaken):
-                sentence = _("Somebody else has just taken its ISBN or the barcodes of its copies.")
+                sentence = _("Someone else has just used this ISBN or these barcodes. Import the row again.")
                 outcome.refused.append(Remark(row.line, sentence, row.raw))
             else:
                 outcome.created += one.created

@@ -86,7 +86,9 @@ class BookMatcher:
         isbn = row.isbn
         held = self._by_isbn.get(isbn) if isbn else None
         if held and held.line and _are_different(held.book.name, row.name):
-            sentence = _("Line {line} has the same ISBN for “{name}”; this book is taken without it.")
+            sentence = _(
+                "Line {line} has the same ISBN for “{name}”; this book was imported without an ISBN."
+            )
             warnings.append(sentence.format(line=held.line, name=displayable(held.book.name)))
             isbn, held = "", None
         held = held or self._find_by_name(row, isbn)
@@ -118,7 +120,7 @@ class BookMatcher:
         # An earlier row matched another book by this name and author. If two books had them, the next import
         # of the file could match the wrong one.
         if key != held.key and (hash(key) in self.claimed or hash(key) in self._settled.claimed):
-            sentence = _("Another book of this file has this name; “{name}” keeps its own.")
+            sentence = _("Another book in this file has this name; “{name}” was not renamed.")
             warnings.append(sentence.format(name=displayable(held.book.name)))
             return {name: value for name, value in changes.items() if name not in ("name", "author")}
         return changes
@@ -170,7 +172,7 @@ def _missing_values(held: MatchedBook, row: Row, warnings: list[str]) -> dict[st
         elif present != value:
             contradicted.append(str(getattr(Book, name).field.verbose_name))
     if contradicted:
-        sentence = _("Line {line} is about the same book and says otherwise ({fields}); that stays.")
+        sentence = _("Line {line} is about the same book and differs ({fields}); its values were kept.")
         warnings.append(sentence.format(line=held.line, fields=", ".join(contradicted)))
     return changes
 

@@ -42,7 +42,10 @@ class RejectsFile:
         try:
             with self._path.open("rb") as earlier:
                 if LINE.encode() not in earlier.readline(1000):
-                    sentence = _("{path} is not a file of refused rows; it is left alone. Give another name.")
+                    sentence = _(
+                        "{path} was not written by an import, so it won't be overwritten. Choose "
+                        "another name."
+                    )
                     raise ImportFileError(sentence.format(path=self._path))
         except FileNotFoundError:
             pass
@@ -78,5 +81,5 @@ class RejectsFile:
 
     def _unwritable(self, error: OSError) -> ImportFileError:
         return ImportFileError(
-            _("{path} cannot be written: {why}.").format(path=self._path, why=error.strerror)
+            _("{path} can't be written: {why}.").format(path=self._path, why=error.strerror)
         )

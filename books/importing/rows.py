@@ -72,8 +72,8 @@ def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int
     if is_not_utf8(record.raw):
         bad = (name for name, cell in zip(header, record.cells, strict=False) if is_not_utf8(cell))
         if name := next(bad, ""):
-            raise RowError(_("The text in “{column}” is not UTF-8.").format(column=displayable(name)))
-        raise RowError(_("The row is not UTF-8."))
+            raise RowError(_("“{column}” isn't encoded in UTF-8.").format(column=displayable(name)))
+        raise RowError(_("The row isn't encoded in UTF-8."))
     if record.problem:
         raise RowError(record.problem)
     cells = {name: _without_control(record.cells[place], header[place]) for name, place in columns.items()}
@@ -102,16 +102,14 @@ def read_row(record: Record, *, header: Sequence[str], columns: Mapping[str, int
 
 def _without_control(cell: str, column: str) -> str:
     if _CONTROL.search(cell):
-        raise RowError(
-            _("The text in “{column}” has a control character.").format(column=displayable(column))
-        )
+        raise RowError(_("“{column}” contains a control character.").format(column=displayable(column)))
     return cell if cell.isascii() else unicodedata.normalize("NFC", cell)
 
 
 def _fitting(text: str, name: str) -> str:
     field, most = _TEXTS[name], _TEXTS[name].max_length or 0
     if len(text) > most:
-        sentence = _("The {field} has {characters} characters; at most {most} are kept.")
+        sentence = _("The {field} has {characters} characters; the limit is {most}.")
         raise RowError(
             sentence.format(field=field.verbose_name, characters=f"{len(text):,}", most=f"{most:,}")
         )
@@ -135,9 +133,9 @@ def _isbn(cell: str, warnings: list[str]) -> str:
     if isbn := normalize_repaired_isbn(cell):
         return isbn
     if looks_like_isbn(cell):
-        sentence = _("The check digit of the ISBN “{cell}” is wrong; the book is taken without it.")
+        sentence = _("The ISBN “{cell}” has a wrong check digit; the book was imported without an ISBN.")
     else:
-        sentence = _("“{cell}” is not an ISBN; the book is taken without it.")
+        sentence = _("“{cell}” is not an ISBN; the book was imported without one.")
     warnings.append(sentence.format(cell=displayable(cell)))
     return ""
 
@@ -148,7 +146,7 @@ def _year(cell: str, warnings: list[str]) -> int | None:
     match = _YEAR.fullmatch(text)
     if match and EARLIEST_YEAR <= (year := int(match[1] or match[2])) <= LATEST_YEAR:
         return year
-    sentence = _("“{cell}” is not a year from {first} to {last}; it is left out.")
+    sentence = _("“{cell}” is not a year from {first} to {last}; the field was left empty.")
     warnings.append(sentence.format(cell=displayable(cell), first=EARLIEST_YEAR, last=LATEST_YEAR))
     return None
 
@@ -157,7 +155,7 @@ def _language(cell: str, warnings: list[str]) -> str:
     language = language_code(cell)
     if language is None:
         warnings.append(
-            _("“{cell}” is not the code of a language; it is left out.").format(cell=displayable(cell))
+            _("“{cell}” is not a language code; the field was left empty.").format(cell=displayable(cell))
         )
     return language or ""
 
@@ -166,7 +164,7 @@ def _kind(cell: str) -> int | None:
     if not (text := cell.strip().casefold().removesuffix(".0")):
         return None
     if text not in _KINDS:
-        sentence = _("“{cell}” is not a kind of book: regular, fiction or novel, or 1, 2 or 3.")
+        sentence = _("“{cell}” is not a category. Use regular, fiction or novel, or 1, 2 or 3.")
         raise RowError(sentence.format(cell=displayable(cell)))
     return _KINDS[text]
 
@@ -176,6 +174,6 @@ def _copies(cell: str, otherwise: int) -> int:
         return otherwise
     match = _COUNT.fullmatch(text)
     if not match or int(match[1]) > MAX_COPIES_AT_ONCE:
-        sentence = _("“{cell}” is not a number of copies from 0 to {most}.")
+        sentence = _("“{cell}” is not a number of copies. Use 0 to {most}.")
         raise RowError(sentence.format(cell=displayable(cell), most=f"{MAX_COPIES_AT_ONCE:,}"))
     return int(match[1])

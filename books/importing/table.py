@@ -82,10 +82,12 @@ class Table:
             except StopIteration:
                 raise ImportFileError(_("The file is empty.")) from None
             except csv.Error:
-                raise ImportFileError(_("The first line of the file is not a header of columns.")) from None
+                raise ImportFileError(
+                    _("The first line of the file must be a header with column names.")
+                ) from None
         raw = "".join(self._lines.taken)
         if is_not_utf8(raw) or "\0" in raw:
-            raise ImportFileError(_("The file is not UTF-8 text; save it as CSV in UTF-8 and try again."))
+            raise ImportFileError(_("The file isn't encoded in UTF-8. Save it as UTF-8 CSV and try again."))
         return [cell.strip() for cell in cells], raw
 
     def _unreadable(self, error: csv.Error) -> Record:
@@ -100,7 +102,7 @@ class Table:
         end = next((at for at in range(1, len(taken)) if self._is_record(taken[at])), len(taken))
         raw = "".join(taken[:end])
         self._lines.give_back(taken[end:])
-        problem = _("A quotation mark is not closed, or one inside a cell is not doubled.")
+        problem = _("A quotation mark is not closed, or a quotation mark inside a cell isn't doubled.")
         return Record(first, raw, [], problem)
 
     def _is_record(self, line: str) -> bool:
@@ -175,9 +177,9 @@ def _delimiter_in(header: str) -> str:
 
 def _wrong_number(cells: list[str], header: list[str]) -> str:
     if len(cells) < len(header):
-        text = _("The row has {cells} of {columns} cells; the first that is missing is “{column}”.")
+        text = _("The row has {cells} of {columns} cells; the first missing one is “{column}”.")
         return text.format(cells=len(cells), columns=len(header), column=header[len(cells)])
-    text = _("The row has {cells} cells for {columns} columns; the first too many is “{cell}”.")
+    text = _("The row has {cells} cells for {columns} columns; the first extra one is “{cell}”.")
     return text.format(cells=len(cells), columns=len(header), cell=displayable(cells[len(header)]))
 
 

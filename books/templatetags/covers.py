@@ -68,7 +68,7 @@ def _price_a_day(rate: Rate) -> SafeString:
     least = price_of_days(rate, 1).total
     if least <= rate.daily_rate:
         return price
-    at_least = _("at least %(least)s") % {"least": format_money(least)}
+    at_least = _("minimum %(least)s") % {"least": format_money(least)}
     return format_html('{} <span class="faint small">{}</span>', price, at_least)
 
 
@@ -78,11 +78,11 @@ def availability(book: Any) -> SafeString:
     if book.available:
         only = book.available == book.copies_in_service == 1
         free = {"free": book.available, "all": book.copies_in_service}
-        text = _("Free") if only else _("%(free)s of %(all)s free") % free
+        text = _("Available") if only else _("%(free)s of %(all)s available") % free
         return _badge("badge good", "circle-check", text)
     if book.copies_in_service:
-        return _badge("badge warn", "hourglass", _("All out"))
-    return _badge("badge", "circle-slash", _("Not for rent now"))
+        return _badge("badge warn", "hourglass", _("All rented out"))
+    return _badge("badge", "circle-slash", _("Unavailable"))
 
 
 def _badge(css_class: str, icon_name: str, text: str) -> SafeString:

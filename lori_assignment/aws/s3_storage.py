@@ -23,7 +23,7 @@ def aws_errors_as_oserror() -> Iterator[None]:
     try:
         yield
     except (*ERRORS, Boto3Error) as error:
-        raise OSError(f"The bucket cannot be used: {error}") from error
+        raise OSError(f"The bucket can't be used: {error}") from error
 
 
 class Bucket(S3Storage):

@@ -36,12 +36,12 @@ def back_up(target: Path) -> None:
     Raises CommandError with the reason, for example if `target` exists.
     """
     if target.exists():
-        raise CommandError(f"{target} is there already.")
+        raise CommandError(f"{target} already exists.")
     try:
         # In the target's folder, so that the move is atomic. From the beginning only its owner may read it.
         handle, name = tempfile.mkstemp(prefix=f".{target.name}.", dir=target.parent)
     except OSError as problem:
-        raise CommandError(f"{target} cannot be written: {problem.strerror}.") from None
+        raise CommandError(f"{target} can't be written: {problem.strerror}.") from None
     part = Path(name)
     try:
         os.close(handle)
@@ -72,7 +72,7 @@ def restore(source: Path) -> None:
         with source.open("rb") as file:
             beginning = file.read(16)
     except OSError as problem:
-        raise CommandError(f"{source} cannot be read: {problem.strerror}.") from None
+        raise CommandError(f"{source} can't be read: {problem.strerror}.") from None
     if not beginning.startswith(SIGNATURES[connection.vendor]):
         raise CommandError(f"{source} is no backup of a {VENDOR_NAMES[connection.vendor]} database.")
     _refuse_unless_empty()
@@ -91,8 +91,9 @@ def _refuse_unless_empty() -> None:
     if there:
         some = ", ".join(there[:5]) + (", …" if there[5:] else "")
         raise CommandError(
-            f"The database {connection.settings_dict['NAME']} is not empty, and nothing is written over: "
-            f"it has {len(there)} tables ({some}). Name a new one by DATABASE_URL."
+            f"The database {connection.settings_dict['NAME']} is not empty, and a backup is never "
+            f"restored over data: "
+            f"it has {len(there)} tables ({some}). Set DATABASE_URL to an empty database."
         )
 
 
@@ -138,8 +139,8 @@ def _tool(name: str, server: int) -> str:
     found = {version: path for version, path in _versions(name) if version >= server}
     if not found:
         raise CommandError(
-            f"The server is PostgreSQL {server}, and no {name} of that version is on this machine: "
-            f"install Debian's postgresql-client-{server}, or run this where it is."
+            f"The server runs PostgreSQL {server}, but {name} of that version is not installed here. "
+            f"Install Debian's postgresql-client-{server}, or run this command where it is installed."
         )
     return found[min(found)]
 
@@ -171,7 +172,7 @@ def _refuse_unless_whole(source: Path) -> None:
     page, pages = int.from_bytes(head[16:18]), int.from_bytes(head[28:32])
     # 1 stands for 65,536, which does not fit into two bytes.
     if source.stat().st_size != (65_536 if page == 1 else page) * pages:
-        raise CommandError(f"{source} is damaged: it is not as long as it says.")
+        raise CommandError(f"{source} is damaged: the file is incomplete.")
 
 
 def _fill_sqlite(source: Path) -> None:

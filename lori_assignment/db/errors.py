@@ -19,7 +19,7 @@ logger = logging.getLogger(__name__)
 CODE = "unavailable"
 # It cannot be more precise: if the connection broke at the commit, the change may have been made.
 DETAIL = _(
-    "The shop cannot do this at the moment. Ask again: what was sent with an Idempotency-Key is done once."
+    "Temporarily unavailable. Please try again; a request with an Idempotency-Key is carried out only once."
 )
 
 # Another transaction was in the way, and will be finished in a moment.
@@ -94,6 +94,6 @@ def log_unavailable(fault: Unavailable, *, method: str | None, path: str) -> Non
 
     Otherwise a connection to a server that has become a standby would be kept, and could never write.
     """
-    logger.warning("The database failed (%s): %s %s", fault.name, method, path)
+    logger.warning("Database error (%s): %s %s", fault.name, method, path)
     if fault.retry_after == RETRY_LATER and not connection.in_atomic_block:
         connection.close()

@@ -52,7 +52,7 @@ def atomic_with_retry(work: Callable[_Given, _Result]) -> Callable[_Given, _Resu
         except DatabaseError as error:
             if _retry_state.retry_disabled or not is_retryable(error):
                 raise
-            logger.info("Once more, after %s: %s", sqlstate(error), work.__qualname__)
+            logger.info("Retrying after %s: %s", sqlstate(error), work.__qualname__)
         with transaction.atomic():
             return work(*args, **kwargs)
 

@@ -46,7 +46,7 @@ def _log_event(event: str, request: HttpRequest) -> None:
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
-            return _json(request, 413, "too_large", _("The body is too large."))
+            return _json(request, 413, "too_large", _("The request body is too large."))
         return render(request, "413.html", status=413)
     if _is_api(request):
         return _json(request, 400, "bad_request", _("The request is malformed."))
@@ -56,23 +56,25 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:
     _log_event("refused", request)
     if _is_api(request):
-        return _json(request, 403, "permission_denied", _("You may not do this."))
+        return _json(request, 403, "permission_denied", _("You don't have permission to do this."))
     return defaults.permission_denied(request, exception)
 
 
 def https_required(request: HttpRequest) -> HttpResponse:
-    return _json(request, 403, "https_required", _("Ask by https; what was sent by http others could read."))
+    return _json(
+        request, 403, "https_required", _("Use HTTPS. Anyone on the way can read what is sent over HTTP.")
+    )
 
 
 def not_found(request: HttpRequest, exception: Exception) -> HttpResponse:
     if _is_api(request):
-        return _json(request, 404, "not_found", _("There is no such address; /swagger lists every call."))
+        return _json(request, 404, "not_found", _("Not found. See /swagger for all endpoints."))
     return defaults.page_not_found(request, exception)
 
 
 def length_required(request: HttpRequest) -> HttpResponse:
     """Answer 411. Always JSON, since browsers send a Content-Length."""
-    said = _("Send the body with its Content-Length; one in chunks is not taken.")
+    said = _("Send the request body with a Content-Length. Chunked bodies are not accepted.")
     return _json(request, 411, "length_required", said)
 
 
@@ -120,7 +122,9 @@ def csrf_failure(request: HttpRequest, reason: str = "") -> HttpResponse:
     """
     _log_event("csrf_refused", request)
     if _is_api(request):
-        return _json(request, 403, "csrf_failed", _("The CSRF token is missing or not that of this session."))
+        return _json(
+            request, 403, "csrf_failed", _("The CSRF token is missing or doesn't belong to this session.")
+        )
     facts = {
         "ours": _is_from_our_page(request),
         "sent": _submitted_values(request),

@@ -97,7 +97,13 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
     typed = QueryDict(mutable=True)
     for name, values in kept["typed"].items():
         typed.setlist(name, values)
-    messages.info(request, _("Your session had ended before this was sent. It is all here: send it again."))
+    messages.info(
+        request,
+        _(
+            "Your session ended before this was sent. Nothing is lost: check your entries and send "
+            "them again."
+        ),
+    )
     return typed
 
 

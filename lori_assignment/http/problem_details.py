@@ -25,7 +25,7 @@ def format_error(body: dict[str, Any], *, status: int, accept: str) -> tuple[dic
     told = {"type": "about:blank", "title": HTTPStatus(status).phrase, "status": status}
     if "detail" in body and not isinstance(body["detail"], list | dict):
         return told | body, PROBLEM
-    return told | {"detail": _("A field is wrong."), "code": "invalid", "errors": body}, PROBLEM
+    return told | {"detail": _("At least one field is invalid."), "code": "invalid", "errors": body}, PROBLEM
 
 
 def prefers_problem_json(accept: str) -> bool:

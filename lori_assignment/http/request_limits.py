@@ -50,7 +50,7 @@ def _refuse_too_large(request: HttpRequest) -> None:
     is_upload = request.content_type == "multipart/form-data"
     most = MAX_UPLOAD_BYTES if is_upload else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     if sent.isdecimal() and int(sent) > most:
-        raise RequestDataTooBig("The body is too large.")
+        raise RequestDataTooBig("The request body is too large.")
 
 
 def _refuse_other_than_utf8(request: HttpRequest) -> None:
@@ -58,6 +58,6 @@ def _refuse_other_than_utf8(request: HttpRequest) -> None:
     try:
         unquote_to_bytes(request.body).decode()
     except UnicodeDecodeError:
-        raise BadRequest("The form is not in UTF-8.") from None
+        raise BadRequest("The form isn't encoded in UTF-8.") from None
     except UnreadablePostError:
-        raise BadRequest("The form broke off.") from None
+        raise BadRequest("The form is incomplete.") from None

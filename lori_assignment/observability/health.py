@@ -133,7 +133,7 @@ class Readiness:
         else:
             state = READ_ONLY if is_read_only else OK
             check.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
-            check.reason = "it takes nothing that is written" if is_read_only else ""
+            check.reason = "the database is read-only" if is_read_only else ""
             if is_read_only:
                 # The server was demoted to a standby; the next connection may reach the new primary.
                 self._connection.close()

@@ -24,7 +24,7 @@ SAFE = ("GET", "HEAD")
 class PreconditionFailed(APIException):
     status_code = status.HTTP_412_PRECONDITION_FAILED
     default_code = "precondition_failed"
-    default_detail = _("This has changed since you read it; read it again.")
+    default_detail = _("This has changed since you loaded it. Load it again.")
 
 
 def compute_etag(data: Any) -> str:

@@ -59,10 +59,10 @@ def _build_response(error: Exception, context: dict[str, Any]) -> Response | Non
     if fault := classify_error(error):
         return _unavailable(fault, context["request"])
     if isinstance(error, RequestDataTooBig):
-        error = TooLarge(_("The body is too large."))
+        error = TooLarge(_("The request body is too large."))
     elif isinstance(error, SuspiciousOperation):
         # Too many fields or files in a form, or a file name that contains a path.
-        error = exceptions.ParseError(_("The body is not acceptable."))
+        error = exceptions.ParseError(_("The request body can't be read."))
     elif isinstance(error, (Http404, ObjectDoesNotExist)):
         # ObjectDoesNotExist: the object was deleted before the view could lock it.
         error = exceptions.NotFound()
@@ -108,16 +108,17 @@ def _body(error: exceptions.APIException, data: Any) -> Any:
 # REST framework's own messages do not say what to do.
 PLAIN_DETAILS = {
     "not_authenticated": gettext_lazy(
-        "Sign in: send the header Authorization: JWT <token>, with a token of POST /api-token-auth/."
+        "Authentication required. Send the header Authorization: JWT <token> with a token from POST "
+        "/api-token-auth/."
     ),
-    "permission_denied": gettext_lazy("Only staff may do this."),
+    "permission_denied": gettext_lazy("Only staff can do this."),
 }
 
 
 def _token_error_detail(detail: dict[str, Any]) -> Any:
     reasons = " ".join(str(inner.get("message")) for inner in detail.get("messages", []))
     if "expired" in reasons:
-        return _("This token has run out; POST /api-token-refresh/ gives the next one.")
+        return _("This token has expired. Get a new one from POST /api-token-refresh/.")
     if "wrong type" in reasons:
-        return _("This is not an access token; a refresh token is for POST /api-token-refresh/ only.")
-    return _("This is not a token of this shop.") if reasons else detail["detail"]
+        return _("This is not an access token. Refresh tokens only work with POST /api-token-refresh/.")
+    return _("This token is invalid.") if reasons else detail["detail"]

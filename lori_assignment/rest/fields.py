@@ -20,7 +20,7 @@ class PlainInteger(serializers.IntegerField):
     REST framework's own field also accepts what Python's int() accepts: `"1_0"`, `"١"`, `" 1 "`, `1.0`.
     """
 
-    default_error_messages = {"invalid": _("A whole number in plain digits is required.")}
+    default_error_messages = {"invalid": _("Enter a whole number.")}
 
     def to_internal_value(self, data: Any) -> int:
         if isinstance(data, bool) or not re.fullmatch(rf"-?{PLAIN_DIGITS}", str(data)):
@@ -31,7 +31,7 @@ class PlainInteger(serializers.IntegerField):
 class Choice(serializers.ChoiceField):
     """A ChoiceField whose error lists the allowed values."""
 
-    default_error_messages = {"invalid_choice": _("One of {allowed} is required.")}
+    default_error_messages = {"invalid_choice": _("Use one of: {allowed}.")}
 
     def fail(self, key: str, **facts: Any) -> NoReturn:
         super().fail(key, allowed=", ".join(str(choice) for choice in self.choices), **facts)
@@ -41,8 +41,8 @@ class PlainKey(serializers.PrimaryKeyRelatedField):
     """The id of an object in the queryset, as a JSON number or as plain digits."""
 
     default_error_messages = {
-        "incorrect_type": _("An id in plain digits is required."),
-        "does_not_exist": _("There is none with the id {pk_value}."),
+        "incorrect_type": _("Enter an ID as a whole number."),
+        "does_not_exist": _("Nothing found with the ID {pk_value}."),
     }
 
     def to_internal_value(self, data: Any) -> Any:
@@ -62,8 +62,8 @@ class Instant(serializers.DateTimeField):
     """
 
     default_error_messages = {
-        "range": _("A time from 1970 to 2199 is required."),
-        "clock_change": _("The clocks changed then: give the time with its offset, such as +01:00."),
+        "range": _("Enter a time between 1970 and 2199."),
+        "clock_change": _("The clocks changed at this time. Add the UTC offset, such as +01:00."),
     }
 
     def to_internal_value(self, value: Any) -> datetime:
@@ -98,7 +98,7 @@ class Amount(serializers.DecimalField):
     REST framework's own field also accepts what Python's Decimal() accepts: `"1_0"`, `"1e3"`, `"١"`.
     """
 
-    default_error_messages = {"invalid": _("An amount such as 4.50 is required.")}
+    default_error_messages = {"invalid": _("Enter an amount such as 4.50.")}
 
     def __init__(self, *, max_digits: int = 8, **options: Any) -> None:
         super().__init__(max_digits=max_digits, decimal_places=2, **options)

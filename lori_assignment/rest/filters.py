@@ -29,7 +29,7 @@ class KeyFilter(filters.CharFilter):
     """The id of an object, in plain digits."""
 
     def __init__(self, **options: Any) -> None:
-        digits = RegexValidator(rf"\A{PLAIN_DIGITS}\Z", _("An id in plain digits is required."))
+        digits = RegexValidator(rf"\A{PLAIN_DIGITS}\Z", _("Enter an ID as a whole number."))
         super().__init__(validators=[digits], **options)
 
 
@@ -38,7 +38,7 @@ class OneOfFilter(filters.TypedChoiceFilter):
 
     def __init__(self, *, choices: list[tuple[Any, Any]], **options: Any) -> None:
         allowed = ", ".join(str(choice) for choice, _label in choices)
-        message = _("One of %(allowed)s is required.") % {"allowed": allowed}
+        message = _("Use one of: %(allowed)s.") % {"allowed": allowed}
         super().__init__(choices=choices, error_messages={"invalid_choice": message}, **options)
 
 

@@ -44,18 +44,20 @@ View = Callable[..., Any]
 class KeyInvalid(APIException):
     status_code = status.HTTP_400_BAD_REQUEST
     default_code = "idempotency_key_invalid"
-    default_detail = _("An Idempotency-Key has 1 to 255 printable ASCII characters.")
+    default_detail = _("An Idempotency-Key must have 1 to 255 printable ASCII characters.")
 
 
 class KeyReused(APIException):
     status_code = status.HTTP_422_UNPROCESSABLE_ENTITY
     default_code = "idempotency_key_reused"
-    default_detail = _("This Idempotency-Key was sent with another call; each new call needs a new one.")
+    default_detail = _(
+        "This Idempotency-Key was used for a different request. Use a new key for each request."
+    )
 
 
 class RequestInProgress(Refusal):
     code = "request_in_progress"
-    message = _("The same call is being done at this moment; ask again for its answer.")
+    message = _("The same request is still being processed. Send it again to get its response.")
     retry_after = 1
 
 

@@ -36,7 +36,7 @@ class VersionedPagination(BasePagination):
         try:
             page = paginate(queryset, size=size, cursor=request.query_params.get("cursor"))
         except UnknownCursor:
-            raise NotFound(_("This cursor is not one of ours.")) from None
+            raise NotFound(_("This cursor is invalid.")) from None
         self.next = self._link(page.next)
         self.previous = self._link(page.previous)
         return page.rows
@@ -50,7 +50,7 @@ class VersionedPagination(BasePagination):
             return DEFAULT_SIZE[version]
         if not re.fullmatch("[0-9]{1,9}", asked) or not int(asked):
             raise ValidationError(
-                {"page_size": [_("A whole number from 1 to %(most)d is required.") % {"most": largest}]}
+                {"page_size": [_("Enter a whole number from 1 to %(most)d.") % {"most": largest}]}
             )
         return min(int(asked), largest)
 

@@ -44,7 +44,7 @@ class StrictJSONParser(BaseParser):
         most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
         body = stream.read(most + 1)
         if len(body) > most:
-            raise TooLarge(_("The body is too large."))
+            raise TooLarge(_("The request body is too large."))
         try:
             data = json.loads(
                 body.decode("utf-8"),
@@ -55,7 +55,7 @@ class StrictJSONParser(BaseParser):
         except RecursionError:
             raise ParseError(_("The JSON is nested too deeply.")) from None
         except ValueError as error:
-            raise ParseError(_("The body is not valid JSON: %(why)s") % {"why": error}) from None
+            raise ParseError(_("The request body is not valid JSON: %(why)s") % {"why": error}) from None
         _check_limits(data)
         return data
 
@@ -88,7 +88,7 @@ def _check_limits(data: Any) -> None:
         value, depth = waiting.pop()
         values += 1
         if values > MAX_VALUES:
-            raise ParseError(_("The JSON has too many values."))
+            raise ParseError(_("The JSON contains too many values."))
         if depth > MAX_DEPTH:
             raise ParseError(_("The JSON is nested too deeply."))
         if isinstance(value, dict):
@@ -105,7 +105,7 @@ def _refuse_lone_surrogate(text: str) -> None:
     try:
         text.encode()
     except UnicodeEncodeError:
-        raise ParseError(_("A text has half of a surrogate pair.")) from None
+        raise ParseError(_("A string contains an unpaired surrogate.")) from None
 
 
 class StrictFormParser(FormParser):
@@ -124,7 +124,7 @@ class StrictFormParser(FormParser):
         try:
             unquote_to_bytes(body).decode()
         except UnicodeDecodeError:
-            raise ParseError(_("The form is not in UTF-8.")) from None
+            raise ParseError(_("The form isn't encoded in UTF-8.")) from None
         fields = QueryDict(body)
         _refuse_duplicate_fields(fields)
         return fields
@@ -144,7 +144,7 @@ class StrictMultiPartParser(MultiPartParser):
         # Django has decoded the parts and put this character for invalid UTF-8. A client that really sends
         # it is refused too: it stands for a lost letter and belongs in no name.
         if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
-            raise ParseError(_("The form is not in UTF-8."))
+            raise ParseError(_("The form isn't encoded in UTF-8."))
         _refuse_duplicate_fields(parsed.data)
         _refuse_duplicate_fields(parsed.files)
         return parsed
@@ -152,4 +152,4 @@ class StrictMultiPartParser(MultiPartParser):
 
 def _refuse_duplicate_fields(fields: Any) -> None:
     if any(len(values) > 1 for _name, values in fields.lists()):
-        raise ParseError(_("A field stands twice in the form."))
+        raise ParseError(_("A field appears more than once in the form."))

@@ -37,22 +37,22 @@ INFO = openapi.Info(
     default_version="v1 v2 v3",
     description=(
         "The API of a book-rental shop. Sign in with `POST /api-token-auth/`, press *Authorize* and enter "
-        "the word `JWT`, a space and the token; whoever is signed in on the web needs neither on this page. "
+        "`JWT`, a space and the token. If you are signed in on the website, you can skip this. "
         "v3 is the current version; v1 and v2 keep the shape of the first service. Every path answers with "
-        "and without a trailing slash. Errors come as `application/problem+json` (RFC 9457) to who "
-        "accepts it by name."
+        "and without a trailing slash. Errors are sent as `application/problem+json` (RFC 9457) if the "
+        "Accept header names it."
     ),
 )
 
 PATH_VALUES = {
-    "ref": "Reference number of the rental.",
-    "user_id": "Id of the member.",
-    "id": "Id.",
+    "ref": "The rental's reference number.",
+    "user_id": "The member's ID.",
+    "id": "ID.",
 }
 
 ERROR = openapi.Schema(
     "Error",
-    description="What went wrong: a sentence for people, a code for programs.",
+    description="What went wrong: a message for people and a code for programs.",
     type=openapi.TYPE_OBJECT,
     required=["detail", "code"],
     properties={
@@ -62,7 +62,8 @@ ERROR = openapi.Schema(
 )
 REFUSAL = openapi.Schema(
     "Refusal",
-    description="A rule of the shop says no. `reasons` has every rule that does, the first one included.",
+    description="Refused by a rule of the shop. `reasons` lists every rule that applies, including the "
+    "first.",
     type=openapi.TYPE_OBJECT,
     required=["detail", "code", "reasons"],
     properties={
@@ -84,8 +85,7 @@ REFUSAL = openapi.Schema(
 INVALID = openapi.Schema(
     "Invalid",
     description=(
-        "Each field that is wrong, with what is wrong about it; `detail` and `code` where the body could "
-        "not be read at all."
+        "The invalid fields with their errors, or `detail` and `code` if the body couldn't be read."
     ),
     type=openapi.TYPE_OBJECT,
 )
@@ -100,37 +100,39 @@ def _plain(description: str, detail: str, code: str) -> openapi.Response:
 
 
 ERRORS = {
-    "400": _error("Malformed.", INVALID, {"field": ["This field is required."]}),
+    "400": _error("Invalid request.", INVALID, {"field": ["This field is required."]}),
     "401": _plain(
         "No valid token.",
-        "This token has run out; POST /api-token-refresh/ gives the next one.",
+        "This token has expired. Get a new one from POST /api-token-refresh/.",
         "token_not_valid",
     ),
-    "403": _plain("Staff only.", "Only staff may do this.", "permission_denied"),
-    "404": _plain("There is none, or none that you may see.", "Not found.", "not_found"),
+    "403": _plain("Staff only.", "Only staff can do this.", "permission_denied"),
+    "404": _plain("Not found, or not visible to you.", "Not found.", "not_found"),
     "409": _error(
-        "A rule says no; or the call with this `Idempotency-Key` is being done at this moment, and "
-        "`Retry-After` says when to ask again.",
+        "Refused by a rule, or a request with this `Idempotency-Key` is still being processed; "
+        "`Retry-After` says when to try again.",
         REFUSAL,
         {
             "detail": "No copy of this book is free.",
             "code": "book_unavailable",
-            "reasons": [{"detail": "No copy of this book is free.", "code": "book_unavailable"}],
+            "reasons": [
+                {"detail": "No copy of this book is available right now.", "code": "book_unavailable"}
+            ],
         },
     ),
     "412": _plain(
-        "It is not, or not any more, what `If-Match` says.",
-        "This has changed since you read it; read it again.",
+        "The resource no longer matches `If-Match`.",
+        "This has changed since you loaded it. Load it again.",
         "precondition_failed",
     ),
     "411": _plain(
-        "The body comes in chunks.",
-        "Send the body with its Content-Length; one in chunks is not taken.",
+        "The body is chunked.",
+        "Send the request body with a Content-Length. Chunked bodies are not accepted.",
         "length_required",
     ),
     "413": _plain(
-        "The body is over 1 MiB, or over 6 MiB where it is a form with a file.",
-        "The body is too large.",
+        "The body is larger than 1 MiB, or 6 MiB for a form with a file.",
+        "The request body is too large.",
         "too_large",
     ),
     "415": _plain(
@@ -139,13 +141,15 @@ ERRORS = {
         "unsupported_media_type",
     ),
     "422": _plain(
-        "The key in `Idempotency-Key` was sent with another call.",
-        "This Idempotency-Key was sent with another call; each new call needs a new one.",
+        "This `Idempotency-Key` was used for a different request.",
+        "This Idempotency-Key was used for a different request. Use a new key for each request.",
         "idempotency_key_reused",
     ),
-    "429": _plain("Too often; `Retry-After` says when again.", "Request was throttled.", "throttled"),
+    "429": _plain(
+        "Too many requests; `Retry-After` says when to try again.", "Request was throttled.", "throttled"
+    ),
     "503": _plain(
-        "The database cannot be asked or written to; `Retry-After` says when to ask again.", str(DETAIL), CODE
+        "The database is unavailable or read-only; `Retry-After` says when to try again.", str(DETAIL), CODE
     ),
 }
 
@@ -153,8 +157,8 @@ IDEMPOTENCY_KEY = openapi.Parameter(
     HEADER,
     openapi.IN_HEADER,
     description=(
-        "A text of your own for this one call, such as a UUID. Sent again within 24 hours, the same call "
-        "with the same key does nothing and is answered as before, with `Idempotency-Replayed: true`."
+        "A unique value that you choose for this request, such as a UUID. If you repeat the request with "
+        "the same key within 24 hours, you get the first response again, with `Idempotency-Replayed: true`."
     ),
     required=False,
     type=openapi.TYPE_STRING,
@@ -163,19 +167,22 @@ IDEMPOTENCY_KEY = openapi.Parameter(
 )
 
 ETAG = {
-    "ETag": {"type": openapi.TYPE_STRING, "description": "Of this answer, for If-None-Match and If-Match."}
+    "ETag": {
+        "type": openapi.TYPE_STRING,
+        "description": "Version of this response, for If-None-Match and If-Match.",
+    }
 }
 IF_NONE_MATCH = openapi.Parameter(
     "If-None-Match",
     openapi.IN_HEADER,
-    description="The ETag of what the client has: 304 while it is still that.",
+    description="The ETag you already have: 304 if nothing has changed.",
     required=False,
     type=openapi.TYPE_STRING,
 )
 IF_MATCH = openapi.Parameter(
     "If-Match",
     openapi.IN_HEADER,
-    description="The ETag of what the client has read: 412 when it has changed since.",
+    description="The ETag of the version you loaded: 412 if it has changed since.",
     required=False,
     type=openapi.TYPE_STRING,
 )

@@ -33,19 +33,19 @@ def _tiles(counted: DashboardCounts) -> list[Tile]:
         reverse(f"admin:{name}_changelist") for name in ("rentals_rental", "rentals_hold", "books_copy")
     )
     return [
-        Tile(_("Books out"), _format_count(counted.out), f"{rentals}?state=out"),
+        Tile(_("On loan"), _format_count(counted.out), f"{rentals}?state=out"),
         Tile(
             _("Overdue"),
             _format_count(counted.overdue),
             f"{rentals}?state=overdue",
             is_bad=bool(counted.overdue),
         ),
-        Tile(
-            _("Waiting for a book"), _format_count(counted.waiting), f"{holds}?status={Hold.Status.WAITING}"
-        ),
-        Tile(_("Ready to be picked up"), _format_count(counted.ready), f"{holds}?status={Hold.Status.READY}"),
+        Tile(_("Holds waiting"), _format_count(counted.waiting), f"{holds}?status={Hold.Status.WAITING}"),
+        Tile(_("Ready to collect"), _format_count(counted.ready), f"{holds}?status={Hold.Status.READY}"),
         Tile(_("Copies in service"), _format_count(counted.in_service), f"{copies}?status__exact=in_service"),
-        Tile(_("Owed, without what is out"), None if counted.owed is None else format_money(counted.owed)),
+        Tile(
+            _("Owed, excluding books on loan"), None if counted.owed is None else format_money(counted.owed)
+        ),
     ]
 
 

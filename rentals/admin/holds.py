@@ -32,7 +32,7 @@ class HoldAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["member", "book", "status", "copy", "placed", "pick_up"]
     list_filter = [StatusFilter]
     search_fields = ["user", "book", "copy"]
-    search_help_text = gettext_lazy("Member, title, author, ISBN or barcode.")
+    search_help_text = gettext_lazy("Search by member, title, author, ISBN or barcode.")
     list_select_related = ["user", "book", "copy"]
     ordering = ["-id"]
     actions = ["cancel"]
@@ -55,11 +55,11 @@ class HoldAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     def placed(self, hold: Hold) -> str:
         return format_short_time(hold.placed_at)
 
-    @admin.display(description=gettext_lazy("pick up by"))
+    @admin.display(description=gettext_lazy("collect by"))
     def pick_up(self, hold: Hold) -> str:
         return format_short_time(hold.pick_up_by) if hold.pick_up_by and hold.is_live else ""
 
-    @admin.action(description=gettext_lazy("Cancel"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Cancel hold"), permissions=["view"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Hold]) -> None:
         now = clock.now()
         self.apply_to_each(request, queryset, lambda hold: holds.cancel_hold(hold=hold, at=now))

@@ -30,7 +30,7 @@ class MemberField(forms.CharField):
         text = super().clean(value)
         found = User.objects.filter(Q(username__iexact=text) | Q(email__iexact=text)).first()
         if found is None:
-            raise ValidationError(_("No account has this username or e-mail address."))
+            raise ValidationError(_("No account has this username or e-mail address. Check the spelling."))
         return found
 
 
@@ -38,10 +38,12 @@ class CreditForm(forms.ModelForm):
     """A payment, a refund or a waiver."""
 
     user = MemberField(
-        label=gettext_lazy("Member"), max_length=254, help_text=gettext_lazy("Username or e-mail address.")
+        label=gettext_lazy("Member"),
+        max_length=254,
+        help_text=gettext_lazy("The member's username or e-mail address."),
     )
     kind = forms.ChoiceField(
-        label=gettext_lazy("Kind"),
+        label=gettext_lazy("Category"),
         choices=[
             (LedgerEntry.Kind.PAYMENT, gettext_lazy("payment")),
             (LedgerEntry.Kind.WAIVER, gettext_lazy("waiver")),
@@ -54,7 +56,8 @@ class CreditForm(forms.ModelForm):
         max_digits=8,
         decimal_places=2,
         help_text=gettext_lazy(
-            "At most what the member owes, with the books that are out; of a refund, what the shop owes."
+            "At most what the member owes, including books on loan. For a refund, at most the member's "
+            "credit."
         ),
     )
 
@@ -62,17 +65,17 @@ class CreditForm(forms.ModelForm):
         model = LedgerEntry
         fields: ClassVar[list[str]] = ["user", "kind", "amount", "method", "note"]
         help_texts: ClassVar[dict[str, Any]] = {
-            "method": gettext_lazy("How it was paid; for a payment and a refund."),
-            "note": gettext_lazy("A waiver and a refund say why; a payment may say something."),
+            "method": gettext_lazy("How it was paid. Required for payments and refunds."),
+            "note": gettext_lazy("Give a reason for a waiver or refund. Optional for payments."),
         }
 
     def clean(self) -> dict[str, Any]:
         given = super().clean() or self.cleaned_data
         kind = given.get("kind")
         if kind in (LedgerEntry.Kind.PAYMENT, LedgerEntry.Kind.REFUND) and not given.get("method"):
-            self.add_error("method", _("A payment and a refund say how it was paid."))
+            self.add_error("method", _("Choose how it was paid."))
         if kind in (LedgerEntry.Kind.WAIVER, LedgerEntry.Kind.REFUND) and not given.get("note"):
-            self.add_error("note", _("A waiver and a refund say why."))
+            self.add_error("note", _("Give a reason for the waiver or refund."))
         if {"user", "kind", "amount"} <= given.keys():
             paid_out = kind == LedgerEntry.Kind.REFUND
             check = ledger.refuse_refund_above_credit if paid_out else ledger.refuse_overpayment
@@ -108,7 +111,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
-    search_help_text = gettext_lazy("Member, or the reference number of a rental.")
+    search_help_text = gettext_lazy("Search by member or rental number.")
     list_select_related = ["user", "actor"]
     sortable_by = ("posted",)
     form = CreditForm
@@ -133,7 +136,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     def add_view(
         self, request: HttpRequest, form_url: str = "", extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        title = {"title": _("Take a payment, let a member off, or pay out a credit")}
+        title = {"title": _("Take a payment, waive a charge or pay out a refund")}
         return super().add_view(request, form_url, title | (extra_context or {}))
 
     def save_model(self, request: HttpRequest, obj: LedgerEntry, form: Any, change: bool) -> None:
@@ -154,7 +157,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         # The success message shows the entry.
         obj.refresh_from_db()
 
-    @admin.action(description=gettext_lazy("Reverse: it was a mistake"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Reverse (entered by mistake)"), permissions=["view"])
     def reverse(self, request: HttpRequest, entries: QuerySet[LedgerEntry]) -> None:
         self.apply_to_each(
             request,

@@ -54,7 +54,7 @@ class OneRateForEachKind(BaseInlineFormSet):
     def clean(self) -> None:
         super().clean()
         if {form.cleaned_data.get("kind") for form in self.forms} != set(Kind.values):
-            raise ValidationError(_("There must be one rate for each kind."))
+            raise ValidationError(_("Enter one rate for each category."))
 
 
 def is_used(price_list: PriceList | None) -> bool:
@@ -90,9 +90,9 @@ class PriceListAdmin(ShopAdmin):
     def get_queryset(self, request: HttpRequest) -> QuerySet[PriceList]:
         return super().get_queryset(request).annotate(is_used=Q(pk__in=PriceList.objects.used().values("pk")))
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=gettext_lazy("status"))
     def state(self, price_list: Any) -> str:
-        return _("used by rentals: final") if price_list.is_used else _("unused: can be changed")
+        return _("in use, can't be changed") if price_list.is_used else _("not used yet, can be changed")
 
     def get_formset_kwargs(self, request: HttpRequest, obj: PriceList, inline: Any, prefix: str) -> Any:
         options = super().get_formset_kwargs(request, obj, inline, prefix)

@@ -19,12 +19,12 @@ from rentals.models import Rental
 
 
 class StateFilter(admin.SimpleListFilter):
-    title = gettext_lazy("state")
+    title = gettext_lazy("status")
     parameter_name = "state"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
         return [
-            ("out", gettext_lazy("out")),
+            ("out", gettext_lazy("on loan")),
             ("overdue", gettext_lazy("overdue")),
             ("returned", gettext_lazy("returned")),
             ("void", gettext_lazy("void")),
@@ -46,7 +46,7 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
     list_filter = [StateFilter, "rented_at"]
     search_fields = ["ref", "user", "copy"]
-    search_help_text = gettext_lazy("Reference number, member, barcode, title, author or ISBN.")
+    search_help_text = gettext_lazy("Search by reference number, member, barcode, title, author or ISBN.")
     list_select_related = ["user", "copy__book", "rent_entry"]
     sortable_by = ("number", "rented")
     actions = ["return_now", "renew", "make_void"]
@@ -79,15 +79,15 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     def due(self, rental: Rental) -> str:
         return format_short_time(rental.due_at)
 
-    @admin.display(description=gettext_lazy("state"))
+    @admin.display(description=gettext_lazy("status"))
     def state(self, rental: Rental) -> str:
         if rental.voided_at:
             return _("void")
         if rental.returned_at:
             return _("returned %(at)s") % {"at": format_short_time(rental.returned_at)}
-        return _("overdue") if rental.is_overdue(clock.now()) else _("out")
+        return _("overdue") if rental.is_overdue(clock.now()) else _("on loan")
 
-    @admin.action(description=gettext_lazy("Bring back, as of now"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Return now"), permissions=["view"])
     def return_now(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
         self.apply_to_each(
@@ -101,7 +101,7 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         now = clock.now()
         self.apply_to_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
 
-    @admin.action(description=gettext_lazy("Make void: it was a mistake"), permissions=["view"])
+    @admin.action(description=gettext_lazy("Void (entered by mistake)"), permissions=["view"])
     def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
         self.apply_to_each(

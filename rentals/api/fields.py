@@ -22,7 +22,7 @@ class Status(models.IntegerChoices):
 class PastTime(Instant):
     """A time that is not in the future."""
 
-    default_error_messages = {"future": _("This is in the future.")}
+    default_error_messages = {"future": _("This time is in the future.")}
 
     def to_internal_value(self, value: object) -> datetime:
         time = super().to_internal_value(value)
@@ -41,5 +41,5 @@ def check_copy(given: dict[str, Any]) -> dict[str, Any]:
 def check_return(given: dict[str, Any]) -> dict[str, Any]:
     """Raise ValidationError if there is a time of return without status 1."""
     if given.get("date_returned") and given.get("status") != Status.RETURNED:
-        raise serializers.ValidationError({"date_returned": [_("Only together with status 1.")]})
+        raise serializers.ValidationError({"date_returned": [_("Only allowed together with status 1.")]})
     return given

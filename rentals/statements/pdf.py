@@ -78,7 +78,7 @@ class PdfDocument:
     """A document that is built of the steps in `rentals.statements.pdf_writer.STEPS`."""
 
     def __init__(self, title: str, *, at: datetime) -> None:
-        made = _("Made on %(time)s") % {"time": _moment(at)}
+        made = _("Created on %(time)s") % {"time": _moment(at)}
         self._steps: list[tuple[str, dict[str, Any]]] = []
         self.spec = {
             "title": title,
@@ -144,14 +144,14 @@ def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
 
 def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
     month = date_format(statement.month.first_day, "YEAR_MONTH_FORMAT")
-    document = PdfDocument(_("Statement of %(month)s") % {"month": month}, at=at)
+    document = PdfDocument(_("Statement for %(month)s") % {"month": month}, at=at)
     document.add("facts", facts=_address(statement.member))
     document.add("space", h=4)
     charged, credited = statement.totals()
     sums = [
         (_("Balance before"), format_money(statement.opening)),
         (_("Charged"), format_money(charged)),
-        (_("Paid and credited"), format_money(-credited)),
+        (_("Payments and credits"), format_money(-credited)),
         (
             _("Balance so far") if statement.is_running else _("Balance after"),
             format_money(statement.closing),
@@ -170,14 +170,14 @@ def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
         for entry in statement.entries().iterator()
     ]
     if entries:
-        headings = [_("Date"), _("What"), _("Amount"), _("Balance")]
+        headings = [_("Date"), _("Description"), _("Amount"), _("Balance")]
         document.add("entries", headings=headings, entries=entries)
     else:
-        document.add("text", text=_("Nothing was charged or paid in this month."))
+        document.add("text", text=_("No transactions this month."))
     document.add("keep_together", height=20)
     document.add("space", h=4)
     document.add("text", text=balance_in_words(statement.closing), bold=True)
-    document.add("small_text", text=_("Books that are out are charged when they come back."))
+    document.add("small_text", text=_("Books on loan are charged when you return them."))
     return document
 
 
@@ -209,10 +209,10 @@ def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
     document = PdfDocument(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
     facts = [
         *_address(entry.user),
-        (_("Paid by") if is_payment else _("Paid out by"), str(entry.get_method_display())),
+        (_("Payment method") if is_payment else _("Payment method"), str(entry.get_method_display())),
         (_("Time"), _moment(entry.posted_at)),
-        (_("Entry"), _("No. %(number)d of the account") % {"number": entry.number}),
-        (_("Taken by") if is_payment else _("Handed out by"), entry.actor.get_short_name()),
+        (_("Transaction"), _("No. %(number)d on your account") % {"number": entry.number}),
+        (_("Handled by") if is_payment else _("Handled by"), entry.actor.get_short_name()),
     ]
     if entry.note:
         facts.append((_("Note"), entry.note))
@@ -225,7 +225,7 @@ def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
     correction = getattr(entry, "reversed_by", None)
     if correction is not None:
         document.add("space", h=4)
-        text = _("This entry was corrected on %(time)s by no. %(number)d and counts for nothing.") % {
+        text = _("This transaction was reversed on %(time)s by no. %(number)d and no longer counts.") % {
             "time": _moment(correction.posted_at),
             "number": correction.number,
         }

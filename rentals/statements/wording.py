@@ -46,11 +46,11 @@ def title_of(entry: LedgerEntry) -> str:
     """Return a title such as "Rent: Emma" or "Payment, cash". Reads what `with_relations` fetches."""
     kind = LedgerEntry.Kind(entry.kind)
     if kind == LedgerEntry.Kind.REVERSAL and entry.reverses is not None:
-        return _("Correction of no. %(number)d") % {"number": entry.reverses.number}
+        return _("Reversal of no. %(number)d") % {"number": entry.reverses.number}
     if entry.rental is not None and kind in (LedgerEntry.Kind.RENT, LedgerEntry.Kind.LOST_BOOK):
         book = entry.rental.book.name
         if kind == LedgerEntry.Kind.RENT:
-            return _("Rent: %(book)s") % {"book": book}
+            return _("Rental: %(book)s") % {"book": book}
         return _("Lost book: %(book)s") % {"book": book}
     if entry.method:
         method = entry.get_method_display()
@@ -59,7 +59,7 @@ def title_of(entry: LedgerEntry) -> str:
         return _("Payment, %(method)s") % {"method": method}
     return {
         LedgerEntry.Kind.LOST_BOOK: _("Lost book"),
-        LedgerEntry.Kind.WAIVER: _("Let off"),
+        LedgerEntry.Kind.WAIVER: _("Waived"),
     }.get(kind, str(kind.label))
 
 
@@ -68,8 +68,8 @@ def note_of(entry: LedgerEntry) -> str:
     if entry.note or entry.reverses is None:
         return entry.note
     if entry.reverses.kind == LedgerEntry.Kind.RENT:
-        return _("The rental was a mistake and is void.")
-    return _("That entry was a mistake.")
+        return _("The rental was entered by mistake and is void.")
+    return _("The transaction was entered by mistake.")
 
 
 def balance_in_words(balance: Decimal) -> str:
@@ -77,8 +77,8 @@ def balance_in_words(balance: Decimal) -> str:
     if balance > 0:
         return _("You owe %(amount)s.") % {"amount": format_money(balance)}
     if balance < 0:
-        return _("The shop owes you %(amount)s.") % {"amount": format_money(-balance)}
-    return _("Nothing is owed.")
+        return _("You have %(amount)s in credit.") % {"amount": format_money(-balance)}
+    return _("You don't owe anything.")
 
 
 def working_of(entry: LedgerEntry) -> Working | None:
@@ -133,13 +133,13 @@ def _steps(lines: Sequence[PriceLine]) -> tuple[Step, ...]:
 
 def _describe_line(line: PriceLine) -> str:
     if line.what == "minimum":
-        return _("Up to the minimum of this kind of book")
+        return _("Minimum charge for this category")
     if line.what == "cap":
-        return _("No more than the price of the book itself")
+        return _("Capped at the price of the book")
     days = line.days or 0
     facts = {"days": days, "rate": format_money(line.rate or ZERO)}
     if line.what == "first_days":
-        words = ngettext("First %(days)d day at %(rate)s", "First %(days)d days at %(rate)s", days)
+        words = ngettext("First day at %(rate)s", "First %(days)d days at %(rate)s", days)
     elif line.what == "late_fee":
         words = ngettext("Late fee: %(days)d day at %(rate)s", "Late fee: %(days)d days at %(rate)s", days)
     else:

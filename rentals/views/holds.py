@@ -34,7 +34,10 @@ def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
             place = wait_estimates([hold], at=now)[hold.pk].place
             messages.success(
                 request,
-                _("You are in the queue, at place %(place)d. We write to you when the book is here for you.")
+                _(
+                    "Hold placed. You're number %(place)d in line. We'll e-mail you when the book is "
+                    "ready to collect."
+                )
                 % {"place": place},
             )
     return redirect("book", book.pk)
@@ -42,9 +45,9 @@ def join_queue(request: MemberRequest, pk: int) -> HttpResponse:
 
 def _show_refusal(request: HttpRequest, refusal: Refusal) -> None:
     if any(isinstance(reason, errors.BookAvailable) for reason in refusal.reasons):
-        messages.info(request, _("A copy has just come back: you can rent the book now."))
+        messages.info(request, _("A copy has just become available. You can rent the book now."))
     elif any(isinstance(reason, errors.AlreadyWaiting) for reason in refusal.reasons):
-        messages.info(request, _("You are in this queue already."))
+        messages.info(request, _("You already have a hold on this book."))
     else:
         show_refusal(request, refusal)
 
@@ -59,7 +62,7 @@ def leave_queue(request: MemberRequest, pk: int) -> HttpResponse:
     except Refusal as refusal:
         show_refusal(request, refusal)
     else:
-        messages.success(request, _("You have left the queue for “%(book)s”.") % {"book": hold.book.name})
+        messages.success(request, _("Your hold on “%(book)s” has been cancelled.") % {"book": hold.book.name})
     following = request.POST.get("next", "")
     if url_has_allowed_host_and_scheme(following, {request.get_host()}, request.is_secure()):
         return redirect(following)

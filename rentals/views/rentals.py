@@ -67,7 +67,9 @@ def renew(request: MemberRequest, ref: int) -> HttpResponse:
     else:
         due = date_format(timezone.localtime(renewed.due_at), "DATE_FORMAT")
         messages.success(
-            request, _("“%(book)s” is now due on %(due)s.") % {"book": renewed.book.name, "due": due}
+            request,
+            _("“%(book)s” has been renewed and is now due on %(due)s.")
+            % {"book": renewed.book.name, "due": due},
         )
     return redirect("my-rentals")
 
@@ -94,7 +96,7 @@ def history(request: MemberRequest) -> HttpResponse:
 @member_page
 def make_calendar_link(request: MemberRequest) -> HttpResponse:
     make_feed(member=request.user, at=clock.now())
-    messages.success(request, _("Here is your calendar link. A link from before leads nowhere any more."))
+    messages.success(request, _("Here is your calendar link. Older links no longer work."))
     return redirect(reverse("my-rentals") + "#calendar")
 
 
@@ -102,7 +104,7 @@ def make_calendar_link(request: MemberRequest) -> HttpResponse:
 @member_page
 def revoke_calendar_link(request: MemberRequest) -> HttpResponse:
     revoke_feed(member=request.user)
-    messages.success(request, _("The calendar link leads nowhere any more."))
+    messages.success(request, _("Your calendar link no longer works."))
     return redirect(reverse("my-rentals") + "#calendar")
 
 

@@ -42,7 +42,7 @@ def rent(request: MemberRequest, pk: int) -> HttpResponse:
     offer = make_offer(member=request.user, book=book, at=now)
     reasons = reasons or tuple(offer.refusals())
     if _has(reasons, errors.AlreadyRented):
-        messages.info(request, _("You have “%(book)s” already.") % {"book": book.name})
+        messages.info(request, _("You already have “%(book)s”.") % {"book": book.name})
         return redirect("book", book.pk)
     facts = {
         "book": book,

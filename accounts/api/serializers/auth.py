@@ -30,11 +30,11 @@ EXAMPLE_PROFILE = {
     "address": "Via Appia 7, Roma",
     "is_staff": False,
 }
-MISMATCH = _("The two passwords are not the same.")
+MISMATCH = _("The two passwords don't match.")
 
 
 class LoginIn(serializers.Serializer[Any]):
-    username = serializers.CharField(max_length=254, required=False, help_text="Or the e-mail address.")
+    username = serializers.CharField(max_length=254, required=False, help_text="Or give the e-mail address.")
     email = serializers.CharField(max_length=254, required=False, help_text="Instead of the username.")
     password = Password()
     otp = Code()
@@ -46,9 +46,7 @@ class LoginIn(serializers.Serializer[Any]):
     def validate(self, given: dict[str, str]) -> dict[str, str]:
         login = given.get("username") or given.get("email")
         if not login:
-            raise serializers.ValidationError(
-                {"username": [_("A username or an e-mail address is required.")]}
-            )
+            raise serializers.ValidationError({"username": [_("Enter a username or an e-mail address.")]})
         return given | {"login": login}
 
 
@@ -87,7 +85,7 @@ class RegisterIn(serializers.ModelSerializer[User]):
     username = serializers.CharField(max_length=150, help_text="Letters, digits and . + - _")
     email = serializers.EmailField(max_length=254)
     password1 = Password()
-    password2 = Password(help_text="The same again.")
+    password2 = Password(help_text="Repeat password.")
 
     class Meta:
         model = User
@@ -122,7 +120,7 @@ class RegisterIn(serializers.ModelSerializer[User]):
 
 class NewPassword(serializers.Serializer[Any]):
     new_password1 = Password()
-    new_password2 = Password(help_text="The same again.")
+    new_password2 = Password(help_text="Repeat password.")
 
     def check_new(self, given: dict[str, str], user: User) -> None:
         if given["new_password1"] != given["new_password2"]:
@@ -179,9 +177,9 @@ class PasswordResetIn(serializers.Serializer[Any]):
 
 class PasswordResetConfirmIn(NewPassword):
     uid = serializers.CharField(
-        max_length=20, help_text="Of the key in the mailed link, what is before its first -"
+        max_length=20, help_text="The part of the key in the e-mailed link before the first -"
     )
-    token = serializers.CharField(max_length=100, help_text="What is after it.")
+    token = serializers.CharField(max_length=100, help_text="The part of the key after the first -")
 
     class Meta:
         ref_name = "PasswordResetConfirmIn"
@@ -197,7 +195,7 @@ class PasswordResetConfirmIn(NewPassword):
     def validate(self, given: dict[str, str]) -> dict[str, Any]:
         user = find_account_by_reset_key(uid=given["uid"], token=given["token"])
         if user is None:
-            raise serializers.ValidationError({"token": [_("This link is not good, or not any more.")]})
+            raise serializers.ValidationError({"token": [_("This link is invalid or has expired.")]})
         self.check_new(given, user)
         return given | {"user": user}
 
@@ -210,7 +208,7 @@ class PasswordResetConfirmIn(NewPassword):
 
 
 class EmailKeyIn(serializers.Serializer[Any]):
-    key = serializers.CharField(max_length=200, help_text="The end of the mailed link.")
+    key = serializers.CharField(max_length=200, help_text="The last part of the e-mailed link.")
 
     class Meta:
         ref_name = "EmailKeyIn"

@@ -23,14 +23,13 @@ class Code(serializers.CharField):
             write_only=True,
             required=False,
             max_length=32,
-            help_text="From the authenticator app, or a recovery code; where there is a second factor.",
+            help_text="A code from the authenticator app or a recovery code, if the account uses "
+            "two-factor sign-in.",
         )
 
 
 class TokenIn(serializers.Serializer[Any]):
-    username = serializers.CharField(
-        max_length=254, help_text="The username or the e-mail address, in any case."
-    )
+    username = serializers.CharField(max_length=254, help_text="Username or e-mail address; case is ignored.")
     password = Password()
     otp = Code()
 
@@ -40,8 +39,10 @@ class TokenIn(serializers.Serializer[Any]):
 
 
 class TokenPair(serializers.Serializer[Any]):
-    token = serializers.CharField(source="access", help_text="Goes into the header: JWT <token>. 5 minutes.")
-    refresh = serializers.CharField(help_text="For one call of /api-token-refresh/. 7 days.")
+    token = serializers.CharField(
+        source="access", help_text="Send it in the header Authorization: JWT <token>. Valid for 5 minutes."
+    )
+    refresh = serializers.CharField(help_text="For one call to /api-token-refresh/. Valid for 7 days.")
 
     class Meta:
         ref_name = "TokenPair"

@@ -28,43 +28,42 @@ class NewSuperuser(NamedTuple):
 
 class Command(BaseCommand):
     help = (
-        "Make superusers: `createsuperusers dan:dan@example.org eve:eve@example.org` asks for each password, "
-        "`createsuperusers --file FILE` reads lines of username,email,password. All are made, or none."
+        "Create superusers. `createsuperusers dan:dan@example.org eve:eve@example.org` asks for each "
+        "password; "
+        "`createsuperusers --file FILE` reads lines of username,email,password. Creates all of them or none."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument("accounts", nargs="*", metavar="username:email")
-        parser.add_argument(
-            "--file", help="CSV, with or without a line of column names; - is standard input."
-        )
+        parser.add_argument("--file", help="CSV file with or without a header; - reads standard input.")
 
     def handle(self, *args: Any, accounts: list[str], file: str | None, **options: Any) -> None:
         if bool(accounts) == bool(file):
-            raise CommandError("Give either accounts as username:email, or --file.")
+            raise CommandError("Give accounts as username:email, or use --file.")
         wanted = list(_read(file) if file else self._ask(accounts))
         if not wanted:
-            raise CommandError(f"{file} names no account.")
+            raise CommandError(f"{file} contains no accounts.")
         with transaction.atomic():
             for one in wanted:
                 _create(one)
         for one in wanted:
-            self.stdout.write(f"Made superuser {one.username}.")
+            self.stdout.write(f"Created superuser {one.username}.")
 
     def _ask(self, accounts: list[str]) -> Iterator[NewSuperuser]:
         if not sys.stdin.isatty():
-            raise CommandError("There is no terminal to ask for passwords on; use --file.")
+            raise CommandError("Passwords can't be asked for without a terminal; use --file.")
         for account in accounts:
             username, _colon, email = account.partition(":")
             if not (username and email):
-                raise CommandError(f"{account}: write it as username:email.")
+                raise CommandError(f"{account}: use the form username:email.")
             yield NewSuperuser(account, username, email, self._ask_password(username))
 
     def _ask_password(self, username: str) -> str:
         while True:
-            password = getpass(f"Password of {username}: ")
-            if password == getpass(f"Password of {username}, again: "):
+            password = getpass(f"Password for {username}: ")
+            if password == getpass(f"Repeat password for {username}: "):
                 return password
-            self.stderr.write("They are not the same.")
+            self.stderr.write("The two passwords don't match. Try again.")
 
 
 def _read(name: str) -> Iterator[NewSuperuser]:
@@ -78,7 +77,7 @@ def _read(name: str) -> Iterator[NewSuperuser]:
     except OSError as error:
         raise CommandError(f"{name}: {error.strerror}.") from error
     except (UnicodeDecodeError, csv.Error) as error:
-        raise CommandError(f"{name} is not a CSV file in UTF-8.") from error
+        raise CommandError(f"{name} is not a UTF-8 CSV file.") from error
 
 
 def _rows(lines: Iterable[str]) -> Iterator[NewSuperuser]:

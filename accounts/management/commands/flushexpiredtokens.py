@@ -12,8 +12,8 @@ from lori_assignment import clock
 
 class Command(BaseCommand):
     help = (
-        "Forgets the sign-ins whose refresh tokens have run out, and counts of wrong passwords and of "
-        "calls that no longer matter. To be run daily."
+        "Delete expired sign-ins, and counters of failed passwords and of rate-limited calls that are "
+        "no longer needed. Run this daily."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -22,5 +22,5 @@ class Command(BaseCommand):
         calls = login_throttle.delete_expired_cache_rows(at=now)
         if options["verbosity"]:
             self.stdout.write(
-                f"Forgotten: {signed_in} sign-ins, {counts} counts of wrong passwords, {calls} of calls."
+                f"Deleted: {signed_in} sign-ins, {counts} password counters, {calls} call counters."
             )

@@ -38,15 +38,15 @@ class BookIn(serializers.ModelSerializer[Book]):
         required=False,
         allow_null=True,
         write_only=True,
-        help_text="JPEG, PNG or WebP, uploaded in a multipart form; null takes it away.",
+        help_text="JPEG, PNG or WebP, uploaded as a multipart form; null removes it.",
     )
-    isbn = IsbnField(required=False, help_text="ISBN-10 or ISBN-13 in any spelling, or empty.")
+    isbn = IsbnField(required=False, help_text="ISBN-10 or ISBN-13, with or without hyphens, or empty.")
     published = PlainInteger(
         required=False,
         allow_null=True,
         min_value=EARLIEST_YEAR,
         max_value=LATEST_YEAR,
-        help_text="Year of first publication; negative before the common era.",
+        help_text="Year of first publication; negative for BC.",
     )
     language = LanguageField(required=False, help_text="Language code, such as en or fr.")
     copies = number_of_copies()
@@ -130,7 +130,7 @@ class QuoteOut(serializers.Serializer[object]):
     price_list = serializers.CharField()
     currency = serializers.CharField()
     days = serializers.IntegerField()
-    late_days = serializers.IntegerField(help_text="How many of them lie past the due date.")
+    late_days = serializers.IntegerField(help_text="How many of these days are past the due date.")
     lines = QuoteLine(many=True)
     total = serializers.DecimalField(max_digits=14, decimal_places=2)
 
@@ -158,7 +158,7 @@ class CopyIn(serializers.ModelSerializer[Copy]):
         max_length=40,
         required=False,
         validators=[UniqueValidator(Copy.objects.all(), message=BARCODE_TAKEN)],
-        help_text="The next one of the book when it is left out.",
+        help_text="Generated if left out.",
     )
     replacement_price = replacement_price()
 
@@ -187,7 +187,7 @@ class CopyChange(serializers.ModelSerializer[Copy]):
 
 
 class CopyOut(serializers.ModelSerializer[Copy]):
-    available = serializers.BooleanField(help_text="It is free: in service, neither out nor put aside.")
+    available = serializers.BooleanField(help_text="In service, and neither on loan nor set aside.")
 
     class Meta:
         model = Copy

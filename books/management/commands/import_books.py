@@ -30,14 +30,14 @@ SECONDS_BETWEEN_LINES = 3
 INTERRUPTED = 130
 
 HELP = """\
-Take the books of a CSV file into the shop. The same file can be imported again: what is there
-already is updated where the file says otherwise, an empty cell erases nothing, and no book doubles.
+Import books from a CSV file. The same file can be imported again: existing books are updated where
+the file differs, empty cells leave values unchanged, and no book is created twice.
 
-A book is recognised by its ISBN, else by name and author together. Where one file has a book twice,
-the first row counts; of two different names with one ISBN, the second is taken without it. ISBNs
-that lost their leading zeros are repaired; one with a wrong check digit is a warning and left empty.
-A row that cannot become a book is refused; the others are imported. The exit code is 0 also when
-rows were refused.
+Books are matched by ISBN, or by name and author if there is none. If a file contains a book twice,
+the first row wins. If two books share an ISBN, the second is imported without one. ISBNs
+that lost their leading zeros are repaired; a wrong check digit causes a warning and an empty ISBN.
+Rows that can't be imported are refused; all others are imported. The exit code is 0 even if rows
+were refused.
 """
 
 
@@ -51,41 +51,41 @@ class Command(BaseCommand):
         )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        parser.add_argument("file", metavar="FILE", help="CSV in UTF-8 with a header; - is standard input.")
         parser.add_argument(
-            "--delimiter", type=_delimiter, help="One character or “tab”; guessed if not given."
+            "file", metavar="FILE", help="UTF-8 CSV file with a header; - reads standard input."
         )
+        parser.add_argument("--delimiter", type=_delimiter, help="One character or “tab”. Default: detected.")
         for field in COLUMN_NAMES:
             parser.add_argument(
                 f"--{field}-column",
                 metavar="HEADER",
-                help=f"The column for “{field}”; guessed if not given, none if empty.",
+                help=f"The column for “{field}”. Default: detected. Leave empty for none.",
             )
         parser.add_argument(
             "--kind",
             type=str.lower,
             choices=[kind.name.lower() for kind in Kind],
             default="regular",
-            help="The kind of new books where no column says it (default: regular).",
+            help="Category of new books if no column gives it (default: regular).",
         )
         parser.add_argument(
             "--copies",
             type=_copies,
             default=1,
             metavar="N",
-            help="Copies of each new book where no column says it (default: 1).",
+            help="Copies of each new book if no column gives them (default: 1).",
         )
         parser.add_argument(
             "--dry-run",
             action="store_true",
-            help="Do everything, then undo it; REJECTS is written all the same.",
+            help="Import everything, then roll back. REJECTS is still written.",
         )
         parser.add_argument(
             "--rejects",
             type=Path,
             metavar="REJECTS",
-            help="Write the refused rows to this file, each with its line and the reason. Mend them there "
-            "and import that file. It replaces that of an earlier import; with none refused it is removed.",
+            help="Write refused rows to this file with their line number and the reason. Correct them there "
+            "and import that file. An earlier file is replaced, or removed if no rows are refused.",
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
@@ -100,7 +100,11 @@ class Command(BaseCommand):
         except KeyboardInterrupt:
             self._summarise(report, time.monotonic() - started, options)
             # A dry run has been rolled back as a whole, so there is nothing to continue from.
-            rest = "" if options["dry_run"] else " What is counted is in the shop; run it again to go on."
+            rest = (
+                ""
+                if options["dry_run"]
+                else " The rows counted are saved; run the command again to continue."
+            )
             raise CommandError(f"Interrupted.{rest}", returncode=INTERRUPTED) from None
         self._summarise(report, time.monotonic() - started, options)
 
@@ -125,7 +129,9 @@ class Command(BaseCommand):
         if path is None:
             return None
         if options["file"] != "-" and path.exists() and path.samefile(options["file"]):
-            raise CommandError("The refused rows cannot go to the file that is read; give another name.")
+            raise CommandError(
+                "The refused rows can't be written to the file being imported. Choose another name."
+            )
         return RejectsFile(path, table)
 
     @contextmanager
@@ -173,7 +179,7 @@ class Command(BaseCommand):
         )
         self.stdout.write(f"Columns: {used}.")
         self.stdout.write(
-            f"New books: {options['kind']}, copies: {options['copies']}, unless a column says it."
+            f"New books: {options['kind']}, copies: {options['copies']}, unless a column says otherwise."
         )
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing will be changed.")
@@ -186,7 +192,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{report.read:,} rows read: {report.created:,} created, {report.updated:,} updated, "
             f"{report.unchanged:,} unchanged, {report.refused.count:,} refused, "
-            f"{report.warnings.count:,} warned; {seconds:.1f} s, {rate:,.0f} rows/s."
+            f"{report.warnings.count:,} warnings; {seconds:.1f} s, {rate:,.0f} rows/s."
         )
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing was changed.")
@@ -210,7 +216,7 @@ def _opened(file: str) -> Iterator[BinaryIO]:
         try:
             binary = closing_it.enter_context(Path(file).open("rb"))
         except OSError as error:
-            raise CommandError(f"{file} cannot be read: {error.strerror}.") from None
+            raise CommandError(f"{file} can't be read: {error.strerror}.") from None
         yield binary
 
 

@@ -12,15 +12,15 @@ from lori_assignment.db.backups import back_up
 
 class Command(BaseCommand):
     help = (
-        "Write the whole database, as it is at this moment, to FILE, which only its owner may read and which "
-        "appears when it is complete. On PostgreSQL it wants pg_dump of the server's version."
+        "Back up the whole database to FILE. Only the owner can read the file, and it appears once it is "
+        "complete. PostgreSQL needs pg_dump in the server's version."
     )
     # A backup must be possible even if a check fails.
     requires_system_checks = []
 
     def add_arguments(self, parser: CommandParser) -> None:
-        parser.add_argument("file", type=Path, metavar="FILE", help="Not there yet.")
+        parser.add_argument("file", type=Path, metavar="FILE", help="A file that doesn't exist yet.")
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         back_up(file)
-        self.stdout.write(f"The database is in {file}, {file.stat().st_size:,} bytes.")
+        self.stdout.write(f"Backed up to {file} ({file.stat().st_size:,} bytes).")

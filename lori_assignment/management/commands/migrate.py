@@ -47,7 +47,7 @@ def check_reachable(database: str) -> None:
     try:
         connections[database].ensure_connection()
     except OperationalError as problem:
-        raise CommandError(f"The database cannot be reached: {str(problem).strip()}") from None
+        raise CommandError(f"Can't connect to the database: {str(problem).strip()}") from None
 
 
 def has_unapplied_migrations(database: str) -> bool:
@@ -62,7 +62,7 @@ class Command(migrate.Command):
         parser.add_argument(
             "--if-needed",
             action="store_true",
-            help="Wait for nobody and do nothing when every migration is applied.",
+            help="If every migration is already applied, exit at once without waiting for others.",
         )
 
     def handle(self, *args: Any, if_needed: bool = False, **options: Any) -> None:
@@ -71,7 +71,7 @@ class Command(migrate.Command):
         if options["check_unapplied"] or options["plan"]:  # Reading needs no lock.
             super().handle(*args, **options)
         elif if_needed and not has_unapplied_migrations(database):
-            self.stdout.write("No migration to apply.")
+            self.stdout.write("No migrations to apply.")
         else:
             with migration_lock(database):
                 super().handle(*args, **options)

@@ -12,10 +12,10 @@ from lori_assignment.models import IdempotencyRecord
 
 class Command(BaseCommand):
     help = (
-        "Forget the answers to calls with an Idempotency-Key that are older than 24 hours, and are not "
-        "given again anyway. Safe to be run at any time, again, and by several at once."
+        "Delete stored responses to requests with an Idempotency-Key after 24 hours, when they are no "
+        "longer replayed. Safe to run at any time, repeatedly and in parallel."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
         forgotten, _ = IdempotencyRecord.objects.expired(clock.now()).delete()
-        self.stdout.write(f"Answers forgotten: {forgotten}.")
+        self.stdout.write(f"Deleted {forgotten} stored responses.")

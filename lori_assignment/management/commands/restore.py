@@ -12,8 +12,8 @@ from lori_assignment.db.backups import restore
 
 class Command(BaseCommand):
     help = (
-        "Fill an empty database with what backup wrote to FILE: all of it, or nothing when something is in "
-        "the way. On PostgreSQL it wants pg_restore of the server's version."
+        "Restore a backup into an empty database. Restores everything, or nothing if something goes "
+        "wrong. PostgreSQL needs pg_restore in the server's version."
     )
     # There are no tables yet that a check could query.
     requires_system_checks = []
@@ -23,4 +23,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, file: Path, **options: Any) -> None:
         restore(file)
-        self.stdout.write(f"{file} is restored. Now run migrate, for what is newer than it, and check_books.")
+        self.stdout.write(f"Restored {file}. Now run migrate to apply newer migrations, then check_books.")

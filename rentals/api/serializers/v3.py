@@ -34,7 +34,9 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
-    copy = PlainKey(queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: a free one.")
+    copy = PlainKey(
+        queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: any available copy."
+    )
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
 
     class Meta:
@@ -46,7 +48,9 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
 
 class RentalChange(serializers.Serializer[Rental]):
-    status = Choice(choices=Status.choices, help_text="1: it is returned, 2: it is not.")
+    status = Choice(
+        choices=Status.choices, help_text="1: returned, 2: not returned. To return a rental, send 1."
+    )
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
 
     class Meta:
@@ -90,12 +94,12 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     date_returned = serializers.DateTimeField(source="returned_at", allow_null=True)
     status = serializers.SerializerMethodField(help_text="1: returned, 2: not returned.")
     overdue = serializers.SerializerMethodField()
-    price_list = serializers.CharField(source="price_list.name", help_text="Its name.")
+    price_list = serializers.CharField(source="price_list.name", help_text="The name of the price list.")
     charge = serializers.DecimalField(
-        max_digits=14, decimal_places=2, allow_null=True, help_text="What the return charged."
+        max_digits=14, decimal_places=2, allow_null=True, help_text="What was charged on return."
     )
     running_cost = serializers.SerializerMethodField(
-        help_text="What it would cost if it came back now; null after the return."
+        help_text="What it would cost if returned now; null after the return."
     )
 
     class Meta:
@@ -162,13 +166,15 @@ class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
     balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="Posted and running; positive: the member owes."
+        max_digits=14, decimal_places=2, help_text="Posted plus running; positive if the member owes money."
     )
-    posted = serializers.DecimalField(max_digits=14, decimal_places=2, help_text="The sum of the ledger.")
+    posted = serializers.DecimalField(
+        max_digits=14, decimal_places=2, help_text="The sum of the ledger entries."
+    )
     running = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="What the open rentals would cost if they came back now."
+        max_digits=14, decimal_places=2, help_text="What the open rentals would cost if returned now."
     )
-    open_rentals = serializers.IntegerField(help_text="How many books are out.")
+    open_rentals = serializers.IntegerField(help_text="How many books are on loan.")
 
     class Meta:
         ref_name = "BalanceV3"
@@ -247,10 +253,12 @@ ENTRY_EXAMPLE = {
 
 class EntryOut(serializers.ModelSerializer[LedgerEntry]):
     reverses = serializers.IntegerField(
-        source="reverses.number", allow_null=True, default=None, help_text="The number of that entry."
+        source="reverses.number", allow_null=True, default=None, help_text="The number of the reversed entry."
     )
-    method = serializers.CharField(allow_blank=True, help_text="Of a payment or refund; else empty.")
-    working = serializers.SerializerMethodField(help_text="Of a rent entry; else null.")
+    method = serializers.CharField(allow_blank=True, help_text="For payments and refunds; otherwise empty.")
+    working = serializers.SerializerMethodField(
+        help_text="The calculation of a rental charge; otherwise null."
+    )
 
     class Meta:
         model = LedgerEntry
@@ -284,8 +292,8 @@ class StatementOut(serializers.Serializer[object]):
     running = serializers.DecimalField(max_digits=14, decimal_places=2)
     open_rentals = RentalOut(many=True)
     entries = EntryOut(many=True)
-    next = serializers.URLField(allow_null=True, help_text="The page with the later entries.")
-    previous = serializers.URLField(allow_null=True, help_text="The page with the earlier entries.")
+    next = serializers.URLField(allow_null=True, help_text="The page with later entries.")
+    previous = serializers.URLField(allow_null=True, help_text="The page with earlier entries.")
 
     class Meta:
         ref_name = "StatementV3"

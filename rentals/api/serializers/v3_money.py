@@ -29,7 +29,7 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
 class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
     amount = serializers.SerializerMethodField()
     balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="Of the member's ledger after it."
+        max_digits=14, decimal_places=2, help_text="The member's balance after this entry."
     )
     taken_by = serializers.IntegerField(source="actor_id")
     taken_at = serializers.DateTimeField(source="posted_at")
@@ -57,7 +57,9 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
 
 
 class RateShape(serializers.ModelSerializer[Rate]):
-    book_type = Choice(choices=Kind.choices, source="kind", help_text="1: regular, 2: fiction, 3: novel.")
+    book_type = Choice(
+        choices=Kind.choices, source="kind", help_text="1: regular (standard), 2: fiction, 3: novel."
+    )
     first_days = PlainInteger(required=False, min_value=0, max_value=365)
     first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
     daily_rate = Amount(min_value=Decimal(0), max_value=MAX_PER_DAY)
@@ -72,7 +74,7 @@ class RateShape(serializers.ModelSerializer[Rate]):
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
         first = attrs.get("first_days_rate") if attrs.get("first_days") else attrs.get("daily_rate")
         if not (first or attrs.get("minimum")):
-            raise serializers.ValidationError(_("The first day must cost something."))
+            raise serializers.ValidationError(_("The price of the first day must be above zero."))
         return attrs
 
 
@@ -96,19 +98,21 @@ RATES_EXAMPLE = [
 class PriceListIn(serializers.Serializer[PriceList]):
     name = serializers.CharField(
         max_length=100,
-        validators=[UniqueValidator(PriceList.objects.all(), message=_("Another price list has this name."))],
+        validators=[
+            UniqueValidator(PriceList.objects.all(), message=_("Another price list already has this name."))
+        ],
     )
     in_force_from = Instant(
         required=False,
         validators=[
             UniqueValidator(
                 PriceList.objects.all(),
-                message=_("Another price list comes into force at this very time."),
+                message=_("Another price list takes effect at the same time."),
             )
         ],
-        help_text="Rentals that begin from then on are priced by it. Default: now.",
+        help_text="Applies to rentals that begin from this time on. Default: now.",
     )
-    rates = RateShape(many=True, help_text="One for each kind of book.")
+    rates = RateShape(many=True, help_text="One for each category.")
 
     class Meta:
         ref_name = "PriceListV3In"
@@ -122,14 +126,14 @@ class PriceListIn(serializers.Serializer[PriceList]):
         if not whole.is_valid():
             raise serializers.ValidationError(whole.errors)
         if sorted(rate["kind"] for rate in rates) != sorted(Kind.values):
-            raise serializers.ValidationError(_("There must be one rate for each kind: 1, 2 and 3."))
+            raise serializers.ValidationError(_("Give one rate for each category: 1, 2 and 3."))
         return rates
 
 
 class PriceListOut(serializers.ModelSerializer[PriceList]):
     rates = RateShape(many=True)
-    in_force = serializers.BooleanField(help_text="Rentals that begin now are priced by it.")
-    used = serializers.BooleanField(help_text="A rental was priced by it, so it never changes.")
+    in_force = serializers.BooleanField(help_text="Applies to rentals that begin now.")
+    used = serializers.BooleanField(help_text="Rentals use it, so it can't be changed.")
 
     class Meta:
         model = PriceList

@@ -12,9 +12,10 @@ from rentals.consistency import find_errors
 
 class Command(BaseCommand):
     help = (
-        "Prove that each balance is the sum of its ledger, that as many copies are out as rentals are open, "
-        "and that each returned rental has its one charge. Says nothing when all agrees; else one line for "
-        "each disagreement, and ends with 1. Reads only: safe to be run at any time."
+        "Check that each balance is the sum of its ledger, that copies on loan match open rentals, "
+        "and that each returned rental has exactly one charge. Prints nothing if all is consistent; "
+        "otherwise "
+        "prints one line per error and exits with 1. Read-only and safe to run at any time."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

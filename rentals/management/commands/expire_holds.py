@@ -12,8 +12,8 @@ from rentals.holds import expire_holds
 
 class Command(BaseCommand):
     help = (
-        "End the holds whose copies were not picked up in time, and put free copies aside for the next. "
-        "Safe to be run at any time, again, and by several at once."
+        "Expire holds that were not collected in time, and set copies aside for the next members in line. "
+        "Safe to run at any time, repeatedly and in parallel."
     )
 
     def handle(self, *args: Any, **options: Any) -> None:

@@ -35,20 +35,20 @@ SEED = 1895
 
 class Command(BaseCommand):
     help = (
-        "Fill an empty shop with sixty books, members, staff and a year of rentals and payments. "
-        "Refuses, and changes nothing, where there are accounts other than superusers, or books."
+        "Fill an empty shop with 60 books, members, staff and a year of rentals and payments. "
+        "Refuses, without changes, if there are books or accounts other than superusers."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         parser.add_argument(
             "--password",
-            help=f"The password of every demo account; by default {PUBLIC_PASSWORD}, which is public and "
-            "therefore refused where others than this machine reach the shop.",
+            help=f"Password for all demo accounts (default: {PUBLIC_PASSWORD}). The default is public, so it "
+            "is refused unless the shop is only reachable from this machine.",
         )
         parser.add_argument(
             "--if-empty",
             action="store_true",
-            help="Do nothing, without an error, where there is data already.",
+            help="Exit without an error if the shop already has data.",
         )
 
     def handle(self, *args: Any, password: str | None, if_empty: bool, **options: Any) -> None:
@@ -64,11 +64,11 @@ class Command(BaseCommand):
                     fill_shop(now=now, password=password or PUBLIC_PASSWORD)
                 except Refusal as refusal:
                     raise CommandError(
-                        f"The demo's history does not fit this shop's policy or prices: {refusal.message}"
+                        f"The demo data doesn't fit this shop's policy or prices: {refusal.message}"
                     ) from refusal
             elif not if_empty:
-                raise CommandError("The shop has members or books already; the demo is for an empty one.")
-        self._say_lines(_counts(now) if empty else ["The shop has its data already."])
+                raise CommandError("The shop already has members or books. The demo needs an empty shop.")
+        self._say_lines(_counts(now) if empty else ["The shop already has data; nothing was changed."])
         self._say_lines(_sign_ins(password, now))
 
     def _say_lines(self, lines: Sequence[str]) -> None:
@@ -87,7 +87,8 @@ def shop_is_empty() -> bool:
 def _refuse_unsafe(password: str | None) -> None:
     if password in {None, PUBLIC_PASSWORD} and not settings.SITE_IS_LOCAL:
         raise CommandError(
-            "The demo's password is public and others reach this shop: give another by --password."
+            "The demo password is public, and this shop can be reached from other machines. Set one "
+            "with --password."
         )
     if password is not None:
         try:
@@ -114,7 +115,7 @@ def _counts(now: datetime) -> list[str]:
     rentals, holds, entries = Rental.objects, Hold.objects, LedgerEntry.objects
     is_open, overdue = rentals.open().count(), rentals.overdue(now).count()
     return [
-        "The demo shop is open:",
+        "The demo shop is ready:",
         f"  {Book.objects.count():4} books, {Copy.objects.count()} copies",
         f"  {len(MEMBERS):4} members, {len(STAFF) + 1} staff",
         f"  {rentals.count():4} rentals, {is_open} open, {overdue} overdue",
@@ -136,7 +137,7 @@ def _sign_ins(password: str | None, now: datetime) -> list[str]:
     ]
     if not rows:
         return []
-    table = [("username", "password", "who"), *rows]
+    table = [("username", "password", "role"), *rows]
     widths = [max(len(row[column]) for row in table) for column in (0, 1)]
     return [
         "",
@@ -151,4 +152,4 @@ def _role(user: User, now: datetime) -> str:
     if user.is_staff:
         return "staff"
     account = ledger.balance(user, at=now)
-    return f"member, owes {account.total} {settings.CURRENCY}, books out: {len(account.open_rentals)}"
+    return f"member, owes {account.total} {settings.CURRENCY}, books on loan: {len(account.open_rentals)}"

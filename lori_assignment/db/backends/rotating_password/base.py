@@ -54,7 +54,7 @@ class DatabaseCredentials:
         except KeyError as missing:
             why = f"it has no {missing.args[0]}"
         # Without the secret the database cannot be reached, so this is the error that callers handle.
-        raise OperationalError(f"The secret of DATABASE_SECRET_ARN cannot be read: {why}.")
+        raise OperationalError(f"The secret in DATABASE_SECRET_ARN can't be read: {why}.")
 
 
 credentials_for = lru_cache(maxsize=None)(DatabaseCredentials)
@@ -74,5 +74,5 @@ class DatabaseWrapper(base.DatabaseWrapper):
             newer = secret.refresh_login(login)
             if newer == login:
                 raise
-            logger.info("The database's password has changed; its secret was read again.")
+            logger.info("The database password has changed; reloaded it from its secret.")
         return super().get_new_connection(conn_params | newer)
