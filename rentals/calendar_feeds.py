@@ -31,13 +31,15 @@ WARNING_TIME = timedelta(days=1)
 REFRESH = timedelta(hours=6)
 
 
-def make_feed(*, member: User, at: datetime) -> CalendarFeed:
-    """Create a feed with a new secret link. The member's previous link stops working."""
+def make_feed(*, member: User, at: datetime) -> tuple[CalendarFeed, bool]:
+    """Create a feed with a new secret link; return it and whether it is the member's first.
+
+    The member's previous link stops working.
+    """
     nonce = secrets.token_urlsafe(32)
-    feed, _made = CalendarFeed.objects.update_or_create(
+    return CalendarFeed.objects.update_or_create(
         user=member, defaults={"nonce": nonce, "digest": _digest(_secret(nonce)), "made_at": at}
     )
-    return feed
 
 
 def revoke_feed(*, member: User) -> None:

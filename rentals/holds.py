@@ -17,7 +17,7 @@ from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef, Q
 from django.urls import reverse
-from django.utils.translation import ngettext
+from django.utils.translation import gettext, ngettext
 
 from accounts.mail import mail_member
 from accounts.models import User
@@ -53,7 +53,9 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
         reasons.append(errors.BookAvailable())
     if not Copy.objects.in_service().filter(book=book).exists():
         reasons.append(errors.NoCopies())
-    if Hold.objects.live().filter(user=member).count() >= policy.max_holds:
+    if not policy.max_holds:
+        reasons.append(errors.HoldLimit(gettext("This shop doesn't take holds.")))
+    elif Hold.objects.live().filter(user=member).count() >= policy.max_holds:
         reasons.append(
             errors.HoldLimit(
                 ngettext(

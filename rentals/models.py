@@ -499,7 +499,7 @@ class LedgerEntry(models.Model):
     number = models.PositiveIntegerField(
         _("number"), help_text=_("Numbers each member's entries from 1, without gaps.")
     )
-    kind = models.CharField(_("category"), max_length=10, choices=Kind)
+    kind = models.CharField(_("type"), max_length=10, choices=Kind)
     amount = models.DecimalField(
         _("amount"), max_digits=12, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
     )

@@ -43,7 +43,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """`copy` is the copy that the member would get, if there is one. The methods run no queries."""
+    """What renting would mean. The methods run no queries.
+
+    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for the member.
+    """
 
     member: User
     book: Book
@@ -52,6 +55,7 @@ class Offer:
     rate: Rate | None
     copy: Copy | None
     balance: Balance
+    for_self: bool = True
 
     @property
     def due_at(self) -> datetime:
@@ -103,10 +107,14 @@ class Offer:
         if self.balance.total > self.policy.debt_limit:
             reasons.append(
                 errors.DebtLimit(
-                    _("You owe %(owed)s. Pay %(pay)s to rent again.")
+                    (
+                        _("You owe %(owed)s. Pay %(pay)s to rent again.")
+                        if self.for_self
+                        else _("The member owes %(owed)s and must pay %(pay)s to rent again.")
+                    )
                     % {
                         "owed": format_money(self.balance.total),
-                        "limit": format_money(self.policy.debt_limit),
+                        "pay": format_money(self.balance.total - self.policy.debt_limit),
                     }
                 )
             )

@@ -21,7 +21,15 @@ from rentals.wait_estimates import annotate_others_wait
 
 
 @atomic_with_retry
-def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Copy | None = None) -> Rental:
+def rent_book(
+    *,
+    member: User,
+    book: Book,
+    at: datetime,
+    now: datetime,
+    copy: Copy | None = None,
+    for_self: bool = True,
+) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` if the desk named one.
 
     A member for whom a copy is put aside gets that copy, and the hold ends. Free copies are first put aside
@@ -29,7 +37,8 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
 
     `at` before `now` records a rental that began while the shop was offline: the price list and the due date
     are those of `at`, and the limits on debt and on open rentals are not checked, because the book has left
-    the shop. Raises one Refusal with all reasons that apply.
+    the shop. Raises one Refusal with all reasons that apply, in the second
+    person unless staff rent for the member (`for_self` is False).
     """
     member = lock(member)
     book = lock(book)
@@ -54,6 +63,7 @@ def rent_book(*, member: User, book: Book, at: datetime, now: datetime, copy: Co
         rate=rate,
         copy=chosen,
         balance=ledger.balance_for_renting(member, at=now),
+        for_self=for_self,
     )
     refuse(offer.refusals(past=at < now, wanted=copy))
     assert chosen is not None  # noqa: S101  # for the type checker: None is refused above

@@ -209,7 +209,7 @@ class World:
         self.now = timezone.now()
         self.people = {role: person(role) for role in ROLES if role != "anonymous"}
         self.alice, self.desk = self.people["self"], self.people["staff"]
-        feeds = {role: make_feed(member=one, at=self.now) for role, one in self.people.items()}
+        feeds = {role: make_feed(member=one, at=self.now)[0] for role, one in self.people.items()}
         self.secrets = {role: secret_of(feed) for role, feed in feeds.items()}
         self.cookies = {role: sign_in(one) for role, one in self.people.items()}
         self.tokens = {role: tokens.issue_tokens(one) for role, one in self.people.items()}

@@ -7,7 +7,7 @@ from typing import Any
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from lori_assignment import clock
 from rentals import holds
@@ -62,4 +62,11 @@ class HoldAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     @admin.action(description=gettext_lazy("Cancel hold"), permissions=["view"])
     def cancel(self, request: HttpRequest, queryset: QuerySet[Hold]) -> None:
         now = clock.now()
-        self.apply_to_each(request, queryset, lambda hold: holds.cancel_hold(hold=hold, at=now))
+        self.apply_to_each(
+            request,
+            queryset,
+            lambda hold: holds.cancel_hold(hold=hold, at=now),
+            count_message=lambda done: (
+                ngettext("Cancelled %(done)d hold.", "Cancelled %(done)d holds.", done) % {"done": done}
+            ),
+        )

@@ -11,7 +11,7 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
 from lori_assignment import clock
@@ -43,7 +43,7 @@ class CreditForm(forms.ModelForm):
         help_text=gettext_lazy("The member's username or e-mail address."),
     )
     kind = forms.ChoiceField(
-        label=gettext_lazy("Category"),
+        label=gettext_lazy("Type"),
         choices=[
             (LedgerEntry.Kind.PAYMENT, gettext_lazy("payment")),
             (LedgerEntry.Kind.WAIVER, gettext_lazy("waiver")),
@@ -163,4 +163,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
             request,
             entries,
             lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=clock.now()),
+            count_message=lambda done: (
+                ngettext("Reversed %(done)d entry.", "Reversed %(done)d entries.", done) % {"done": done}
+            ),
         )

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import Q, QuerySet
 from django.http import HttpRequest
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from lori_assignment import clock
 from lori_assignment.admin import is_narrowed_by
-from rentals import services
+from lori_assignment.money import format_money
+from rentals import ledger, services
 from rentals.admin.base import ReadOnlyAdmin, format_short_time
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import Rental
@@ -94,12 +96,23 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
             request,
             rentals,
             lambda rental: services.return_rental(rental=rental, at=now, actor=self.caller(request), now=now),
+            row_message=lambda rental: _returned_message(rental, at=now),
+            count_message=lambda done: (
+                ngettext("Returned %(done)d rental.", "Returned %(done)d rentals.", done) % {"done": done}
+            ),
         )
 
     @admin.action(description=gettext_lazy("Renew"), permissions=["view"])
     def renew(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
         now = clock.now()
-        self.apply_to_each(request, rentals, lambda rental: services.renew_rental(rental=rental, at=now))
+        self.apply_to_each(
+            request,
+            rentals,
+            lambda rental: services.renew_rental(rental=rental, at=now),
+            count_message=lambda done: (
+                ngettext("Renewed %(done)d rental.", "Renewed %(done)d rentals.", done) % {"done": done}
+            ),
+        )
 
     @admin.action(description=gettext_lazy("Void (entered by mistake)"), permissions=["view"])
     def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
@@ -108,4 +121,21 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
             request,
             rentals,
             lambda rental: services.void_rental(rental=rental, at=now, actor=self.caller(request)),
+            count_message=lambda done: (
+                ngettext("Voided %(done)d rental.", "Voided %(done)d rentals.", done) % {"done": done}
+            ),
         )
+
+
+def _returned_message(rental: Rental, *, at: datetime) -> str:
+    owed = ledger.balance(rental.user, at=at).total
+    if owed > 0:
+        message = _("Returned “%(book)s”. Charged %(charge)s; %(member)s now owes %(owed)s.")
+    else:
+        message = _("Returned “%(book)s”. Charged %(charge)s; %(member)s owes nothing.")
+    return message % {
+        "book": rental.book.name,
+        "charge": format_money(rental.charge),
+        "member": rental.user.get_short_name(),
+        "owed": format_money(owed),
+    }

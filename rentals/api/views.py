@@ -77,8 +77,10 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         wish = given.validated_data
+        member = wish.get("user", self.caller)
         rental = services.rent_book(
-            member=wish.get("user", request.user),
+            member=member,
+            for_self=member == self.caller,
             book=wish["book"],
             copy=wish.get("copy"),
             at=wish.get("date_rented") or self.now,

@@ -36,7 +36,7 @@ def csv_lines(statement: Statement) -> Iterator[str]:
     write: Any = csv.writer(_Echo()).writerow
     yield BYTE_ORDER_MARK + write(
         [
-            *(_("No."), _("Time"), _("Category"), _("Description"), _("Note"), _("Rental no.")),
+            *(_("No."), _("Time"), _("Type"), _("Description"), _("Note"), _("Rental no.")),
             *(_("Amount"), _("Balance"), _("Currency")),
         ]
     )

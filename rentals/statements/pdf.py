@@ -209,10 +209,10 @@ def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
     document = PdfDocument(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
     facts = [
         *_address(entry.user),
-        (_("Payment method") if is_payment else _("Payment method"), str(entry.get_method_display())),
+        (_("Payment method"), str(entry.get_method_display())),
         (_("Time"), _moment(entry.posted_at)),
         (_("Transaction"), _("No. %(number)d on your account") % {"number": entry.number}),
-        (_("Handled by") if is_payment else _("Handled by"), entry.actor.get_short_name()),
+        (_("Handled by"), entry.actor.get_short_name()),
     ]
     if entry.note:
         facts.append((_("Note"), entry.note))

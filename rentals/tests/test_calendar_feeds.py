@@ -22,7 +22,7 @@ DAY = timedelta(days=1)
 
 class SecretTest(CastTestCase):
     def make(self) -> str:
-        secret = calendar_feeds.secret_of(calendar_feeds.make_feed(member=self.alice, at=NOW))
+        secret = calendar_feeds.secret_of(calendar_feeds.make_feed(member=self.alice, at=NOW)[0])
         assert secret is not None
         return secret
 

@@ -95,8 +95,11 @@ def history(request: MemberRequest) -> HttpResponse:
 @require_POST
 @member_page
 def make_calendar_link(request: MemberRequest) -> HttpResponse:
-    make_feed(member=request.user, at=clock.now())
-    messages.success(request, _("Here is your calendar link. Older links no longer work."))
+    _feed, is_first = make_feed(member=request.user, at=clock.now())
+    if is_first:
+        messages.success(request, _("Here is your calendar link."))
+    else:
+        messages.success(request, _("Here is your calendar link. Older links no longer work."))
     return redirect(reverse("my-rentals") + "#calendar")
 
 

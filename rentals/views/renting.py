@@ -44,14 +44,21 @@ def rent(request: MemberRequest, pk: int) -> HttpResponse:
     if _has(reasons, errors.AlreadyRented):
         messages.info(request, _("You already have “%(book)s”.") % {"book": book.name})
         return redirect("book", book.pk)
+    too_late = request.method == "POST" and _has(reasons, errors.BookUnavailable)
     facts = {
         "book": book,
         "offer": offer,
         "first_day": offer.quote and offer.quote.price(1),
         "at_due_date": offer.quote and offer.quote.price(offer.policy.rental_days),
-        "reasons": [reason.message for reason in reasons],
+        # The heading says that the last copy is gone.
+        "reasons": [
+            reason.message
+            for reason in reasons
+            if not (too_late and isinstance(reason, errors.BookUnavailable))
+        ],
         "can_join_queue": _has(reasons, errors.BookUnavailable) and len(reasons) == 1,
-        "too_late": request.method == "POST" and _has(reasons, errors.BookUnavailable),
+        "over_debt_limit": _has(reasons, errors.DebtLimit),
+        "too_late": too_late,
     }
     return render(request, "rentals/rent.html", facts, status=409 if request.method == "POST" else 200)
 
