@@ -166,7 +166,7 @@ class Torture:
         self.refuses_writes("failed")
         answer = self.server.ask("/home")
         demand(
-            answer and answer[0] == 503 and b"Not at the moment" in answer[2],
+            answer and answer[0] == 503 and b"Temporarily unavailable" in answer[2],
             f"/home is {answer and answer[0]}",
         )
         time.sleep(1)

@@ -68,8 +68,8 @@ class AddressTest(CastTestCase):
             if confirmed:
                 self.confirmed()
             answer = self.ask_for("BOB@example.org")
-            self.assertContains(answer, "An account with this e-mail address exists already.")
-        self.assertContains(self.ask_for(MINE.upper()), "This is your address already.")
+            self.assertContains(answer, "An account with this e-mail address already exists.")
+        self.assertContains(self.ask_for(MINE.upper()), "This is already your address.")
         self.assert_address(MINE)
 
     def test_change_requires_the_password(self):
@@ -102,10 +102,10 @@ class AddressTest(CastTestCase):
         # Between the check and the save.
         with mock.patch("accounts.sign_up.reset_email_address", side_effect=IntegrityError):
             answer = self.ask_for(OTHER)
-        self.assertContains(answer, "An account with this e-mail address exists already.")
+        self.assertContains(answer, "An account with this e-mail address already exists.")
         self.assert_address(MINE)
 
     def test_refused_change_changes_nothing(self):
-        with self.assertRaisesMessage(Exception, "An account with this e-mail address exists already."):
+        with self.assertRaisesMessage(Exception, "An account with this e-mail address already exists."):
             change_email(User.objects.get(pk=self.alice.pk), "Bob@example.org")
         self.assert_address(MINE)

@@ -117,7 +117,7 @@ class SignInTest(AccountTestCase):
 
     def test_wrong_password_shows_an_error(self):
         self.sign_in_by_the_form("alice", WRONG)
-        expect(self.page.locator(".errorlist")).to_have_text("No active account has this name and password.")
+        expect(self.page.locator(".errorlist")).to_have_text("Wrong username or password.")
         self.assert_accessible(self.page)
         self.fill(password=PASSWORD)
         self.press("Sign in")
@@ -138,7 +138,7 @@ class SignInTest(AccountTestCase):
         self.follow("Sign out")
         self.assert_signed_in_as("Alice Moss")
         self.press("Sign out")
-        self.assert_heading("Books by the day")
+        self.assert_heading("Rent books by the day")
         self.assert_signed_out()
 
 
@@ -150,13 +150,13 @@ class SignUpTest(AccountTestCase):
         self.assertEqual((eve.email, eve.is_staff), ("eve@example.org", False))
 
         self.go_to("/user/email/")
-        expect(self.page.get_by_text("Waits for confirmation")).to_be_visible()
+        expect(self.page.get_by_text("Not confirmed yet")).to_be_visible()
         self.assert_accessible(self.page)
         self.go_to(self.mailed_link())
-        self.assert_heading("Is this your address?")
+        self.assert_heading("Confirm your address")
         self.assert_accessible(self.page)
-        self.press("Yes, it is mine")
-        self.told("eve@example.org is confirmed.")
+        self.press("Confirm")
+        self.told("eve@example.org has been confirmed.")
         self.go_to("/user/email/")
         expect(self.page.get_by_text("Confirmed", exact=True)).to_be_visible()
 
@@ -173,15 +173,15 @@ class PasswordResetTest(AccountTestCase):
         self.go_to("/user/login/")
         self.follow("Forgot your password?")
         self.fill(email="alice@example.org")
-        self.press("Send me a link")
-        self.assert_heading("Look into your mail")
+        self.press("Send link")
+        self.assert_heading("Check your e-mail")
 
         self.go_to(self.mailed_link())
         self.assert_heading("Set a new password")
         self.assert_accessible(self.page)
         self.fill(password1=NEW, password2=NEW)
         self.press("Set it")
-        self.assert_heading("Your new password is set")
+        self.assert_heading("Your new password has been set")
 
         self.sign_in_by_the_form("alice", NEW)
         self.assert_signed_in_as("Alice Moss")
@@ -200,7 +200,7 @@ class ProfileTest(AccountTestCase):
         self.page.keyboard.type("Via Appia 7")
         self.page.keyboard.press("Tab")
         self.page.keyboard.press("Enter")
-        self.told("Your profile is saved.")
+        self.told("Your profile has been saved.")
         self.alice.refresh_from_db()
         self.assertEqual((self.alice.phone, self.alice.address), ("+39 06 5550142", "Via Appia 7"))
 
@@ -215,7 +215,7 @@ class ProfileTest(AccountTestCase):
         self.assert_heading("Your profile")
         expect(self.page.locator("[name=phone]")).to_have_value("+39 06 5550142")
         self.press("Save")
-        self.told("Your profile is saved.")
+        self.told("Your profile has been saved.")
 
 
 class SecondFactorTest(AccountTestCase):
@@ -241,7 +241,7 @@ class SecondFactorTest(AccountTestCase):
         self.sign_out()
 
         self.sign_in_by_the_form("alice")
-        self.assert_heading("The second factor")
+        self.assert_heading("Two-factor sign-in")
         self.assert_accessible(self.page)
         with frozen_clock(NOW + 600):
             self.fill(code=totp_code(secret, NOW))
@@ -277,7 +277,7 @@ class SecondFactorTest(AccountTestCase):
         self.sign_out()
 
         self.sign_in_by_the_form("alice")
-        self.assert_heading("The second factor")
+        self.assert_heading("Two-factor sign-in")
         self.press("Use a passkey")
         self.assert_signed_in_as("Alice Moss")
 
@@ -288,7 +288,7 @@ class SecondFactorTest(AccountTestCase):
         self.press("Save")
         self.follow("Remove The old phone")
         self.press("Remove it")
-        self.told("The passkey is removed.")
+        self.told("Passkey removed.")
         self.assertFalse(Authenticator.objects.filter(user=self.alice).exists())
 
     def go_on_by_passkey(self) -> None:
@@ -449,7 +449,7 @@ class SessionsTest(AccountTestCase):
         self.assert_accessible(self.page)
         self.page.get_by_role("main").get_by_role("button", name="Sign out ·").click()
         self.say_it_is_me()
-        self.told("That browser is signed out.")
+        self.told("That browser has been signed out.")
         other.goto("/user/profile/")
         expect(other.get_by_role("heading", level=1)).to_have_text("Sign in")
 
@@ -464,7 +464,7 @@ class AccountClosingTest(AccountTestCase):
         self.assertEqual(document["account"]["name"], "Alice Moss")
 
         self.follow("Close my account")
-        self.press("Close my account for good")
+        self.press("Close my account permanently")
         self.say_it_is_me()
         self.told("Your account is closed, and what we knew of you is gone.")
         self.assert_signed_out()
@@ -482,11 +482,11 @@ class NoScriptTest(AccountTestCase):
         self.sign_up()
         self.assert_signed_in_as("eve")
         self.go_to(self.mailed_link())
-        self.press("Yes, it is mine")
+        self.press("Confirm")
         self.go_to("/user/profile/")
         self.fill(name="Eve Hill")
         self.press("Save")
-        self.told("Your profile is saved.")
+        self.told("Your profile has been saved.")
         self.page.get_by_role("button", name="Deutsch").click()
         expect(self.page.locator("html")).to_have_attribute("lang", "de")
         self.page.get_by_role("button", name="English").click()

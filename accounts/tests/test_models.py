@@ -57,7 +57,7 @@ class SuperuserTest(CastTestCase):
         def create(email):
             call_command("createsuperuser", interactive=False, username="eve", email=email, stdout=StringIO())
 
-        with self.assertRaisesMessage(CommandError, "An account with this e-mail address exists already."):
+        with self.assertRaisesMessage(CommandError, "An account with this e-mail address already exists."):
             create("ALICE@example.org")
         create("eve@example.org")
         self.assertTrue(User.objects.get(username="eve").is_superuser)

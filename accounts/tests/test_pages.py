@@ -166,7 +166,7 @@ class ProfileTest(PagesCase):
         answer = self.client.post(
             PROFILE, {"name": "Alice Hill", "phone": "555", "address": "Via Appia 7\nRoma"}, follow=True
         )
-        self.assertEqual(self.told(answer), ["Your profile is saved."])
+        self.assertEqual(self.told(answer), ["Your profile has been saved."])
         self.alice.refresh_from_db()
         self.assertEqual(
             (self.alice.name, self.alice.phone, self.alice.address),
@@ -275,14 +275,14 @@ class SessionsPageTest(WebCase):
             client = Client(headers={"user-agent": agent})
             client.post("/user/login/", {"login": "alice", "password": PASSWORD})
         page = mine.get(SESSIONS)
-        for name in ("Safari on iPhone", "Edge on Windows", "A browser that gives no name", "This browser"):
+        for name in ("Safari on iPhone", "Edge on Windows", "Unknown browser", "This browser"):
             self.assertContains(page, name)
 
     def test_button_signs_one_browser_out(self):
         (mine, form), other = self.confirmed(), self.browser()
         [pk] = [one.pk for one in mine.get(SESSIONS).context["sessions"] if not one.is_this]
         answer = mine.post(f"{SESSIONS}{pk}/end/", form, follow=True)
-        self.assertContains(answer, "That browser is signed out.")
+        self.assertContains(answer, "That browser has been signed out.")
         self.assertEqual((other.get(PROFILE).status_code, other.say(RENEW).status_code), (302, 401))
         # Pressed twice, or ended meanwhile.
         self.assertEqual(mine.post(f"{SESSIONS}{pk}/end/", form).status_code, 404)
@@ -295,12 +295,12 @@ class SessionsPageTest(WebCase):
 
     def test_api_clients_are_listed_and_signed_out(self):
         mine, form = self.confirmed()
-        self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
+        self.assertNotContains(mine.get(SESSIONS), "App with an API token")
         program = tokens.issue_tokens(self.alice)
         tokens.issue_tokens(self.bob)
-        self.assertContains(mine.get(SESSIONS), "A program, with a token", count=1)
+        self.assertContains(mine.get(SESSIONS), "App with an API token", count=1)
         mine.post(f"{SESSIONS}end/", form)
-        self.assertNotContains(mine.get(SESSIONS), "A program, with a token")
+        self.assertNotContains(mine.get(SESSIONS), "App with an API token")
         with self.assertRaises(tokens.TokenError):
             tokens.renew(program.refresh)
         self.assertEqual(TokenFamily.objects.filter(user=self.bob).count(), 1)
@@ -359,21 +359,21 @@ class ClosePageTest(PagesCase):
         now = timezone.now()
         rent_book(member=self.alice, book=add_book(name="Emma", kind=3), at=now - timedelta(hours=1), now=now)
         answer = self.client.get(CLOSE)
-        self.assertContains(answer, "One book is still out. Bring it back first.")
-        self.assertContains(answer, "$4.50 is owed. Pay it first.")
+        self.assertContains(answer, "You still have one book on loan. Return it first.")
+        self.assertContains(answer, "You owe $4.50. Pay it at the counter first.")
         self.assertNotContains(answer, "for good")
         self.confirm_it_is_me()
         refused = self.client.post(CLOSE, follow=True)
-        self.assertIn("One book is still out. Bring it back first.", self.told(refused))
+        self.assertIn("You still have one book on loan. Return it first.", self.told(refused))
         self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
 
     def test_closing_requires_the_password(self):
-        self.assertContains(self.client.get(CLOSE), "Close my account for good")
+        self.assertContains(self.client.get(CLOSE), "Close my account permanently")
         answer = self.client.post(CLOSE)
         self.assertRedirects(answer, f"/user/reauthenticate/?next={CLOSE}", fetch_redirect_response=False)
         self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
         wrong = self.client.post(answer["Location"], {"password": WRONG})
-        self.assertContains(wrong, "This is not the password in use.")
+        self.assertContains(wrong, "This is not your current password.")
         self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
 
         done = self.client.post(answer["Location"], {"password": PASSWORD})
@@ -381,9 +381,7 @@ class ClosePageTest(PagesCase):
         self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED_PREFIX))
         self.assertEqual([done.cookies[name].value for name in COOKIES], [""] * 3)
         front = self.client.get("/")
-        self.assertEqual(
-            self.told(front), ["Your account is closed, and what we knew of you is gone. Farewell!"]
-        )
+        self.assertEqual(self.told(front), ["Your account and data have been deleted."])
         self.assertNotContains(front, "Signed in as")
 
     def test_second_factor_replaces_the_password(self):

@@ -111,7 +111,9 @@ class BookAdminTest(StockAdminTestCase):
         unasked = mock.patch("django.db.models.Model.validate_constraints")
         with asked, unasked:
             answer = self.send("book_add", name="Susan", kind=1, copies=1, isbn=ISBN)
-        self.assertEqual((answer.status_code, self.told(answer)), (302, ["Another book has this ISBN."]))
+        self.assertEqual(
+            (answer.status_code, self.told(answer)), (302, ["Another book already has this ISBN."])
+        )
         self.assertEqual(Book.objects.count(), 1)
 
     def test_only_changed_fields_are_saved(self) -> None:
@@ -189,11 +191,13 @@ class CopyAdminTest(StockAdminTestCase):
         taken = self.emma.copies.first().barcode
         self.assertEqual(
             self.errors(self.send("copy_add", **fields, barcode=taken)),
-            {"barcode": ["Another copy has this barcode."]},
+            {"barcode": ["Another copy already has this barcode."]},
         )
         with mock.patch.object(NewCopyForm, "validate_unique"):
             answer = self.send("copy_add", **fields, barcode=taken)
-        self.assertEqual((answer.status_code, self.told(answer)), (302, ["Another copy has this barcode."]))
+        self.assertEqual(
+            (answer.status_code, self.told(answer)), (302, ["Another copy already has this barcode."])
+        )
         self.assertEqual(Copy.objects.count(), 2)
 
     def test_change_keeps_the_book_of_the_copy(self) -> None:

@@ -40,7 +40,7 @@ class CopyTest(CastTestCase):
     def test_barcode_is_unique(self) -> None:
         taken = self.emma.copies.all()[0].barcode
         answer = self.api(self.carol).post(self.path, {"book": self.emma.pk, "barcode": taken})
-        self.assertEqual(answer.json(), {"barcode": ["Another copy has this barcode."]})
+        self.assertEqual(answer.json(), {"barcode": ["Another copy already has this barcode."]})
 
     def test_rented_or_repaired_copy_is_unavailable(self) -> None:
         now = timezone.now()

@@ -97,7 +97,7 @@ class CleanCoverTest(TestCase):
         content = picture()
         with mock.patch.object(covers, "MAX_BYTES", len(content)):
             self.assertIsNotNone(cleaned(content))
-            self.assertEqual(sentence(content + b"\0"), "A cover may have at most 5 MB.")
+            self.assertEqual(sentence(content + b"\0"), "Covers are limited to 5 MB.")
 
     def test_limits_are_as_documented(self) -> None:
         promised = (("JPEG", "PNG", "WEBP"), 5 * 1024 * 1024, 20_000_000)
@@ -115,9 +115,7 @@ class CleanCoverTest(TestCase):
         # 25 megapixels, and 400, which Pillow itself refuses.
         for size in ((5000, 5000), (20_000, 20_000)):
             with mock.patch("PIL.ImageOps.exif_transpose") as decode:
-                self.assertEqual(
-                    sentence(png_declaring_size(*size)), "A cover may have at most 20 megapixels."
-                )
+                self.assertEqual(sentence(png_declaring_size(*size)), "Covers are limited to 20 megapixels.")
             decode.assert_not_called()
 
     def test_other_file_types_are_refused(self) -> None:

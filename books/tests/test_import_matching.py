@@ -88,7 +88,7 @@ class RepeatedRowTest(TestCase):
             self.assertEqual(report_counts(report), (1, 0, 1, 0))
             self.assertEqual(
                 report_sentences(report),
-                ["Line 2 is about the same book and says otherwise (name, published); that stays."],
+                ["Line 2 is about the same book and differs (name, published); its values were kept."],
             )
 
     def test_later_row_fills_empty_fields(self):
@@ -100,7 +100,7 @@ class RepeatedRowTest(TestCase):
             self.assertEqual(list(Book.objects.values_list("name", "isbn")), [("Dune", DUNE), ("Emma", "")])
             self.assertEqual(
                 report_sentences(report),
-                ["Line 2 has the same ISBN for “Dune”; this book is taken without it."],
+                ["Line 2 has the same ISBN for “Dune”; this book was imported without an ISBN."],
             )
             self.assertEqual(report.warnings.first[0].line, 3)
 

@@ -38,7 +38,7 @@ class TextTest(TestCase):
             with self.subTest(repr(bad)):
                 report = import_text(f"name,author\nDu{bad}ne,x\nDune,x\n")
                 self.assertEqual(report.refused.count, 1)
-                self.assertEqual(report_sentences(report), ["The text in “name” has a control character."])
+                self.assertEqual(report_sentences(report), ["“name” contains a control character."])
 
     def test_unused_columns_are_not_checked(self):
         self.assertEqual(import_text("name,shelf\nDune,\x01\n").created, 1)
@@ -57,7 +57,7 @@ class TextTest(TestCase):
         report = import_text(
             io.TextIOWrapper(io.BytesIO(raw), encoding="utf-8", errors="surrogateescape", newline="")
         )
-        self.assertEqual(report_sentences(report), ["The row is not UTF-8."])
+        self.assertEqual(report_sentences(report), ["The row isn't encoded in UTF-8."])
 
 
 class YearTest(TestCase):

@@ -67,9 +67,9 @@ class CatalogueTest(PagesTestCase):
         self.rent(self.emma, self.bob)
         text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", self.get("/home").content.decode()))
         for said in (
-            "Undated Not for rent now Fiction $3.00 a day",
-            "Cosmos Carl Sagan 3 of 3 free Regular $1.50 a day at least $2.00",
-            "Emma Jane Austen All out Novel $1.50 a day at least $4.50",
+            "Undated Unavailable Fiction $3.00 a day",
+            "Cosmos Carl Sagan 3 of 3 available Regular $1.50 a day minimum $2.00",
+            "Emma Jane Austen All out Novel $1.50 a day minimum $4.50",
         ):
             self.assertIn(said, text)
 
@@ -228,8 +228,8 @@ class BookPageTest(PagesTestCase):
         place_hold(member=self.alice, book=self.emma, at=now)
         waiting = self.page(self.emma, self.alice)
         self.assertEqual((waiting.context["state"], waiting.context["queue_estimate"].place), ("waiting", 1))
-        self.assertContains(waiting, "You have place 1 in the queue.")
-        self.assertContains(self.page(self.emma, self.carol), "1 member waits for it.")
+        self.assertContains(waiting, "You're number 1 in line.")
+        self.assertContains(self.page(self.emma, self.carol), "1 person is waiting.")
 
         return_rental(rental=rental, at=now, actor=self.carol, now=now)
         ready = self.page(self.emma, self.alice)
@@ -240,7 +240,7 @@ class BookPageTest(PagesTestCase):
     def test_an_overdue_copy_is_expected_any_day(self) -> None:
         now = timezone.now()
         rent_book(member=self.bob, book=self.emma, at=now - timedelta(days=30), now=now)
-        self.assertContains(self.page(self.emma, self.alice), "A copy should be back any day now.")
+        self.assertContains(self.page(self.emma, self.alice), "Next copy expected any day now.")
 
     def test_page_has_structured_data(self) -> None:
         page = self.page(self.emma)

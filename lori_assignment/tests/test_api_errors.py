@@ -147,9 +147,9 @@ class ExceptionTest(SimpleTestCase):
     def test_page_errors_use_our_templates(self) -> None:
         for what, status, words in (
             ("bug", 500, "Something went wrong on our side"),
-            ("missing", 404, "There is no such page"),
-            ("forbidden", 403, "This is not yours to do"),
-            ("suspicious", 400, "This request could not be read"),
+            ("missing", 404, "Page not found"),
+            ("forbidden", 403, "You don't have access to this page"),
+            ("suspicious", 400, "We couldn't read that request"),
         ):
             answer = self.get(f"/page/{what}")
             self.assertContains(answer, f"<h1>{words}</h1>", status_code=status, html=True)

@@ -86,7 +86,7 @@ class RentalsTest(MineTestCase):
         self.page.goto("/rentals/")
         expect(self.page.get_by_role("article").first).to_contain_text("2 days overdue")
         expect(self.page.get_by_text("lies ready for you until")).to_be_visible()
-        expect(self.page.get_by_text("Place 1 in the queue.")).to_be_visible()
+        expect(self.page.get_by_text("You're number 1 in line.")).to_be_visible()
         self.take_screenshot("rentals")
 
     def test_a_renewal_is_one_click(self) -> None:
@@ -97,9 +97,9 @@ class RentalsTest(MineTestCase):
     def test_everything_works_without_scripts(self) -> None:
         page = self.without_scripts()
         self.renew(page)
-        page.get_by_role("button", name="Leave the queue").click()
-        expect(page.get_by_text("Place 1 in the queue.")).to_have_count(0)
-        page.get_by_role("link", name="What I have rented before").click()
+        page.get_by_role("button", name="Cancel hold").click()
+        expect(page.get_by_text("You're number 1 in line.")).to_have_count(0)
+        page.get_by_role("link", name="Rental history").click()
         page.get_by_role("searchbox").fill("some em")
         page.get_by_role("button", name="Find").click()
         expect(page.get_by_role("row").nth(1)).to_contain_text("Emma")
@@ -110,9 +110,9 @@ class RentalsTest(MineTestCase):
         link = self.page.get_by_label("Calendar link").input_value()
         self.assertTrue(link.startswith(self.live_server_url), link)
         calendar = self.page.request.get(link)
-        self.assertIn("SUMMARY:Bring back: Persuasion", calendar.text())
-        self.assertIn("SUMMARY:Pick up by now: Cosmos", calendar.text())
-        self.page.get_by_role("button", name="Revoke the link").click()
+        self.assertIn("SUMMARY:Due back: Persuasion", calendar.text())
+        self.assertIn("SUMMARY:Last chance to collect: Cosmos", calendar.text())
+        self.page.get_by_role("button", name="Turn off the link").click()
         expect(self.page.get_by_role("button", name="Make a link")).to_be_visible()
         self.assertEqual(self.page.request.get(link).status, 404)
         self.assertFalse(CalendarFeed.objects.exists())
@@ -128,7 +128,7 @@ class BalanceTest(MineTestCase):
             lines.nth(number).locator("summary").click()
             expect(lines.nth(number).locator(":scope > :last-child")).to_be_visible()
         expect(self.page.get_by_text("4 days at $1.50")).to_be_visible()
-        self.page.get_by_role("link", name="Receipt of entry no. 2").click()
+        self.page.get_by_role("link", name="Receipt for transaction no. 2").click()
         expect(self.page.locator(".big-figure")).to_have_text("$2.00")
         self.assert_pdf()
 

@@ -90,9 +90,9 @@ class FrontPageTest(PagesTestCase):
     def test_missing_page_links_to_the_front_page(self):
         with self.expect_browser_error("404"):
             self.go_to("/no-such-page/")
-        self.assert_heading("There is no such page")
-        self.follow("To the front page")
-        self.assert_heading("Books by the day")
+        self.assert_heading("Page not found")
+        self.follow("Go to the home page")
+        self.assert_heading("Rent books by the day")
 
 
 class FiguresTest(PagesTestCase):

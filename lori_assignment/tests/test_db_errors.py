@@ -119,7 +119,7 @@ class UnavailableResponseTest(RaceTestCase):
         with logs as logged, self.assertNoLogs("django.request"):
             answer = client.get("/failing/")
         self.assert_told(answer)
-        self.assertContains(answer, "Not at the moment", status_code=503)
+        self.assertContains(answer, "Temporarily unavailable", status_code=503)
         self.assertNotContains(answer, "Alice", status_code=503)
         self.assertEqual(len(logged.output), 1)
         self.assertIn("The database failed (57P01): GET /failing/", logged.output[0])

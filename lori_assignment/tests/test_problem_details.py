@@ -84,7 +84,7 @@ class ProblemDetailsTest(SimpleTestCase):
         body = self.get("/api/raise/validation").json()
         self.assertEqual(body["errors"], {"name": ["Too long."]})
         self.assertEqual(
-            (body["code"], body["status"], body["detail"]), ("invalid", 400, "A field is wrong.")
+            (body["code"], body["status"], body["detail"]), ("invalid", 400, "At least one field is invalid.")
         )
 
     def test_page_errors_stay_html(self) -> None:

@@ -89,7 +89,7 @@ class SizeTest(AdmissionCase):
     def test_oversized_form_gets_an_error_page(self) -> None:
         self.client.force_login(self.alice)
         answer = self.client.generic("POST", "/user/profile/", b"name=" + b"x" * MIB, content_type=FORM)
-        self.assertContains(answer, "That was too much at once", status_code=413)
+        self.assertContains(answer, "That's too large to send", status_code=413)
 
     def test_chunked_body_is_411(self) -> None:
         now = timezone.now()
@@ -143,7 +143,7 @@ class Utf8Test(AdmissionCase):
         page, good = "/user/profile/", b"name=Moss&phone=&address=&language="
         for body in (good + b"%FF", good.replace(b"Moss", b"M\xf6ss")):
             answer = self.client.generic("POST", page, body, content_type=FORM)
-            self.assertContains(answer, "This request could not be read", status_code=400)
+            self.assertContains(answer, "We couldn't read that request", status_code=400)
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.name, "Alice Moss")
         self.client.generic("POST", page, good.replace(b"Moss", b"M%C3%B6ss"), content_type=FORM)

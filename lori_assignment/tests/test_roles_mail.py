@@ -35,7 +35,7 @@ class MailOnCommitTest(RoleTestCase):
         for method, path, role, subject in (
             ("POST", "/user/password/change/", "self", "Your password was changed"),
             ("POST", "/user/2fa/totp/deactivate/", "self", "Authenticator app turned off"),
-            ("POST", "/user/signup/", "anonymous", "Is this your e-mail address?"),
+            ("POST", "/user/signup/", "anonymous", "Confirm your e-mail address"),
             ("POST", "/user/confirm-email/<address-key>/", "anonymous", "Your e-mail address was changed"),
         ):
             body, address = body_of(self.world, method, path, role), self.world.address(path, role)

@@ -73,18 +73,20 @@ class RefusalTest(LeavingCase):
         rental = self.rent(self.alice)
         self.pay(self.alice, "4.50")
         self.assertEqual(
-            self.reasons(self.alice), [("books_out", "One book is still out. Bring it back first.")]
+            self.reasons(self.alice), [("books_out", "You still have one book on loan. Return it first.")]
         )
         self.assertEqual(
             [str(reason) for reason in closing_blockers(self.alice, at=MONDAY + DAY)],
-            ["One book is still out. Bring it back first."],
+            ["You still have one book on loan. Return it first."],
         )
         self.give_back(rental)
         close_account(member=self.alice, at=MONDAY + DAY)
 
     def test_debt_blocks_closing(self):
         self.give_back(self.rent(self.alice))
-        self.assertEqual(self.reasons(self.alice), [("money_owed", "$4.50 is owed. Pay it first.")])
+        self.assertEqual(
+            self.reasons(self.alice), [("money_owed", "You owe $4.50. Pay it at the counter first.")]
+        )
         self.pay(self.alice, "4.50")
         close_account(member=self.alice, at=MONDAY + DAY)
 
@@ -95,7 +97,7 @@ class RefusalTest(LeavingCase):
         services.void_rental(rental=rental, at=MONDAY + DAY, actor=self.carol)
         self.assertEqual(
             self.reasons(self.alice),
-            [("credit_left", "The shop owes you $4.50. The counter pays it out.")],
+            [("credit_left", "You have $4.50 in credit. Have it paid out at the counter first.")],
         )
 
     def test_refusal_lists_every_reason(self):
@@ -104,9 +106,9 @@ class RefusalTest(LeavingCase):
         self.assertEqual(
             self.reasons(self.carol),
             [
-                ("staff_account", "This account belongs to staff. An administrator closes it."),
-                ("books_out", "2 books are still out. Bring them back first."),
-                ("money_owed", "$9.00 is owed. Pay it first."),
+                ("staff_account", "This is a staff account. Only an administrator can close it."),
+                ("books_out", "You still have 2 books on loan. Return them first."),
+                ("money_owed", "You owe $9.00. Pay it at the counter first."),
             ],
         )
 

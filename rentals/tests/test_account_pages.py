@@ -37,7 +37,7 @@ class BalancePageTest(AccountTestCase):
         self.assertContains(page, f"You owe ${owed.total}.")
         self.assertContains(page, f'<p class="big-figure">${owed.total}</p>', html=True)
         for words in (
-            *("$2.50", f"${owed.running}", "If it came back now", "Rent: Emma", "1 day at $1.50"),
+            *("$2.50", f"${owed.running}", "If you return it now", "Rent: Emma", "1 day at $1.50"),
             *("price list Tiered, novel", "Payment, cash", "-$2.00", "The rest on Friday"),
             *("at the counter", 'href="/balance/receipts/2/"', 'href="/balance/statements/2026-10/"'),
         ):
@@ -50,8 +50,8 @@ class BalancePageTest(AccountTestCase):
     def test_empty_account_shows_nothing_owed(self) -> None:
         self.client.force_login(self.bob)
         page = self.client.get("/balance")
-        self.assertContains(page, "Nothing is owed.")
-        self.assertContains(page, "Nothing was charged or paid yet.")
+        self.assertContains(page, "You don't owe anything.")
+        self.assertContains(page, "No transactions yet.")
         self.assertNotContains(page, "Emma")
 
     def test_query_count_is_constant_across_pages(self) -> None:
@@ -98,7 +98,7 @@ class StatementPageTest(AccountTestCase):
     def test_page_adds_up_and_links_to_neighbours(self) -> None:
         with self.assertNumQueries(7):
             page = self.client.get("/balance/statements/2026-11/")
-        for words in ("Statement of November 2026", "$4.50", "-$2.00", "You owe $2.50.", "Balance so far"):
+        for words in ("Statement for November 2026", "$4.50", "-$2.00", "You owe $2.50.", "Balance so far"):
             self.assertContains(page, words)
         self.assertContains(page, 'rel="prev" href="/balance/statements/2026-10/"')
         self.assertNotContains(page, 'rel="next"')

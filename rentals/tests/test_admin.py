@@ -125,7 +125,7 @@ class PolicyAdminTest(ShopAdminTestCase):
         self.counter = self.signed_in(self.dan)
         self.assertEqual(self.send("policy_add", **self.fields).status_code, 403)
         self.assertEqual(self.send("policy_delete", Policy.current(), post="yes").status_code, 403)
-        self.assertContains(self.counter.get(self.page("policy_changelist")), "Policy of the shop")
+        self.assertContains(self.counter.get(self.page("policy_changelist")), "Shop policy")
         self.assertEqual(Policy.objects.count(), 1)
 
 
@@ -215,7 +215,9 @@ class PriceListAdminTest(ShopAdminTestCase):
         self.assertContains(page, "4.50")
         for field in ('name="name"', 'name="rates-0-daily_rate"', 'name="_save"', "deletelink"):
             self.assertNotContains(page, field)
-        self.assertContains(self.counter.get(self.page("pricelist_changelist")), "used by rentals: final", 1)
+        self.assertContains(
+            self.counter.get(self.page("pricelist_changelist")), "in use, can't be changed", 1
+        )
         sent = self.send("pricelist_change", tiered, **self.form(self.kept(tiered), name="Dearer"))
         deleted = self.send("pricelist_delete", tiered, post="yes")
         self.assertEqual((sent.status_code, deleted.status_code), (403, 403))

@@ -68,7 +68,7 @@ class RentalAdminTest(ShopAdminTestCase):
         returned, out = self.rent(), self.rent(self.bob)
         self.act("rental", "return_now", returned)
         told = self.act("rental", "return_now", returned, out)
-        self.assertEqual(told, [f"#{returned.ref}: This rental has been returned already.", "1 done."])
+        self.assertEqual(told, [f"#{returned.ref}: This book has already been returned.", "1 done."])
         self.assertEqual(LedgerEntry.objects.count(), 2)
 
     def test_renew_action_stops_at_renewal_limit(self) -> None:
@@ -77,7 +77,7 @@ class RentalAdminTest(ShopAdminTestCase):
         due = rental.due_at
         self.assertEqual(self.act("rental", "renew", rental), ["1 done."])
         told = self.act("rental", "renew", rental)
-        self.assertEqual(told, [f"#{rental.ref}: This rental has been renewed as often as is allowed."])
+        self.assertEqual(told, [f"#{rental.ref}: No renewals left."])
         rental.refresh_from_db()
         self.assertEqual(rental.due_at - due, timedelta(days=14))
 
@@ -172,7 +172,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         reversal = LedgerEntry.objects.get(reverses=payment)
         self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
         told = self.act("ledgerentry", "reverse", payment, self.charge)
-        self.assertEqual(told[0], "payment -2.00: This entry has been reversed already.")
+        self.assertEqual(told[0], "payment -2.00: This entry has already been reversed.")
         self.assertIn("rent 4.50: Only payments, waivers and refunds are reversed.", told[1])
         self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
 

@@ -47,7 +47,7 @@ class LongListTest(ListTestCase):
 
     def test_page_count_is_capped(self) -> None:
         page = self.counter.get(self.page("rental_changelist"), {"p": 2})
-        self.assertContains(page, "The first 2 rentals: search or filter to see others.")
+        self.assertContains(page, "First 2 rentals. Search or filter to see more.")
         self.assertEqual(list(page.context["cl"].result_list), [self.rentals[1]])
         self.assertRedirects(
             self.counter.get(self.page("rental_changelist"), {"p": 3}),
@@ -62,7 +62,7 @@ class LongListTest(ListTestCase):
     def test_select_across_is_refused_on_a_long_list(self) -> None:
         everything = {"action": "renew", "_selected_action": self.rentals[0].pk, "select_across": "1"}
         told = self.told(self.send("rental_changelist", **everything))
-        self.assertEqual(told, ["More than 2 are listed. Narrow the list before you choose all of it."])
+        self.assertEqual(told, ["The list has more than 2 entries. Filter it before you select all."])
         self.assertFalse(Rental.objects.filter(renewals=1).exists())
         with mock.patch.object(admin, "MAX_LISTED", 3):
             self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
@@ -147,7 +147,7 @@ class SearchTest(ListTestCase):
         with mock.patch.object(admin, "MAX_FOUND", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertEqual(list(page.context["cl"].result_list), [self.other])
-        self.assertContains(page, "More is found than is shown. Type more of it.")
+        self.assertContains(page, "There are more matches than shown. Enter more of the search term.")
         self.assertNotContains(self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "More is")
 
     def test_too_many_member_matches_show_a_notice(self) -> None:

@@ -153,7 +153,7 @@ class RentTest(RentalTestCase):
         sent = {"book": self.book.pk, "date_rented": (timezone.now() + DAY).isoformat()}
         answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual(
-            (answer.status_code, answer.json()), (400, {"date_rented": ["This is in the future."]})
+            (answer.status_code, answer.json()), (400, {"date_rented": ["This time is in the future."]})
         )
 
     def test_date_before_first_price_list_is_refused(self) -> None:

@@ -85,7 +85,7 @@ class DueDatesTest(CastTestCase):
         [event] = self.events()
         self.assertEqual(event["uid"], f"rental-{rental.ref}@shop.example")
         self.assertEqual((event.decoded("dtstart"), event.decoded("dtstamp")), (NOW + 14 * DAY, NOW))
-        self.assertEqual((event["summary"], event["sequence"]), ("Bring back: Emma", 0))
+        self.assertEqual((event["summary"], event["sequence"]), ("Due back: Emma", 0))
         self.assertIn("By Jane Austen. Rental no.", event["description"])
         self.assertEqual(event["url"], "https://shop.example:8443/rentals/")
 
@@ -129,7 +129,7 @@ class DueDatesTest(CastTestCase):
         services.return_rental(rental=rental, at=NOW + DAY, actor=self.carol, now=NOW + DAY)
         [event] = self.events(self.bob)
         self.assertEqual(
-            (event["uid"], event["summary"]), (f"hold-{hold.pk}@shop.example", "Pick up by now: Emma")
+            (event["uid"], event["summary"]), (f"hold-{hold.pk}@shop.example", "Last chance to collect: Emma")
         )
         hold.refresh_from_db()
         self.assertEqual((event.decoded("dtstart"), event.decoded("dtstamp")), (hold.pick_up_by, NOW + DAY))

@@ -411,7 +411,9 @@ class MailTest(QueueTestCase):
     def test_ready_mail_names_book_and_local_deadline(self) -> None:
         self.place(self.alice)
         (sent,) = self.sent(self.give_back)
-        self.assertEqual((sent.to, sent.subject), (["alice@example.org"], "[Lori Books] Ready for you: Emma"))
+        self.assertEqual(
+            (sent.to, sent.subject), (["alice@example.org"], "[Lori Books] Ready to collect: Emma")
+        )
         # 9:00 UTC, in winter time.
         self.assertRegex(sent.body, r"“Emma” .* by Nov\. 27, 2026, 10 a\.m\. \(CET\)")
         self.assertIn("https://shop.example/rentals/", sent.body)
@@ -424,8 +426,8 @@ class MailTest(QueueTestCase):
         self.assertEqual(
             [(message.to, message.subject) for message in sent],
             [
-                (["alice@example.org"], "[Lori Books] Not picked up: Emma"),
-                (["erin@example.org"], "[Lori Books] Ready for you: Emma"),
+                (["alice@example.org"], "[Lori Books] Hold expired: Emma"),
+                (["erin@example.org"], "[Lori Books] Ready to collect: Emma"),
             ],
         )
 
@@ -435,7 +437,7 @@ class MailTest(QueueTestCase):
         (sent,) = self.sent(
             lambda: stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.LOST)
         )
-        self.assertEqual(sent.subject, "[Lori Books] Not ready after all: Emma")
+        self.assertEqual(sent.subject, "[Lori Books] No longer ready to collect: Emma")
 
     def test_outdated_notice_is_not_sent_at_commit(self) -> None:
         self.place(self.alice)
@@ -446,7 +448,7 @@ class MailTest(QueueTestCase):
         Book.objects.filter(pk=self.book.pk).update(name="Tom & Jerry\nBcc: x@example.org")
         self.place(self.alice)
         (sent,) = self.sent(self.give_back)
-        self.assertEqual(sent.subject, "[Lori Books] Ready for you: Tom & Jerry Bcc: x@example.org")
+        self.assertEqual(sent.subject, "[Lori Books] Ready to collect: Tom & Jerry Bcc: x@example.org")
 
     def test_mail_failure_is_logged(self) -> None:
         hold = self.place(self.alice)

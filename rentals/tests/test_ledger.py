@@ -150,7 +150,7 @@ class PaymentTest(LedgerTestCase):
         self.assertEqual(self.owed(MONDAY), 0)
 
     def test_refused_payment_writes_nothing(self) -> None:
-        with self.assertRaisesMessage(errors.Overpayment, "The member owes $0.00, less than $0.01."):
+        with self.assertRaisesMessage(errors.Overpayment, "The member owes $0.00. That's less than $0.01."):
             self.pay("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 

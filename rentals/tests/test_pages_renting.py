@@ -46,7 +46,7 @@ class RentTest(RentingTestCase):
         page = self.client.get(self.path)
         due = timezone.localtime(page.context["offer"].due_at)
         self.assertContains(page, due.strftime("%A"))
-        for amount in ("$4.50", "$18.00, the price of the book", "$1.50, and a late fee of $0.75"):
+        for amount in ("$4.50", "$18.00 (the price of the book)", "$1.50 plus a late fee of $0.75"):
             self.assertContains(page, amount)
         self.assertEqual(page.context["at_due_date"].total, Decimal("18.00"))
         self.assertContains(page, "Rent it")
@@ -67,7 +67,7 @@ class RentTest(RentingTestCase):
         self.client.post(self.path)
         again = self.client.post(self.path, follow=True)
         self.assertEqual((again.status_code, Rental.objects.count()), (200, 1))
-        self.assertContains(again, "You have “Emma” already.")
+        self.assertContains(again, "You already have “Emma”.")
         self.assertContains(again, "You have it")
         self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
 
@@ -82,7 +82,7 @@ class RentTest(RentingTestCase):
             at=self.now,
         )
         page = self.client.get(self.path)
-        self.assertContains(page, "No copy of this book is free.")
+        self.assertContains(page, "No copy of this book is available right now.")
         self.assertContains(page, "The member owes $9.00; above $1.00 nothing more is rented.")
         self.assertNotContains(page, "Rent it")
         self.assertNotContains(page, "Join the queue")
@@ -91,7 +91,7 @@ class RentTest(RentingTestCase):
         self.assertContains(self.client.get(self.path), "Rent it")
         self.rented_by(self.bob)
         page = self.client.post(self.path)
-        self.assertContains(page, "Somebody was faster", status_code=409)
+        self.assertContains(page, "Someone just took the last copy", status_code=409)
         self.assertContains(page, f'action="/books/{self.emma.pk}/queue/"', status_code=409)
         self.assertEqual(Rental.objects.count(), 1)
 
@@ -145,17 +145,17 @@ class QueueTest(RentingTestCase):
         place_hold(member=self.dan, book=self.emma, at=self.now)
         answer = self.client.post(self.path, follow=True)
         self.assertContains(answer, "You are in the queue, at place 2.")
-        self.assertContains(answer, "You have place 2 in the queue.")
+        self.assertContains(answer, "You're number 2 in line.")
 
     def test_double_submit_joins_once(self) -> None:
         self.rented_by(self.bob)
         self.client.post(self.path)
-        self.assertContains(self.client.post(self.path, follow=True), "You are in this queue already.")
+        self.assertContains(self.client.post(self.path, follow=True), "You already have a hold on this book.")
         self.assertEqual(Hold.objects.count(), 1)
 
     def test_available_book_cannot_be_held(self) -> None:
         answer = self.client.post(self.path, follow=True)
-        self.assertContains(answer, "A copy has just come back: you can rent the book now.")
+        self.assertContains(answer, "A copy has just become available. You can rent the book now.")
         self.assertEqual(Hold.objects.count(), 0)
 
     def test_refusal_is_shown_as_a_message(self) -> None:
@@ -165,7 +165,8 @@ class QueueTest(RentingTestCase):
         rent_book(member=self.bob, book=other, at=self.now, now=self.now)
         place_hold(member=self.alice, book=other, at=self.now)
         self.assertContains(
-            self.client.post(self.path, follow=True), "At most 1 book may be waited for at a time."
+            self.client.post(self.path, follow=True),
+            "The limit is 1 hold at a time. Cancel it to place another.",
         )
 
     def test_get_redirects_to_the_book(self) -> None:
@@ -176,7 +177,7 @@ class QueueTest(RentingTestCase):
         self.rented_by(self.bob)
         hold = place_hold(member=self.alice, book=self.emma, at=self.now)
         answer = self.client.post(f"/holds/{hold.pk}/cancel/", follow=True)
-        self.assertContains(answer, "You have left the queue for “Emma”.")
+        self.assertContains(answer, "Your hold on “Emma” has been cancelled.")
         self.assertContains(answer, "Join the queue")
         hold.refresh_from_db()
         self.assertEqual(hold.status, Hold.Status.CANCELLED)

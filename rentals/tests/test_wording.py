@@ -73,9 +73,9 @@ class WordingTest(CastTestCase):
             [
                 "Rent: Emma",
                 "Payment, bank transfer",
-                "Correction of no. 2",
+                "Reversal of no. 2",
                 "Let off",
-                "The rental was a mistake and is void.",
+                "The rental was entered by mistake and is void.",
                 "Refund, cash",
                 "Lost book: Emma",
                 "Lost book",
@@ -87,14 +87,14 @@ class WordingTest(CastTestCase):
         payment = self.pay()
         self.assertEqual(wording.note_of(payment), "")
         ledger.reverse(entry=payment, actor=self.carol, at=NOW)
-        self.assertEqual(wording.note_of(self.last()), "That entry was a mistake.")
+        self.assertEqual(wording.note_of(self.last()), "The transaction was entered by mistake.")
         ledger.reverse(entry=self.pay(), reason="Typed twice.", actor=self.carol, at=NOW)
         self.assertEqual(wording.note_of(self.last()), "Typed twice.")
 
     def test_working_explains_each_step(self) -> None:
         self.assertEqual(
             self.steps(self.give_back(self.rent(NOW - DAY))),
-            [("1 day at $1.50", "1.50"), ("Up to the minimum of this kind of book", "3.00")],
+            [("1 day at $1.50", "1.50"), ("Minimum charge for this category", "3.00")],
         )
         rates = [
             {
@@ -115,7 +115,7 @@ class WordingTest(CastTestCase):
                 ("First 2 days at $1.00", "2.00"),
                 ("14 days at $2.00", "28.00"),
                 ("Late fee: 2 days at $0.25", "0.50"),
-                ("No more than the price of the book itself", "-10.50"),
+                ("Capped at the price of the book", "-10.50"),
             ],
         )
         working = wording.working_of(entry)
@@ -138,8 +138,8 @@ class BalanceInWordsTest(TestCase):
     def test_balance_says_who_owes(self) -> None:
         for balance, words in (
             ("4.50", "You owe $4.50."),
-            ("-4.50", "The shop owes you $4.50."),
-            ("0.00", "Nothing is owed."),
+            ("-4.50", "You have $4 in credit.50."),
+            ("0.00", "You don't owe anything."),
         ):
             self.assertEqual(wording.balance_in_words(Decimal(balance)), words)
 
