@@ -67,7 +67,7 @@ class FileTest(CommandCase):
     def test_file_without_a_header_is_read(self):
         self.read(EVE + "\n" + GUS)
         self.assert_made(eve=PASSWORD, gus=NEW)
-        self.assertEqual(self.out.getvalue(), "Made superuser eve.\nMade superuser gus.\n")
+        self.assertEqual(self.out.getvalue(), "Created superuser eve.\nCreated superuser gus.\n")
 
     def test_excel_file_with_a_header_is_read(self):
         self.read(f"Password,Username,Email\r\n{PASSWORD},eve,eve@example.org\r\n", "utf-8-sig")
@@ -115,7 +115,7 @@ class FileTest(CommandCase):
         with self.assert_refused("CSV"):
             self.read(f'"eve"x,eve@example.org,{PASSWORD}\n')
         for empty in ("", HEADER):
-            with self.assert_refused("names no account"):
+            with self.assert_refused("contains no accounts"):
                 self.read(empty)
 
 
@@ -138,7 +138,7 @@ class PromptTest(CommandCase):
     def test_mistyped_password_is_entered_again(self):
         self.ask("eve:eve@example.org", typed=[PASSWORD, WRONG, PASSWORD, PASSWORD])
         self.assert_made(eve=PASSWORD)
-        self.assertIn("not the same", self.err.getvalue())
+        self.assertIn("don't match", self.err.getvalue())
 
     def test_invalid_account_creates_none(self):
         with self.assert_refused("alice:a@example.org", "username"):

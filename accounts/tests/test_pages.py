@@ -390,7 +390,7 @@ class ClosePageTest(PagesCase):
         self.assertContains(answer, "/user/2fa/reauthenticate/")
 
     def test_page_says_that_staff_notes_stay(self):
-        self.assertContains(self.client.get(CLOSE), "stays as it was written")
+        self.assertContains(self.client.get(CLOSE), "kept as written")
 
 
 class MailTest(PagesCase):
@@ -408,7 +408,7 @@ class MailTest(PagesCase):
         )
         letter = self.sent()
         self.assertEqual(letter.subject, "[Lori Books] Your password was changed")
-        self.assertIn("from the address 127.0.0.1", letter.body)
+        self.assertIn("IP address: 127.0.0.1", letter.body)
 
     def test_changed_address_is_mailed_to_both(self):
         self.confirm_it_is_me()

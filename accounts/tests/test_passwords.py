@@ -171,7 +171,7 @@ class PasswordResetTest(SignInCase):
         self.assertIn("https://shop.example/user/signup/", mail.outbox[1].body)
         for message in mail.outbox:
             self.assertNotIn("evil.example", message.body + message.subject)
-            self.assertIn("Yours,\nLori Books", message.body)
+            self.assertIn("Best wishes,\nLori Books", message.body)
 
     def test_the_linked_page_sets_a_password(self):
         web = Client()

@@ -122,7 +122,7 @@ class ConfirmationTest(SignInCase):
         message = mail.outbox[0]
         self.assertEqual(message.to, ["eve@example.org"])
         self.assertTrue(message.subject.startswith("[Lori Books] "))
-        self.assertIn("Yours,\nLori Books", message.body)
+        self.assertIn("Best wishes,\nLori Books", message.body)
         self.assertNotIn("testserver", message.body)
 
     def test_the_link_leads_to_a_page_of_the_shop(self):

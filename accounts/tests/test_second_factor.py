@@ -68,7 +68,7 @@ class StaffSecondFactorTest(SignInCase):
             self.assertNotEqual(User.objects.get(username=login).name, "x")
             answer = browser.get("/home", headers={"HX-Request": "true"})
             self.assertEqual(answer.headers["HX-Redirect"], SETUP)
-            self.assertContains(browser.get(SETUP), "Staff sign in with a second factor")
+            self.assertContains(browser.get(SETUP), "Staff accounts need two-factor sign-in.")
 
     def test_setup_and_sign_out_are_open(self):
         reset_email_address(self.carol)

@@ -41,7 +41,7 @@ class SignUpPageTest(CastTestCase):
         for wrong, field, sentence in (
             ({"username": "Alice"}, "username", USERNAME_TAKEN),
             ({"email": "ALICE@example.org"}, "email", EMAIL_TAKEN),
-            ({"username": "e@v.e"}, "username", "A username has letters"),
+            ({"username": "e@v.e"}, "username", "A username can only contain letters"),
             ({"password1": "password1", "password2": "password1"}, "password1", "too common"),
             ({"password2": "another-one-of-it"}, "password2", ""),
             # As in the API, the password must not be like the name.
