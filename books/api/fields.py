@@ -18,7 +18,7 @@ from books.stock import MAX_COPIES_AT_ONCE
 from lori_assignment.http.site_urls import absolute_url
 from lori_assignment.rest.fields import Amount, PlainInteger
 
-KINDS = "1: regular, 2: fiction, 3: novel."
+KINDS = "1: regular (standard), 2: fiction, 3: novel."
 
 
 class CoverField(serializers.Field[Any, Any, Any, Any]):

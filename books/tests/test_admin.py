@@ -98,7 +98,11 @@ class BookAdminTest(StockAdminTestCase):
 
     def test_invalid_or_taken_isbn_is_a_field_error(self) -> None:
         # The third is the valid ISBN with a digit appended.
-        wrong = {"9780141439580": "not a valid", "x": "not a valid", ISBN + "5": "not a valid"}
+        wrong = {
+            "9780141439580": "Enter a valid ISBN",
+            "x": "Enter a valid ISBN",
+            ISBN + "5": "Enter a valid ISBN",
+        }
         for isbn, words in (wrong | {"978-0-14-143958-7": "Another book"}).items():
             errors = self.errors(self.send("book_add", name="Susan", kind=1, copies=1, isbn=isbn))
             self.assertEqual(list(errors), ["isbn"])

@@ -108,7 +108,7 @@ class CleanCoverTest(TestCase):
             mock.patch.object(covers, "MAX_PIXELS", 10**9),
             mock.patch("PIL.ImageOps.exif_transpose", side_effect=EOFError) as decode,
         ):
-            self.assertIn("this file is not", sentence(png_declaring_size(5000, 5000)))
+            self.assertIn("as a JPEG, PNG or WebP", sentence(png_declaring_size(5000, 5000)))
         decode.assert_called_once()
 
     def test_pixel_limit_applies_before_decoding(self) -> None:
@@ -123,13 +123,13 @@ class CleanCoverTest(TestCase):
         jpeg = picture("JPEG", (300, 300))
         for content in (picture("GIF"), picture("BMP"), picture("TIFF"), svg, b"text", jpeg[:600], b"\0"):
             with self.subTest(content=content[:8]):
-                self.assertIn("this file is not", sentence(content))
+                self.assertIn("as a JPEG, PNG or WebP", sentence(content))
 
     def test_damaged_file_is_refused(self) -> None:
         # Damaged EXIF data has caused TypeError and struct.error.
         for error in (TypeError, struct.error, KeyError, EOFError):
             with mock.patch("PIL.ImageOps.exif_transpose", side_effect=error("damaged")):
-                self.assertIn("this file is not", sentence(picture()))
+                self.assertIn("as a JPEG, PNG or WebP", sentence(picture()))
 
 
 class CoverCase(CastTestCase):

@@ -47,7 +47,7 @@ class OptionTest(CommandTestCase):
     def test_columns_and_counts_are_printed(self):
         out = self.run_import("Title;Authors;X\nDune;Frank Herbert;\n;;1\n")
         self.assertIn("Columns: name = “Title”, author = “Authors”.", out)
-        self.assertIn("2 rows read: 1 created, 0 updated, 0 unchanged, 1 refused, 0 warned; ", out)
+        self.assertIn("2 rows read: 1 created, 0 updated, 0 unchanged, 1 refused, warnings: 0; ", out)
         self.assertIn("rows/s.", out)
 
     def test_columns_are_chosen_by_options(self):
@@ -95,7 +95,7 @@ class OptionTest(CommandTestCase):
         for path in (self.folder, self.folder / "none.csv", self.file(b"", "empty.csv")):
             with (
                 self.subTest(path.name),
-                self.assertRaisesRegex(CommandError, r"cannot be read: \w|is empty"),
+                self.assertRaisesRegex(CommandError, r"can't be read: \w|is empty"),
             ):
                 self.run_import(path)
 
@@ -185,7 +185,7 @@ class InterruptTest(CommandTestCase):
         out, error = self.interrupted()
         self.assertIn("4 rows read: 4 created", out)
         self.assertEqual((error.returncode, Book.objects.count()), (130, 4))
-        self.assertIn("run it again to go on", str(error))
+        self.assertIn("run the command again to continue", str(error))
 
     def test_second_run_continues(self):
         self.interrupted()
@@ -243,8 +243,8 @@ class RejectsTest(CommandTestCase):
     def test_other_file_is_not_overwritten(self):
         other = self.file("name\nMy only list\n", "other.csv")
         for path, word in (
-            (other, "not a file of refused rows"),
-            (self.folder / "books.csv", "that is read"),
+            (other, "was not written by an import"),
+            (self.folder / "books.csv", "the file being imported"),
         ):
             with self.subTest(path.name), self.assertRaisesMessage(CommandError, word):
                 self.run_import("name,kind\nDune,poem\n", "--rejects", path)
@@ -252,7 +252,7 @@ class RejectsTest(CommandTestCase):
 
     def test_unwritable_path_fails_before_importing(self):
         for path in (self.folder, self.folder / "none" / "rejects.csv"):
-            with self.subTest(path.name), self.assertRaisesMessage(CommandError, "cannot be written"):
+            with self.subTest(path.name), self.assertRaisesMessage(CommandError, "can't be written"):
                 self.run_import("name\nDune\n", "--rejects", path)
         self.assertEqual(Book.objects.count(), 0)
 

@@ -50,7 +50,7 @@ class TextTest(TestCase):
         )
         self.assertEqual(report_counts(report), (2, 0, 0, 2))
         self.assertEqual([remark.line for remark in report.refused.first], [3, 5])
-        self.assertIn("“author” is not UTF-8", report_sentences(report)[0])
+        self.assertIn("“author” isn't encoded in UTF-8", report_sentences(report)[0])
 
     def test_invalid_utf_8_in_malformed_row_is_error(self):
         raw = b'name,author\n"Dune\xe9" x,Herbert\n'
@@ -91,7 +91,7 @@ class IsbnAndLanguageTest(TestCase):
     def test_invalid_isbn_is_a_warning(self):
         report = import_text("name,isbn\nDune,0441013590\nEmma,none\n")
         self.assertEqual(set(Book.objects.values_list("isbn", flat=True)), {""})
-        self.assertIn("check digit of the ISBN “0441013590” is wrong", report_sentences(report)[0])
+        self.assertIn("ISBN “0441013590” has a wrong check digit", report_sentences(report)[0])
         self.assertIn("“none” is not an ISBN", report_sentences(report)[1])
 
     def test_an_empty_formula_is_an_empty_isbn(self):
@@ -120,7 +120,7 @@ class KindAndCopiesTest(TestCase):
     def test_an_unknown_kind_is_refused(self):
         report = import_text("name,kind\nA,poem\nB,novel\n")
         self.assertEqual(report_counts(report), (1, 0, 0, 1))
-        self.assertIn("“poem” is not a kind of book", report_sentences(report)[0])
+        self.assertIn("“poem” is not a category", report_sentences(report)[0])
 
     def test_copies_are_read_from_their_column(self):
         import_text("name,copies\nA,2\nB,0\nC,3.0\nD,\n", new=NewBooks(copies=4))

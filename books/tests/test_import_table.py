@@ -48,7 +48,7 @@ class HeaderTest(SimpleTestCase):
             (b"", "empty"),
             (b"\xef\xbb\xbf", "empty"),
             (b"\n\n", "empty"),
-            (b'"name,isbn\n', "not a header"),
+            (b'"name,isbn\n', "must be a header"),
             ("name,isbn\n".encode("utf-16"), "UTF-8"),
             (b"PK\x03\x04\x00\x00name\n", "UTF-8"),
         ):

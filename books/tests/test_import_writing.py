@@ -100,7 +100,7 @@ class ConflictTest(TestCase):
             report = import_text(self.text + "Old,9780140268867\nOld one,9780140268867\nWrong,1\n")
         self.assertEqual(report_counts(report), (3, 0, 1, 1))
         self.assertEqual([remark.line for remark in report.refused.first], [2])
-        self.assertIn("Somebody else", report_sentences(report)[-1])
+        self.assertIn("Someone else", report_sentences(report)[-1])
         self.assertEqual(report.warnings.count, 2)
 
     def test_taken_barcodes_are_skipped(self):

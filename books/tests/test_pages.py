@@ -68,8 +68,8 @@ class CatalogueTest(PagesTestCase):
         text = re.sub(r"\s+", " ", re.sub("<[^>]*>", " ", self.get("/home").content.decode()))
         for said in (
             "Undated Unavailable Fiction $3.00 a day",
-            "Cosmos Carl Sagan 3 of 3 available Regular $1.50 a day minimum $2.00",
-            "Emma Jane Austen All out Novel $1.50 a day minimum $4.50",
+            "Cosmos Carl Sagan 3 of 3 available Standard $1.50 a day minimum $2.00",
+            "Emma Jane Austen All rented out Novel $1.50 a day minimum $4.50",
         ):
             self.assertIn(said, text)
 
@@ -92,7 +92,7 @@ class CatalogueTest(PagesTestCase):
     def test_choices_come_from_the_catalogue(self) -> None:
         form = self.get("/home").context["form"]
         self.assertEqual([name for _, name in form.fields["language"].choices], ["Any", "English", "French"])
-        self.assertEqual([name for _, name in form.fields["decade"].choices], ["Any time", "1980s", "1810s"])
+        self.assertEqual([name for _, name in form.fields["decade"].choices], ["Any year", "1980s", "1810s"])
 
     def test_orders_without_a_name_are_not_offered(self) -> None:
         for query in ("", "?ordering=-id"):
@@ -150,7 +150,7 @@ class CatalogueTest(PagesTestCase):
 
     def test_count_is_shown_up_to_a_thousand(self) -> None:
         self.assertContains(self.get("/home?search=emma"), "1 book")
-        self.assertContains(self.get("/home?search=nowhere"), "No book found")
+        self.assertContains(self.get("/home?search=nowhere"), "No books found")
         Book.objects.bulk_create(Book(name=f"Volume {n}") for n in range(1001))
         self.assertContains(self.get("/home"), "More than 1,000 books")
         self.assertContains(self.get("/home?search=volume"), "More than 1,000 books")
@@ -234,7 +234,7 @@ class BookPageTest(PagesTestCase):
         return_rental(rental=rental, at=now, actor=self.carol, now=now)
         ready = self.page(self.emma, self.alice)
         self.assertEqual(ready.context["state"], "ready")
-        self.assertContains(ready, "Ready for you")
+        self.assertContains(ready, "Ready to collect")
         self.assertEqual(self.page(self.emma, self.bob).context["state"], "out")
 
     def test_an_overdue_copy_is_expected_any_day(self) -> None:

@@ -26,9 +26,9 @@ class PageTest(CastTestCase):
         rates = [{"kind": kind, "daily_rate": Decimal(7)} for kind in (1, 2, 3)]
         make_price_list(name="Dear", in_force_from=now, rates=rates)
         self.assertIn("$7.00 a day", self.page())
-        self.assertIn("Free", self.page())
+        self.assertIn("Available</span>", self.page())
         rent_book(member=self.alice, book=self.book, at=now, now=now)
-        self.assertIn("All out", self.page())
+        self.assertIn("All rented out", self.page())
         change_book(book=self.book, name="Sense and Sensibility")
         self.assertNotIn("Emma", self.page())
 

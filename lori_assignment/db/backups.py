@@ -74,7 +74,7 @@ def restore(source: Path) -> None:
     except OSError as problem:
         raise CommandError(f"{source} can't be read: {problem.strerror}.") from None
     if not beginning.startswith(SIGNATURES[connection.vendor]):
-        raise CommandError(f"{source} is no backup of a {VENDOR_NAMES[connection.vendor]} database.")
+        raise CommandError(f"{source} is not a backup of a {VENDOR_NAMES[connection.vendor]} database.")
     _refuse_unless_empty()
     if connection.vendor == "postgresql":
         _run("pg_restore", *IN_ONE_TRANSACTION, *WITHOUT_OWNER, str(source))

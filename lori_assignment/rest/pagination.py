@@ -85,7 +85,7 @@ class VersionedPagination(BasePagination):
                 "name": "cursor",
                 "in": "query",
                 "required": False,
-                "description": "Where the page begins: taken from the address of the next or previous page.",
+                "description": "Where the page begins; copy it from the URL of the next or previous page.",
                 "schema": {"type": "string"},
             },
             {

@@ -113,7 +113,7 @@ ERRORS = {
         "`Retry-After` says when to try again.",
         REFUSAL,
         {
-            "detail": "No copy of this book is free.",
+            "detail": "No copy of this book is available right now.",
             "code": "book_unavailable",
             "reasons": [
                 {"detail": "No copy of this book is available right now.", "code": "book_unavailable"}

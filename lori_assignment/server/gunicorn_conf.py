@@ -85,7 +85,7 @@ def prepare_metrics_folder(port: str) -> None:
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     found = folder.lstat()
     if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RuntimeError(f"{folder}, where metrics would be kept, belongs to somebody else.")
+        raise RuntimeError(f"The metrics folder {folder} belongs to another user.")
     for left in folder.glob("*.db"):
         left.unlink()
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)

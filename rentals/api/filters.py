@@ -14,7 +14,7 @@ class RentalFilter(filters.FilterSet):
         method="narrow_by_status", choices=Status.choices, help_text="1: returned, 2: not returned."
     )
     overdue = StrictBooleanFilter(
-        method="narrow_by_overdue", help_text="true: out and past the due date, the longest overdue first."
+        method="narrow_by_overdue", help_text="true: on loan and past the due date, longest overdue first."
     )
     user = KeyFilter(field_name="user")
     book = KeyFilter(field_name="copy__book")

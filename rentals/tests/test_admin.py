@@ -170,11 +170,11 @@ class PriceListAdminTest(ShopAdminTestCase):
 
     def test_missing_kind_or_price_is_an_error(self) -> None:
         for rates, words in (
-            (self.three()[:2], "one rate for each kind"),
+            (self.three()[:2], "one rate for each category"),
             ([*self.three()[:2], {"daily_rate": ""}], "This field is required"),
-            ([*self.three()[:2], {"daily_rate": "0"}], "The first day must cost something"),
+            ([*self.three()[:2], {"daily_rate": "0"}], "The price of the first day must be above zero"),
             ([*self.three()[:2], {"daily_rate": "-1"}], "greater than or equal to 0"),
-            ([*self.three(), {"daily_rate": "1", "kind": 3}], "one rate for each kind"),
+            ([*self.three(), {"daily_rate": "1", "kind": 3}], "one rate for each category"),
         ):
             answer = self.send("pricelist_add", **self.form(rates))
             self.assertIn(words, self.formset_errors(answer))
@@ -191,7 +191,7 @@ class PriceListAdminTest(ShopAdminTestCase):
     def test_concurrently_taken_name_is_an_error(self) -> None:
         with mock.patch("django.forms.ModelForm.validate_unique"):
             answer = self.send("pricelist_add", **self.form(self.three(), name="Tiered"))
-        self.assertIn("Another price list has this name", self.told(answer)[0])
+        self.assertIn("Another price list already has this name", self.told(answer)[0])
         self.assertEqual((PriceList.objects.count(), Rate.objects.count()), (3, 9))
 
     def test_an_unused_list_is_changed_and_deleted(self) -> None:
@@ -216,7 +216,7 @@ class PriceListAdminTest(ShopAdminTestCase):
         for field in ('name="name"', 'name="rates-0-daily_rate"', 'name="_save"', "deletelink"):
             self.assertNotContains(page, field)
         self.assertContains(
-            self.counter.get(self.page("pricelist_changelist")), "in use, can't be changed", 1
+            self.counter.get(self.page("pricelist_changelist")), "in use, can&#x27;t be changed", 1
         )
         sent = self.send("pricelist_change", tiered, **self.form(self.kept(tiered), name="Dearer"))
         deleted = self.send("pricelist_delete", tiered, post="yes")

@@ -43,7 +43,7 @@ class RentalAdminTest(ShopAdminTestCase):
             found, {"out": [overdue, out], "overdue": [overdue], "returned": [returned], "void": [void]}
         )
         page = self.counter.get(self.page("rental_changelist"))
-        for row, state in ((out, "out"), (overdue, "overdue"), (void, "void")):
+        for row, state in ((out, "on loan"), (overdue, "overdue"), (void, "void")):
             self.assertContains(page, f'<td class="field-state">{state}</td>', html=True)
             self.assertContains(page, f">{row.ref}</a>")
         self.assertContains(page, '<td class="field-charge">4.50</td>', html=True)
@@ -58,7 +58,13 @@ class RentalAdminTest(ShopAdminTestCase):
 
     def test_return_action_returns_selected_rentals(self) -> None:
         first, second = self.rent(days_ago=5), self.rent(self.bob)
-        self.assertEqual(self.act("rental", "return_now", first, second), ["2 done."])
+        self.assertEqual(
+            self.act("rental", "return_now", first, second),
+            [
+                "Returned “Emma”. Charged $4.50; Bob Reed now owes $4.50.",
+                "Returned “Emma”. Charged $9.00; Alice Moss now owes $9.00.",
+            ],
+        )
         first.refresh_from_db()
         self.assertEqual(first.charge, Decimal("9.00"))
         self.assertEqual(first.rent_entry.actor, self.carol)
@@ -68,14 +74,20 @@ class RentalAdminTest(ShopAdminTestCase):
         returned, out = self.rent(), self.rent(self.bob)
         self.act("rental", "return_now", returned)
         told = self.act("rental", "return_now", returned, out)
-        self.assertEqual(told, [f"#{returned.ref}: This book has already been returned.", "1 done."])
+        self.assertEqual(
+            told,
+            [
+                f"#{returned.ref}: This book has already been returned.",
+                "Returned “Emma”. Charged $4.50; Bob Reed now owes $4.50.",
+            ],
+        )
         self.assertEqual(LedgerEntry.objects.count(), 2)
 
     def test_renew_action_stops_at_renewal_limit(self) -> None:
         Policy.objects.update(max_renewals=1)
         rental = self.rent()
         due = rental.due_at
-        self.assertEqual(self.act("rental", "renew", rental), ["1 done."])
+        self.assertEqual(self.act("rental", "renew", rental), ["Renewed 1 rental."])
         told = self.act("rental", "renew", rental)
         self.assertEqual(told, [f"#{rental.ref}: No renewals left."])
         rental.refresh_from_db()
@@ -84,7 +96,7 @@ class RentalAdminTest(ShopAdminTestCase):
     def test_void_action_voids_a_rental_once(self) -> None:
         rental = self.rent()
         self.act("rental", "return_now", rental)
-        self.assertEqual(self.act("rental", "make_void", rental), ["1 done."])
+        self.assertEqual(self.act("rental", "make_void", rental), ["Voided 1 rental."])
         self.assertEqual(self.act("rental", "make_void", rental), [f"#{rental.ref}: This rental is void."])
         rental.refresh_from_db()
         self.assertEqual((rental.voided_by, ledger.posted_balance(self.alice)), (self.carol, 0))
@@ -168,7 +180,7 @@ class LedgerAdminTest(ShopAdminTestCase):
     def test_a_payment_is_reversed_once(self) -> None:
         self.told(self.credit())
         payment = LedgerEntry.objects.payments().get()
-        self.assertEqual(self.act("ledgerentry", "reverse", payment), ["1 done."])
+        self.assertEqual(self.act("ledgerentry", "reverse", payment), ["Reversed 1 entry."])
         reversal = LedgerEntry.objects.get(reverses=payment)
         self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
         told = self.act("ledgerentry", "reverse", payment, self.charge)

@@ -64,11 +64,11 @@ class HoldAdminTest(ShopAdminTestCase):
 
     def test_cancel_action_passes_the_copy_on(self) -> None:
         self.give_back()
-        self.assertEqual(self.act("hold", "cancel", self.mine), ["1 done."])
+        self.assertEqual(self.act("hold", "cancel", self.mine), ["Cancelled 1 hold."])
         self.assertEqual(self.statuses(), [Status.CANCELLED, Status.READY])
         told = self.act("hold", "cancel", self.mine, self.other)
-        self.assertEqual(told[1:], ["1 done."])
-        self.assertIn("has ended already", told[0])
+        self.assertEqual(told[1:], ["Cancelled 1 hold."])
+        self.assertIn("has already ended", told[0])
 
     def test_hold_is_read_only(self) -> None:
         self.counter = self.signed_in(self.dan)

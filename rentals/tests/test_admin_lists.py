@@ -65,7 +65,7 @@ class LongListTest(ListTestCase):
         self.assertEqual(told, ["The list has more than 2 entries. Filter it before you select all."])
         self.assertFalse(Rental.objects.filter(renewals=1).exists())
         with mock.patch.object(admin, "MAX_LISTED", 3):
-            self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["3 done."])
+            self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["Renewed 3 rentals."])
 
     def test_count_query_is_limited(self) -> None:
         with CaptureQueriesContext(connection) as asked:
@@ -148,12 +148,14 @@ class SearchTest(ListTestCase):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
         self.assertEqual(list(page.context["cl"].result_list), [self.other])
         self.assertContains(page, "There are more matches than shown. Enter more of the search term.")
-        self.assertNotContains(self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "More is")
+        self.assertNotContains(
+            self.counter.get(self.page("rental_changelist"), {"q": "alice"}), "more matches"
+        )
 
     def test_too_many_member_matches_show_a_notice(self) -> None:
         with mock.patch("rentals.admin.search.MAX_MATCHES", 1):
             page = self.counter.get(self.page("rental_changelist"), {"q": "example.org"})
-        self.assertContains(page, "More is found than is shown.")
+        self.assertContains(page, "There are more matches than shown.")
 
 
 class FilterTest(ListTestCase):

@@ -104,7 +104,7 @@ class DueDatesTest(CastTestCase):
 
     def test_book_without_an_author_is_described(self) -> None:
         self.rent(author="")
-        self.assertRegex(self.events()[0]["description"], r"^Rental no\. \d+\. Renew it at https:")
+        self.assertRegex(self.events()[0]["description"], r"^Rental no\. \d+\. To renew: https:")
 
     def test_feed_conforms_to_rfc_5545(self) -> None:
         name = 'Village; or, "Люди" \\ 村上\nBEGIN:VEVENT\r\nUID:x ' + "long " * 40

@@ -156,25 +156,25 @@ class InconsistencyTest(BooksTestCase):
     def test_changed_amount_is_reported(self) -> None:
         self.damage(self.refused, amount=Decimal("-3.34"))
         self.assert_named(
-            f"Ledger entry {self.refused.pk} of member {self.alice.pk} has the balance 27.27, "
-            "but 30.60 and -3.34 make 27.26.",
-            f"Ledger entry {self.refused.reversed_by.pk} is no reversal of entry {self.refused.pk}: "
-            "member or amount is another.",
+            f"Ledger entry {self.refused.pk} of member {self.alice.pk} has balance 27.27; "
+            "expected 30.60 + -3.34 = 27.26.",
+            f"Ledger entry {self.refused.reversed_by.pk} reverses entry {self.refused.pk}, "
+            "but the member or amount doesn't match.",
         )
 
     def test_changed_balance_is_reported(self) -> None:
         self.damage(self.paid, balance=Decimal("0.01"))
         self.assert_named(
-            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the balance 0.01, "
-            "but 30.60 and -30.60 make 0.00."
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has balance 0.01; "
+            "expected 30.60 + -30.60 = 0.00."
         )
 
     def test_one_cent_in_a_large_account_is_reported(self) -> None:
         first = self.charge
         self.damage(first, amount=Decimal("9876543210.10"), balance=Decimal("9876543210.11"))
         self.assertIn(
-            f"Ledger entry {first.pk} of member {self.alice.pk} has the balance 9876543210.11, "
-            "but 0.00 and 9876543210.10 make 9876543210.10.",
+            f"Ledger entry {first.pk} of member {self.alice.pk} has balance 9876543210.11; "
+            "expected 0.00 + 9876543210.10 = 9876543210.10.",
             list(find_errors()),
         )
 
@@ -182,30 +182,28 @@ class InconsistencyTest(BooksTestCase):
         """The next number and balance do not follow. A missing last entry would show only by its rental."""
         LedgerEntry.objects.filter(pk=self.refused.reversed_by.pk).delete()
         self.assert_named(
-            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 4, where 3 is next.",
-            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the balance 0.00, "
-            "but 27.27 and -30.60 make -3.33.",
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has number 4; expected 3.",
+            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has balance 0.00; "
+            "expected 27.27 + -30.60 = -3.33.",
         )
 
     def test_first_number_other_than_1_is_reported(self) -> None:
         for entry in LedgerEntry.objects.filter(user=self.alice).order_by("-number"):
             self.damage(entry, number=entry.number + 1)
         self.assert_named(
-            f"Ledger entry {self.charge.pk} of member {self.alice.pk} has the number 2, where 1 is next."
+            f"Ledger entry {self.charge.pk} of member {self.alice.pk} has number 2; expected 1."
         )
 
     @skipUnless(connection.vendor == "postgresql", "SQLite drops this constraint with its table only.")
     def test_duplicate_entry_number_is_reported(self) -> None:
         self.damage(self.paid, number=3)
-        self.assert_named(
-            f"Ledger entry {self.paid.pk} of member {self.alice.pk} has the number 3, where 4 is next."
-        )
+        self.assert_named(f"Ledger entry {self.paid.pk} of member {self.alice.pk} has number 3; expected 4.")
 
     def test_rental_of_other_member_is_reported(self) -> None:
         self.damage(self.paid, rental=self.capped)
         self.assert_named(
             f"Ledger entry {self.paid.pk} of member {self.alice.pk} is for rental {self.capped.pk}, "
-            f"which is member {self.bob.pk}'s."
+            f"which belongs to member {self.bob.pk}."
         )
 
     def test_charge_other_than_the_price_is_reported(self) -> None:
@@ -220,19 +218,19 @@ class InconsistencyTest(BooksTestCase):
             with self.subTest(facts=facts), transaction.atomic():
                 self.damage(self.returned, **facts)
                 self.assert_named(
-                    f"Rental {self.returned.pk} was charged 30.60, but its rate and days make {due}."
+                    f"Rental {self.returned.pk} was charged 30.60; expected {due} from its rate and days."
                 )
                 transaction.set_rollback(True)
 
     def test_return_without_a_charge_is_reported(self) -> None:
         self.damage(self.open, returned_at=MONDAY + 60 * DAY)
-        self.assert_named(f"Rental {self.open.pk} was returned, but has no charge.")
+        self.assert_named(f"Rental {self.open.pk} was returned but has no charge.")
 
     def test_unlinked_charge_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=None)
         self.assert_named(
-            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
-            f"Rental {self.returned.pk} was returned, but has no charge.",
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, but is not its recorded charge.",
+            f"Rental {self.returned.pk} was returned but has no charge.",
         )
 
     def test_second_charge_is_reported(self) -> None:
@@ -245,22 +243,22 @@ class InconsistencyTest(BooksTestCase):
             rental=self.returned,
         )
         self.assert_named(
-            f"Ledger entry {again.pk} charges rental {self.returned.pk}, whose charge it is not."
+            f"Ledger entry {again.pk} charges rental {self.returned.pk}, but is not its recorded charge."
         )
 
     def test_charge_that_is_not_rent_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=self.paid)
         self.assert_named(
-            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, whose charge it is not.",
-            f"Rental {self.returned.pk} has entry {self.paid.pk} for its charge, which is not its rent.",
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, but is not its recorded charge.",
+            f"Rental {self.returned.pk} has entry {self.paid.pk} as its charge, which is not a rental charge for it.",
         )
 
     def test_charge_on_an_open_rental_is_reported(self) -> None:
         self.damage(self.capped, returned_at=None)
-        entry = self.capped.rent_entry_id
+        entry = f"entry {self.capped.rent_entry_id}"
         self.assert_named(
-            f"Rental {self.capped.pk} has a charge, entry {entry}, but was not returned.",
-            f"Copy {self.second.pk} is out 2 times at once.",
+            f"Rental {self.capped.pk} has a charge ({entry}) but was not returned.",
+            f"Copy {self.second.pk} is on loan in 2 rentals at once.",
         )
 
     def test_void_without_reversal_is_reported(self) -> None:
@@ -270,8 +268,8 @@ class InconsistencyTest(BooksTestCase):
         self.assertEqual(
             set(find_errors()),
             {
-                f"Rental {void.pk} is void, but its charge, entry {void.rent_entry_id}, was not reversed.",
-                f"Rental {stands.pk} stands, but its charge, entry {stands.rent_entry_id}, was reversed.",
+                f"Rental {void.pk} is void, but its charge (entry {void.rent_entry_id}) was not reversed.",
+                f"Rental {stands.pk} is not void, but its charge (entry {stands.rent_entry_id}) was reversed.",
             },
         )
 
@@ -279,16 +277,18 @@ class InconsistencyTest(BooksTestCase):
         Rental.objects.create(
             user=self.bob, copy=self.second, rate=self.open.rate, rented_at=MONDAY, due_at=MONDAY
         )
-        self.assert_named(f"Copy {self.second.pk} is out 2 times at once.")
+        self.assert_named(f"Copy {self.second.pk} is on loan in 2 rentals at once.")
 
     def test_invalid_copy_of_a_hold_is_reported(self) -> None:
         first = self.ready.copy
         self.damage(self.ready, copy=self.second)
-        self.assert_named(f"Hold {self.ready.pk} has copy {self.second.pk} put aside, which is out.")
+        self.assert_named(
+            f"Hold {self.ready.pk} has copy {self.second.pk} set aside, but the copy is on loan."
+        )
         other = add_book(name="Persuasion", kind=3).copies.get()
         self.damage(self.ready, copy=other)
         self.assert_named(
-            f"Hold {self.ready.pk} has copy {other.pk} put aside, which is no copy of book {self.book.pk}."
+            f"Hold {self.ready.pk} has copy {other.pk} set aside, which is not a copy of book {self.book.pk}."
         )
         self.damage(self.ready, copy=first)
         Hold.objects.create(
@@ -299,11 +299,11 @@ class InconsistencyTest(BooksTestCase):
             ready_at=MONDAY,
             pick_up_by=MONDAY,
         )
-        self.assert_named(f"Copy {first.pk} is put aside 2 times at once.")
+        self.assert_named(f"Copy {first.pk} is set aside for 2 holds at once.")
 
     def test_rental_not_matching_its_hold_is_reported(self) -> None:
         hold = self.picked_up
-        said = f"Hold {hold.pk} became rental {hold.rental_id}, whose member or copy is another."
+        said = f"Hold {hold.pk} became rental {hold.rental_id}, but the member or copy doesn't match."
         for facts in ({"user": self.bob}, {"copy": self.second}, {"copy": None}):
             with self.subTest(facts=facts), transaction.atomic():
                 self.damage(hold, **facts)

@@ -241,14 +241,14 @@ class PageTest(FiguresTestCase):
         self.busy_shop()
         page = self.front()
         self.assertContains(page, "<span>Overdue</span> <strong>1</strong>", html=True)
-        self.assertContains(page, f"As of {format_short_time(cache.get(dashboard.FIGURES).at)};")
+        self.assertContains(page, f"As of {format_short_time(cache.get(dashboard.FIGURES).at)}.")
 
     def test_missing_figure_is_shown_as_a_dash(self) -> None:
         with mock.patch.object(dashboard, "TIMEOUT", 0):
             self.assertContains(self.front(), '<abbr title="not counted yet">–</abbr>', count=6, html=True)
         cache.delete(dashboard.FIGURES)
         page = self.counter.get(reverse("admin:index"))
-        self.assertContains(page, "The figures are being counted.")
+        self.assertContains(page, "Counting. Reload the page in a moment.")
 
     def test_figures_require_the_view_permission(self) -> None:
         self.assertRedirects(

@@ -23,7 +23,7 @@ class ExpireHoldsTest(QueueTestCase):
         first, second = self.line(self.alice, self.erin)
         self.give_back()
         late = MONDAY + 5 * DAY
-        self.assertEqual(self.run_at(MONDAY + 2 * DAY), "Holds expired: 0. Copies put aside: 0.\n")
-        self.assertEqual(self.run_at(late), "Holds expired: 1. Copies put aside: 1.\n")
-        self.assertEqual(self.run_at(late), "Holds expired: 0. Copies put aside: 0.\n")
+        self.assertEqual(self.run_at(MONDAY + 2 * DAY), "Holds expired: 0. Copies set aside: 0.\n")
+        self.assertEqual(self.run_at(late), "Holds expired: 1. Copies set aside: 1.\n")
+        self.assertEqual(self.run_at(late), "Holds expired: 0. Copies set aside: 0.\n")
         self.assertEqual(self.states(first, second), [Hold.Status.EXPIRED, Hold.Status.READY])

@@ -30,7 +30,7 @@ class FrontPageTest(CastTestCase):
         prices = [novel.index(amount) for amount in ("$4.50", "$10.50", "$21.00")]
         self.assertEqual(prices, sorted(prices))
         self.assertLess(page.index(">Persuasion</a>"), page.index(">Emma</a>"))
-        self.assertNotIn("Due next", page)
+        self.assertNotIn("Due soon", page)
         self.assertNotIn("Popular now", page)
 
     def test_member_sees_what_is_due_next(self) -> None:
@@ -40,7 +40,7 @@ class FrontPageTest(CastTestCase):
         self.client.force_login(self.alice)
         with self.assertNumQueries(6):
             page = self.client.get("/").content.decode()
-        due = page[page.index("Due next") : page.index("New arrivals")]
+        due = page[page.index("Due soon") : page.index("New arrivals")]
         self.assertEqual(
             [due.index(f"Volume {number}") for number in (1, 2, 0)],
             sorted(due.index(f"Volume {number}") for number in (1, 2, 0)),

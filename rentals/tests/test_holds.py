@@ -415,7 +415,7 @@ class MailTest(QueueTestCase):
             (sent.to, sent.subject), (["alice@example.org"], "[Lori Books] Ready to collect: Emma")
         )
         # 9:00 UTC, in winter time.
-        self.assertRegex(sent.body, r"“Emma” .* by Nov\. 27, 2026, 10 a\.m\. \(CET\)")
+        self.assertRegex(sent.body, r"“Emma” is ready to collect until Nov\. 27, 2026, 10 a\.m\. \(CET\)")
         self.assertIn("https://shop.example/rentals/", sent.body)
         self.assertIn("Hello Alice Moss,", sent.body)
 

@@ -193,13 +193,15 @@ class RefundTest(LedgerTestCase):
     def test_refund_withholds_running_cost(self) -> None:
         self.have_a_credit()
         self.rent(MONDAY + 2 * DAY, add_book(name="Cosmos", kind=1))
-        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $2.50, less than $2.51."):
+        with self.assertRaisesMessage(
+            errors.RefundAboveCredit, "has $2.50 in credit. That's less than $2.51."
+        ):
             self.refund("2.51", MONDAY + 2 * DAY)
         self.refund("2.50", MONDAY + 2 * DAY)
 
     def test_refund_without_credit_is_refused(self) -> None:
         self.rent()
-        with self.assertRaisesMessage(errors.RefundAboveCredit, "owes the member $0.00"):
+        with self.assertRaisesMessage(errors.RefundAboveCredit, "has $0.00 in credit"):
             self.refund("0.01", MONDAY)
         self.assertFalse(LedgerEntry.objects.exists())
 

@@ -166,20 +166,20 @@ class DemoDataTest(TestCase):
         names, passwords, roles = zip(*(line.split(maxsplit=2) for line in lines), strict=True)
         self.assertEqual(names, ("lori", "mara", "nora", "theo"))
         self.assertEqual(roles[:2], ("superuser", "staff"))
-        self.assertRegex(roles[2], r"^member, owes [0-9.]+ USD, books out: 5$")
+        self.assertRegex(roles[2], r"^member, owes [0-9.]+ USD, books on loan: 5$")
         for name, password in zip(names, passwords, strict=True):
             self.assertTrue(self.client.login(username=name, password=password))
 
     def test_second_run_is_refused(self) -> None:
         before = contents()
-        with self.assertRaisesMessage(CommandError, "has members or books already"):
+        with self.assertRaisesMessage(CommandError, "already has members or books"):
             load()
         self.assertEqual(contents(), before)
 
     def test_second_run_with_if_empty_changes_nothing(self) -> None:
         before = contents()
         printed = load(if_empty=True)
-        self.assertTrue(printed.startswith("The shop has its data already.\n"))
+        self.assertTrue(printed.startswith("The shop already has data; nothing was changed.\n"))
         self.assertEqual(printed.partition("Sign in")[2], self.printed.partition("Sign in")[2])
         self.assertEqual(contents(), before)
 
@@ -210,13 +210,13 @@ class RefusalTest(TestCase):
     def test_shop_with_a_member_is_refused(self) -> None:
         dan = User.objects.create_superuser("dan", "dan@example.net", "x")
         User.objects.filter(pk=dan.pk).update(is_superuser=False)
-        self.assert_refused("has members or books already")
+        self.assert_refused("already has members or books")
         User.objects.filter(pk=dan.pk).update(is_superuser=True)
         self.assert_not_refused()
 
     def test_a_shop_with_a_book_is_refused(self) -> None:
         book = add_book(name="Middlemarch")
-        self.assert_refused("has members or books already")
+        self.assert_refused("already has members or books")
         book.delete()
         self.assert_not_refused()
 
@@ -225,14 +225,14 @@ class RefusalTest(TestCase):
         for taken in ({"username": "Nora"}, {"email": "NORA@example.org"}):
             User.objects.filter(pk=dan.pk).update(username="dan", email="dan@example.net")
             User.objects.filter(pk=dan.pk).update(**taken)
-            self.assert_refused("has members or books already")
+            self.assert_refused("already has members or books")
         User.objects.filter(pk=dan.pk).update(username="dan", email="dan@example.net")
         self.assert_not_refused()
 
     def test_if_empty_leaves_another_shop_alone(self) -> None:
         add_book(name="Middlemarch")
         with override_settings(SITE_IS_LOCAL=False):
-            self.assertEqual(load(if_empty=True), "The shop has its data already.\n")
+            self.assertEqual(load(if_empty=True), "The shop already has data; nothing was changed.\n")
         self.assertEqual(Book.objects.count(), 1)
 
     @override_settings(SITE_IS_LOCAL=False)
@@ -255,7 +255,7 @@ class RefusalTest(TestCase):
 
     def test_shop_without_usable_prices_is_refused(self) -> None:
         PriceList.objects.all().delete()
-        self.assert_refused("policy or prices: No price list")
+        self.assert_refused("policy or prices: There was no price")
 
 
 class DemoMailTest(CommittedDataMixin, TransactionTestCase):

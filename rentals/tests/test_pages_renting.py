@@ -83,7 +83,7 @@ class RentTest(RentingTestCase):
         )
         page = self.client.get(self.path)
         self.assertContains(page, "No copy of this book is available right now.")
-        self.assertContains(page, "The member owes $9.00; above $1.00 nothing more is rented.")
+        self.assertContains(page, "You owe $9.00. Pay $8.00 to rent again.")
         self.assertNotContains(page, "Rent it")
         self.assertNotContains(page, "Join the queue")
 
@@ -144,7 +144,7 @@ class QueueTest(RentingTestCase):
         self.rented_by(self.bob)
         place_hold(member=self.dan, book=self.emma, at=self.now)
         answer = self.client.post(self.path, follow=True)
-        self.assertContains(answer, "You are in the queue, at place 2.")
+        self.assertContains(answer, "Hold placed. You&#x27;re number 2 in line.")
         self.assertContains(answer, "You're number 2 in line.")
 
     def test_double_submit_joins_once(self) -> None:

@@ -143,9 +143,9 @@ class StatementCsvTest(StatementTestCase):
         self.charge(datetime(2026, 10, 5, tzinfo=UTC))
         self.charge(datetime(2026, 11, 5, 9, 30, tzinfo=UTC))
         before, rent = self.rows(2026, 11)
-        self.assertEqual((before["What"], before["Balance"]), ("Balance before", "4.50"))
+        self.assertEqual((before["Description"], before["Balance"]), ("Balance before", "4.50"))
         self.assertEqual(rent["Time"], "2026-11-05T09:30:00+00:00")
-        self.assertEqual((rent["No."], rent["Kind"], rent["What"]), ("2", "rent", "Rent: Emma"))
+        self.assertEqual((rent["No."], rent["Type"], rent["Description"]), ("2", "rent", "Rental: Emma"))
         self.assertEqual((rent["Amount"], rent["Balance"], rent["Currency"]), ("4.50", "9.00", "USD"))
 
     FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
@@ -162,7 +162,7 @@ class StatementCsvTest(StatementTestCase):
         self.charge(NOW)
         for title in self.FORMULAS:
             with mock.patch.object(csv_export, "title_of", return_value=title):
-                self.assertEqual(self.rows(2026, 11)[1]["What"], f"'{title}")
+                self.assertEqual(self.rows(2026, 11)[1]["Description"], f"'{title}")
 
     def test_unescaped_note_is_a_formula(self) -> None:
         self.charge(NOW)

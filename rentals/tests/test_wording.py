@@ -71,10 +71,10 @@ class WordingTest(CastTestCase):
         self.assertEqual(
             titles,
             [
-                "Rent: Emma",
+                "Rental: Emma",
                 "Payment, bank transfer",
                 "Reversal of no. 2",
-                "Let off",
+                "Waived",
                 "The rental was entered by mistake and is void.",
                 "Refund, cash",
                 "Lost book: Emma",
@@ -138,7 +138,7 @@ class BalanceInWordsTest(TestCase):
     def test_balance_says_who_owes(self) -> None:
         for balance, words in (
             ("4.50", "You owe $4.50."),
-            ("-4.50", "You have $4 in credit.50."),
+            ("-4.50", "You have $4.50 in credit."),
             ("0.00", "You don't owe anything."),
         ):
             self.assertEqual(wording.balance_in_words(Decimal(balance)), words)

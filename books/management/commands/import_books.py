@@ -192,7 +192,7 @@ class Command(BaseCommand):
         self.stdout.write(
             f"{report.read:,} rows read: {report.created:,} created, {report.updated:,} updated, "
             f"{report.unchanged:,} unchanged, {report.refused.count:,} refused, "
-            f"{report.warnings.count:,} warnings; {seconds:.1f} s, {rate:,.0f} rows/s."
+            f"warnings: {report.warnings.count:,}; {seconds:.1f} s, {rate:,.0f} rows/s."
         )
         if options["dry_run"]:
             self.stdout.write("Dry run: nothing was changed.")

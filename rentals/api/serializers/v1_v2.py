@@ -29,7 +29,9 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
     book = PlainKey(queryset=Book.objects.all())
     user = PlainKey(queryset=User.objects.all(), required=False, help_text="Staff only. Default: the caller.")
-    copy = PlainKey(queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: a free one.")
+    copy = PlainKey(
+        queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: any available copy."
+    )
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
 
     class Meta:
@@ -41,7 +43,9 @@ class RentalDeskIn(serializers.Serializer[Rental]):
 
 
 class RentalChange(serializers.Serializer[Rental]):
-    status = Choice(choices=Status.choices, help_text="1: it is returned, 2: it is not.")
+    status = Choice(
+        choices=Status.choices, help_text="1: returned, 2: not returned. To return a rental, send 1."
+    )
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
 
     class Meta:

@@ -37,16 +37,18 @@ class HoldOut(serializers.ModelSerializer[Hold]):
     """Needs the result of `rentals.wait_estimates.wait_estimates` in its context, as `wait_estimates`."""
 
     status = serializers.ChoiceField(choices=Hold.Status.choices)
-    place = serializers.SerializerMethodField(help_text="1: next. Null when it does not wait.")
+    place = serializers.SerializerMethodField(help_text="1: next in line. Null unless the hold is waiting.")
     expected_at = serializers.SerializerMethodField(
-        help_text="About when a copy will be ready, by the due dates of what is out; an estimate. Null when "
-        "it does not wait, or when no copy is in service."
+        help_text="When a copy is expected, estimated from the due dates of the copies on loan. Null unless the "
+        "hold is waiting, or if no copy is in service."
     )
     copy = serializers.PrimaryKeyRelatedField[Hold](
-        read_only=True, allow_null=True, help_text="The one that is put aside; null while it waits."
+        read_only=True,
+        allow_null=True,
+        help_text="The copy set aside for it; null while the hold is waiting.",
     )
     rental = serializers.PrimaryKeyRelatedField[Hold](
-        read_only=True, allow_null=True, help_text="What it became when the book was picked up."
+        read_only=True, allow_null=True, help_text="The rental that began when the book was collected."
     )
 
     class Meta:

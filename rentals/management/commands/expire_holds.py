@@ -18,4 +18,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         result = expire_holds(at=clock.now())
-        self.stdout.write(f"Holds expired: {result.expired}. Copies put aside: {result.ready}.")
+        self.stdout.write(f"Holds expired: {result.expired}. Copies set aside: {result.ready}.")
