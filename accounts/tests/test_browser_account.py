@@ -81,9 +81,9 @@ class AccountTestCase(PagesTestCase):
         return link
 
     def say_it_is_me(self, password: str = PASSWORD) -> None:
-        self.assert_heading("Is it you?")
+        self.assert_heading("Confirm it's you")
         self.fill(password=password)
-        self.press("Go on")
+        self.press("Continue")
 
     def sign_out(self) -> None:
         self.follow("Sign out")
@@ -180,7 +180,7 @@ class PasswordResetTest(AccountTestCase):
         self.assert_heading("Set a new password")
         self.assert_accessible(self.page)
         self.fill(password1=NEW, password2=NEW)
-        self.press("Set it")
+        self.press("Set password")
         self.assert_heading("Your new password has been set")
 
         self.sign_in_by_the_form("alice", NEW)
@@ -234,7 +234,7 @@ class SecondFactorTest(AccountTestCase):
         secret = self.page.locator("#authenticator_secret").inner_text()
         with frozen_clock(NOW):
             self.fill(code=totp_code(secret, NOW))
-            self.press("Turn it on")
+            self.press("Turn on")
             self.assert_heading("Recovery codes")
         self.assert_accessible(self.page)
         code = self.page.locator(".codes li").first.inner_text()
@@ -287,12 +287,12 @@ class SecondFactorTest(AccountTestCase):
         self.fill(name="The old phone")
         self.press("Save")
         self.follow("Remove The old phone")
-        self.press("Remove it")
+        self.press("Remove passkey")
         self.told("Passkey removed.")
         self.assertFalse(Authenticator.objects.filter(user=self.alice).exists())
 
     def go_on_by_passkey(self) -> None:
-        self.assert_heading("Is it you?")
+        self.assert_heading("Confirm it's you")
         self.page.get_by_role("link", name="Use a security key").or_(
             self.page.get_by_role("link", name="Use your security key")
         ).click()
@@ -317,7 +317,7 @@ class SecondFactorTest(AccountTestCase):
         self.plug_in_a_key()
         self.go_to("/user/login/")
         self.press("Sign in with a passkey")
-        self.told("That did not work")
+        self.told("That didn't work")
         self.assert_accessible(self.page)
 
 
@@ -466,7 +466,7 @@ class AccountClosingTest(AccountTestCase):
         self.follow("Close my account")
         self.press("Close my account permanently")
         self.say_it_is_me()
-        self.told("Your account is closed, and what we knew of you is gone.")
+        self.told("Your account and data have been deleted.")
         self.assert_signed_out()
         self.assertTrue(User.objects.get(pk=self.alice.pk).username.startswith(CLOSED_PREFIX))
         self.sign_in_by_the_form("alice")
@@ -496,7 +496,7 @@ class NoScriptTest(AccountTestCase):
         self.say_it_is_me()
         with frozen_clock(NOW):
             self.fill(code=totp_code(self.page.locator("#authenticator_secret").inner_text(), NOW))
-            self.press("Turn it on")
+            self.press("Turn on")
         self.assert_heading("Recovery codes")
         self.sign_out()
 
@@ -543,5 +543,5 @@ class AccessibilityTest(AccountTestCase):
     def confirm(self) -> None:
         self.page.goto("/user/reauthenticate/?next=/user/2fa/")
         self.page.locator("[name=password]").fill(PASSWORD)
-        self.page.get_by_role("button", name="Go on").click()
+        self.page.get_by_role("button", name="Continue").click()
         self.page.wait_for_url("**/user/2fa/")

@@ -361,7 +361,7 @@ class ClosePageTest(PagesCase):
         answer = self.client.get(CLOSE)
         self.assertContains(answer, "You still have one book on loan. Return it first.")
         self.assertContains(answer, "You owe $4.50. Pay it at the counter first.")
-        self.assertNotContains(answer, "for good")
+        self.assertNotContains(answer, "permanently")
         self.confirm_it_is_me()
         refused = self.client.post(CLOSE, follow=True)
         self.assertIn("You still have one book on loan. Return it first.", self.told(refused))

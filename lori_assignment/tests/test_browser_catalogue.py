@@ -95,21 +95,21 @@ class CatalogueTest(CatalogueTestCase):
 
     def test_filters_apply_at_once_and_back_returns(self) -> None:
         self.page.goto("/home")
-        self.page.get_by_label("Kind").select_option("Novel")
+        self.page.get_by_label("Category").select_option("Novel")
         self.assert_found(self.page, "L'Étranger", "Persuasion", "Emma")
         self.page.get_by_label("Language").select_option("English")
         self.assert_found(self.page, "Persuasion", "Emma")
         self.page.wait_for_url("**/home?kind=novel&language=en")
         self.page.go_back()
         self.assert_found(self.page, "L'Étranger", "Persuasion", "Emma")
-        expect(self.page.get_by_label("Kind")).to_have_value("novel")
+        expect(self.page.get_by_label("Category")).to_have_value("novel")
         expect(self.page.get_by_label("Language")).to_have_value("")
-        self.page.get_by_role("link", name="Novel Leave out").click()
+        self.page.get_by_role("link", name="Novel Remove filter").click()
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
 
     def test_empty_result_offers_all_books(self) -> None:
         self.page.goto("/home?search=nowhere&available=true")
-        expect(self.page.get_by_role("status")).to_have_text("No book found")
+        expect(self.page.get_by_role("status")).to_have_text("No books found")
         self.page.get_by_role("link", name="Show all books").last.click()
         self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
 
@@ -117,8 +117,8 @@ class CatalogueTest(CatalogueTestCase):
         page = self.page_without_scripts()
         page.goto("/home")
         page.get_by_role("searchbox").fill("austen")
-        page.get_by_label("Order").select_option("Title, A to Z")
-        page.get_by_role("button", name="Find").click()
+        page.get_by_label("Sort by").select_option("Title, A to Z")
+        page.get_by_role("button", name="Search").click()
         self.assertEqual(page.url, f"{self.live_server_url}/home?search=austen&ordering=name")
         self.assert_found(page, "Emma", "Persuasion")
         self.sign_in(self.alice, page)

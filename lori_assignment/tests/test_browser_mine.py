@@ -85,7 +85,7 @@ class RentalsTest(MineTestCase):
     def test_ready_and_overdue_books_come_first(self) -> None:
         self.page.goto("/rentals/")
         expect(self.page.get_by_role("article").first).to_contain_text("2 days overdue")
-        expect(self.page.get_by_text("lies ready for you until")).to_be_visible()
+        expect(self.page.get_by_text("is ready to collect until")).to_be_visible()
         expect(self.page.get_by_text("You're number 1 in line.")).to_be_visible()
         self.take_screenshot("rentals")
 
@@ -101,19 +101,19 @@ class RentalsTest(MineTestCase):
         expect(page.get_by_text("You're number 1 in line.")).to_have_count(0)
         page.get_by_role("link", name="Rental history").click()
         page.get_by_role("searchbox").fill("some em")
-        page.get_by_role("button", name="Find").click()
+        page.get_by_role("button", name="Search").click()
         expect(page.get_by_role("row").nth(1)).to_contain_text("Emma")
 
     def test_a_calendar_link_is_made_used_and_revoked(self) -> None:
         self.page.goto("/rentals/")
-        self.page.get_by_role("button", name="Make a link").click()
+        self.page.get_by_role("button", name="Create a link").click()
         link = self.page.get_by_label("Calendar link").input_value()
         self.assertTrue(link.startswith(self.live_server_url), link)
         calendar = self.page.request.get(link)
         self.assertIn("SUMMARY:Due back: Persuasion", calendar.text())
         self.assertIn("SUMMARY:Last chance to collect: Cosmos", calendar.text())
         self.page.get_by_role("button", name="Turn off the link").click()
-        expect(self.page.get_by_role("button", name="Make a link")).to_be_visible()
+        expect(self.page.get_by_role("button", name="Create a link")).to_be_visible()
         self.assertEqual(self.page.request.get(link).status, 404)
         self.assertFalse(CalendarFeed.objects.exists())
 
@@ -144,17 +144,17 @@ class BalanceTest(MineTestCase):
         months = self.page.locator(".months a")
         self.assertEqual(months.count(), 2)
         months.nth(1).click()
-        expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rent: Emma")
+        expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rental: Emma")
         expect(self.page.get_by_text("You owe $6.00.")).to_be_visible()
         # A download is no page, so the browser aborts the navigation.
         with self.expect_browser_error("ERR_ABORTED"), self.page.expect_download() as sheet:
             self.page.get_by_role("link", name="CSV").click()
-        self.assertIn("Rent: Emma", Path(sheet.value.path()).read_text("utf-8-sig"))
+        self.assertIn("Rental: Emma", Path(sheet.value.path()).read_text("utf-8-sig"))
         self.assert_pdf()
 
     def test_keyboard_alone_reaches_the_statement(self) -> None:
         self.page.goto("/balance")
-        self.tab_to("Rent: Emma")
+        self.tab_to("Rental: Emma")
         self.page.keyboard.press("Enter")
         expect(self.page.get_by_text("4 days at $1.50")).to_be_visible()
         self.tab_to(Month.of(self.now).before.first_day.strftime("%B %Y"))
@@ -164,13 +164,13 @@ class BalanceTest(MineTestCase):
     def test_page_works_without_scripts(self) -> None:
         page = self.without_scripts()
         page.goto("/balance")
-        page.get_by_text("Rent: Emma").click()
+        page.get_by_text("Rental: Emma").click()
         expect(page.get_by_text("4 days at $1.50")).to_be_visible()
 
     def test_print_shows_only_the_statement(self) -> None:
         self.page.goto(self.statement)
         self.page.emulate_media(media="print")
-        expect(self.page.get_by_text("Rent: Emma")).to_be_visible()
+        expect(self.page.get_by_text("Rental: Emma")).to_be_visible()
         for hidden in (self.page.get_by_role("navigation"), self.page.get_by_role("link", name="PDF")):
             for one in hidden.all():
                 expect(one).to_be_hidden()

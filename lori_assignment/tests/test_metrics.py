@@ -132,7 +132,7 @@ class MultiprocessTest(TestCase):
 
     def run_code(self, code: str) -> tuple[int, str]:
         """Run `code` in another process; return its id and output."""
-        start = "import os, sys, django; django.setup()\nfrom lori_assignment import metrics\n"
+        start = "import os, sys, django; django.setup()\nfrom lori_assignment.observability import metrics\n"
         environment = os.environ | {
             "DJANGO_SETTINGS_MODULE": "lori_assignment.settings",
             "DEBUG": "on",

@@ -155,7 +155,7 @@ class ProductionTest(TestCase):
         self.assertEqual(stopped.returncode, 1)
         self.assertEqual(
             stopped.stderr,
-            "Lori Books cannot start: SECRET_KEY is too weak; give it minimum 50 random characters.\n",
+            "Lori Books cannot start: SECRET_KEY is too weak; give it at least 50 random characters.\n",
         )
 
     def test_disabled_rate_limits_are_reported(self) -> None:

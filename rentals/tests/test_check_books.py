@@ -229,7 +229,8 @@ class InconsistencyTest(BooksTestCase):
     def test_unlinked_charge_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=None)
         self.assert_named(
-            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, but is not its recorded charge.",
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, "
+            "but is not its recorded charge.",
             f"Rental {self.returned.pk} was returned but has no charge.",
         )
 
@@ -249,8 +250,10 @@ class InconsistencyTest(BooksTestCase):
     def test_charge_that_is_not_rent_is_reported(self) -> None:
         self.damage(self.returned, rent_entry=self.paid)
         self.assert_named(
-            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, but is not its recorded charge.",
-            f"Rental {self.returned.pk} has entry {self.paid.pk} as its charge, which is not a rental charge for it.",
+            f"Ledger entry {self.charge.pk} charges rental {self.returned.pk}, "
+            "but is not its recorded charge.",
+            f"Rental {self.returned.pk} has entry {self.paid.pk} as its charge, "
+            "which is not a rental charge for it.",
         )
 
     def test_charge_on_an_open_rental_is_reported(self) -> None:
@@ -264,12 +267,12 @@ class InconsistencyTest(BooksTestCase):
     def test_void_without_reversal_is_reported(self) -> None:
         self.damage(self.mistake, voided_at=None)
         self.damage(self.capped, voided_at=MONDAY)
-        void, stands = self.capped, self.mistake
+        void, valid = self.capped, self.mistake
         self.assertEqual(
             set(find_errors()),
             {
                 f"Rental {void.pk} is void, but its charge (entry {void.rent_entry_id}) was not reversed.",
-                f"Rental {stands.pk} is not void, but its charge (entry {stands.rent_entry_id}) was reversed.",
+                f"Rental {valid.pk} is not void, but its charge (entry {valid.rent_entry_id}) was reversed.",
             },
         )
 

@@ -39,8 +39,8 @@ class HoldOut(serializers.ModelSerializer[Hold]):
     status = serializers.ChoiceField(choices=Hold.Status.choices)
     place = serializers.SerializerMethodField(help_text="1: next in line. Null unless the hold is waiting.")
     expected_at = serializers.SerializerMethodField(
-        help_text="When a copy is expected, estimated from the due dates of the copies on loan. Null unless the "
-        "hold is waiting, or if no copy is in service."
+        help_text="When a copy is expected, estimated from the due dates of the copies on loan. Null unless "
+        "the hold is waiting, or if no copy is in service."
     )
     copy = serializers.PrimaryKeyRelatedField[Hold](
         read_only=True,
