@@ -16,8 +16,9 @@ from django.core.mail import EmailMessage
 from django.test import override_settings
 
 from accounts.mail import mail_member
+from lori_assignment.aws import secrets
 from lori_assignment.aws.s3_storage import Bucket
-from lori_assignment.aws.secrets import SecretUnreadable, read_secret, secrets
+from lori_assignment.aws.secrets import SecretUnreadable, read_secret
 from lori_assignment.aws.ses_email import SESEmailBackend
 from lori_assignment.testing.cases import CastTestCase
 

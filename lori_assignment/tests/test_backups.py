@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock, skipUnless
 
+from django.conf import settings
 from django.core.management import CommandError, call_command
 from django.db import IntegrityError, connection
 from django.utils import timezone
@@ -159,11 +160,11 @@ class RefusalTest(BackupTestCase):
 
     def test_existing_backup_is_not_overwritten(self) -> None:
         self.file.write_text("last week's")
-        self.assert_refused("is there already", "backup", self.file)
+        self.assert_refused("already exists", "backup", self.file)
         self.assertEqual(self.file.read_text(), "last week's")
 
     def test_missing_folder_is_refused(self) -> None:
-        self.assert_refused("cannot be written: No such file", "backup", self.folder / "none" / "file")
+        self.assert_refused("can't be written: No such file", "backup", self.folder / "none" / "file")
 
     def test_failed_backup_leaves_no_file(self) -> None:
         def half(part: Any, *_: Any) -> None:
@@ -219,11 +220,11 @@ class RefusalTest(BackupTestCase):
         for beginning in (b"", b"PGDMP" if connection.vendor == "sqlite" else b"SQLite format 3\0", b"--\n"):
             self.file.write_bytes(beginning + bytes(100))
             with self.subTest(beginning=beginning), self.elsewhere():
-                self.assert_refused("is no backup of a", "restore", self.file)
+                self.assert_refused("is not a backup of a", "restore", self.file)
                 self.assert_empty()
 
     def test_missing_file_is_refused(self) -> None:
-        self.assert_refused("cannot be read: No such file", "restore", self.file)
+        self.assert_refused("can't be read: No such file", "restore", self.file)
 
 
 @only_postgresql
@@ -247,7 +248,7 @@ class ToolsTest(BackupTestCase):
 
     def test_missing_tool_names_its_package(self) -> None:
         version = connection.pg_version // 10000
-        wanted = f"install Debian's postgresql-client-{version}"
+        wanted = f"Install Debian's postgresql-client-{version}"
         with self.only_these():
             with self.assertRaisesMessage(CommandError, wanted):
                 run("backup", self.file)
@@ -287,11 +288,11 @@ class CommandLineTest(BackupTestCase):
                 if connection.vendor == "postgresql"
                 else f"sqlite:///{info['NAME']}"
             )
-            for command, said in (("restore", "is restored"), ("check_books", "")):
+            for command, said in (("restore", "Restored "), ("check_books", "")):
                 words = [self.file] if command == "restore" else []
                 done = subprocess.run(  # noqa: S603  # ours
                     [sys.executable, "manage.py", command, *words],
-                    cwd=Path(backups.__file__).parent.parent,
+                    cwd=settings.BASE_DIR,
                     env=os.environ | {"DATABASE_URL": address, "DEBUG": "on"},
                     capture_output=True,
                     text=True,

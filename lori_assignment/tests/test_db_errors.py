@@ -122,7 +122,7 @@ class UnavailableResponseTest(RaceTestCase):
         self.assertContains(answer, "Temporarily unavailable", status_code=503)
         self.assertNotContains(answer, "Alice", status_code=503)
         self.assertEqual(len(logged.output), 1)
-        self.assertIn("The database failed (57P01): GET /failing/", logged.output[0])
+        self.assertIn("Database error (57P01): GET /failing/", logged.output[0])
         with self.assertLogs("lori_assignment.db.errors", "WARNING"):
             answer = client.get("/failing/", headers={"Accept-Language": "de"})
         self.assertContains(answer, "Im Moment nicht", status_code=503)
@@ -145,8 +145,8 @@ class UnavailableResponseTest(RaceTestCase):
                 )
 
     def test_without_the_check_both_are_500(self) -> None:
-        for module in ("api_errors", "outer_errors"):
-            patched = mock.patch(f"lori_assignment.{module}.fault_of", return_value=None)
+        for module in ("rest.exception_handler", "http.error_handlers"):
+            patched = mock.patch(f"lori_assignment.{module}.classify_error", return_value=None)
             patched.start()
             self.addCleanup(patched.stop)
         for address in ("/failing/", "/api/failing/"):

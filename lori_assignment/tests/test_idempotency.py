@@ -266,7 +266,7 @@ class ExpiryTest(KeyCase):
         self.post(RENTALS, {"book": add_book(name="Persuasion", kind=3).pk}, key="new")
         out = StringIO()
         call_command("purge_idempotency_keys", stdout=out)
-        self.assertEqual(out.getvalue(), "Answers forgotten: 1.\n")
+        self.assertEqual(out.getvalue(), "Stored responses deleted: 1.\n")
         self.assertEqual(IdempotencyRecord.objects.get().key, "new")
 
     def test_closing_an_account_deletes_its_records(self) -> None:

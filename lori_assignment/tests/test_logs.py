@@ -274,7 +274,7 @@ class DjangoLogTest(DatabaseTestCase):
         for formatter in (LineFormatter(FORMS["line"]["format"], style="{"), JSONFormatter()):
             said = self.all_that_is_logged(formatter)
             # Refusals, failures and unknown paths were really logged.
-            for words in ("could not be sent", "Internal Server Error", "Not Found"):
+            for words in ("couldn't be sent", "Internal Server Error", "Not Found"):
                 self.assertIn(words, said)
             persons = ("alice", "Moss", "example.org", "203.0.113.9", "5 High")
             for kept in (*persons, "eyJ", PASSWORD, "wrong-one"):

@@ -193,7 +193,7 @@ class MultiprocessTest(TestCase):
     def test_foreign_folder_is_refused(self) -> None:
         (self.folder.parent / "elsewhere").mkdir()
         self.folder.symlink_to(self.folder.parent / "elsewhere")
-        with self.assertRaisesRegex(RuntimeError, "somebody else"):
+        with self.assertRaisesRegex(RuntimeError, "belongs to another user"):
             prepare_metrics_folder("8000")
 
     def test_a_worker_that_has_ended_is_marked_dead(self) -> None:

@@ -26,7 +26,7 @@ class MigrateTest(RaceTestCase):
         with patch.object(migrate, "migration_lock", side_effect=AssertionError("It took a turn.")):
             call_command("migrate", if_needed=True, stdout=told)
             call_command("migrate", check_unapplied=True, verbosity=0)
-        self.assertEqual(told.getvalue(), "No migration to apply.\n")
+        self.assertEqual(told.getvalue(), "No migrations to apply.\n")
 
     def test_if_needed_migrates_when_needed(self) -> None:
         last = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("id")
@@ -44,7 +44,7 @@ class MigrateTest(RaceTestCase):
             with (
                 self.subTest(options=options),
                 patch.object(connection, "ensure_connection", side_effect=OperationalError("no route\n")),
-                self.assertRaisesMessage(CommandError, "The database cannot be reached: no route"),
+                self.assertRaisesMessage(CommandError, "Can't connect to the database: no route"),
             ):
                 call_command("migrate", verbosity=0, **options)
 

@@ -114,9 +114,7 @@ class RotationTest(SimpleTestCase):
 
     def test_unreadable_secret_means_unreachable(self) -> None:
         self.server.sealed = True
-        with self.assertRaisesMessage(
-            DatabaseUnreachable, "DATABASE_SECRET_ARN cannot be read: AccessDenied"
-        ):
+        with self.assertRaisesMessage(DatabaseUnreachable, "DATABASE_SECRET_ARN can't be read: AccessDenied"):
             self.connect()
         self.server.sealed = False
         self.connect()

@@ -154,7 +154,7 @@ class SecurityHeadersTest(SafetyCase):
 
     def test_without_middleware_headers_are_missing(self) -> None:
         """Shows that the tests above can fail."""
-        without = [name for name in settings.MIDDLEWARE if "SafetyHeaders" not in name]
+        without = [name for name in settings.MIDDLEWARE if "SecurityHeaders" not in name]
         with override_settings(MIDDLEWARE=without):
             answer = self.get("/static/shop.css")
         self.assertNotIn("Cross-Origin-Resource-Policy", answer.headers)

@@ -155,7 +155,7 @@ class ProductionTest(TestCase):
         self.assertEqual(stopped.returncode, 1)
         self.assertEqual(
             stopped.stderr,
-            "Lori Books cannot start: SECRET_KEY is too weak; give it at least 50 random characters.\n",
+            "Lori Books cannot start: SECRET_KEY is too weak. Use at least 50 random characters.\n",
         )
 
     def test_disabled_rate_limits_are_reported(self) -> None:
@@ -215,7 +215,9 @@ class AwsTest(TestCase):
         self.assertIn(f"'SECRET_ARN': '{ARN}'", database)
         for url in ("postgres://lori:password@127.0.0.1/lori", "sqlite:///shop.sqlite3"):
             stopped = start(DATABASE_URL=url, DATABASE_SECRET_ARN=ARN)
-            self.assertRegex(stopped.stderr, r"\Acannot start: DATABASE_URL .*[.]\n\Z")
+            self.assertRegex(
+                stopped.stderr, r"\Acannot start: With DATABASE_SECRET_ARN, DATABASE_URL .*[.]\n\Z"
+            )
 
     def test_secret_provides_unset_variables(self) -> None:
         # In an environment variable such a value is read as the name of another variable.
@@ -245,7 +247,9 @@ class AwsTest(TestCase):
             with self.subTest(why=why), StandIn(None) as aws:
                 shop = {"APP_SECRET_ARN": ARN, "AWS_ENDPOINT_URL": endpoint or aws.url, **KEYS}
                 stopped = start(SECRET_KEY=None, **shop)
-                self.assertEqual(stopped.stderr, f"cannot start: APP_SECRET_ARN cannot be read: {why}.\n")
+                self.assertEqual(
+                    stopped.stderr, f"cannot start: The secret in APP_SECRET_ARN can't be read: {why}.\n"
+                )
 
     def test_boto3_is_not_loaded_without_aws(self) -> None:
         loaded = "DEBUG or 'boto3' in __import__('sys').modules"

@@ -18,4 +18,4 @@ class Command(BaseCommand):
 
     def handle(self, *args: Any, **options: Any) -> None:
         forgotten, _ = IdempotencyRecord.objects.expired(clock.now()).delete()
-        self.stdout.write(f"Deleted {forgotten} stored responses.")
+        self.stdout.write(f"Stored responses deleted: {forgotten}.")
