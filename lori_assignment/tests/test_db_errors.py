@@ -125,7 +125,7 @@ class UnavailableResponseTest(RaceTestCase):
         self.assertIn("Database error (57P01): GET /failing/", logged.output[0])
         with self.assertLogs("lori_assignment.db.errors", "WARNING"):
             answer = client.get("/failing/", headers={"Accept-Language": "de"})
-        self.assertContains(answer, "Im Moment nicht", status_code=503)
+        self.assertContains(answer, "Vorübergehend nicht verfügbar", status_code=503)
 
     def test_api_answers_503_in_both_formats(self) -> None:
         seen = mock.patch("books.api.views.BookViewSet.get_queryset", side_effect=StateIs.raised("57P01"))
