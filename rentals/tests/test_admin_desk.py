@@ -185,7 +185,7 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
         told = self.act("ledgerentry", "reverse", payment, self.charge)
         self.assertEqual(told[0], "payment -2.00: This entry has already been reversed.")
-        self.assertIn("rent 4.50: Only payments, waivers and refunds are reversed.", told[1])
+        self.assertIn("rental charge 4.50: Only payments, waivers and refunds can be reversed.", told[1])
         self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
 
     def test_entry_is_read_only_and_shows_working(self) -> None:
