@@ -246,7 +246,7 @@ class SecondFactorTest(AccountTestCase):
         with frozen_clock(NOW + 600):
             self.fill(code=totp_code(secret, NOW))
             self.press("Sign in")
-            expect(self.page.locator(".errorlist")).to_contain_text("not right")
+            expect(self.page.locator(".errorlist")).to_contain_text("is wrong or has already been used")
             self.fill(code=totp_code(secret, NOW + 600))
             self.press("Sign in")
         self.assert_signed_in_as("Alice Moss")

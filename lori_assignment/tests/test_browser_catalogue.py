@@ -191,7 +191,7 @@ class RentTest(CatalogueTestCase):
         self.assert_accessible(second)
         second.get_by_role("button", name="Join the queue").click()
         self.assert_state(second, "On hold")
-        expect(second.get_by_text("You're number 1 in line.")).to_be_visible()
+        expect(second.locator(".next-step").get_by_text("You're number 1 in line.")).to_be_visible()
         self.assertEqual([rental.user for rental in Rental.objects.all()], [self.alice])
         second.get_by_role("button", name="Cancel hold").click()
         self.assert_state(second, "All copies are rented out")

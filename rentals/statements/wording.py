@@ -43,7 +43,7 @@ class Working:
 
 
 def title_of(entry: LedgerEntry) -> str:
-    """Return a title such as "Rent: Emma" or "Payment, cash". Reads what `with_relations` fetches."""
+    """Return a title such as "Rental: Emma" or "Payment, cash". Reads what `with_relations` fetches."""
     kind = LedgerEntry.Kind(entry.kind)
     if kind == LedgerEntry.Kind.REVERSAL and entry.reverses is not None:
         return _("Reversal of no. %(number)d") % {"number": entry.reverses.number}
