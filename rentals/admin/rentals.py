@@ -128,14 +128,15 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
 
 
 def _returned_message(rental: Rental, *, at: datetime) -> str:
-    owed = ledger.balance(rental.user, at=at).total
+    charge, owed = rental.charge, ledger.balance(rental.user, at=at).total
+    assert charge is not None  # noqa: S101  # for the type checker: it has just been returned
     if owed > 0:
         message = _("Returned “%(book)s”. Charged %(charge)s; %(member)s now owes %(owed)s.")
     else:
         message = _("Returned “%(book)s”. Charged %(charge)s; %(member)s owes nothing.")
     return message % {
         "book": rental.book.name,
-        "charge": format_money(rental.charge),
+        "charge": format_money(charge),
         "member": rental.user.get_short_name(),
         "owed": format_money(owed),
     }
