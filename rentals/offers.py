@@ -45,7 +45,7 @@ class Quote:
 class Offer:
     """What renting would mean. The methods run no queries.
 
-    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for the member.
+    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for them.
     """
 
     member: User
