@@ -9,7 +9,7 @@ class AccountsConfig(AppConfig):
     default = True
 
     def ready(self) -> None:
-        from accounts.security_log import connect_signals
+        from accounts.auth_signals import connect_signals
 
         connect_signals()
 

@@ -17,7 +17,7 @@ os.environ.setdefault("DJANGO_SETTINGS_MODULE", "lori_assignment.settings")
 django.setup()
 
 import machines_books  # noqa: E402  # After django.setup(), like those below.
-import machines_clock  # noqa: E402
+import machines_commands  # noqa: E402
 import machines_lost  # noqa: E402
 import machines_people  # noqa: E402
 from machines_site import Failed, Site, expect  # noqa: E402
@@ -64,9 +64,9 @@ def of_site(count: int, place: Path) -> list[str]:
 
 def main() -> int:
     place = Path(os.environ["MACHINES"])
-    if not passes("migrate", machines_clock.migrate):
+    if not passes("migrate", machines_commands.migrate):
         return 1
-    failed = [] if passes("commands", machines_clock.commands) else ["commands"]
+    failed = [] if passes("commands", machines_commands.commands) else ["commands"]
     for count in COUNTS:
         folder = place / str(count)
         folder.mkdir()

@@ -412,7 +412,7 @@ PATH_COOKIE_PREFIX = "__Secure-" if _https else ""
 SESSION_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}sessionid"
 CSRF_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}csrftoken"
 LANGUAGE_COOKIE_NAME = f"{HOST_COOKIE_PREFIX}django_language"
-MESSAGE_STORAGE = "lori_assignment.messages.MessageStorage"
+MESSAGE_STORAGE = "lori_assignment.http.message_storage.MessageStorage"
 CSRF_FAILURE_VIEW = "lori_assignment.http.error_handlers.csrf_failure"
 
 # Scripts and styles come from our own files only. Covers may come from another host, at MEDIA_URL.

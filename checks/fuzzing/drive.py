@@ -31,8 +31,8 @@ from pathlib import Path
 from subprocess import PIPE, STDOUT
 from typing import Any
 
+from schemathesis_config import configuration, ids_and_words
 from shop import ROLES, call
-from words import configuration, ids_and_words
 
 HERE = Path(__file__).resolve().parent
 METHODS = {"get", "put", "post", "delete", "patch"}

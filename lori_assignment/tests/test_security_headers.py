@@ -293,11 +293,11 @@ class CookieTest(SafetyCase):
     def test_cookies_have_prefixes_over_https(self) -> None:
         shown = (
             "DEBUG or (__import__('django').setup(), __import__('accounts.web_tokens').web_tokens, "
-            "__import__('lori_assignment.messages').messages)[1:] and "
+            "__import__('lori_assignment.http.message_storage').http.message_storage)[1:] and "
             "[__import__('accounts.web_tokens').web_tokens.ACCESS_COOKIE, "
             "__import__('accounts.web_tokens').web_tokens.REFRESH_COOKIE, "
             "__import__('accounts.web_tokens').web_tokens.EXPIRY_COOKIE, "
-            "__import__('lori_assignment.messages').messages._HostCookieStorage.cookie_name]"
+            "__import__('lori_assignment.http.message_storage').http.message_storage._HostCookieStorage.cookie_name]"
         )
         self.assertEqual(
             start(shown).stdout.strip(),

@@ -74,8 +74,8 @@ def _program_for(member: User) -> Iterator[None]:
         _programs.release()
 
 
-class PdfDocument:
-    """A document that is built of the steps in `rentals.statements.pdf_writer.STEPS`."""
+class DocumentSpec:
+    """Describes a PDF document as steps, which `rentals.statements.pdf_writer` carries out."""
 
     def __init__(self, title: str, *, at: datetime) -> None:
         made = _("Created on %(time)s") % {"time": _moment(at)}
@@ -142,9 +142,9 @@ def statement_as_pdf(statement: Statement, *, at: datetime) -> bytes:
         return _statement(statement, at=at).as_pdf()
 
 
-def _statement(statement: Statement, *, at: datetime) -> PdfDocument:
+def _statement(statement: Statement, *, at: datetime) -> DocumentSpec:
     month = date_format(statement.month.first_day, "YEAR_MONTH_FORMAT")
-    document = PdfDocument(_("Statement for %(month)s") % {"month": month}, at=at)
+    document = DocumentSpec(_("Statement for %(month)s") % {"month": month}, at=at)
     document.add("facts", facts=_address(statement.member))
     document.add("space", h=4)
     charged, credited = statement.totals()
@@ -204,9 +204,9 @@ def receipt_as_pdf(entry: LedgerEntry, *, at: datetime) -> bytes:
         return _receipt(entry, at=at).as_pdf()
 
 
-def _receipt(entry: LedgerEntry, *, at: datetime) -> PdfDocument:
+def _receipt(entry: LedgerEntry, *, at: datetime) -> DocumentSpec:
     is_payment = entry.kind == LedgerEntry.Kind.PAYMENT
-    document = PdfDocument(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
+    document = DocumentSpec(_("Receipt no. %(number)d") % {"number": entry.pk}, at=at)
     facts = [
         *_address(entry.user),
         (_("Payment method"), str(entry.get_method_display())),

@@ -128,7 +128,7 @@ class PdfDocument(FPDF):
     """A4 pages with the shop's name on the first, and a footer with the page number on each."""
 
     def __init__(self, spec: Mapping[str, Any], folder: Path) -> None:
-        """`spec` is that of `rentals.statements.pdf.PdfDocument`. Fonts are written to `folder`."""
+        """`spec` is that of `rentals.statements.pdf.DocumentSpec`. Fonts are written to `folder`."""
         super().__init__(format="A4")
         fallbacks = list(fallback_fonts("".join(_strings(spec))))
         letters = set(main_font().letters).union(*(font.letters for font in fallbacks))

@@ -33,7 +33,7 @@ from lori_assignment.testing.cases import RaceTestCase
 from rentals import ledger, services
 from rentals.models import LedgerEntry, Policy, Rental
 from rentals.statements import pdf
-from rentals.statements.pdf import PdfDocument, statement_as_pdf
+from rentals.statements.pdf import DocumentSpec, statement_as_pdf
 from rentals.statements.pdf_writer import fallback_fonts, main_font, printable, write_pdf
 from rentals.tests.test_statements import NOW, StatementTestCase
 
@@ -123,8 +123,8 @@ class WriterTest(StatementTestCase):
         self.enterContext(mock.patch.object(pdf, "TIMEOUT", 120))
         self.enterContext(mock.patch.object(pdf, "CPU_TIMEOUT", 120))
 
-    def document(self, *titles: str) -> PdfDocument:
-        document = PdfDocument("A document", at=NOW)
+    def document(self, *titles: str) -> DocumentSpec:
+        document = DocumentSpec("A document", at=NOW)
         document.add("facts", facts=[("Member", "Łukasz")])
         document.add("sums", sums=[("Charged", "$1.00"), ("Balance", "$2.00")])
         entries = [
@@ -252,7 +252,7 @@ class ProgramLimitTest(StatementTestCase):
         super().setUp()
         self.client.force_login(self.alice)
         self.enterContext(mock.patch.object(pdf, "PAUSE", 0))
-        self.enterContext(mock.patch.object(PdfDocument, "as_pdf", return_value=b"%PDF"))
+        self.enterContext(mock.patch.object(DocumentSpec, "as_pdf", return_value=b"%PDF"))
 
     def test_one_at_a_time_for_one_member(self) -> None:
         with pdf._program_for(self.alice):
@@ -306,7 +306,7 @@ class ProgramLimitTest(StatementTestCase):
 
     def test_after_an_error_the_next_is_written(self) -> None:
         with (
-            mock.patch.object(PdfDocument, "as_pdf", side_effect=RuntimeError),
+            mock.patch.object(DocumentSpec, "as_pdf", side_effect=RuntimeError),
             self.assertRaises(RuntimeError),
         ):
             statement_as_pdf(self.of(2026, 11), at=NOW)

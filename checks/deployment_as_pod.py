@@ -1,6 +1,8 @@
 """Turns a rendered Deployment into a Pod that podman can run locally, without AWS.
 
-    kubernetes/render prod app … | python checks/as_pod.py IMAGE NGINX VARIABLE=VALUE … | podman kube play -
+    kubernetes/render prod app … |
+        python checks/deployment_as_pod.py IMAGE NGINX VARIABLE=VALUE … |
+        podman kube play -
 
 Containers, their order, arguments, security contexts, resources and mounts are unchanged. IMAGE replaces the
 image of the shop, and NGINX that of nginx. Features that need a cluster are removed: probes, the preStop
