@@ -70,6 +70,18 @@ class RentalAdminTest(ShopAdminTestCase):
         self.assertEqual(first.rent_entry.actor, self.carol)
         self.assertFalse(Rental.objects.open().exists())
 
+    def test_return_of_a_prepaid_rental_leaves_nothing_owed(self) -> None:
+        rental = self.rent()
+        ledger.take_payment(
+            member=self.alice,
+            amount=Decimal("4.50"),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=timezone.now(),
+        )
+        told = self.act("rental", "return_now", rental)
+        self.assertEqual(told, ["Returned “Emma”. Charged $4.50; Alice Moss owes nothing."])
+
     def test_return_action_reports_refusals(self) -> None:
         returned, out = self.rent(), self.rent(self.bob)
         self.act("rental", "return_now", returned)

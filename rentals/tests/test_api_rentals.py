@@ -105,6 +105,13 @@ class RentTest(RentalTestCase):
         third = add_book(name="Emma", kind=3)
         refused = client.post("/api/v3/book_rentals/", {"book": third.pk})
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "debt_limit"))
+        self.assertEqual(refused.json()["detail"], "You owe $14.00. Pay $0.01 to rent again.")
+        by_staff = self.api(self.carol).post(
+            "/api/v3/book_rentals/", {"book": third.pk, "user": self.alice.pk}
+        )
+        self.assertEqual(
+            by_staff.json()["detail"], "The member owes $14.00 and must pay $0.01 to rent again."
+        )
 
     def test_members_other_fields_are_ignored(self) -> None:
         sent = {

@@ -292,6 +292,14 @@ class CalendarLinkTest(MinePagesTestCase):
         [event] = Calendar.from_ical(answer.content).walk("VEVENT")
         self.assertEqual(event["summary"], "Due back: Emma")
 
+    def test_only_a_second_link_ends_older_ones(self) -> None:
+        for expected in (
+            "Here is your calendar link.",
+            "Here is your calendar link. Older links no longer work.",
+        ):
+            answer = self.client.post("/rentals/calendar/make/", follow=True)
+            self.assertEqual([str(message) for message in answer.context["messages"]], [expected])
+
     def test_member_renews_and_revokes_the_link(self) -> None:
         first, second = self.link(), self.link()
         self.assertEqual([Client().get(link).status_code for link in (first, second)], [404, 200])

@@ -84,6 +84,7 @@ class RentTest(RentingTestCase):
         page = self.client.get(self.path)
         self.assertContains(page, "No copy of this book is available right now.")
         self.assertContains(page, "You owe $9.00. Pay $8.00 to rent again.")
+        self.assertContains(page, '<a class="button" href="/balance">See your balance</a>', html=True)
         self.assertNotContains(page, "Rent it")
         self.assertNotContains(page, "Join the queue")
 
@@ -168,6 +169,8 @@ class QueueTest(RentingTestCase):
             self.client.post(self.path, follow=True),
             "The limit is 1 hold at a time. Cancel it to place another.",
         )
+        Policy.objects.update(max_holds=0)
+        self.assertContains(self.client.post(self.path, follow=True), "This shop doesn&#x27;t take holds.")
 
     def test_get_redirects_to_the_book(self) -> None:
         self.assertRedirects(self.client.get(self.path), f"/books/{self.emma.pk}/")
