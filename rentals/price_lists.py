@@ -22,12 +22,12 @@ def _rates_in_force(at: datetime) -> QuerySet[Rate]:
 
 def rate_of(book: Book, *, at: datetime) -> QuerySet[Rate]:
     """Return a queryset with the one rate of `rate_in_force`; empty before the first list."""
-    return _rates_in_force(at).filter(kind=book.kind)
+    return _rates_in_force(at).filter(kind=book.kind).select_related("price_list")
 
 
 def rate_in_force(book: Book, *, at: datetime) -> Rate | None:
     """Return the rate of the book's kind in the price list in force at `at`; None before the first list."""
-    return next(iter(rate_of(book, at=at).select_related("price_list")), None)
+    return next(iter(rate_of(book, at=at)), None)
 
 
 def rates_in_force(*, at: datetime) -> dict[int, Rate]:

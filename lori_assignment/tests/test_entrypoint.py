@@ -11,7 +11,7 @@ from unittest import TestCase, mock
 from django.conf import settings
 from django.test import SimpleTestCase
 
-from lori_assignment.gunicorn_conf import read_number
+from lori_assignment.server.gunicorn_conf import read_number
 
 
 class ServerNumbersTest(SimpleTestCase):

@@ -379,6 +379,8 @@ class BufferingTest(NginxTestCase):
 class ResponseHeaderTest(LiveServerTestCase):
     """The shop's response headers, for requests with the longest URL that nginx accepts."""
 
+    serialized_rollback = True
+
     def test_no_response_header_is_too_large(self) -> None:
         for number in range(3):
             add_book(name=f"Volume {number}", kind=1)
