@@ -1,19 +1,21 @@
 """Throttles password attempts at every entry point that takes a password.
 
-Failures are counted in a database table that all workers share. One statement counts an attempt before its
-hash is computed, and a second one takes it back if the password was right; allauth's rate limits take 54 in
-the cache table. Because an attempt counts from its start, concurrent attempts get no further than successive
-ones.
+Failures are counted in a database table that all workers share. One statement counts an attempt before the
+password is hashed, and another takes the count back if the password was right; allauth's rate limits would
+need 54 statements on the cache table. Because an attempt counts before its result is known, concurrent
+attempts gain nothing over successive ones.
 
-There are three limits. Each locks for LOCK_SECONDS after its last failure:
+There are three limits. Each locks for LOCK_SECONDS after the failure that reaches it:
 
 - 5 failures for one account from one address stop a guesser without locking out the owner elsewhere;
-- 20 failures from one address, for any accounts, stop trying one common password with a list of names;
+- 20 failures from one address, for any accounts, stop a client that tries one common password with a list of
+  names;
 - 100 failures for one account, from any address, stop guessing from many addresses. An address from which
   the right password was given in the last month is exempt.
 
-An account is counted by its id, whichever name was given. A name without an account is counted as such,
-ignoring case and accents. The table stores keyed hashes instead of names and addresses.
+Attempts on an account are counted by its id, whichever of its names was given. Attempts on a name without an
+account are counted by that name, ignoring case and accents. The table stores keyed hashes instead of names
+and addresses.
 """
 
 from __future__ import annotations
@@ -57,7 +59,7 @@ def record_attempt(
 ) -> Attempt | None:
     """Count an attempt on `account`, or on the name `login` if there is no such account.
 
-    Raises Throttled, without counting the attempt, at a limit. Returns None if RATE_LIMITS is off.
+    Raises Throttled at a limit; the attempt is then not counted. Returns None if RATE_LIMITS is off.
     """
     if settings.RATE_LIMITS != "on":
         return None
@@ -76,7 +78,7 @@ def record_attempt(
         row for row in rows if row.failures > row.most and not (row.most == MAX_PER_ACCOUNT and known_here)
     ]
     if refusing:
-        # A refused attempt is no failure: repeating it must not lock out other people at the same address.
+        # A refused attempt is not a failure: repeating it must not lock out other people at the same address.
         _decrement(list(most), dict.fromkeys(most, 0))
         raise Throttled(max(1, *(row.ends - now for row in refusing)))
     return Attempt(keys=list(most), pair=pair, at=now)

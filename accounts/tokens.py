@@ -1,14 +1,14 @@
 """Issues, renews, verifies and revokes the JWT pairs of API clients and browsers.
 
-Every token names its family, the login that it descends from, which is a row of the database. Signing out
-deletes the row and so revokes all of its tokens, including access tokens. One query reads the account and
-checks the family, so this costs a request nothing extra.
+Every token names its family: the login from which it descends, stored as a row. Signing out deletes the row
+and so revokes all of its tokens, including access tokens. The query that reads the account also checks the
+family, so a request needs no extra query.
 
-Only the family's current refresh token is valid. If an older one is used again, it has been stolen, and
-nobody can tell the thief from the owner: every token of that login is revoked.
+Only the family's current refresh token is valid. If an older one is used again, it has been stolen. Since
+owner and thief cannot be distinguished, every token of that login is revoked.
 
-Every invalid token raises `TokenError`: expired, forged, of the wrong type, used already, revoked, or of an
-account that was deleted or deactivated or whose password has changed.
+`TokenError` is raised for a token that is expired, forged, of the wrong type, already used or revoked, and
+for one whose account was deleted or deactivated or has a new password.
 """
 
 from __future__ import annotations
@@ -57,8 +57,8 @@ REVOKED = _("This token is no longer valid. Sign in again.")
 # The claims for the family's name and for a fingerprint of the password at the time of issue.
 FAMILY = "family"
 PASSWORD_CLAIM = "password_mark"  # noqa: S105  # The name of a claim.
-# The claims that are compared or used in queries, with the form in which they are issued. With the signing
-# key, other values could be signed.
+# The format of each claim that is compared or used in a query. It is checked because a stolen signing key
+# could sign other values.
 CLAIMS = {
     api_settings.USER_ID_CLAIM: re.compile("[0-9]{1,18}"),
     api_settings.JTI_CLAIM: re.compile("[0-9a-f]{32}"),
@@ -82,7 +82,7 @@ def new_family() -> str:
 
 
 def issue_tokens(user: User, *, family: str = "") -> Pair:
-    """Issue the first pair of a login, in a new family that is named `family` if given."""
+    """Issue the first pair of a login, in a new family. `family` is its name; empty for a random one."""
     begun = TokenFamily(pk=family or new_family(), user=user, began_at=clock.now())
     pair = _next_pair(begun)
     begun.save(force_insert=True)
@@ -90,7 +90,7 @@ def issue_tokens(user: User, *, family: str = "") -> Pair:
 
 
 def renew(refresh: str) -> Pair:
-    """Exchange `refresh` for a new pair. It stops working, so at most one of several calls succeeds.
+    """Exchange `refresh` for a new pair. `refresh` stops working, so at most one of several calls succeeds.
 
     Raises TokenError.
     """
@@ -120,8 +120,8 @@ def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
     """Return the next pair for a browser whose session is valid, or None if the family has ended.
 
     `refresh`, the token in the browser's cookie, need not be current: the session authenticates the browser,
-    and several of its requests may renew at once. But if it has been used, and the latest pair was not given
-    to the browser, the token was stolen, and the family is deleted.
+    and several of its requests may renew at once. But if it was used before and the latest pair was issued
+    outside the browser, it was stolen, and the family is deleted.
     """
     found = lock_family(user.pk, family)
     if found is None:
@@ -137,7 +137,7 @@ def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
 
 
 def verify(text: str) -> None:
-    """Raises TokenError unless `text` is a valid token of either type."""
+    """Raise TokenError unless `text` is a valid token of either type."""
     token = _read(UntypedToken, text)
     owner_of(token)
     is_refresh = token.get(api_settings.TOKEN_TYPE_CLAIM) == RefreshToken.token_type
@@ -168,7 +168,7 @@ def revoke_families(user_id: int, families: Collection[str]) -> None:
 
 
 def revoke_all(user: User, *, keep_family: str = "") -> None:
-    """Revoke every token of `user`, except those of one family."""
+    """Revoke every token of `user`, except those of `keep_family`."""
     TokenFamily.objects.filter(user=user).exclude(pk=keep_family).delete()
 
 
@@ -187,8 +187,8 @@ def _access_token(text: bytes, key: str, audience: str) -> AccessToken:
 def read_access_token(text: bytes) -> AccessToken:
     """Return a verified access token that has not expired. Raises TokenError.
 
-    Each process verifies the same bytes once, because their signature cannot change. Their expiry is checked
-    every time.
+    Each process caches the result, because the signature of the same bytes cannot change. Expiry is checked
+    on every call.
     """
     token = _access_token(text, api_settings.SIGNING_KEY, api_settings.AUDIENCE)
     token.check_exp(current_time=clock.now())

@@ -4,8 +4,8 @@ Every word must occur in the title or the authors; the last one may be the begin
 results appear while the user types. Accents, case and punctuation are ignored. Five to thirteen digits also
 find the books whose ISBN begins with them.
 
-On PostgreSQL the words of each book are in a stored, indexed column, so a search takes milliseconds in a
-million books, and a word that no book has is replaced by similar ones. On SQLite a search reads every book,
+On PostgreSQL the words of each book are in a stored, indexed column, so a search among a million books takes
+milliseconds, and a word that no book has is replaced by similar ones. On SQLite a search reads every book,
 and words must be spelled correctly.
 """
 
@@ -32,8 +32,9 @@ MAX_TEXT_LENGTH = 200
 MAX_MATCHES = 100
 # Up to this many results are ranked; ranking more would mean reading them all before the first is known.
 MAX_RANKED = 1000
-# Above this estimate by PostgreSQL there are certainly more than MAX_RANKED. Fetching that many through the
-# index on words would visit every matching book, a tenth of a second in a million books.
+# If PostgreSQL estimates at least this many results, there are certainly more than MAX_RANKED. Fetching
+# MAX_RANKED of them through the index on words would visit every match, which takes a tenth of a second among
+# a million books.
 SURELY_MORE = 3 * MAX_RANKED
 
 
@@ -41,8 +42,8 @@ SURELY_MORE = 3 * MAX_RANKED
 class SearchResult:
     """The result of a search: `number` books, or more than that if `more` is true.
 
-    `books` are ordered best first, or by primary key if there are more; the order can be changed.
-    `is_corrected` means that no book has the words, and these have similar ones.
+    `books` are ordered best first, or by primary key if `more` is true; callers may reorder them.
+    `is_corrected` means that no book has the words searched for, and `books` have similar ones.
     """
 
     books: QuerySet[Book]
@@ -138,7 +139,7 @@ def _matches(have: str, asked: Sequence[str]) -> bool:
 
 
 def _with_words(words: Sequence[Sequence[str]]) -> Q:
-    """Match books that have one of each group of `words`, in the last group possibly as a prefix."""
+    """Match books that have a word of each group in `words`; those of the last group may be prefixes."""
     return Q(_HasWords(_Words("pk"), "name", "author", words=words))
 
 
@@ -158,7 +159,7 @@ _STORED.set_attributes_from_name("words")
 
 
 class _Words(F):
-    """The column `words`, which exists on PostgreSQL only and is no model field, so it is never fetched."""
+    """The column `words`. It exists only on PostgreSQL and is no model field, so it is never fetched."""
 
     def resolve_expression(self, *args: Any, **kwargs: Any) -> Col:
         key: Any = super().resolve_expression(*args, **kwargs)
@@ -166,7 +167,7 @@ class _Words(F):
 
 
 class _AmongKeys(Func):
-    """Whether a key is in `keys`, passed as one parameter: `IN` takes milliseconds for a thousand keys."""
+    """Tests for a key in `keys`, passed as one parameter; `IN` takes milliseconds for a thousand keys."""
 
     output_field = BooleanField()
 

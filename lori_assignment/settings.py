@@ -1,7 +1,7 @@
 """Settings, read from the environment and from `.env` next to manage.py, which `make` writes.
 
-docs/reference.md lists the variables. With DEBUG off, a missing or unsafe value stops the start with one
-sentence that names the variable.
+docs/reference.md lists the variables. With DEBUG off, the shop does not start if a value is missing or
+unsafe; the error names the variable.
 """
 
 import hashlib
@@ -63,7 +63,7 @@ if APP_SECRET_ARN and not {"SECRET_KEY", "METRICS_TOKEN"} <= set(env.ENVIRON):
 
 
 def _secret(name: str, default: str = "") -> str:
-    """Read a secret. A default of django-environ that begins with $ would be read as a variable's name."""
+    """Read a secret. django-environ would read a default that begins with $ as the name of a variable."""
     return env.str(name) if name in env.ENVIRON else _held.get(name, default)
 
 
@@ -82,8 +82,8 @@ _demand(
 )
 
 # Signs the API's tokens. It differs from SECRET_KEY, so that a leaked key, or one guessed from many tokens,
-# cannot forge sessions and mailed links. It is derived by default, so that there is one secret less to keep.
-# A new key ends every token and nothing else.
+# cannot forge sessions and mailed links. It is derived by default, so that there is one secret fewer to keep.
+# A new key invalidates every token and nothing else.
 TOKEN_SIGNING_KEY = (
     _secret("TOKEN_SIGNING_KEY") or hmac.digest(SECRET_KEY.encode(), b"lori tokens", hashlib.sha256).hex()
 )
@@ -133,7 +133,7 @@ _second_factor = env.str("STAFF_SECOND_FACTOR", default="off")
 _demand(_second_factor in {"on", "off"}, "STAFF_SECOND_FACTOR must be on or off.")
 STAFF_SECOND_FACTOR = _second_factor == "on"
 
-# The number of proxies in front. The client's address is the entry that far from the right end of
+# The number of proxies in front. The client's address is the entry at this position from the right of
 # X-Forwarded-For; entries further left are not trusted.
 _proxies = env.str("TRUSTED_PROXIES", default="0")
 _demand(re.fullmatch("[0-9]{1,2}", _proxies) is not None, "TRUSTED_PROXIES must be a number from 0 to 99.")
@@ -173,7 +173,7 @@ INSTALLED_APPS = [
     "rentals",
 ]
 
-# Each middleware of our own has a sentence that says what it does.
+# A comment above each middleware of our own says what it does.
 MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "django_guid.middleware.guid_middleware",
@@ -264,8 +264,8 @@ else:
     _database["ENGINE"] = "lori_assignment.db.backends.postgresql"
     _database["CONN_MAX_AGE"] = 600
     _database["CONN_HEALTH_CHECKS"] = True
-    # A server that vanishes, as in a failover, is given up in seconds and not in minutes: each request that
-    # waits for it occupies a thread.
+    # A server that vanishes, as in a failover, is given up within seconds instead of minutes, because each
+    # request that waits for it occupies a thread.
     _database["OPTIONS"] = {
         "connect_timeout": 5,
         "keepalives_idle": 10,
@@ -398,7 +398,7 @@ SECURE_PROXY_SSL_HEADER = ("HTTP_X_FORWARDED_PROTO", "https") if TRUSTED_PROXIES
 SECURE_HSTS_SECONDS = 365 * 24 * 3600 if _https else 0
 SECURE_HSTS_INCLUDE_SUBDOMAINS = _https
 SECURE_HSTS_PRELOAD = _https
-# Ends a session some time after its last use, and at the latest some time after the sign-in.
+# Ends a session after a time without use, and in any case a fixed time after the sign-in.
 SESSION_ENGINE = "accounts.session_store"
 SESSION_COOKIE_AGE = 30 * 24 * 3600
 SESSION_COOKIE_SECURE = _https
@@ -419,7 +419,7 @@ CSRF_FAILURE_VIEW = "lori_assignment.http.error_handlers.csrf_failure"
 _covers = [f"{urlsplit(MEDIA_URL).scheme}://{urlsplit(MEDIA_URL).netloc}"] if "://" in MEDIA_URL else []
 CONTENT_SECURITY_POLICY = {
     "DIRECTIVES": {
-        # Whatever is not listed is not loaded.
+        # Anything that is not listed is not loaded.
         "default-src": [NONE],
         "script-src": [SELF],
         "style-src": [SELF],
@@ -453,7 +453,7 @@ AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_rules.ShopVocabularyValidator"},
 ]
 
-# Long enough to find the mail, and too short for somebody who gets into the mailbox next week.
+# Long enough to find the e-mail, and too short for somebody who gets into the mailbox a week later.
 PASSWORD_RESET_TIMEOUT = 3600
 
 SITE_NAME = "Lori Books"
@@ -511,7 +511,7 @@ SIMPLE_JWT = {
     "AUTH_HEADER_TYPES": ("JWT", "Bearer"),
     "ACCESS_TOKEN_LIFETIME": timedelta(minutes=5),
     "REFRESH_TOKEN_LIFETIME": timedelta(days=7),
-    # The only one accepted, whatever the header of a token says.
+    # The only algorithm accepted, whatever the header of a token says.
     "ALGORITHM": "HS256",
     "SIGNING_KEY": TOKEN_SIGNING_KEY,
     # Tokens of another installation are refused, even if it has the same key.
@@ -554,7 +554,7 @@ REST_FRAMEWORK = {
     "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
-    # The scope of dj_rest_auth's views, whose limit our views for tokens share.
+    # The scope of dj_rest_auth's views. Our token views share its limit.
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
     "EXCEPTION_HANDLER": "lori_assignment.rest.exception_handler.handle_api_exception",
     "NUM_PROXIES": TRUSTED_PROXIES,
@@ -589,7 +589,7 @@ RESPONSE_CACHE_SECONDS = float(_seconds)
 
 # ---------------------------------------------------------------- logging
 
-# Each response has the id of its request, and so has every line logged for it. A client may send the id: a
+# Each response has the id of its request, as does every line logged for it. A client may send the id as a
 # UUID.
 DJANGO_GUID = {"GUID_HEADER_NAME": "X-Request-ID", "EXPOSE_HEADER": False}
 LOG_LEVEL = env.str("LOG_LEVEL", default="INFO").upper()
@@ -631,7 +631,7 @@ LOGGING: dict[str, Any] = {
         "django_guid": {"level": "ERROR"},
         # Logs thirty lines for every PDF.
         "fontTools": {"level": "WARNING"},
-        # Logs whose passkey was used; the security log has that without the name.
+        # Logs whose passkey was used; the security log records the same without the name.
         "fido2": {"level": "WARNING"},
     },
 }

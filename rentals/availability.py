@@ -1,9 +1,9 @@
 """Defines which copies are free and which books are available.
 
 A copy is free if it is in service, not on loan and not put aside. Free copies belong to the waiting members
-first: a book is available if more copies are free than members wait. A copy that becomes free is put aside
-in the same transaction (`rentals.holds`, `rentals.stock`), so a book has both free copies and waiting members
-only after a manual repair, until the next allocation.
+first: a book is available if more copies are free than members wait. A copy that becomes free is put aside in
+the same transaction (`rentals.holds`, `rentals.stock`). So only a manual repair can leave a book with both
+free copies and waiting members, and only until the next allocation.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from books.models import Book, Copy
 from lori_assignment.db.compiled_queries import CompiledQuery, IdList, InIds
 from rentals.models import Hold, Rental
 
-# When so many unavailable books are found, `unavailable_books` stops listing them and tests each book.
+# If a query finds this many unavailable books, `unavailable_books` tests each book instead of listing them.
 MAX_LISTED_UNAVAILABLE = 200
 
 
@@ -39,7 +39,7 @@ def _free_copies() -> QuerySet[Copy]:
 
 
 def with_availability(books: QuerySet[Book]) -> QuerySet[Book]:
-    """Annotate `books` with two counts: `copies_in_service`, and how many of them are `available` now."""
+    """Annotate `books` with the counts `copies_in_service` and `available`: those that can be rented now."""
     # Subqueries, not a join, so that copies are counted only for the rows of one page.
     return books.annotate(
         copies_in_service=count_by_book(Copy.objects.in_service()), available=Greatest(_surplus(), 0)
@@ -52,7 +52,7 @@ def set_copy_counts(books: Collection[Any]) -> None:
         return
     counted = {pk: counts for pk, *counts in _counts(books=[book.pk for book in books])}
     for book in books:
-        # A book that was deleted just now has no counts.
+        # A book that has just been deleted has no counts.
         book.copies_in_service, book.available = counted.get(book.pk, (0, 0))
 
 
@@ -65,12 +65,12 @@ _counts: CompiledQuery[Any] = CompiledQuery(_counts_of_books)
 
 
 def _surplus() -> CombinedExpression:
-    """The free copies of a book less the members who wait for it; negative if more wait."""
+    """Count a book's free copies minus its waiting members; negative if more members wait."""
     return count_by_book(free_copies()) - count_by_book(Hold.objects.waiting())
 
 
 def count_by_book(rows: QuerySet[Any], *, of: str = "pk") -> Coalesce:
-    """Count the `rows` whose `book` is the one that the outer query calls `of`."""
+    """Count the `rows` whose `book` is the field `of` of the outer query."""
     counted = rows.filter(book=OuterRef(of)).order_by().values("book").annotate(number=Count("pk"))
     return Coalesce(Subquery(counted.values("number")), 0)
 
@@ -87,8 +87,8 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
     """Filter `books` to those without a copy that can be rented now. Runs up to three queries when called."""
     none_left = LessThanOrEqual(_surplus(), 0)
     some_copy = Copy.objects.in_service().filter(book=OuterRef("pk"))
-    # Excludes the rentals of later copies, so that a book is listed once. If its first copy is put aside
-    # instead of on loan, the book has a live hold and is listed by that.
+    # Keeps only the rental of a book's first copy, so that each book is listed once. If that copy is put
+    # aside and not on loan, the book has a live hold, and the second query lists it.
     earlier = Copy.objects.in_service().filter(book=OuterRef("copy__book"), pk__lt=OuterRef("copy"))
     waited_for = Hold.objects.live().values("book")
     # Together these list every unavailable book. If most books are available, the lists are short, whereas
@@ -105,7 +105,7 @@ def unavailable_books(books: QuerySet[Book]) -> QuerySet[Book]:
         rows = look.order_by()[:MAX_LISTED_UNAVAILABLE]
         found.update(rows)
         if len(rows) == MAX_LISTED_UNAVAILABLE:
-            # With this many, testing one book after the other soon fills a page.
+            # With so many unavailable books, testing one book after the other soon fills a page.
             return books.filter(none_left)
     # Checked again: they may have become available.
     return books.filter(none_left, pk__in=found)

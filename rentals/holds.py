@@ -33,8 +33,8 @@ from rentals.models import Hold, Policy, Rental
 def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
     """Give the member the last place in the queue for `book`.
 
-    Raises a Refusal with all that apply of MemberInactive, AlreadyRented, AlreadyWaiting, BookAvailable,
-    NoCopies and HoldLimit.
+    Raises a Refusal that carries those that apply: MemberInactive, AlreadyRented, AlreadyWaiting,
+    BookAvailable, NoCopies, HoldLimit.
     """
     member = lock(member)
     book = lock(book)
@@ -48,7 +48,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
         reasons.append(errors.AlreadyRented())
     if any(hold.user_id == member.pk for hold in line):
         reasons.append(errors.AlreadyWaiting())
-    # Waiting members got their copies above, so what is still free is available.
+    # Waiting members got their copies above, so a copy that is still free is available.
     if free_copies().filter(book=book).exists():
         reasons.append(errors.BookAvailable())
     if not Copy.objects.in_service().filter(book=book).exists():
@@ -86,7 +86,7 @@ def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
 def cancel_holds_of(*, member: User, at: datetime) -> None:
     """Cancel every live hold of a member whose account is being closed."""
     member = lock(member)
-    # In the order of books, so that transactions that lock several books never deadlock.
+    # Ordered by book, so that transactions that lock several books never deadlock.
     for hold in Hold.objects.live().filter(user=member).select_related("book").order_by("book"):
         # The hold may end while this waits for the book's lock.
         with suppress(errors.HoldEnded):
@@ -121,7 +121,7 @@ def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
 
 
 def _assign_copy(hold: Hold, copy: Copy, *, ready_at: datetime, pick_up_by: datetime) -> None:
-    # If the copy only replaces another one, the member was notified before and keeps that deadline.
+    # If the copy only replaces another one, the member has already been notified and keeps the deadline.
     if hold.copy is None:
         hold.ready_at, hold.pick_up_by = ready_at, pick_up_by
         _notify(hold, "hold_ready", while_status=Hold.Status.READY)
@@ -136,9 +136,10 @@ def _return_to_waiting(hold: Hold) -> None:
 
 
 def pick_up(hold: Hold, *, rental: Rental, at: datetime) -> None:
-    """End a ready hold with the rental that it became. The caller holds the book's lock."""
+    """End the ready hold that `rental` fulfils. The caller holds the book's lock."""
     hold.rental = rental
-    # The desk may have handed over another copy. That one was free, so nobody waits for the copy put aside.
+    # The desk may have handed over another copy. That copy was free, so no member is waiting for the one put
+    # aside.
     hold.copy = rental.copy
     _end(hold, Hold.Status.PICKED_UP, at=at)
 

@@ -47,8 +47,8 @@ def posted_balance(member: User) -> Decimal:
 
 def balance(member: User, *, at: datetime) -> Balance:
     """Return what the member owes at `at`, including what the open rentals would cost if returned then."""
-    # Joins the rates only. PostgreSQL expects a member who has rented thousands of books to have as many
-    # open rentals, and plans a join with the books badly.
+    # Joins the rates only. PostgreSQL overestimates the open rentals of a member who has rented thousands of
+    # books, and would plan a join with the books badly.
     return _balance(member, Rental.objects.open().select_related("rate").order_by(), at=at)
 
 
@@ -73,7 +73,7 @@ def _balance(member: User, rentals: QuerySet[Rental], *, at: datetime) -> Balanc
 def post(
     *, member: User, kind: LedgerEntry.Kind, amount: Decimal, actor: User, at: datetime, **facts: Any
 ) -> LedgerEntry:
-    """Write the next entry of a member whose lock the caller holds.
+    """Write the member's next entry. The caller holds the member's lock.
 
     `amount` is rounded half up to two places, here and nowhere else. A charge is positive, a credit negative.
     `facts` are the entry's other fields.
@@ -128,7 +128,7 @@ def refuse_overpayment(member: User, amount: Decimal, *, at: datetime) -> None:
 def take_payment(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, actor: User, at: datetime, note: str = ""
 ) -> LedgerEntry:
-    """Post a payment of `amount`, which is above zero.
+    """Post a payment of `amount`, which must be positive.
 
     The running cost of open rentals can be paid in advance. Raises Overpayment if the member owes less.
     """
@@ -147,7 +147,7 @@ def take_payment(
 
 @atomic_with_retry
 def waive(*, member: User, amount: Decimal, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Waive `amount`, which is above zero. Raises Overpayment if the member owes less."""
+    """Waive `amount`, which must be positive. Raises Overpayment if the member owes less."""
     member = lock(member)
     refuse_overpayment(member, amount, at=at)
     return post(member=member, kind=LedgerEntry.Kind.WAIVER, amount=-amount, note=reason, actor=actor, at=at)
@@ -167,7 +167,7 @@ def refuse_refund_above_credit(member: User, amount: Decimal, *, at: datetime) -
 def refund(
     *, member: User, amount: Decimal, method: LedgerEntry.Method, reason: str, actor: User, at: datetime
 ) -> LedgerEntry:
-    """Pay out `amount`, which is above zero, of the member's credit.
+    """Pay out `amount`, which must be positive, from the member's credit.
 
     The credit is what remains after the running cost of open rentals. Raises RefundAboveCredit if it is less.
     """
@@ -186,10 +186,10 @@ def refund(
 
 @atomic_with_retry
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
-    """Post the opposite of `entry`, which cancels it out but stays on record.
+    """Cancel `entry` by posting its opposite; both stay on record.
 
-    Raises AlreadyReversed, and NotReversible for a reversal or a rent. A rental that is not void keeps its
-    charge, so a wrong charge is undone by voiding the rental.
+    Raises AlreadyReversed, or NotReversible if the entry is a reversal or a rental charge. A rental that is
+    not void keeps its charge, so a wrong charge is undone by voiding the rental.
     """
     lock(entry.user)
     if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
@@ -200,7 +200,7 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
 
 
 def post_reversal(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Post the opposite of an entry whose member's lock the caller holds."""
+    """Post the opposite of `entry`. The caller holds the member's lock."""
     return post(
         member=entry.user,
         kind=LedgerEntry.Kind.REVERSAL,

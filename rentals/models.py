@@ -18,7 +18,7 @@ from lori_assignment import clock
 from rentals.pricing import Price, Renewal, price
 
 ZERO = Decimal("0.00")
-# Multiplied by the days from 1970 to 2200, it still fits into a ledger entry.
+# Low enough that the charge for all days from 1970 to 2200 fits into a ledger entry.
 MAX_PER_DAY = Decimal("9999.99")
 
 
@@ -29,7 +29,7 @@ def _amount_field(label: Any, *, most: Decimal = Decimal("999999.99"), **options
 
 
 class Policy(models.Model):
-    """The limits that staff can change without a deployment. A migration creates its only row."""
+    """The limits that staff can change without a deployment. A migration creates the only row."""
 
     rental_days = models.PositiveSmallIntegerField(
         _("rental period"), default=14, validators=[MinValueValidator(1)], help_text=_("In days.")
@@ -81,7 +81,7 @@ class PriceListQuerySet(models.QuerySet["PriceList"]):
         return self.filter(in_force_from__lte=at).order_by("-in_force_from")[:1]
 
     def used(self) -> Self:
-        """The lists that any rental, even a void one, was priced by: they never change again."""
+        """The lists by which a rental, even a void one, was priced. They can no longer be changed."""
         return self.filter(models.Exists(Rental.objects.filter(rate__price_list=models.OuterRef("pk"))))
 
 
@@ -249,7 +249,7 @@ class Rental(models.Model):
                 condition=Q(returned_at=None) | Q(returned_at__gte=F("rented_at")),
                 name="rental_returned_not_before_rented",
             ),
-            # At least one rent entry; a constraint on the ledger allows at most one.
+            # A returned rental has at least one rent entry; a constraint on the ledger allows at most one.
             models.CheckConstraint(
                 condition=Q(returned_at=None, rent_entry=None)
                 | Q(returned_at__isnull=False, rent_entry__isnull=False),
@@ -354,7 +354,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
 class Hold(models.Model):
     """A member's place in the queue for a book. Only `rentals.holds` writes it.
 
-    The queue is in the order of ids: they are assigned under the book's lock, so a lower id came first.
+    The queue is ordered by id: ids are assigned under the book's lock, so a hold with a lower id came first.
     """
 
     class Status(models.TextChoices):
@@ -475,7 +475,7 @@ class LedgerEntryQuerySet(models.QuerySet["LedgerEntry"]):
 
 
 class LedgerEntry(models.Model):
-    """One line of a member's account. Only `rentals.ledger` writes it, and a trigger makes it final."""
+    """One line of a member's account. Only `rentals.ledger` writes it; a trigger forbids changes."""
 
     class Kind(models.TextChoices):
         RENT = "rent", _("rental charge")
@@ -580,10 +580,10 @@ class LedgerEntry(models.Model):
 
 
 class CalendarFeed(models.Model):
-    """A member's due dates for calendar programs, at a secret link; see `rentals.calendar_feeds`.
+    """The secret link at which calendar programs read a member's due dates; see `rentals.calendar_feeds`.
 
-    The link is not stored. It is computed from `nonce` and SECRET_KEY and found by its digest, so reading the
-    database opens no feed.
+    The link is not stored. It is computed from `nonce` and SECRET_KEY and found by its digest, so read access
+    to the database does not open a feed.
     """
 
     user = models.OneToOneField(

@@ -1,8 +1,8 @@
 """Determines the price and terms at which a member can rent a book, and the refusals that apply.
 
 A `Quote` is the price that the API, a book's page and the confirmation before renting show. An `Offer` adds
-the member's side. `rentals.services.rent_book` makes the offer under its locks. The confirmation makes it
-without them: if the copy is gone when the member confirms, renting is refused with the same message.
+the member's side. `rentals.services.rent_book` builds it under its locks. The confirmation builds it without
+locks: if the copy is gone when the member confirms, renting is refused with the same message.
 """
 
 from __future__ import annotations
@@ -43,9 +43,10 @@ class Quote:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Offer:
-    """What renting would mean. The methods run no queries.
+    """The terms on which a member can rent a book. The methods run no queries.
 
-    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for them.
+    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for the
+    member.
     """
 
     member: User
@@ -122,7 +123,7 @@ class Offer:
 
 
 def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
-    """Return the offer for renting `book` at `at`, which is now. At most seven queries."""
+    """Return the offer for renting `book` now; `at` is the current time. Runs at most seven queries."""
     return Offer(
         member=member,
         book=book,
@@ -135,11 +136,11 @@ def make_offer(*, member: User, book: Book, at: datetime) -> Offer:
 
 
 def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
-    """Return what renting `book` at `at` costs `member`, or anyone; None before the first price list.
+    """Return what renting `book` at `at` costs; None before the first price list.
 
-    The cap is that of the copy the member would get. While every copy is on loan, it is the highest cap of
-    the copies in service, or no cap if one of them has none, so that nobody is charged more than was shown.
-    Two queries, and up to two more if the caps differ.
+    The cap is that of the copy that `member`, or anyone if None, would get. While every copy is on loan, it
+    is the highest cap of the copies in service, or no cap if one of them has none, so that nobody is charged
+    more than was shown. Two queries, and up to two more if the caps differ.
     """
     period = Subquery(Policy.objects.values("rental_days")[:1])
     rate: Any = next(iter(rate_of(book, at=at).annotate(rental_days=period)), None)
@@ -156,11 +157,12 @@ def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
 def copies_to_rent(
     book: Book, *, put_aside: Copy | None, wanted: Copy | None = None, since: datetime | None = None
 ) -> QuerySet[Copy]:
-    """Return the copies that a member may get, the best first: the one put aside for them, or else all free
-    ones. With `wanted`, only that copy.
+    """Return the copies that a member may get, best first.
 
-    `since` is the beginning of a rental that is recorded later. Copies that were not on loan then, according
-    to the records, come first. All may seem to have been on loan, because returns may be recorded late.
+    These are the copy put aside for the member, or else all free copies; with `wanted`, only that copy.
+
+    `since` is when a rental that is being recorded late began. Copies that were not on loan then come first.
+    The others are not excluded, because their returns may have been recorded late too.
     """
     if put_aside and wanted in (None, put_aside):
         return Copy.objects.filter(pk=put_aside.pk)

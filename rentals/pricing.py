@@ -2,8 +2,8 @@
 
 Guarantees, each checked by a property test:
 
-- Elapsed time counts, in started periods of 24 hours, at least one. The same two instants cost the
-  same in every time zone, and clock changes have no effect.
+- A rental is charged for its elapsed time, in started periods of 24 hours, at least one. Time zones and clock
+  changes have no effect.
 - A longer rental never costs less, and the cost rises only when a new period starts.
 - The lines add up to the total, and every amount is exact: rates have two places and are multiplied
   by whole days, so nothing is rounded here.
@@ -82,8 +82,8 @@ def started_days(start: datetime, end: datetime) -> int:
 
     Exactly 24 hours is one, a microsecond more is two.
     """
-    # Python subtracts datetimes of one time zone by their wall clocks, which is wrong by an hour across
-    # a clock change. UTC has none.
+    # Python subtracts two datetimes in the same time zone by wall-clock time, which is off by an hour across
+    # a clock change. UTC has no clock changes.
     elapsed = end.astimezone(UTC) - start.astimezone(UTC)
     return max(0, -(-elapsed // DAY))
 
@@ -122,7 +122,7 @@ def price(
 ) -> Price:
     """Return the price of a rental from `rented_at` until `until`; all datetimes are aware.
 
-    `renewals` have moved the due date, but days that were late by then stay late.
+    Days that were late before one of the `renewals` moved the due date stay late.
     """
     late_days = started_days(due_at, until)
     for renewal in renewals:

@@ -35,10 +35,12 @@ def rent_book(
     A member for whom a copy is put aside gets that copy, and the hold ends. Free copies are first put aside
     for waiting members, so that nobody jumps the queue.
 
-    `at` before `now` records a rental that began while the shop was offline: the price list and the due date
-    are those of `at`, and the limits on debt and on open rentals are not checked, because the book has left
-    the shop. Raises one Refusal with all reasons that apply, in the second
-    person unless staff rent for the member (`for_self` is False).
+    `at` before `now` records a rental that began while the shop was offline. It gets the price list and the
+    due date of `at`, and the limits on debt and on open rentals are not checked, because the book has already
+    left the shop.
+
+    Raises a Refusal that carries all reasons that apply. They address the member as "you" unless staff rent
+    for the member (`for_self` is False).
     """
     member = lock(member)
     book = lock(book)
@@ -85,7 +87,7 @@ def rent_book(
 def lock_rental(rental: Rental) -> Rental:
     """Lock the rental's member, then its book, and return the rental, read again.
 
-    Every change of a rental takes both locks: returns and due dates concern the queue for the book.
+    Every change of a rental takes both locks, because returns and due dates affect the queue for the book.
     """
     lock(rental.user)
     lock(rental.book)
@@ -104,8 +106,8 @@ def refuse_unless_open(rental: Rental) -> None:
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
     """Take the copy back at `at` and charge the rental.
 
-    `at` before `now` records a return from while the shop was offline. The copy is put aside for the first
-    waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
+    `at` before `now` records a return that happened while the shop was offline. The copy is put aside for the
+    first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
     """
     rental = lock_rental(rental)
     refuse_unless_open(rental)
@@ -122,8 +124,8 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
 def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     """Extend the rental by the rental period, counted from the due date, or from `at` if overdue.
 
-    Late days stay late: a renewal never makes a rental cheaper. Raises AlreadyVoid or AlreadyReturned, or
-    else a Refusal with those of RenewalLimit and OthersWait that apply.
+    Late days stay late: a renewal never makes a rental cheaper. Raises AlreadyVoid, AlreadyReturned, or a
+    Refusal that carries RenewalLimit, OthersWait or both.
     """
     rental = lock_rental(rental)
     policy = Policy.current()

@@ -18,7 +18,7 @@ from books.importing.table import Record, Table
 from books.models import Book, Copy
 from books.stock import add_copy, first_copies
 
-# Below 999, the limit of variables in one statement of older SQLite versions.
+# Below 999, the maximum number of variables in a statement in older versions of SQLite.
 BATCH_SIZE = 900
 # The key of the advisory lock of imports; arbitrary, but used for nothing else.
 _LOCK_OF_IMPORTS = 0x1B00C5
@@ -35,7 +35,7 @@ class Remark:
 
 @dataclass(slots=True)
 class Outcome:
-    """Counts of the results of a batch: every record read was created, updated, unchanged or refused."""
+    """The result of a batch: each of the `read` records was created, updated, left unchanged or refused."""
 
     read: int = 0
     created: int = 0
@@ -101,7 +101,8 @@ def _write_rows(rows: Sequence[Row], settled: SettledBooks) -> Outcome:
             continue
     outcome = Outcome()
     with transaction.atomic():
-        # Held for all rows: if it were released between two of them, this import and another could deadlock.
+        # The lock is held for all rows: if it were released between two of them, this import and another
+        # could deadlock.
         _wait_for_other_imports()
         for row in rows:
             try:

@@ -15,9 +15,9 @@ from django.utils.cache import get_conditional_response
 from lori_assignment.http.security_headers import PUBLIC_RESOURCES
 
 PATHS = tuple(f"/api/{version}/{name}" for version in ("v1", "v2", "v3") for name in PUBLIC_RESOURCES)
-# A request with one of these headers is about one client, or asks for something else than the whole response.
+# A request with one of these headers concerns one client, or does not ask for the whole response.
 BYPASS = ("AUTHORIZATION", "IF_MATCH", "RANGE", "TRANSFER_ENCODING")
-# What a response depends on, besides the scheme and htmx's headers, which request a part of a page.
+# A response depends on these, the scheme and htmx's headers, which request a part of a page.
 KEY_FIELDS = (
     *("SCRIPT_NAME", "PATH_INFO", "QUERY_STRING", "HTTP_HOST", "SERVER_NAME", "SERVER_PORT"),
     *("HTTP_ACCEPT", "HTTP_ACCEPT_ENCODING", "HTTP_ACCEPT_LANGUAGE", "CONTENT_TYPE"),
@@ -36,7 +36,8 @@ class CachedResponse(NamedTuple):
 class ResponseCacheMiddleware:
     def __init__(self, get_response: Callable[[HttpRequest], HttpResponseBase]) -> None:
         self.get_response = get_response
-        # Threads share it without a lock: dict operations are atomic, and a lost entry costs one more view.
+        # Threads share it without a lock: dict operations are atomic, and a lost entry costs one more call of
+        # the view.
         self._cached: dict[tuple[object, ...], CachedResponse] = {}
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase:

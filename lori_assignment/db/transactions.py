@@ -1,6 +1,6 @@
 """Runs functions in a transaction that is retried once after a deadlock or a serialization failure.
 
-In both cases PostgreSQL has rolled the whole transaction back. A second failure is answered 503; see
+In both cases PostgreSQL has rolled the whole transaction back. A second failure is answered with 503; see
 `lori_assignment.db.errors`. Nothing else in the project retries a transaction.
 """
 
@@ -36,8 +36,8 @@ _retry_state = _RetryState()
 def atomic_with_retry(work: Callable[_Given, _Result]) -> Callable[_Given, _Result]:
     """Run `work` in a transaction that is retried once. A nested call is part of the outer transaction.
 
-    So `work` has to read again what it changes, and must not modify its arguments. Callbacks registered with
-    `transaction.on_commit` are discarded with the first attempt.
+    Because `work` may run twice, it must read again the rows that it changes, and must not modify its
+    arguments. Callbacks registered with `transaction.on_commit` are discarded with the first attempt.
     """
 
     @functools.wraps(work)
@@ -68,10 +68,10 @@ def disable_retry() -> None:
 def lock(row: _Model) -> _Model:
     """Return `row`, read again and locked until the transaction ends. Raises DoesNotExist.
 
-    Lock several rows in this order: member, book, copy, rate. Under a member's lock nothing else changes
-    their rentals and ledger; under a book's lock no copy of it is given out, added or changed. The lock is
-    FOR NO KEY UPDATE, because a plain FOR UPDATE would block every insert that refers to the row. On SQLite a
-    transaction is the only writer from its first statement (IMMEDIATE in the settings).
+    Lock several rows in this order: member, book, copy, rate. While a member is locked, no other transaction
+    changes that member's rentals or ledger; while a book is locked, none hands out, adds or changes a copy of
+    it. The lock is FOR NO KEY UPDATE, because a plain FOR UPDATE would block every insert that refers to the
+    row. On SQLite a transaction is the only writer from its first statement (IMMEDIATE in the settings).
     """
     # Not type(): `request.user` is a lazy object, whose __class__ is that of the account.
     model = row.__class__

@@ -1,8 +1,8 @@
 """Implements `Idempotency-Key`: a call that is sent again is executed once and gets the same response.
 
-A client that received no response does not know whether its call succeeded. With a key, which it chooses, it
-can send the same call again and gets the response of the first. The key is stored in the transaction of the
-call itself: either both are committed or neither is.
+A client that received no response does not know whether its call succeeded. With a key of its choice, it can
+send the same call again and gets the response to the first. The key is stored in the transaction of the call
+itself: either both are committed or neither is.
 """
 
 from __future__ import annotations
@@ -62,10 +62,10 @@ class RequestInProgress(Refusal):
 
 
 def idempotent(action: View) -> View:
-    """Decorate a method of a ResourceViewSet that answers the POST of an authenticated user.
+    """Decorate a method of a ResourceViewSet that handles a POST by an authenticated user.
 
-    Without the header nothing changes. With it the whole action is one transaction, which first claims the
-    key and last stores the response. Raises KeyInvalid, KeyReused or RequestInProgress.
+    Without the header nothing changes. With it, the whole action is one transaction, which begins by claiming
+    the key and ends by storing the response. Raises KeyInvalid, KeyReused or RequestInProgress.
     """
 
     @functools.wraps(action)
@@ -93,7 +93,7 @@ def _with_key(
     if answer.status_code < status.HTTP_400_BAD_REQUEST:
         _store(answer, record)
     else:
-        # An action that refuses by a response instead of an exception: not stored either.
+        # The action refused with a response instead of an exception. Errors are not stored.
         transaction.set_rollback(True)
     return answer
 
@@ -101,8 +101,8 @@ def _with_key(
 def fingerprint(request: Request) -> str:
     """Return a digest of the method, the path and the parsed body: equal for calls that mean the same.
 
-    The bytes of the body may differ: a client that sends a call again may serialize it again, with its keys
-    in another order, and the boundary of a multipart form is always another.
+    The bytes of the body may differ: a client may serialize a repeated call with its keys in another order,
+    and the boundary of a multipart form is different each time.
     """
     path = request.path.rstrip("/")
     canonical = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
@@ -137,7 +137,7 @@ def _claim(*, key: str, fingerprint: str, user_id: Any, at: datetime) -> tuple[I
 
 @contextmanager
 def _lock_timeout(time: str) -> Iterator[None]:
-    """Limit the wait for a lock that another transaction holds. Raises RequestInProgress after it."""
+    """Limit the wait for a lock that another transaction holds. Raises RequestInProgress at the limit."""
     _set_lock_timeout(time)
     try:
         yield

@@ -49,7 +49,7 @@ class CastTestCase(CastMixin, TestCase):
 
 
 class CommittedDataMixin(CastMixin):
-    """For a TransactionTestCase: everything is really committed, and other connections see it."""
+    """For a TransactionTestCase: the data is committed, so that other connections see it."""
 
     # Restores the data of the migrations (price lists, policy) after each test.
     serialized_rollback = True
@@ -85,7 +85,7 @@ class RaceTestCase(CommittedDataMixin, TransactionTestCase):
             try:
                 line.wait(timeout=30)
                 outcomes[number] = calls[number]()
-            except Exception as error:  # noqa: BLE001  # The test looks at what came out.
+            except Exception as error:  # noqa: BLE001  # The test checks the outcome.
                 outcomes[number] = error
             finally:
                 connections.close_all()
