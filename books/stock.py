@@ -164,7 +164,7 @@ def delete_book(*, book: Book) -> None:
 
 @atomic_with_retry
 def delete_copy(*, copy: Copy) -> None:
-    """Delete a copy. Raises CopyHasRentals if it was ever rented or put aside."""
+    """Delete a copy. Raises CopyHasRentals if it was ever rented or set aside."""
     lock(copy.book)
     try:
         lock(copy).delete()

@@ -85,7 +85,7 @@ def commands() -> str:
     said = at_once("expire_holds")
     # The line may be before or after the e-mails.
     lines = [line for text in said for line in text.splitlines() if line.startswith("Holds expired")]
-    expect("holds expired and copies put aside, in total", [BOOKS, BOOKS], _numbers(lines))
+    expect("holds expired and copies set aside, in total", [BOOKS, BOOKS], _numbers(lines))
     mailed = Counter(re.findall(r"^To: (\S+)$", "\n".join(said), re.MULTILINE))
     expect("members who got an e-mail", 2 * BOOKS, len(mailed))
     expect("e-mails per member", {1}, set(mailed.values()))

@@ -289,12 +289,12 @@ if DATABASE_SECRET_ARN:
     _database["ENGINE"] = "lori_assignment.db.backends.rotating_password"
     _database["SECRET_ARN"] = DATABASE_SECRET_ARN
 
-# In the database, because all workers share the count of failed sign-ins.
+# In the database, because all workers share the counts of rate limits.
 CACHES = {
     "default": {
         "BACKEND": "django.core.cache.backends.db.DatabaseCache",
         "LOCATION": "cache",
-        # With the default of 300, other failed sign-ins would evict the count of a locked account.
+        # With the default of 300, other counts would evict those of a client that is over its limit.
         "OPTIONS": {"MAX_ENTRIES": 1_000_000},
     }
 }

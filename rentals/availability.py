@@ -1,7 +1,7 @@
 """Defines which copies are free and which books are available.
 
-A copy is free if it is in service, not on loan and not put aside. Free copies belong to the waiting members
-first: a book is available if more copies are free than members wait. A copy that becomes free is put aside in
+A copy is free if it is in service, not on loan and not set aside. Free copies belong to the waiting members
+first: a book is available if more copies are free than members wait. A copy that becomes free is set aside in
 the same transaction (`rentals.holds`, `rentals.stock`). So only a manual repair can leave a book with both
 free copies and waiting members, and only until the next allocation.
 """
@@ -26,7 +26,7 @@ MAX_LISTED_UNAVAILABLE = 200
 
 
 def free_copies() -> QuerySet[Copy]:
-    """Return the copies that are in service, not on loan and not put aside."""
+    """Return the copies that are in service, not on loan and not set aside."""
     return _free_copies().all()
 
 

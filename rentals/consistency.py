@@ -158,7 +158,7 @@ def _copies_out_twice() -> Iterator[str]:
 
 
 def _copies_put_aside() -> Iterator[str]:
-    """Find copies that are put aside twice, while on loan, or for another book."""
+    """Find copies that are set aside twice, while on loan, or for another book."""
     ready = Hold.objects.ready().order_by()
     twice = ready.values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(twice.values_list("copy", "times")):

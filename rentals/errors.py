@@ -74,7 +74,7 @@ class BookAvailable(Refusal):
 
 class NoCopies(Refusal):
     code = "no_copies"
-    message = _("This book is unavailable, so it can't be put on hold. Ask at the counter.")
+    message = _("No copy of this book is in service, so it can't be put on hold. Ask at the counter.")
 
 
 class HoldLimit(Refusal):

@@ -1,6 +1,6 @@
 """Places, allocates, cancels and expires holds. Only this module writes Hold.
 
-First come, first served. A book's lock protects all holds on it. A copy that becomes free is put aside for
+First come, first served. A book's lock protects all holds on it. A copy that becomes free is set aside for
 the first waiting member, in the transaction that frees it; until the pick-up deadline no other member gets
 it. Locks are taken in the order member, book, copy. The copy's own lock is not needed here, because every
 change of a copy locks its book first.
@@ -72,7 +72,7 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
 
 @atomic_with_retry
 def cancel_hold(*, hold: Hold, at: datetime) -> Hold:
-    """Cancel the hold; a copy that was put aside goes to the next member. Raises HoldEnded."""
+    """Cancel the hold; a copy that was set aside goes to the next member. Raises HoldEnded."""
     book = lock(hold.book)
     hold = Hold.objects.select_related("user", "book").get(pk=hold.pk)
     if not hold.is_live:

@@ -334,7 +334,7 @@ class HoldQuerySet(models.QuerySet["Hold"]):
         return self.live().filter(copy=None)
 
     def ready(self) -> Self:
-        """The holds for which a copy is put aside."""
+        """The holds for which a copy is set aside."""
         return self.live().filter(copy__isnull=False)
 
     def past_pick_up(self, at: datetime) -> Self:

@@ -98,10 +98,7 @@ class Offer:
         if len(self.balance.open_rentals) >= self.policy.max_open_rentals:
             reasons.append(
                 errors.RentalLimit(
-                    _(
-                        "The limit of %(limit)d on loan at a time has been reached. Return a book to "
-                        "rent another."
-                    )
+                    _("The limit of %(limit)d books on loan has been reached. Return a book to rent another.")
                     % {"limit": self.policy.max_open_rentals}
                 )
             )
@@ -159,7 +156,7 @@ def copies_to_rent(
 ) -> QuerySet[Copy]:
     """Return the copies that a member may get, best first.
 
-    These are the copy put aside for the member, or else all free copies; with `wanted`, only that copy.
+    These are the copy set aside for the member, or else all free copies; with `wanted`, only that copy.
 
     `since` is when a rental that is being recorded late began. Copies that were not on loan then come first.
     The others are not excluded, because their returns may have been recorded late too.

@@ -32,7 +32,7 @@ def rent_book(
 ) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` if the desk named one.
 
-    A member for whom a copy is put aside gets that copy, and the hold ends. Free copies are first put aside
+    A member for whom a copy is set aside gets that copy, and the hold ends. Free copies are first set aside
     for waiting members, so that nobody jumps the queue.
 
     `at` before `now` records a rental that began while the shop was offline. It gets the price list and the
@@ -106,7 +106,7 @@ def refuse_unless_open(rental: Rental) -> None:
 def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
     """Take the copy back at `at` and charge the rental.
 
-    `at` before `now` records a return that happened while the shop was offline. The copy is put aside for the
+    `at` before `now` records a return that happened while the shop was offline. The copy is set aside for the
     first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
     """
     rental = lock_rental(rental)
@@ -158,7 +158,7 @@ def _others_wait(rental: Rental) -> bool:
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
     """Undo a rental that was made by mistake: free its copy and reverse its charge, but keep its row.
 
-    The copy is put aside for the first waiting member. Raises AlreadyVoid.
+    The copy is set aside for the first waiting member. Raises AlreadyVoid.
     """
     rental = lock_rental(rental)
     if rental.voided_at is not None:

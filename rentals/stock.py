@@ -17,7 +17,7 @@ from rentals import holds
 
 @atomic_with_retry
 def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> Copy:
-    """Like `books.stock.add_copy`; the copy is put aside for the first waiting member."""
+    """Like `books.stock.add_copy`; the copy is set aside for the first waiting member."""
     copy = stock.add_copy(book=book, barcode=barcode, **fields)
     # The book is locked until the transaction ends.
     holds.allocate_copies(book, at=at)
@@ -28,7 +28,7 @@ def add_copy(*, book: Book, at: datetime, barcode: str = "", **fields: Any) -> C
 def change_copy(*, copy: Copy, at: datetime, **changes: Any) -> Copy:
     """Like `books.stock.change_copy`, and update the queue.
 
-    A copy that is back in service is put aside for the first waiting member. A hold whose copy is taken out
+    A copy that is back in service is set aside for the first waiting member. A hold whose copy is taken out
     of service gets another one or waits again.
     """
     copy = stock.change_copy(copy=copy, **changes)

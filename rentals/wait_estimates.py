@@ -74,7 +74,7 @@ def annotate_others_wait(rentals: QuerySet[Rental]) -> QuerySet[Rental]:
     """Annotate `rentals` with `others_wait`, which rules out a renewal.
 
     It is true if the book has more live holds than copies that are not on loan. Ready holds count too,
-    because so do the copies that are put aside for them.
+    because so do the copies that are set aside for them.
     """
     holds = Hold.objects.live().filter(user__is_active=True)
     out = Rental.objects.open().filter(copy=OuterRef("pk"))

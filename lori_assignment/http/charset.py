@@ -27,7 +27,7 @@ ERROR_HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     **HEADERS,
 }
-_ERROR = {"detail": "Only the charset UTF-8 is understood.", "code": "parse_error"}
+_ERROR = {"detail": "Only UTF-8 is supported.", "code": "parse_error"}
 
 
 def is_utf8(content_type: str) -> bool:

@@ -57,7 +57,9 @@ class KeyReused(APIException):
 
 class RequestInProgress(Refusal):
     code = "request_in_progress"
-    message = _("The same request is still being processed. Send it again to get its response.")
+    message = _(
+        "The same request is still being processed. Send it again in a few seconds to get its response."
+    )
     retry_after = 1
 
 

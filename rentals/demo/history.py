@@ -321,7 +321,7 @@ STORIES: dict[str, Callable[[Shop, Visitor], Story]] = {
     "elias": partial(keeper, rented=13),  # Due tomorrow.
     "milo": partial(keeper, rented=17),  # A little late.
     "ivan": partial(keeper, rented=28),  # Two weeks late.
-    # Returned yesterday, so the copy is put aside for Yuki, and Beatrice still waits for it.
+    # Returned yesterday, so the copy is set aside for Yuki, and Beatrice still waits for it.
     "quinn": partial(keeper, rented=16, returned=1),
     "yuki": partial(waiting, since=5),
     "bea": partial(waiting, since=3),

@@ -79,7 +79,7 @@ class InvariantTest(CastTestCase):
         waiting = set(Hold.objects.waiting().values_list("pk", flat=True))
         ready = self.ready()
         out = {rental.copy_id: rental for rental in Rental.objects.open()}
-        # Copies put aside are not on loan, and nobody waits while a copy is free.
+        # Copies set aside are not on loan, and nobody waits while a copy is free.
         self.assertFalse({copy.pk for copy in ready.values()} & set(out))
         self.assertTrue(all(copy.status == Copy.Status.IN_SERVICE for copy in ready.values()))
         free = free_copies().count()
@@ -87,7 +87,7 @@ class InvariantTest(CastTestCase):
         # Members whose hold became ready were ahead of all who still wait.
         served = ready.keys() - ready_before.keys()
         self.assertTrue(all(mine < other for mine in served for other in waiting))
-        # A copy that was put aside was rented by its member only.
+        # A copy that was set aside was rented by its member only.
         for rental in out.values():
             if rental.ref not in rented_before:
                 claims = [hold for hold, copy in ready_before.items() if copy.pk == rental.copy_id]

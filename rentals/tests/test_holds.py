@@ -168,7 +168,7 @@ class AllocationTest(QueueTestCase):
         holds = self.line(self.alice, self.erin)
         for _ in range(3):
             add_copy(book=self.book)
-        # Two of the three belong to waiting members, even before they are put aside.
+        # Two of the three belong to waiting members, even before they are set aside.
         self.assertEqual((free_copies().count(), self.available()), (3, 1))
         expire_holds(at=MONDAY + DAY)
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])

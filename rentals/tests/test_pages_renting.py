@@ -120,7 +120,7 @@ class RentTest(RentingTestCase):
         self.assertEqual(Rental.objects.count(), 0)
 
     def test_query_count_is_constant(self) -> None:
-        # A separate query for the copy put aside is cheaper than one query for that and the free copies.
+        # A separate query for the copy set aside is cheaper than one query for that and the free copies.
         with self.assertNumQueries(9):
             self.client.get(self.path)
         for n in range(5):
