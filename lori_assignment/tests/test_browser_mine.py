@@ -179,8 +179,8 @@ class BalanceTest(MineTestCase):
 class AccessibilityTest(MineTestCase):
     def pages(self) -> list[str]:
         this_month = f"/balance/statements/{Month.of(self.now)}/"
-        papers = [self.statement, this_month, "/balance/receipts/2/"]
-        return ["/rentals/", "/rentals/history/", "/balance", *papers]
+        documents = [self.statement, this_month, "/balance/receipts/2/"]
+        return ["/rentals/", "/rentals/history/", "/balance", *documents]
 
     def test_every_page_is_accessible(self) -> None:
         for path in self.pages():

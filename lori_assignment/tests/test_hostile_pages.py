@@ -159,7 +159,7 @@ class HostileTestCase(CastTestCase):
         return self.dan
 
     @contextmanager
-    def heard(self) -> Iterator[set[str]]:
+    def reading(self) -> Iterator[set[str]]:
         """Collect the names that are looked up in a query or a form."""
         names: set[str] = set()
 
@@ -193,15 +193,15 @@ class PathTest(HostileTestCase):
 
 class QueryTest(HostileTestCase):
     def test_hostile_queries_do_not_crash(self) -> None:
-        heard = {}
+        read_by_route = {}
         for route in [*routes(), *OUTER]:
             address = self.filled(route)
             user = self.whoever_sees(address)
-            with self.heard() as names:
+            with self.reading() as names:
                 self.ask(user, address)
             if route.startswith("/admin"):
                 names.update(ADMIN_LIST)
-            heard[route] = names
+            read_by_route[route] = names
             for value in self.some(RAW, of=route, if_any=names):
                 # All at once, and one alone, since an error in one may hide the effect of another.
                 alone = self.chance.choice(sorted(names) or ["no_such"])
@@ -210,9 +210,9 @@ class QueryTest(HostileTestCase):
                     with self.subTest(route=route, user=user, query=query[:60]):
                         self.assert_answered(self.ask(user, f"{address}?{query}"))
         # The names really were collected.
-        self.assertIn("cursor", heard["/balance"])
-        self.assertIn("search", heard["/rentals/history/"])
-        self.assertIn("next", heard["/user/login/"])
+        self.assertIn("cursor", read_by_route["/balance"])
+        self.assertIn("search", read_by_route["/rentals/history/"])
+        self.assertIn("next", read_by_route["/user/login/"])
 
     def test_hostile_cursors_do_not_crash(self) -> None:
         for path in ("/balance", "/rentals/history/", "/home"):
@@ -243,21 +243,21 @@ class QueryTest(HostileTestCase):
 
 class FormTest(HostileTestCase):
     def test_hostile_forms_do_not_crash(self) -> None:
-        heard = {}
+        read_by_route = {}
         for route in routes():
             address = self.filled(route)
             user = self.whoever_sees(address)
-            with self.heard() as names:
+            with self.reading() as names:
                 self.assert_answered(self.ask(user, address, {}))
-            heard[route] = names
+            read_by_route[route] = names
             for text in self.some(TEXTS, of=route, if_any=names):
                 alone = self.chance.choice(sorted(names) or ["no_such"])
                 # With one name both forms are the same; with none the first is empty, and was sent above.
                 for form in ([dict.fromkeys(names, text)] if len(names) > 1 else []) + [{alone: text}]:
                     with self.subTest(route=route, user=user, field=alone, text=text[:20]):
                         self.assert_answered(self.ask(user, address, form))
-        self.assertIn("password", heard["/user/login/"])
-        self.assertIn("name", heard["/user/profile/"])
+        self.assertIn("password", read_by_route["/user/login/"])
+        self.assertIn("name", read_by_route["/user/profile/"])
 
     def test_overlong_login_is_unknown(self) -> None:
         # SQLite cannot search for a text of 50,000 characters.

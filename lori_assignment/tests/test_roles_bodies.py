@@ -136,7 +136,7 @@ class MassAssignmentTest(RoleTestCase):
             answer = self.asker.send(line.method, address, role, {**more, **usual})
             return describe_response(answer), self.rows()
 
-    def heard(self, role: str, lines: list[TableRow]) -> dict[str, list[tuple[Any, Any]]]:
+    def accepted_changes(self, role: str, lines: list[TableRow]) -> dict[str, list[tuple[Any, Any]]]:
         """Return the requests for which additional fields make a difference, with the differences."""
         found = {}
         for line in lines:
@@ -162,13 +162,13 @@ class MassAssignmentTest(RoleTestCase):
         )
 
     def test_extra_fields_of_owner_are_ignored(self) -> None:
-        self.assertEqual(self.heard("self", self.writing("self")), {})
+        self.assertEqual(self.accepted_changes("self", self.writing("self")), {})
 
     def test_extra_fields_of_other_member_are_ignored(self) -> None:
-        self.assertEqual(self.heard("other", self.writing("other")), {})
+        self.assertEqual(self.accepted_changes("other", self.writing("other")), {})
 
     def test_extra_fields_of_anonymous_are_ignored(self) -> None:
-        self.assertEqual(self.heard("anonymous", self.writing("anonymous")), {})
+        self.assertEqual(self.accepted_changes("anonymous", self.writing("anonymous")), {})
 
     def test_refused_request_changes_nothing(self) -> None:
         before = self.rows()
@@ -192,4 +192,4 @@ class MassAssignmentTest(RoleTestCase):
         ):
             lines = self.lines(lambda line, called=called: f"{line.method} {line.path}" == called)
             with guard:
-                self.assertEqual(list(self.heard("other", lines)), [f"{called} as other"])
+                self.assertEqual(list(self.accepted_changes("other", lines)), [f"{called} as other"])
