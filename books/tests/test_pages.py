@@ -194,7 +194,7 @@ class CatalogueTest(PagesTestCase):
             with self.subTest(query=query), self.assertNumQueries(number):
                 self.client.get(f"/home?{query}")
 
-    def test_a_misspelt_search_is_respelt_and_made_again(self) -> None:
+    def test_misspelt_search_is_corrected(self) -> None:
         self.client.force_login(self.alice)
         # Without results, copies are not counted.
         with self.assertNumQueries(11 if connection.vendor == "postgresql" else 5):

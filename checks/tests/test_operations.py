@@ -11,7 +11,7 @@ TEXT = (ROOT / "docs" / "operations.md").read_text()
 
 
 class RunbookTest(TestCase):
-    def test_every_alarm_and_every_command_by_the_clock_is_explained(self) -> None:
+    def test_alarms_and_scheduled_commands_are_explained(self) -> None:
         modules = ROOT / "terraform" / "modules"
         code = "\n".join(path.read_text() for path in modules.glob("*/*.tf"))
         named = set(re.findall(r'alarm_name += "\$\{var\.name\}-([\w-]+?)-?(?:\$\{.*)?"', code))
@@ -27,7 +27,7 @@ class RunbookTest(TestCase):
             with self.subTest(job):
                 self.assertIn(f"| `{job}` |", TEXT)
 
-    def test_the_numbers_of_the_alarms_are_those_of_terraform(self) -> None:
+    def test_alarm_thresholds_are_those_of_terraform(self) -> None:
         for name, unit in (("connections_alarm", ""), ("memory_alarm_mib", "")):
             values = [
                 re.search(

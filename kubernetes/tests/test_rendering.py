@@ -168,7 +168,7 @@ class PartsTest(unittest.TestCase):
         ]
         self.assertEqual(len(set(names)), 2)
 
-    def test_the_configuration_of_nginx_is_the_shipped_file(self) -> None:
+    def test_nginx_configuration_is_the_shipped_file(self) -> None:
         (config,) = (
             one["data"]
             for one in yaml.safe_load_all(given.rendered("prod", "app"))

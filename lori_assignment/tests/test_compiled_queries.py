@@ -108,7 +108,7 @@ class ThreadsTest(RaceTestCase):
 
 @skipUnless(connection.vendor == "postgresql", "SQLite cannot change the type of a column.")
 class ColumnTypeTest(RaceTestCase):
-    def test_a_changed_column_type_is_no_matter(self) -> None:
+    def test_column_type_may_change(self) -> None:
         by_id = CompiledQuery(lambda: User.objects.filter(pk=Parameter("id", BigIntegerField())))
         self.addCleanup(self.alter, "varchar(200)")
         for column_type in ("varchar(201)", "text"):

@@ -38,7 +38,7 @@ class ComposeTest(TestCase):
         self.assertEqual(SERVICES["shop"]["depends_on"]["demo"], {"condition": done})
         self.assertEqual([SERVICES[name]["command"][0] for name in OURS], ["migrate", "load_demo", "serve"])
 
-    def test_nginx_stands_in_front_with_the_shipped_configuration(self) -> None:
+    def test_nginx_uses_the_shipped_configuration(self) -> None:
         nginx = SERVICES["nginx"]
         self.assertEqual(
             nginx["volumes"], ["./deploy/nginx.conf:/etc/nginx/templates/nginx.conf.template:ro"]

@@ -28,16 +28,16 @@ class KeptConnectionTest(RaceTestCase):
             # Gives the message that closes the connection time to arrive.
             cursor.execute("SELECT pg_sleep(0.2)")
 
-    def test_one_that_is_well_is_taken_without_a_question(self) -> None:
+    def test_healthy_connection_needs_no_query(self) -> None:
         with mock.patch("django.db.backends.postgresql.base.DatabaseWrapper.is_usable") as asked:
             self.assertEqual(User.objects.count(), 4)
         asked.assert_not_called()
 
-    def test_one_that_was_ended_is_made_anew_before_the_first_query(self) -> None:
+    def test_ended_connection_is_reopened_before_a_query(self) -> None:
         self.end_it()
         self.assertEqual(User.objects.count(), 4)
 
-    def test_without_the_look_the_query_fails(self) -> None:
+    def test_without_the_check_the_query_fails(self) -> None:
         """Shows that the check is necessary."""
         self.end_it()
         with (
@@ -46,13 +46,13 @@ class KeptConnectionTest(RaceTestCase):
         ):
             User.objects.count()
 
-    def test_one_that_something_else_was_said_on_is_asked_and_kept(self) -> None:
+    def test_connection_with_a_notice_is_checked_and_kept(self) -> None:
         before = connection.connection
         with mock.patch("select.poll") as poll:
             poll.return_value.poll.return_value = [(1, 1)]
             self.assertTrue(connection.is_usable())
         self.assertIs(connection.connection, before)
 
-    def test_one_that_is_closed_on_our_side_is_not_usable(self) -> None:
+    def test_closed_connection_is_not_usable(self) -> None:
         connection.connection.close()
         self.assertFalse(connection.is_usable())

@@ -152,7 +152,7 @@ class MultiprocessTest(TestCase):
     def counted(self) -> str:
         return self.run_code("print(metrics.generate_latest(metrics._registry()).decode())")[1]
 
-    def test_every_process_reports_the_sum_with_those_that_have_ended(self) -> None:
+    def test_sum_includes_ended_processes(self) -> None:
         prepare_metrics_folder("8000")
         count = (
             "metrics.REQUESTS.labels('GET', '/', 200).inc(2); metrics.SECONDS.labels('GET', '/').observe(0.3)"

@@ -127,7 +127,7 @@ class ErrorTest(NginxTestCase):
         error = json.loads(answer[2])
         self.assertEqual((list(error), error["code"]), (["detail", "code"], code))
 
-    def test_the_api_is_told_in_json(self) -> None:
+    def test_api_errors_are_json(self) -> None:
         self.assert_error(self.ask("/api/v3/books/", server=self.orphan), 502, "unavailable")
         too_much = b"x" * (request_limits.MAX_UPLOAD_BYTES + 1)
         self.assert_error(self.ask("/api/v3/books/", too_much), 413, "too_large")
@@ -135,7 +135,7 @@ class ErrorTest(NginxTestCase):
         self.assert_error(self.ask("/api/v3/books/", iter([b"{}"])), 411, "length_required")
         self.assertEqual(self.asked(), [])
 
-    def test_people_are_told_by_a_page(self) -> None:
+    def test_error_page_is_html_for_people(self) -> None:
         for answer in (
             self.ask("/home", server=self.orphan),
             self.ask("/user/profile/", b"x" * (request_limits.MAX_UPLOAD_BYTES + 1)),
@@ -178,7 +178,7 @@ class ErrorTest(NginxTestCase):
                     else:
                         self.assert_error((status, headers, body), status, json.loads(body)["code"])
 
-    def test_the_shops_answers_stay_as_they_are(self) -> None:
+    def test_shop_responses_are_unchanged(self) -> None:
         _, headers, _ = self.ask("/")
         self.assertNotIn("X-Frame-Options", headers)
 
@@ -191,12 +191,12 @@ class ErrorTest(NginxTestCase):
 class ForwardingTest(NginxTestCase):
     """Clients connect to nginx directly, with TRUSTED_PROXIES=1."""
 
-    def test_a_forged_address_is_not_the_last(self) -> None:
+    def test_forged_address_is_ignored(self) -> None:
         received = self.received(X_Forwarded_For="198.51.100.7", X_Forwarded_Proto="https")
         self.assertEqual(received["X-Forwarded-For"], "198.51.100.7, 127.0.0.1")
         self.assertEqual(received["X-Forwarded-Proto"], "http")
 
-    def test_no_spelling_stands_in_for_a_header_of_the_proxy(self) -> None:
+    def test_proxy_headers_cannot_be_respelled(self) -> None:
         self.assertNotIn("X_Forwarded_For", self.ask_raw("X_Forwarded_For: 198.51.100.7"))
 
     def ask_raw(self, header: str) -> str:
@@ -293,7 +293,7 @@ class BehindLoadBalancerTest(NginxTestCase):
 
     trusted = "127.0.0.0/8"
 
-    def test_the_client_is_the_last_but_one(self) -> None:
+    def test_client_is_the_last_address_but_one(self) -> None:
         received = self.received(X_Forwarded_For="198.51.100.7, 203.0.113.9", X_Forwarded_Proto="https")
         self.assertEqual(received["X-Forwarded-For"].split(", ")[-2], "203.0.113.9")
         self.assertEqual(received["X-Forwarded-Proto"], "https")
@@ -326,7 +326,7 @@ class BehindLoadBalancerTest(NginxTestCase):
 
 
 class BufferingTest(NginxTestCase):
-    def test_half_a_request_does_not_reach_the_shop(self) -> None:
+    def test_half_a_request_is_not_passed_on(self) -> None:
         client = self.connect()
         client.sendall(b"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: 9\r\n\r\nhalf")
         time.sleep(0.3)
@@ -344,11 +344,11 @@ class BufferingTest(NginxTestCase):
         while "sent /large" not in Upstream.seen and time.monotonic() < until:
             time.sleep(0.05)
 
-    def test_a_slow_reader_does_not_hold_the_shop(self) -> None:
+    def test_slow_reader_holds_no_thread(self) -> None:
         self.read_slowly(self.nginx, 20)
         self.assertIn("sent /large", Upstream.seen)
 
-    def test_without_a_buffer_it_would(self) -> None:
+    def test_unbuffered_slow_reader_holds_a_thread(self) -> None:
         folder = tempfile.TemporaryDirectory(prefix="lori-nginx.")
         self.addCleanup(folder.cleanup)
         template = TEMPLATE.read_text().replace("proxy_buffering on;", "proxy_buffering off;")
@@ -415,12 +415,12 @@ class FramingTest(NginxTestCase):
 
     last = b"GET /last HTTP/1.1\r\nHost: shop\r\nConnection: close\r\n\r\n"
 
-    def test_requests_that_come_together_are_answered_in_order(self) -> None:
+    def test_pipelined_requests_are_answered_in_order(self) -> None:
         first = b"POST /first HTTP/1.1\r\nHost: shop\r\nContent-Length: 4\r\n\r\nbody"
         self.assertEqual(self.send(first + self.last).count(b"HTTP/1.1 200 "), 2)
         self.assertEqual(self.asked(), ["POST /first", "GET /last"])
 
-    def test_a_body_in_chunks_is_refused_and_passed_over(self) -> None:
+    def test_chunked_body_is_refused_and_skipped(self) -> None:
         chunks = (
             b"POST /api/ HTTP/1.1\r\nHost: shop\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nbody\r\n0\r\n\r\n"
         )
@@ -428,7 +428,7 @@ class FramingTest(NginxTestCase):
         self.assertLess(answers.index(b"HTTP/1.1 411 "), answers.index(b"HTTP/1.1 200 "))
         self.assertEqual(self.asked(), ["GET /last"])
 
-    def test_a_body_that_is_too_large_ends_the_connection(self) -> None:
+    def test_too_large_body_ends_the_connection(self) -> None:
         length = request_limits.MAX_UPLOAD_BYTES + 1
         head = f"POST /api/ HTTP/1.1\r\nHost: shop\r\nContent-Length: {length}\r\n\r\n"
         client = self.connect()
@@ -437,7 +437,7 @@ class FramingTest(NginxTestCase):
         self.assertTrue(answer.startswith(b"HTTP/1.1 413 "))
         self.assertIn(b"\r\nConnection: close\r\n", answer)
 
-    def test_what_can_be_read_in_two_ways_is_refused(self) -> None:
+    def test_ambiguous_request_is_refused(self) -> None:
         for headers in (
             b"Content-Length: 3\r\nTransfer-Encoding: chunked\r\n",
             b"Content-Length: 3\r\nContent-Length: 4\r\n",
@@ -449,7 +449,7 @@ class FramingTest(NginxTestCase):
                 self.assertRegex(answer, b"^HTTP/1.1 (400|411|501) ")
         self.assertEqual(self.asked(), [])
 
-    def test_a_client_that_asks_first_is_told_to_send_its_body(self) -> None:
+    def test_expect_100_continue_is_answered(self) -> None:
         client = self.connect()
         head = b"POST /api/ HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"
         client.sendall(head)

@@ -73,7 +73,7 @@ class RequestIdTest(SimpleTestCase):
                 self.assertRegex(ids[0], "\\A[0-9a-f]{32}\\Z")
 
     @override_settings(ROOT_URLCONF="lori_assignment.tests.test_request_ids")
-    def test_it_is_in_the_log_and_forgotten_after(self) -> None:
+    def test_request_id_is_logged_and_cleared(self) -> None:
         with self.assertLogs(logger) as log:
             log_filter = CorrelationId("request_id")
             logger.addFilter(log_filter)

@@ -76,7 +76,7 @@ class SelectionTest(SimpleTestCase):
             self.assertIn("PageOfTest", names)
             self.assertEqual("SelectionTest" in names, not chosen)
 
-    def test_slow_classes_start_first_and_those_that_commit_last(self) -> None:
+    def test_slow_classes_start_first(self) -> None:
         commits, browser = example(test.TransactionTestCase), example(test.TransactionTestCase, "browser")
         small, large = example(test.TestCase), example(test.SimpleTestCase)
         suites = [TestSuite([commits] * 2), TestSuite([browser]), TestSuite([small]), TestSuite([large] * 2)]

@@ -313,17 +313,17 @@ class RenewTest(QueueTestCase):
         self.place(self.alice)
         self.assert_refused(["renewal_limit", "others_wait"], self.renew)
 
-    def test_a_free_copy_for_the_first_who_waits_allows_it(self) -> None:
+    def test_free_copy_for_first_in_line_allows_renewal(self) -> None:
         self.place(self.alice)
         add_copy(book=self.book)
         self.assertEqual(self.renew().renewals, 1)
 
-    def test_a_free_copy_does_not_serve_two_who_wait(self) -> None:
+    def test_free_copy_serves_one_hold_only(self) -> None:
         self.line(self.alice, self.erin)
         add_copy(book=self.book)
         self.assert_refused(["others_wait"], self.renew)
 
-    def test_a_copy_put_aside_is_not_free_for_the_next(self) -> None:
+    def test_copy_set_aside_is_not_free(self) -> None:
         ready, waiting = self.line(self.alice, self.erin)
         stock.add_copy(book=self.book, at=MONDAY + HOUR)
         self.assertEqual(self.states(ready, waiting), [Status.READY, Status.WAITING])
@@ -331,7 +331,7 @@ class RenewTest(QueueTestCase):
         self.cancel(waiting)
         self.assertEqual(self.renew().renewals, 1)
 
-    def test_a_copy_put_aside_and_taken_out_of_service_serves_nobody(self) -> None:
+    def test_withdrawn_copy_serves_no_hold(self) -> None:
         self.place(self.alice)
         change_copy(copy=stock.add_copy(book=self.book, at=MONDAY + HOUR), status=Copy.Status.LOST)
         self.assert_refused(["others_wait"], self.renew)

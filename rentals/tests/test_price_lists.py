@@ -82,7 +82,7 @@ class UsedListTest(CastTestCase):
         self.assertEqual((answer.status_code, answer.json()["code"]), (409, "no_price_in_force"))
         self.assertIsNone(lock_rate_in_force(book, at=WINTER))
 
-    def test_the_rate_is_read_again_when_it_changed_while_its_lock_was_awaited(self) -> None:
+    def test_rate_is_reread_after_waiting_for_its_lock(self) -> None:
         book = add_book(name="Emma", kind=3)
         in_force = rate_in_force(book, at=WINTER)
         of_another_list = Rate.objects.get(price_list__name="Flat", kind=3)

@@ -30,7 +30,7 @@ LATE = 25
 
 class ArithmeticTest(SimpleTestCase):
     @given(st.integers(1, 60), st.integers(1, 60))
-    def test_a_quote_is_what_a_rental_without_renewals_costs(self, days: int, period: int) -> None:
+    def test_quote_equals_cost_without_renewals(self, days: int, period: int) -> None:
         terms: Any = Terms(daily_rate=Decimal("1.50"), late_fee=Decimal("0.25"))
         start = timezone.now()
         charged = price(
@@ -38,7 +38,7 @@ class ArithmeticTest(SimpleTestCase):
         )
         self.assertEqual(Quote(rate=terms, rental_days=period, cap=None).price(days), charged)
 
-    def test_the_cap_is_a_line_of_its_own(self) -> None:
+    def test_cap_is_its_own_line(self) -> None:
         terms: Any = NOVEL
         quoted = Quote(rate=terms, rental_days=14, cap=Decimal("7.00")).price(14)
         self.assertEqual((quoted.total, quoted.lines[-1].what), (Decimal("7.00"), "cap"))
@@ -58,7 +58,7 @@ class DemoTest(CastTestCase):
     def quoted(self, client: Client, book: Book, days: int) -> Decimal:
         return Decimal(client.get(f"/api/v3/books/{book.pk}/quote?days={days}").json()["total"])
 
-    def test_three_doors_say_the_same_of_every_book(self) -> None:
+    def test_api_page_and_confirmation_agree(self) -> None:
         self.client.force_login(self.alice)
         capped = 0
         for book in self.shelf:
@@ -110,13 +110,13 @@ class CapTest(CastTestCase):
     def rent(self, member: Any, copy: Copy | None = None) -> Rental:
         return rent_book(member=member, book=self.emma, at=self.now, now=self.now, copy=copy)
 
-    def test_it_is_that_of_the_copy_that_is_handed_over_next(self) -> None:
+    def test_cap_is_that_of_the_next_copy(self) -> None:
         self.assertEqual(self.cap(), Decimal("18.00"))
         self.assertEqual(self.rent(self.bob).replacement_price, Decimal("18.00"))
         self.assertEqual(self.cap(), Decimal("9.90"))
         self.assertEqual(str(self.cap()), "9.90")
 
-    def test_a_copy_put_aside_counts_for_its_member(self) -> None:
+    def test_cap_of_a_copy_set_aside(self) -> None:
         rental = self.rent(self.bob)
         self.rent(self.carol)
         place_hold(member=self.alice, book=self.emma, at=self.now)
@@ -128,35 +128,35 @@ class CapTest(CastTestCase):
         page = self.client.get(f"/books/{self.emma.pk}/")
         self.assertEqual(page.context["examples"][-1].total, Decimal("5.00"))
 
-    def test_while_all_are_out_it_is_the_highest_so_that_nobody_pays_more(self) -> None:
+    def test_highest_cap_counts_while_all_are_on_loan(self) -> None:
         self.rent(self.bob, self.second)
         self.rent(self.carol, self.first)
         self.assertEqual(self.cap(), Decimal("18.00"))
         Copy.objects.filter(pk=self.first.pk).update(status=Copy.Status.LOST)
         self.assertEqual(self.cap(), Decimal("9.90"))
 
-    def test_while_all_are_out_there_is_none_where_one_copy_has_none(self) -> None:
+    def test_no_cap_if_one_copy_on_loan_has_none(self) -> None:
         self.rent(self.bob)
         self.rent(self.carol)
         Copy.objects.filter(pk=self.second.pk).update(replacement_price=None)
         self.assertIsNone(self.cap())
 
-    def test_a_book_without_a_copy_in_service_has_none(self) -> None:
+    def test_no_cap_without_a_copy_in_service(self) -> None:
         Copy.objects.update(status=Copy.Status.WITHDRAWN)
         self.assertIsNone(self.cap())
 
-    def test_a_quote_takes_two_queries_and_two_more_where_the_caps_differ(self) -> None:
+    def test_query_count_depends_on_differing_caps(self) -> None:
         with self.assertNumQueries(4):
             self.cap(self.alice)
         Copy.objects.update(replacement_price=Decimal("9.90"))
         with self.assertNumQueries(2):
             self.assertEqual(self.cap(self.alice), Decimal("9.90"))
 
-    def test_the_api_shows_the_cap_in_the_working(self) -> None:
+    def test_api_working_shows_the_cap(self) -> None:
         quote = self.client.get(f"/api/v3/books/{self.emma.pk}/quote?days=14").json()
         self.assertEqual(quote["lines"][-1], {"what": "cap", "amount": "-3.00"})
         self.assertEqual(quote["total"], "18.00")
 
-    def test_before_the_first_price_list_there_is_none(self) -> None:
+    def test_no_quote_before_the_first_price_list(self) -> None:
         long_ago = self.now - 20_000 * DAY
         self.assertIsNone(quote_for(None, book=self.emma, at=long_ago))

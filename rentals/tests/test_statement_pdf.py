@@ -211,7 +211,7 @@ class WriterTest(StatementTestCase):
             document.as_pdf()
         self.assertIn("KeyError: 'no such step'", raised.exception.__notes__[0])
 
-    def test_one_that_takes_too_long_is_busy(self) -> None:
+    def test_slow_program_is_busy(self) -> None:
         self.client.force_login(self.alice)
         with (
             mock.patch.object(pdf, "TIMEOUT", 0.01),
@@ -273,7 +273,7 @@ class ProgramLimitTest(StatementTestCase):
         with pdf._program_for(self.bob):
             self.assertEqual(self.client.get(self.path).status_code, 200)
 
-    def test_no_more_than_the_worker_has_programs(self) -> None:
+    def test_programs_of_a_worker_are_limited(self) -> None:
         statement = self.of(2026, 11)
         with pdf._program_for(self.bob), pdf._program_for(self.carol):
             with self.assertNumQueries(0), self.assertRaises(Busy):
@@ -297,14 +297,14 @@ class ProgramLimitTest(StatementTestCase):
         [seconds] = re.findall(r"proxy_read_timeout ([0-9]+)s;", text)
         self.assertGreater(int(seconds), pdf.TIMEOUT)
 
-    def test_a_killed_worker_does_not_lock_its_member_out(self) -> None:
+    def test_killed_worker_leaves_no_lock(self) -> None:
         killed = pdf._program_for(self.alice)
         with mock.patch.object(pdf, "TIMEOUT", 0):
             killed.__enter__()
         self.addCleanup(killed.__exit__, None, None, None)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
-    def test_after_an_error_the_next_is_written(self) -> None:
+    def test_next_statement_works_after_an_error(self) -> None:
         with (
             mock.patch.object(DocumentSpec, "as_pdf", side_effect=RuntimeError),
             self.assertRaises(RuntimeError),
@@ -312,7 +312,7 @@ class ProgramLimitTest(StatementTestCase):
             statement_as_pdf(self.of(2026, 11), at=NOW)
         self.assertEqual(self.client.get(self.path).status_code, 200)
 
-    def test_a_thread_is_left_besides_sign_ins_and_programs(self) -> None:
+    def test_one_thread_is_left_for_other_requests(self) -> None:
         taken = hashing_queue.MAX_CONCURRENT + hashing_queue.MAX_WAITING + pdf.MAX_PROGRAMS
         self.assertGreater(gunicorn_conf.threads, taken)
 
@@ -337,7 +337,7 @@ class ProgramRaceTest(RaceTestCase):
         self.assertEqual(outcomes.count("written"), 1, outcomes)
         self.assertEqual([type(outcome) for outcome in outcomes if outcome != "written"], [Busy])
 
-    def test_both_would_be_let_in_without_the_record(self) -> None:
+    def test_without_the_record_both_programs_start(self) -> None:
         with mock.patch.object(pdf, "cache"):
             self.assertEqual(self.outcomes(), ["written", "written"])
 
@@ -351,7 +351,7 @@ class StatementPdfTest(StatementTestCase):
         document = pdf._statement(self.of(2026, 11), at=NOW)
         return pages_of(write_pdf(document.spec))
 
-    def test_it_says_whose_it_is_and_how_the_balance_came_about(self) -> None:
+    def test_statement_names_member_and_balance(self) -> None:
         self.alice.change_profile(name="Аліса Kovács", address="Moss Lane 1\nNewtown")
         self.charge(NOW - 40 * DAY)
         self.charge(NOW - DAY)
@@ -371,7 +371,7 @@ class StatementPdfTest(StatementTestCase):
         self.assertIn("No transactions this month.", self.text())
         self.assertIn("You don't owe anything.", self.text())
 
-    def test_a_long_month_has_more_pages_and_loses_nothing(self) -> None:
+    def test_long_month_fills_several_pages(self) -> None:
         self.emma.name = "Emma, " + "or how to see what is before one's eyes, " * 6
         self.emma.save()
         Policy.objects.update(debt_limit=1000)
@@ -383,7 +383,7 @@ class StatementPdfTest(StatementTestCase):
         for number, page in enumerate(pages, start=1):
             self.assertIn(f"Page {number} of {len(pages)}", page)
 
-    def test_a_hostile_name_and_note_are_only_text(self) -> None:
+    def test_hostile_text_stays_text(self) -> None:
         self.alice.change_profile(name="(村上) \\n **x** %PDF {nb}\U0001f642")
         self.charge(NOW)
         self.pay("1.00", NOW, "\u202eevil) Tj ET {nb}" * 20)
@@ -393,7 +393,7 @@ class StatementPdfTest(StatementTestCase):
         self.assertIn("Page 1 of 1", text)
         self.assertNotIn("\u202e", text)
 
-    def test_it_is_written_in_the_language_of_the_reader(self) -> None:
+    def test_statement_is_in_the_readers_language(self) -> None:
         with translation.override("de"):
             self.charge(NOW)
             self.assertIn("4,50 $", self.text())
@@ -406,7 +406,7 @@ class ReceiptPdfTest(StatementTestCase):
         [page] = pages_of(write_pdf(pdf._receipt(found, at=NOW).spec))
         return page
 
-    def test_it_says_who_paid_what_to_whom(self) -> None:
+    def test_receipt_names_payer_and_amount(self) -> None:
         self.charge(NOW)
         payment = self.pay("2.00", datetime(2026, 11, 24, 12, 30, tzinfo=UTC), "Thanks")
         text = self.text(payment)
@@ -416,13 +416,13 @@ class ReceiptPdfTest(StatementTestCase):
         ):
             self.assertIn(words, text)
 
-    def test_one_of_a_corrected_payment_says_that_it_counts_for_nothing(self) -> None:
+    def test_receipt_of_reversed_payment_says_so(self) -> None:
         self.charge(NOW)
         payment = self.pay("2.00", NOW)
         ledger.reverse(entry=payment, actor=self.carol, at=NOW)
         self.assertIn("by no. 3 and no longer counts.", self.text(payment))
 
-    def test_a_refund_has_one_too(self) -> None:
+    def test_refund_has_a_receipt(self) -> None:
         self.charge(NOW)
         self.pay("4.50", NOW)
         rental = Rental.objects.get(user=self.alice)

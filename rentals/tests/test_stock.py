@@ -31,13 +31,13 @@ class StockTest(QueueTestCase):
         self.spare = stock.add_copy(book=self.book, at=MONDAY, status=Copy.Status.IN_REPAIR)
         self.hold = self.place(self.alice)
 
-    def test_a_new_copy_is_put_aside_for_the_first_who_waits(self) -> None:
+    def test_new_copy_goes_to_first_in_line(self) -> None:
         copy = stock.add_copy(book=self.book, at=MONDAY + DAY, barcode="N-1", condition="new")
         self.hold.refresh_from_db()
         self.assertEqual((self.hold.copy, self.hold.ready_at), (copy, MONDAY + DAY))
         self.assertEqual((copy.barcode, copy.condition), ("N-1", "new"))
 
-    def test_a_copy_back_in_service_is_put_aside_for_the_first_who_waits(self) -> None:
+    def test_copy_back_in_service_goes_to_first_in_line(self) -> None:
         stock.change_copy(copy=self.spare, at=MONDAY + DAY, status=Copy.Status.IN_SERVICE)
         self.assertEqual(self.states(self.hold), [Status.READY])
         stock.change_copy(copy=self.spare, at=MONDAY + DAY, status=Copy.Status.LOST)
@@ -66,7 +66,7 @@ class StockTest(QueueTestCase):
     def copies(self) -> list[Any]:
         return list(Copy.objects.order_by("pk").values())
 
-    def test_every_door_serves_the_queue(self) -> None:
+    def test_every_entry_point_serves_the_queue(self) -> None:
         for door in self.doors():
             with self.subTest(door=door.__name__):
                 Hold.objects.update(copy=None, ready_at=None, pick_up_by=None)
@@ -74,7 +74,7 @@ class StockTest(QueueTestCase):
                 self.assertIn(door().status_code, (200, 201, 302))
                 self.assertEqual(self.states(self.hold), [Status.READY])
 
-    def test_a_process_that_ends_between_the_two_has_changed_nothing(self) -> None:
+    def test_ended_process_leaves_stock_and_queue_alone(self) -> None:
         before = self.copies()
         for door in self.doors():
             with self.subTest(door=door.__name__):
@@ -85,7 +85,7 @@ class StockTest(QueueTestCase):
                 self.assertEqual(self.copies(), before)
         self.assertEqual(self.states(self.hold), [Status.WAITING])
 
-    def test_a_book_without_a_queue_changes_alone(self) -> None:
+    def test_book_without_queue_is_not_allocated(self) -> None:
         other = add_book(name="Persuasion", kind=3)
         copy = stock.add_copy(book=other, at=MONDAY)
         rental = services.rent_book(member=self.alice, book=other, at=MONDAY, now=MONDAY, copy=copy)
@@ -101,7 +101,7 @@ class DoorTest(TestCase):
             return False
         return any(f"books.stock.{change}" in names or f"stock.{change}(" in source for change in CHANGES)
 
-    def test_nobody_changes_a_copy_and_leaves_the_queue_out(self) -> None:
+    def test_stock_changes_always_serve_the_queue(self) -> None:
         found = {module for module, path in modules() if self.bypasses(path.read_text())}
         self.assertLessEqual(found, KNOW_NO_QUEUE)
         self.assertIn("rentals.stock", found)
