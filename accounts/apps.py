@@ -2,10 +2,12 @@ from typing import Any
 
 from allauth.usersessions import apps as usersessions
 from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
 
 
 class AccountsConfig(AppConfig):
     name = "accounts"
+    verbose_name = _("Accounts")
     default = True
 
     def ready(self) -> None:

@@ -7,6 +7,7 @@ from typing import Any
 import django_filters as filters
 from django.core.validators import RegexValidator
 from django.db.models import QuerySet
+from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
 from rest_framework.request import Request
@@ -38,7 +39,7 @@ class OneOfFilter(filters.TypedChoiceFilter):
 
     def __init__(self, *, choices: list[tuple[Any, Any]], **options: Any) -> None:
         allowed = ", ".join(str(choice) for choice, _label in choices)
-        message = _("Use one of: %(allowed)s.") % {"allowed": allowed}
+        message = format_lazy(_("Use one of: {allowed}."), allowed=allowed)
         super().__init__(choices=choices, error_messages={"invalid_choice": message}, **options)
 
 
