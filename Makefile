@@ -63,16 +63,16 @@ run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data on
 
 test: test-sqlite test-postgresql ## Run all tests on SQLite with coverage, and database tests on PostgreSQL
 
-test-sqlite: $(VENV)/ready
+test-sqlite: $(VENV)/ready ## Run all tests on SQLite, with coverage
 	@echo "== Tests on SQLite"
 	@$(BIN)/python manage.py test --parallel auto --with-coverage
 
-test-postgresql: $(VENV)/ready
+test-postgresql: $(VENV)/ready ## Run the tests that depend on the database on PostgreSQL
 	@echo "== Tests on PostgreSQL"
 	@# Only tests that depend on the database, see lori_assignment/testing/runner.py. Coverage is measured on SQLite.
 	@checks/test-postgresql $(BIN)/python manage.py test --parallel auto --database-tests
 
-quick: lint ## Check style and types, and run the tests of one app without a browser (APP=rentals; a minute)
+quick: lint ## Check style and types, and run the tests of one app without a browser (APP=rentals; two minutes)
 	$(BIN)/python manage.py test $(APP) --parallel auto --exclude-tag browser
 
 # A separate environment for the packages of the baselines.
@@ -163,10 +163,10 @@ deploy-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in
 	@# In parallel, because terraform-lab mostly waits for the stand-in.
 	@$(MAKE) --no-print-directory --jobs=2 --output-sync=line terraform-lab image-lab
 
-terraform-lab: $(VENV)/ready $(VENV)/ready-deploy
+terraform-lab: $(VENV)/ready $(VENV)/ready-deploy ## Apply production to a stand-in for AWS
 	checks/terraform-lab
 
-image-lab: $(VENV)/ready $(VENV)/ready-deploy
+image-lab: $(VENV)/ready $(VENV)/ready-deploy ## Build and run the image (needs root on Debian)
 	checks/image-lab
 
 format: $(VENV)/ready-dev ## Format the code

@@ -44,7 +44,7 @@ class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
     response_serializer: type[Serializer[Any]] = TokenPair
 
     def post(self, request: Request) -> Response:
-        """Exchange a refresh token for a new token
+        """Exchange a refresh token for a new pair of tokens
 
         The refresh token stops working. Using it again revokes every token of that login.
         """

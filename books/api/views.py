@@ -54,7 +54,7 @@ class BookViewSet(ResourceViewSet[Book]):
         return self.list_response(self.get_paginated_response(self._represent(page)))
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """Retrieve a book"""
+        """Get a book"""
         return self.detail_response(self._represent([self.get_object()])[0])
 
     @idempotent
@@ -66,7 +66,7 @@ class BookViewSet(ResourceViewSet[Book]):
         return self.detail_response(self.represent(book.pk), status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Update a book"""
+        """Change a book"""
         book = self.get_object()
         given = self.get_serializer(book, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
@@ -77,7 +77,7 @@ class BookViewSet(ResourceViewSet[Book]):
         return self.detail_response(self.represent(book.pk))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Update some fields of a book"""
+        """Change some fields of a book"""
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:
@@ -147,7 +147,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
-        """Retrieve a copy"""
+        """Get a copy"""
         return Response(self.get_serializer(self.get_object()).data)
 
     @idempotent
@@ -159,7 +159,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return self._response(copy.pk, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Update a copy"""
+        """Change a copy"""
         copy = self.get_object()
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
@@ -167,7 +167,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         return self._response(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Update some fields of a copy"""
+        """Change some fields of a copy"""
         return self.update(request, **kwargs)
 
     def destroy(self, request: Request, **kwargs: Any) -> Response:

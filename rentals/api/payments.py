@@ -109,7 +109,7 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         return self._response(made, status.HTTP_201_CREATED)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
-        """Replace a price list
+        """Change a price list
 
         Only while no rental uses it.
         """
@@ -119,7 +119,7 @@ class PriceListViewSet(ResourceViewSet[PriceList]):
         return self._response(price_lists.change_price_list(price_list=price_list, **given.validated_data))
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:
-        """Update a price list
+        """Change some fields of a price list
 
         Only while no rental uses it.
         """
