@@ -15,6 +15,7 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
+from django.utils.translation import ngettext
 
 from lori_assignment.db.transactions import atomic_with_retry
 from lori_assignment.errors import Refusal
@@ -199,17 +200,23 @@ class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
         count_message: Callable[[int], str],
         row_message: Callable[[Any], str] | None = None,
     ) -> None:
-        """Call `call` with each row, and show each refusal.
+        """Call `call` with each row, and show up to MAX_ROW_MESSAGES refusals.
 
         Successes are shown by `count_message` with their number or, up to MAX_ROW_MESSAGES rows, by
         `row_message` with each result, if it is given.
         """
-        results = []
+        results, refusals = [], []
         for row in rows:
             try:
                 results.append(call(row))
             except Refusal as refusal:
-                self.message_user(request, f"{row}: {refusal}", messages.ERROR)
+                refusals.append(f"{row}: {refusal}")
+        for message in refusals[:MAX_ROW_MESSAGES]:
+            self.message_user(request, message, messages.ERROR)
+        more = len(refusals) - MAX_ROW_MESSAGES
+        if more > 0:
+            text = ngettext("%(count)d more was refused.", "%(count)d more were refused.", more)
+            self.message_user(request, text % {"count": more}, messages.ERROR)
         if row_message and len(results) <= MAX_ROW_MESSAGES:
             for result in results:
                 self.message_user(request, row_message(result), messages.SUCCESS)

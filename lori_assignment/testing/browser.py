@@ -50,7 +50,7 @@ FLAGS = [
     f"--host-resolver-rules=MAP {PUBLIC_HOST} 127.0.0.1, MAP * ~NOTFOUND, EXCLUDE localhost",
 ]
 # Long enough for a slow machine.
-TIMEOUT_MS = 30_000
+TIMEOUT_MS = 60_000
 COLOR_SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
 expect.set_options(timeout=TIMEOUT_MS)
 WCAG = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa"]

@@ -95,6 +95,15 @@ class RentalAdminTest(ShopAdminTestCase):
         )
         self.assertEqual(LedgerEntry.objects.count(), 2)
 
+    def test_many_refusals_are_counted(self) -> None:
+        returned = [self.rent(), self.rent(self.bob)]
+        for rental in returned:
+            self.act("rental", "return_now", rental)
+        with mock.patch("lori_assignment.admin.MAX_ROW_MESSAGES", 1):
+            told = self.act("rental", "return_now", *returned)
+        self.assertEqual(len(told), 2)
+        self.assertEqual(told[1], "1 more was refused.")
+
     def test_renew_action_stops_at_renewal_limit(self) -> None:
         Policy.objects.update(max_renewals=1)
         rental = self.rent()
