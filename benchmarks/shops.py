@@ -7,7 +7,6 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
@@ -112,7 +111,3 @@ class Shop:
         """Delete the rentals made by measuring."""
         self.ask("DELETE FROM rentals_rental WHERE ref > %s", ref)
         self.ask("VACUUM (ANALYZE) rentals_rental")
-
-
-def as_words(sizes: Sequence[Size]) -> list[str]:
-    return [f"{size.books:,} books, {size.rentals:,} rentals" for size in sizes]

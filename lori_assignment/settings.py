@@ -96,7 +96,7 @@ _demand(
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
 _demand(
     re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", SITE_URL) is not None,
-    "SITE_URL must be the shop's address, such as https://shop.example.",
+    "SITE_URL is not set to the shop's address, such as https://shop.example.",
 )
 _site = urlsplit(SITE_URL)
 SITE_IS_LOCAL = _site.hostname in {"localhost", "127.0.0.1", "::1"}
@@ -325,7 +325,7 @@ _demand(
 )
 _demand(
     not MEDIA_BUCKET or re.fullmatch("[a-z]{2}(-[a-z]+)+-[0-9]", AWS_REGION) is not None,
-    "AWS_REGION must be the region of MEDIA_BUCKET, such as eu-central-1.",
+    "AWS_REGION is not set to the region of MEDIA_BUCKET, such as eu-central-1.",
 )
 STORAGES: dict[str, Any] = {
     "default": {"BACKEND": "django.core.files.storage.FileSystemStorage"},

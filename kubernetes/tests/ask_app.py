@@ -59,12 +59,7 @@ def main() -> None:
         "read": sorted(Recorder.asked),
         # Parsed from the messages of settings.py.
         "required": sorted(
-            set(
-                re.findall(
-                    r'"([A-Z_]+) (?:is not set|must be the)',
-                    (ROOT / "lori_assignment" / "settings.py").read_text(),
-                )
-            )
+            set(re.findall(r'"([A-Z_]+) is not set', (ROOT / "lori_assignment" / "settings.py").read_text()))
         ),
         "graceful_timeout": server["graceful_timeout"],
         "keepalive": server["keepalive"],
