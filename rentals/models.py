@@ -169,6 +169,18 @@ class RentalQuerySet(models.QuerySet["Rental"]):
     def overdue(self, at: datetime) -> Self:
         return self.open().filter(due_at__lt=at)
 
+    def overlapping(self, since: datetime, until: datetime | None) -> Self:
+        """Rentals that overlap the time from `since` to `until`; None is the end of an open rental.
+
+        One may begin at the very time at which another ends. This is the rule of the exclusion constraint
+        `rental_copy_is_with_one_member`, which only PostgreSQL has.
+        """
+        overlap = Q(returned_at=None) | Q(returned_at__gt=since)
+        if until is None:
+            return self.not_void().filter(overlap)
+        overlap &= Q(rented_at__lt=until)
+        return self.not_void().filter(overlap | Q(rented_at=since, returned_at=until))
+
     def for_user(self, user: User) -> Self:
         """The rentals that `user` may see: staff see all, members their own."""
         return self if user.is_staff else self.filter(user=user)
@@ -236,6 +248,7 @@ class Rental(models.Model):
         verbose_name = _("rental")
         verbose_name_plural = _("rentals")
         ordering = ["-ref"]
+        # Migration 0011 adds one that SQLite does not have: rentals of a copy never overlap.
         constraints = [
             models.UniqueConstraint(
                 fields=["copy"],

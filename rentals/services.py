@@ -14,8 +14,8 @@ from books.models import Book, Copy
 from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors, holds, ledger
-from rentals.models import Policy, Rental
-from rentals.offers import Offer, copies_to_rent
+from rentals.models import Hold, Policy, Rental
+from rentals.offers import Offer, copies_rented_in_the_past, copies_to_rent
 from rentals.price_lists import lock_rate_in_force
 from rentals.wait_estimates import annotate_others_wait
 
@@ -29,59 +29,120 @@ def rent_book(
     now: datetime,
     copy: Copy | None = None,
     for_self: bool = True,
+    returned_at: datetime | None = None,
+    actor: User | None = None,
 ) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` if the desk named one.
 
     A member for whom a copy is set aside gets that copy, and the hold ends. Free copies are first set aside
     for waiting members, so that nobody jumps the queue.
 
-    `at` before `now` records a rental that began while the shop was offline. It gets the price list and the
-    due date of `at`, and the limits on debt and on open rentals are not checked, because the book has already
-    left the shop.
+    `at` before `now` records a rental that began while the shop was offline; see `_record_past_rental`. With
+    `returned_at`, it has ended too, and is charged; `actor` is who records it.
 
     Raises a Refusal that carries all reasons that apply. They address the member as "you" unless staff rent
     for the member (`for_self` is False).
     """
     member = lock(member)
     book = lock(book)
+    if at < now or returned_at is not None:
+        return _record_past_rental(
+            member=member,
+            book=book,
+            copy=copy,
+            at=at,
+            now=now,
+            returned_at=returned_at,
+            actor=actor or member,
+        )
     live_holds = holds.allocate_copies(book, at=now)
     mine = next((hold for hold in live_holds if hold.user_id == member.pk and hold.copy), None)
     # Free copies stay free, because a copy changes only under its book's lock.
-    chosen = lock_first(
-        copies_to_rent(
-            book,
-            put_aside=mine.copy if mine else None,
-            wanted=copy,
-            since=at if at < now else None,
-        )
-    )
-    rate = lock_rate_in_force(book, at=at)
-
+    chosen: Any = lock_first(copies_to_rent(book, put_aside=mine.copy if mine else None, wanted=copy, at=at))
+    # The clock was read before the locks were taken, and meanwhile the copy may have come back.
+    if chosen is not None and chosen.back_at is not None:
+        at = chosen.back_at
     offer = Offer(
         member=member,
         book=book,
         at=at,
         policy=Policy.current(),
-        rate=rate,
+        rate=lock_rate_in_force(book, at=at),
         copy=chosen,
         balance=ledger.balance_for_renting(member, at=now),
         for_self=for_self,
     )
-    refuse(offer.refusals(past=at < now, wanted=copy))
-    assert chosen is not None  # noqa: S101  # for the type checker: None is refused above
-    assert rate is not None  # noqa: S101  # as above
-
-    rental = Rental.objects.create(
-        user=member,
-        copy=chosen,
-        rate=rate,
-        replacement_price=offer.cap,
-        rented_at=at,
-        due_at=offer.due_at,
-    )
+    refuse(offer.refusals(wanted=copy))
+    rental = _create_rental(offer)
     if mine is not None:
         holds.pick_up(mine, rental=rental, at=now)
     return rental
+
+
+def _record_past_rental(
+    *,
+    member: User,
+    book: Book,
+    copy: Copy | None,
+    at: datetime,
+    now: datetime,
+    returned_at: datetime | None,
+    actor: User,
+) -> Rental:
+    """Record a rental that began at `at`, under the locks of `rent_book`.
+
+    It gets the price list and the due date of `at`, and the limits on debt and on open rentals are not
+    checked, because the book has already left the shop. It overlaps no other rental of the copy, and none of
+    the book by the member, so that a rental which is recorded twice is refused.
+    """
+    if returned_at is not None and returned_at < at:
+        raise errors.ReturnBeforeRental
+    mine = Hold.objects.live().filter(user=member, book=book).select_related("copy").first()
+    chosen = lock_first(
+        copies_rented_in_the_past(
+            book, put_aside=mine.copy if mine else None, wanted=copy, since=at, until=returned_at
+        )
+    )
+    its_rentals = Rental.objects.overlapping(at, returned_at).filter(user=member, copy__book=book)
+    offer = Offer(
+        member=member,
+        book=book,
+        at=at,
+        policy=Policy.current(),
+        rate=lock_rate_in_force(book, at=at),
+        copy=chosen,
+        balance=ledger.balance_for_renting(member, at=now),
+        had_book=its_rentals.exists(),
+    )
+    refuse(offer.refusals(past=True, wanted=copy))
+    if returned_at is None:
+        rental = _create_rental(offer)
+    else:
+        # Void until it has its charge, which names the rental and is named by it: an open rental may overlap.
+        rental = _create_rental(offer, voided_at=now, voided_by=actor)
+        rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=returned_at)
+        rental.returned_at = returned_at
+        rental.voided_at = rental.voided_by = None
+        rental.save(update_fields=["rent_entry", "returned_at", "voided_at", "voided_by"])
+    # If the book has come back, it fulfilled only a hold that was placed before.
+    if mine is not None and (returned_at is None or mine.placed_at <= at):
+        holds.pick_up(mine, rental=rental, at=now)
+    holds.allocate_copies(book, at=now, taken=chosen if returned_at is None else None)
+    return rental
+
+
+def _create_rental(offer: Offer, **fields: Any) -> Rental:
+    """Write the rental that `offer`, which was not refused, describes."""
+    assert offer.copy is not None and offer.rate is not None  # noqa: PT018, S101  # for the type checker
+    return Rental.objects.create(
+        user=offer.member,
+        copy=offer.copy,
+        rate=offer.rate,
+        replacement_price=offer.cap,
+        rented_at=offer.at,
+        due_at=offer.due_at,
+        **fields,
+    )
 
 
 def lock_rental(rental: Rental) -> Rental:

@@ -43,3 +43,13 @@ def check_return(given: dict[str, Any]) -> dict[str, Any]:
     if given.get("date_returned") and given.get("status") != Status.RETURNED:
         raise serializers.ValidationError({"date_returned": [_("Only allowed together with status 1.")]})
     return given
+
+
+def check_period(given: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValidationError if a new rental has a time of return without an earlier `date_rented`."""
+    returned, rented = given.get("date_returned"), given.get("date_rented")
+    if returned and not rented:
+        raise serializers.ValidationError({"date_rented": [_("Required together with date_returned.")]})
+    if returned and returned < rented:
+        raise serializers.ValidationError({"date_returned": [_("This time is before date_rented.")]})
+    return given

@@ -85,6 +85,8 @@ class RentalViewSet(ResourceViewSet[Rental]):
             copy=wish.get("copy"),
             at=wish.get("date_rented") or self.now,
             now=self.now,
+            returned_at=wish.get("date_returned"),
+            actor=self.caller,
         )
         return self._response(rental, status.HTTP_201_CREATED)
 

@@ -276,7 +276,7 @@ class RentalReadTest(RentalTestCase):
 class ReturnTest(RentalTestCase):
     def test_staff_return_by_status_in_every_version(self) -> None:
         for version in ("v1", "v2", "v3"):
-            rental = self.rent(self.alice, days_ago=3)
+            rental = self.rent(self.alice, add_book(name=version, kind=3), days_ago=3)
             path = f"/api/{version}/book_rentals/{rental.ref}/update"
             answer = self.api(self.carol).put(path, {"status": 1})
             self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))

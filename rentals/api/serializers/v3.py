@@ -14,7 +14,7 @@ from rest_framework import serializers
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
-from rentals.api.fields import PastTime, Status, check_copy, check_return
+from rentals.api.fields import PastTime, Status, check_copy, check_period, check_return
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
 
@@ -38,13 +38,18 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: any available copy."
     )
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
+    date_returned = PastTime(
+        required=False,
+        allow_null=True,
+        help_text="Staff only, with date_rented: records a rental that has ended already, and charges it.",
+    )
 
     class Meta:
         ref_name = "RentalV3DeskIn"
         swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return check_copy(attrs)
+        return check_period(check_copy(attrs))
 
 
 class RentalChange(serializers.Serializer[Rental]):

@@ -1,0 +1,200 @@
+"""Tests rentals that staff record after they began: two of one copy never overlap."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from types import SimpleNamespace
+from typing import Any
+from unittest import skipUnless
+
+from django.apps import apps
+from django.core.management import CommandError
+from django.db import IntegrityError, connection, transaction
+
+from books.models import Book, Copy
+from books.stock import add_book
+from lori_assignment.testing.cases import CastTestCase
+from rentals import errors, services
+from rentals.models import Hold, LedgerEntry, Rental
+
+MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
+DAY = timedelta(days=1)
+NOW = MONDAY + 20 * DAY
+SECOND = timedelta(seconds=1)
+
+
+class PastRentalTestCase(CastTestCase):
+    book: Book
+    copy: Copy
+
+    @classmethod
+    def setUpTestData(cls) -> None:
+        super().setUpTestData()
+        cls.book = add_book(name="Emma", kind=3)
+        cls.copy = cls.book.copies.get()
+
+    def record(self, member: Any, since: datetime, until: datetime | None = None, **facts: Any) -> Rental:
+        given = {"book": self.book, "now": NOW, "actor": self.carol}
+        return services.rent_book(member=member, at=since, returned_at=until, **given | facts)
+
+    def rent_now(self, member: Any, **facts: Any) -> Rental:
+        return services.rent_book(**{"member": member, "book": self.book, "at": NOW, "now": NOW} | facts)
+
+    def assert_refused(self, code: str, member: Any, *period: Any, **facts: Any) -> None:
+        before = (Rental.objects.count(), LedgerEntry.objects.count())
+        with self.assertRaises(errors.Refusal) as caught:
+            self.record(member, *period, **facts)
+        self.assertIn(code, [reason.code for reason in caught.exception.reasons])
+        self.assertEqual((Rental.objects.count(), LedgerEntry.objects.count()), before)
+
+
+class OverlapTest(PastRentalTestCase):
+    def setUp(self) -> None:
+        self.first = self.record(self.alice, MONDAY + 2 * DAY, MONDAY + 4 * DAY)
+
+    def test_rentals_of_a_copy_never_overlap(self) -> None:
+        for since, until in ((0, 3), (3, 5), (1, 9), (2, 4), (3, None), (0, None), (3, 3)):
+            period = (MONDAY + since * DAY, None if until is None else MONDAY + until * DAY)
+            with self.subTest(since=since, until=until):
+                self.assert_refused("copy_unavailable", self.bob, *period, copy=self.copy)
+                self.assert_refused("book_unavailable", self.bob, *period)
+
+    def test_rentals_may_follow_each_other_at_once(self) -> None:
+        self.record(self.bob, MONDAY + 4 * DAY, MONDAY + 6 * DAY)
+        self.record(self.bob, MONDAY, MONDAY + 2 * DAY)
+        self.record(self.bob, MONDAY + 6 * DAY)
+
+    def test_another_copy_is_taken_if_one_was_out(self) -> None:
+        other = Copy.objects.create(book=self.book, barcode="other")
+        rental = self.record(self.bob, MONDAY + 3 * DAY, MONDAY + 5 * DAY)
+        self.assertEqual(rental.copy, other)
+
+    def test_void_rentals_do_not_count(self) -> None:
+        services.void_rental(rental=self.first, at=NOW, actor=self.carol)
+        self.record(self.bob, MONDAY + 3 * DAY, MONDAY + 5 * DAY)
+
+    def test_rental_recorded_twice_is_charged_once(self) -> None:
+        Copy.objects.create(book=self.book, barcode="other")
+        period = (MONDAY + 2 * DAY, MONDAY + 4 * DAY)
+        self.assert_refused("already_rented", self.alice, *period)
+        self.assert_refused("already_rented", self.alice, *period, copy=self.copy)
+
+    def test_past_rental_is_accepted_while_the_copy_is_out(self) -> None:
+        out = self.rent_now(self.alice)
+        before = self.record(self.bob, MONDAY + 5 * DAY, MONDAY + 6 * DAY, copy=self.copy)
+        self.assertEqual((out.copy, before.copy), (self.copy, self.copy))
+        # Alice may have had the same book before, too.
+        self.record(self.alice, MONDAY + 7 * DAY, MONDAY + 8 * DAY)
+
+    def test_copy_that_came_back_may_have_any_status_today(self) -> None:
+        Copy.objects.update(status=Copy.Status.WITHDRAWN)
+        self.assert_refused("copy_unavailable", self.bob, MONDAY + 5 * DAY, copy=self.copy)
+        self.record(self.bob, MONDAY + 5 * DAY, MONDAY + 6 * DAY, copy=self.copy)
+
+    def test_renting_begins_after_the_copy_came_back(self) -> None:
+        """A request reads the clock, waits for its locks, and gets the copy that came back meanwhile."""
+        rental = self.rent_now(self.bob)
+        services.return_rental(rental=rental, at=NOW + SECOND, actor=self.carol, now=NOW + SECOND)
+        rented = self.rent_now(self.alice)
+        self.assertEqual((rented.rented_at, rented.due_at), (NOW + SECOND, NOW + SECOND + 14 * DAY))
+
+
+@skipUnless(connection.vendor == "postgresql", "SQLite has no exclusion constraints.")
+class ExclusionConstraintTest(PastRentalTestCase):
+    def test_constraint_refuses_overlaps(self) -> None:
+        first = self.record(self.alice, MONDAY + 2 * DAY, MONDAY + 4 * DAY)
+        other = self.record(self.bob, MONDAY + 6 * DAY, MONDAY + 8 * DAY)
+
+        def move(since: datetime, until: datetime) -> None:
+            Rental.objects.filter(pk=other.pk).update(rented_at=since, returned_at=until)
+
+        for since, until in ((0, 3), (3, 5), (1, 9), (2, 4), (3, 3)):
+            with (
+                self.subTest(since=since, until=until),
+                self.assertRaisesMessage(IntegrityError, "rental_copy_is_with_one_member"),
+                transaction.atomic(),
+            ):
+                move(MONDAY + since * DAY, MONDAY + until * DAY)
+        for since, until in ((0, 2), (4, 5), (2, 2), (4, 4)):
+            move(MONDAY + since * DAY, MONDAY + until * DAY)
+        Rental.objects.filter(pk=first.pk).update(voided_at=NOW, voided_by=self.carol)
+        move(MONDAY + 3 * DAY, MONDAY + 5 * DAY)
+
+
+class ClosedRentalTest(PastRentalTestCase):
+    def test_closed_rental_is_charged_at_once(self) -> None:
+        rental = self.record(self.alice, MONDAY, MONDAY + 4 * DAY)
+        rental.refresh_from_db()
+        self.assertEqual((rental.rented_at, rental.due_at), (MONDAY, MONDAY + 14 * DAY))
+        self.assertEqual((rental.returned_at, rental.voided_at), (MONDAY + 4 * DAY, None))
+        entry = LedgerEntry.objects.get()
+        self.assertEqual((rental.rent_entry, str(entry.amount)), (entry, "6.00"))
+        self.assertEqual((entry.actor, entry.posted_at), (self.carol, NOW))
+
+    def test_return_before_the_rental_is_refused(self) -> None:
+        self.assert_refused("return_before_rental", self.alice, MONDAY, MONDAY - SECOND)
+
+    def test_earlier_hold_is_fulfilled_and_a_later_one_is_not(self) -> None:
+        for day, placed_at, outcome in ((0, MONDAY, "picked_up"), (1, MONDAY + 2 * DAY, "")):
+            hold = Hold.objects.create(user=self.alice, book=self.book, placed_at=placed_at)
+            rental = self.record(self.alice, MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
+            hold.refresh_from_db()
+            self.assertEqual((hold.outcome, hold.rental), (outcome, rental if outcome else None))
+
+
+class PastRentalApiTest(PastRentalTestCase):
+    def post(self, version: str = "v3", **sent: Any) -> Any:
+        given = {"book": self.book.pk, "user": self.alice.pk}
+        return self.api(self.carol).post(f"/api/{version}/book_rentals/", given | sent)
+
+    def test_closed_rental_is_created_in_one_request(self) -> None:
+        answer = self.post(date_rented=MONDAY.isoformat(), date_returned=(MONDAY + 4 * DAY).isoformat())
+        self.assertEqual(answer.status_code, 201)
+        told = {name: answer.json()[name] for name in ("status", "date_returned", "charge", "running_cost")}
+        expected = {"date_returned": "2026-11-06T09:00:00Z", "charge": "6.00", "running_cost": None}
+        self.assertEqual(told, {"status": 1, **expected})
+
+    def test_wrong_times_are_field_errors(self) -> None:
+        early, late = MONDAY.isoformat(), (MONDAY + DAY).isoformat()
+        for sent, field in (
+            ({"date_returned": late}, "date_rented"),
+            ({"date_rented": late, "date_returned": early}, "date_returned"),
+            ({"date_rented": early, "date_returned": "2199-01-01T00:00:00Z"}, "date_returned"),
+        ):
+            answer = self.post(**sent)
+            self.assertEqual((answer.status_code, list(answer.json())), (400, [field]))
+        self.assertFalse(Rental.objects.exists())
+
+    def test_older_versions_ignore_the_return(self) -> None:
+        answer = self.post("v2", date_rented=MONDAY.isoformat(), date_returned=(MONDAY + DAY).isoformat())
+        self.assertEqual((answer.status_code, answer.json()["status"]), (201, 2))
+
+
+class MigrationTest(PastRentalTestCase):
+    """Takes the constraint away and runs the migration's check; the rollback brings it back."""
+
+    def setUp(self) -> None:
+        self.migration = import_module("rentals.migrations.0011_copy_is_with_one_member")
+        self.rentals = [
+            self.record(self.alice, MONDAY, MONDAY + DAY),
+            self.record(self.bob, MONDAY + DAY, MONDAY + 3 * DAY),
+            self.record(self.alice, MONDAY + 3 * DAY),
+        ]
+
+    def check(self) -> None:
+        self.migration.stop_at_overlaps(apps, SimpleNamespace(connection=connection))
+
+    def test_migration_names_overlaps_and_stops(self) -> None:
+        self.check()
+        if connection.vendor == "postgresql":
+            with connection.cursor() as cursor:
+                cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+                cursor.execute("ALTER TABLE rentals_rental DROP CONSTRAINT rental_copy_is_with_one_member")
+        first, second, last = self.rentals
+        Rental.objects.filter(pk=second.pk).update(rented_at=MONDAY)
+        with self.assertRaisesMessage(CommandError, f"{second.pk} and {first.pk} (copy {self.copy.barcode})"):
+            self.check()
+        Rental.objects.filter(pk=second.pk).update(rented_at=MONDAY + DAY, returned_at=MONDAY + 4 * DAY)
+        with self.assertRaisesMessage(CommandError, f"overlap: {last.pk} and {second.pk} (copy"):
+            self.check()
