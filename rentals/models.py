@@ -169,6 +169,10 @@ class RentalQuerySet(models.QuerySet["Rental"]):
     def overdue(self, at: datetime) -> Self:
         return self.open().filter(due_at__lt=at)
 
+    def out_at(self, at: datetime) -> Self:
+        """Rentals whose book was with the member at `at`."""
+        return self.not_void().filter(Q(returned_at=None) | Q(returned_at__gt=at), rented_at__lte=at)
+
     def overlapping(self, since: datetime, until: datetime | None) -> Self:
         """Rentals that overlap the time from `since` to `until`; None is the end of an open rental.
 

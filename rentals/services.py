@@ -92,8 +92,8 @@ def _record_past_rental(
     """Record a rental that began at `at`, under the locks of `rent_book`.
 
     It gets the price list and the due date of `at`, and the limits on debt and on open rentals are not
-    checked, because the book has already left the shop. It overlaps no other rental of the copy, and none of
-    the book by the member, so that a rental which is recorded twice is refused.
+    checked, because the book has already left the shop. It overlaps no other rental of the copy. It is also
+    refused if the member had another copy then, so that a rental which is recorded twice is charged once.
     """
     if returned_at is not None and returned_at < at:
         raise errors.ReturnBeforeRental
@@ -103,7 +103,12 @@ def _record_past_rental(
             book, put_aside=mine.copy if mine else None, wanted=copy, since=at, until=returned_at
         )
     )
-    its_rentals = Rental.objects.overlapping(at, returned_at).filter(user=member, copy__book=book)
+    of_member = Rental.objects.filter(user=member, copy__book=book)
+    if returned_at is None:
+        # It may still end before later rentals of the member began.
+        had_book = of_member.open().exists() or of_member.out_at(at).exists()
+    else:
+        had_book = of_member.overlapping(at, returned_at).exists()
     offer = Offer(
         member=member,
         book=book,
@@ -112,7 +117,7 @@ def _record_past_rental(
         rate=lock_rate_in_force(book, at=at),
         copy=chosen,
         balance=ledger.balance_for_renting(member, at=now),
-        had_book=its_rentals.exists(),
+        had_book=had_book,
     )
     refuse(offer.refusals(past=True, wanted=copy))
     if returned_at is None:

@@ -79,6 +79,9 @@ class OverlapTest(PastRentalTestCase):
         period = (MONDAY + 2 * DAY, MONDAY + 4 * DAY)
         self.assert_refused("already_rented", self.alice, *period)
         self.assert_refused("already_rented", self.alice, *period, copy=self.copy)
+        self.assert_refused("already_rented", self.alice, MONDAY + 2 * DAY)
+        self.record(self.alice, MONDAY)
+        self.assert_refused("already_rented", self.alice, MONDAY)
 
     def test_past_rental_is_accepted_while_the_copy_is_out(self) -> None:
         out = self.rent_now(self.alice)
