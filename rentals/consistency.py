@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import Abs, Lag
 
+from books.models import Copy
 from rentals.ledger import CENT
 from rentals.models import ZERO, Hold, LedgerEntry, Rate, Rental
 
@@ -37,6 +38,7 @@ def find_errors() -> Iterator[str]:
             _charges,
             _copies_out_twice,
             _overlaps,
+            _copies_out_of_service,
             _copies_put_aside,
             _holds_picked_up,
         ):
@@ -185,6 +187,13 @@ def _overlaps() -> Iterator[str]:
     )
     for ref, copy_id, ref_before in _iterate(rentals.values_list("ref", "copy", "ref_before")):
         yield f"Rental {ref} of copy {copy_id} overlaps rental {ref_before} of the same copy."
+
+
+def _copies_out_of_service() -> Iterator[str]:
+    """Find copies that are on loan, but not in service."""
+    out = Rental.objects.open().exclude(copy__status=Copy.Status.IN_SERVICE).order_by("copy")
+    for ref, copy, status in _iterate(out.values_list("ref", "copy", "copy__status")):
+        yield f"Copy {copy} has the status {status}, but is on loan in rental {ref}."
 
 
 def _copies_put_aside() -> Iterator[str]:

@@ -17,6 +17,11 @@ class CopyUnavailable(Refusal):
     message = _("This copy is on loan, set aside for someone else, or not in service.")
 
 
+class CopyIsOut(Refusal):
+    code = "copy_is_out"
+    message = _("This copy is on loan. Return it, void its rental, or mark it as lost.")
+
+
 class AlreadyRented(Refusal):
     code = "already_rented"
     message = _("This account already has this book on loan.")

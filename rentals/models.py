@@ -320,6 +320,15 @@ class Rental(models.Model):
         return self.returned_at is None and self.voided_at is None
 
     @property
+    def is_void_and_out(self) -> bool:
+        """Whether it was voided while the book was out, and the book has not been found since."""
+        return (
+            self.voided_at is not None
+            and self.returned_at is None
+            and self.copy.status == Copy.Status.MISSING
+        )
+
+    @property
     def charge(self) -> Decimal | None:
         """The amount charged at the return; None while the book is on loan."""
         return self.rent_entry.amount if self.rent_entry else None

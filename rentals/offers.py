@@ -189,15 +189,17 @@ def copies_rented_in_the_past(
     """Return the copies that may have been with a member from `since` to `until`, likeliest first.
 
     `until` is None if the book is still out. Copies set aside for other members come last, and of those the
-    one whose hold is the last in the queue first. A copy that has come back may have any status today, if it
-    is `wanted`.
+    one whose hold is the last in the queue first. If it is `wanted`, a copy that has come back may have any
+    status today, and one that is still out may be missing.
     """
     out = Rental.objects.overlapping(since, until).filter(copy=OuterRef("pk"))
     copies = Copy.objects.filter(~Exists(out), book=book)
-    if wanted is not None:
-        copies = copies.filter(pk=wanted.pk)
-    if wanted is None or until is None:
+    if wanted is None:
         copies = copies.in_service()
+    else:
+        copies = copies.filter(pk=wanted.pk)
+        if until is None:
+            copies = copies.filter(status__in=[Copy.Status.IN_SERVICE, Copy.Status.MISSING])
     others = Hold.objects.ready().filter(copy=OuterRef("pk"))
     if put_aside is not None:
         others = others.exclude(copy=put_aside)

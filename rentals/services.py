@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from accounts.models import User
+from books import stock
 from books.models import Book, Copy
 from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
@@ -122,6 +123,9 @@ def _record_past_rental(
     refuse(offer.refusals(past=True, wanted=copy))
     if returned_at is None:
         rental = _create_rental(offer)
+        if rental.copy.status == Copy.Status.MISSING:
+            # It is with this member: the rental that was voided was recorded for another.
+            rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.IN_SERVICE)
     else:
         # Void until it has its charge, which names the rental and is named by it: an open rental may overlap.
         rental = _create_rental(offer, voided_at=now, voided_by=actor)
@@ -174,8 +178,15 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
 
     `at` before `now` records a return that happened while the shop was offline. The copy is set aside for the
     first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
+
+    If the rental was voided while the book was out, its missing copy is back in service, and nothing else
+    changes.
     """
     rental = lock_rental(rental)
+    if rental.is_void_and_out:
+        rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.IN_SERVICE)
+        holds.allocate_copies(rental.book, at=now)
+        return rental
     refuse_unless_open(rental)
     if at < rental.rented_at:
         raise errors.ReturnBeforeRental
@@ -222,13 +233,16 @@ def _others_wait(rental: Rental) -> bool:
 
 @atomic_with_retry
 def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") -> Rental:
-    """Undo a rental that was made by mistake: free its copy and reverse its charge, but keep its row.
+    """Undo a rental that was made by mistake: reverse its charge, but keep its row.
 
-    The copy is set aside for the first waiting member. Raises AlreadyVoid.
+    If the book is out, its copy is missing until somebody has it in hand: until it is put back in service, or
+    the void rental is returned. Raises AlreadyVoid.
     """
     rental = lock_rental(rental)
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
+    if rental.is_open:
+        rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.MISSING)
     if rental.rent_entry is not None:
         ledger.post_reversal(entry=rental.rent_entry, reason=reason, actor=actor, at=at)
     rental.voided_at = at

@@ -303,6 +303,12 @@ class InconsistencyTest(BooksTestCase):
             "of the same copy."
         )
 
+    def test_copy_on_loan_but_not_in_service_is_reported(self) -> None:
+        self.damage(self.open.copy, status="lost")
+        self.assert_named(
+            f"Copy {self.second.pk} has the status lost, but is on loan in rental {self.open.pk}."
+        )
+
     def test_invalid_copy_of_a_hold_is_reported(self) -> None:
         first = self.ready.copy
         self.damage(self.ready, copy=self.second)

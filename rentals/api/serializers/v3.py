@@ -88,6 +88,7 @@ RENTAL_EXAMPLE = {
     "price_list": "Tiered",
     "charge": None,
     "running_cost": "5.00",
+    "voided_at": None,
 }
 
 
@@ -123,6 +124,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list",
             "charge",
             "running_cost",
+            "voided_at",
         ]
         ref_name = "RentalV3"
         swagger_schema_fields = {"example": RENTAL_EXAMPLE}
@@ -143,6 +145,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list": rental.price_list.name,
             "charge": None if charge is None else f"{charge:.2f}",
             "running_cost": self.get_running_cost(rental),
+            "voided_at": format_datetime(rental.voided_at, self.zone),
         }
 
     @cached_property
