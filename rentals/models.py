@@ -198,6 +198,7 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.select_related("copy", "rate__price_list", "rent_entry").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
+            *("reason", "return_reason", "limits_broken"),
             *("rate__first_days", "rate__first_days_rate", "rate__daily_rate", "rate__minimum"),
             "rate__late_fee",
         )
@@ -235,6 +236,27 @@ class Rental(models.Model):
         null=True,
         blank=True,
         verbose_name=_("charge"),
+    )
+    # Nullable, so that the version before can insert rows, and SQLite need not copy the table.
+    reason = models.CharField(  # noqa: DJ001
+        _("reason"),
+        max_length=500,
+        null=True,
+        blank=True,
+        help_text=_("Why the rental was recorded after it began."),
+    )
+    return_reason = models.CharField(  # noqa: DJ001
+        _("reason of the return"),
+        max_length=500,
+        null=True,
+        blank=True,
+        help_text=_("Why the return was recorded later."),
+    )
+    limits_broken = models.JSONField(
+        _("limits not kept"),
+        null=True,
+        blank=True,
+        help_text=_("The limits that would have refused the rental, had it not already begun."),
     )
     voided_at = models.DateTimeField(_("voided"), null=True, blank=True)
     voided_by = models.ForeignKey(

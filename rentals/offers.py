@@ -79,7 +79,7 @@ class Offer:
     def refusals(self, *, past: bool = False, wanted: Copy | None = None) -> list[Refusal]:
         """Return the reasons why the book cannot be rented; empty if it can.
 
-        With `past`, the rental has begun already, so the limits on debt and on open rentals are not checked.
+        With `past`, the rental has begun already, so no limit refuses it.
         `wanted` is the copy that the desk named.
         """
         reasons: list[Refusal] = []
@@ -91,7 +91,7 @@ class Offer:
         else:
             if any(rental.copy.book_id == self.book.pk for rental in self.balance.open_rentals):
                 reasons.append(errors.AlreadyRented())
-            reasons += self._limit_refusals()
+            reasons += self.limit_refusals()
         if self.rate is None:
             reasons.append(errors.NoPriceInForce())
         if self.copy is None:
@@ -105,7 +105,8 @@ class Offer:
             return errors.BookUnavailable(_("Every copy of this book was on loan then."))
         return errors.CopyUnavailable(_("This copy was on loan then, or it isn't in service."))
 
-    def _limit_refusals(self) -> list[Refusal]:
+    def limit_refusals(self) -> list[Refusal]:
+        """Return the limits that the rental does not keep. A past rental is recorded all the same."""
         reasons: list[Refusal] = []
         if len(self.balance.open_rentals) >= self.policy.max_open_rentals:
             reasons.append(

@@ -32,6 +32,7 @@ def rent_book(
     for_self: bool = True,
     returned_at: datetime | None = None,
     actor: User | None = None,
+    reason: str | None = None,
 ) -> Rental:
     """Rent a free copy of `book` to `member` from `at`, or `copy` if the desk named one.
 
@@ -39,7 +40,7 @@ def rent_book(
     for waiting members, so that nobody jumps the queue.
 
     `at` before `now` records a rental that began while the shop was offline; see `_record_past_rental`. With
-    `returned_at`, it has ended too, and is charged; `actor` is who records it.
+    `returned_at`, it has ended too, and is charged; `actor` is who records it, and `reason` why so late.
 
     Raises a Refusal that carries all reasons that apply. They address the member as "you" unless staff rent
     for the member (`for_self` is False).
@@ -55,6 +56,7 @@ def rent_book(
             now=now,
             returned_at=returned_at,
             actor=actor or member,
+            reason=reason,
         )
     live_holds = holds.allocate_copies(book, at=now)
     mine = next((hold for hold in live_holds if hold.user_id == member.pk and hold.copy), None)
@@ -89,17 +91,21 @@ def _record_past_rental(
     now: datetime,
     returned_at: datetime | None,
     actor: User,
+    reason: str | None,
 ) -> Rental:
     """Record a rental that began at `at`, under the locks of `rent_book`.
 
-    It gets the price list and the due date of `at`, and the limits on debt and on open rentals are not
-    checked, because the book has already left the shop. It overlaps no other rental of the copy. It is also
-    refused if the member had another copy then, so that a rental which is recorded twice is charged once.
+    It gets the price list and the due date of `at`. No limit refuses it, because the book has already left
+    the shop; those that it did not keep are recorded with it. If the copy is still out, but set aside for
+    another member, the hold goes back to its place in the queue.
+
+    It overlaps no other rental of the copy. It is also refused if the member had another copy then, so that a
+    rental which is recorded twice is charged once.
     """
     if returned_at is not None and returned_at < at:
         raise errors.ReturnBeforeRental
     mine = Hold.objects.live().filter(user=member, book=book).select_related("copy").first()
-    chosen = lock_first(
+    chosen: Any = lock_first(
         copies_rented_in_the_past(
             book, put_aside=mine.copy if mine else None, wanted=copy, since=at, until=returned_at
         )
@@ -117,18 +123,23 @@ def _record_past_rental(
         policy=Policy.current(),
         rate=lock_rate_in_force(book, at=at),
         copy=chosen,
-        balance=ledger.balance_for_renting(member, at=now),
+        balance=ledger.balance_in_the_past(member, at=at),
         had_book=had_book,
     )
     refuse(offer.refusals(past=True, wanted=copy))
+    broken = offer.limit_refusals()
+    passed_over = Hold.objects.filter(pk=chosen.place)
+    if (passed_over if returned_at is None else passed_over.filter(ready_at__lte=at)).exists():
+        broken.append(errors.CopySetAside())
+    why = {"reason": reason, "limits_broken": [limit.code for limit in broken] or None}
     if returned_at is None:
-        rental = _create_rental(offer)
+        rental = _create_rental(offer, **why)
         if rental.copy.status == Copy.Status.MISSING:
             # It is with this member: the rental that was voided was recorded for another.
             rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.IN_SERVICE)
     else:
         # Void until it has its charge, which names the rental and is named by it: an open rental may overlap.
-        rental = _create_rental(offer, voided_at=now, voided_by=actor)
+        rental = _create_rental(offer, voided_at=now, voided_by=actor, **why)
         rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=returned_at)
         rental.returned_at = returned_at
         rental.voided_at = rental.voided_by = None
@@ -173,11 +184,13 @@ def refuse_unless_open(rental: Rental) -> None:
 
 
 @atomic_with_retry
-def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
+def return_rental(
+    *, rental: Rental, at: datetime, actor: User, now: datetime, reason: str | None = None
+) -> Rental:
     """Take the copy back at `at` and charge the rental.
 
-    `at` before `now` records a return that happened while the shop was offline. The copy is set aside for the
-    first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
+    `at` before `now` records a return that happened while the shop was offline, and `reason` why so late. The
+    copy is set aside for the first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
 
     If the rental was voided while the book was out, its missing copy is back in service, and nothing else
     changes.
@@ -192,7 +205,8 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
         raise errors.ReturnBeforeRental
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
-    rental.save(update_fields=["rent_entry", "returned_at"])
+    rental.return_reason = reason
+    rental.save(update_fields=["rent_entry", "returned_at", "return_reason"])
     holds.allocate_copies(rental.book, at=now)
     return rental
 

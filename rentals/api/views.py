@@ -96,6 +96,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
             now=self.now,
             returned_at=wish.get("date_returned"),
             actor=self.caller,
+            reason=wish.get("reason"),
         )
         return self._response(rental, status.HTTP_201_CREATED)
 
@@ -153,10 +154,13 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return self._response(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
-        at = given.get("date_returned") or self.now
+        at = given.get("date_returned")
+        reason = given.get("reason") if at else None
         returned = self.if_unmodified(
             rental,
-            lambda: services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now),
+            lambda: services.return_rental(
+                rental=rental, at=at or self.now, actor=self.caller, now=self.now, reason=reason
+            ),
             lock=services.lock_rental,
         )
         return self._response(returned)

@@ -9,14 +9,16 @@ from typing import Any
 from unittest import skipUnless
 
 from django.apps import apps
+from django.core import mail
 from django.core.management import CommandError
 from django.db import IntegrityError, connection, transaction
 
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
-from rentals import errors, services
-from rentals.models import Hold, LedgerEntry, Rental
+from rentals import errors, holds, services, stock
+from rentals.consistency import find_errors
+from rentals.models import Hold, LedgerEntry, Policy, Rental
 
 MONDAY = datetime(2026, 11, 2, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
@@ -146,6 +148,93 @@ class ClosedRentalTest(PastRentalTestCase):
             self.assertEqual((hold.outcome, hold.rental), (outcome, rental if outcome else None))
 
 
+class LimitTest(PastRentalTestCase):
+    def test_limits_of_that_time_are_recorded(self) -> None:
+        Policy.objects.update(max_open_rentals=1, debt_limit="5.00")
+        self.record(self.alice, MONDAY + DAY, book=add_book(name="Persuasion", kind=3))
+        early = self.record(self.alice, MONDAY, MONDAY + DAY)
+        self.assertEqual(early.limits_broken, None)
+        late = self.record(self.alice, MONDAY + 6 * DAY, MONDAY + 7 * DAY)
+        self.assertEqual(late.limits_broken, ["rental_limit", "debt_limit"])
+        now = services.rent_book(member=self.bob, book=self.book, at=NOW, now=NOW)
+        self.assertEqual(now.limits_broken, None)
+        self.assert_same_refused_now()
+
+    def assert_same_refused_now(self) -> None:
+        emma = add_book(name="Middlemarch", kind=3)
+        with self.assertRaises(errors.Refusal) as caught:
+            self.rent_now(self.alice, book=emma)
+        codes = [reason.code for reason in caught.exception.reasons]
+        self.assertEqual(codes, ["rental_limit", "debt_limit"])
+
+    def test_charges_posted_later_do_not_count(self) -> None:
+        Policy.objects.update(debt_limit="5.00")
+        self.record(self.alice, MONDAY, MONDAY + 10 * DAY)
+        rental = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)
+        self.assertEqual(rental.limits_broken, None)
+
+
+class HoldOfAnotherTest(PastRentalTestCase):
+    """Bob and Dan wait for the only copy, and it is set aside for Bob."""
+
+    def setUp(self) -> None:
+        rental = self.record(self.carol, MONDAY)
+        self.first = holds.place_hold(member=self.bob, book=self.book, at=MONDAY)
+        self.second = holds.place_hold(member=self.dan, book=self.book, at=MONDAY)
+        at = MONDAY + 10 * DAY
+        services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
+
+    def assert_copies(self, first: Copy | None, second: Copy | None) -> None:
+        self.first.refresh_from_db()
+        self.second.refresh_from_db()
+        self.assertEqual((self.first.copy, self.second.copy), (first, second))
+
+    def test_hold_goes_back_to_its_place(self) -> None:
+        self.assert_copies(self.copy, None)
+        with self.captureOnCommitCallbacks(execute=True):
+            rental = self.record(self.alice, MONDAY + 11 * DAY)
+        self.assertEqual((rental.copy, rental.limits_broken), (self.copy, ["copy_set_aside"]))
+        self.assert_copies(None, None)
+        self.assertEqual(self.first.status, "waiting")
+        (sent,) = mail.outbox
+        self.assertEqual(sent.to, ["bob@example.org"])
+        services.return_rental(rental=rental, at=NOW, actor=self.carol, now=NOW)
+        self.assert_copies(self.copy, None)
+        self.assertEqual(list(find_errors()), [])
+
+    def test_copy_of_the_last_in_the_queue_is_taken_first(self) -> None:
+        other = stock.add_copy(book=self.book, at=MONDAY + 10 * DAY)
+        self.assert_copies(self.copy, other)
+        self.record(self.alice, MONDAY + 11 * DAY)
+        self.assert_copies(self.copy, None)
+
+    def test_free_copy_replaces_the_one_taken(self) -> None:
+        other = stock.add_copy(book=self.book, at=MONDAY + 10 * DAY)
+        holds.cancel_hold(hold=self.second, at=MONDAY + 10 * DAY)
+        self.record(self.alice, MONDAY + 11 * DAY, copy=self.copy)
+        self.first.refresh_from_db()
+        self.assertEqual((self.first.copy, self.first.pick_up_by), (other, MONDAY + 13 * DAY))
+
+    def test_copy_that_came_back_stays_set_aside(self) -> None:
+        rental = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)
+        self.assertEqual(rental.limits_broken, ["copy_set_aside"])
+        self.assert_copies(self.copy, None)
+
+    def test_own_hold_ends_with_a_past_rental(self) -> None:
+        for member, hold in ((self.dan, self.second), (self.bob, self.first)):
+            with transaction.atomic():
+                rental = self.record(member, MONDAY + 11 * DAY)
+                hold.refresh_from_db()
+                self.assertEqual((hold.outcome, hold.rental), ("picked_up", rental))
+                self.assertEqual(rental.limits_broken, ["copy_set_aside"] if member == self.dan else None)
+                self.assertEqual(list(find_errors()), [])
+                transaction.set_rollback(True)
+
+    def test_new_rental_is_still_refused(self) -> None:
+        with self.assertRaises(errors.CopyUnavailable):
+            self.rent_now(self.alice, copy=self.copy)
+
+
 class PastRentalApiTest(PastRentalTestCase):
     def post(self, version: str = "v3", **sent: Any) -> Any:
         given = {"book": self.book.pk, "user": self.alice.pk}
@@ -168,6 +257,36 @@ class PastRentalApiTest(PastRentalTestCase):
             answer = self.post(**sent)
             self.assertEqual((answer.status_code, list(answer.json())), (400, [field]))
         self.assertFalse(Rental.objects.exists())
+
+    def test_reasons_are_kept_and_shown(self) -> None:
+        Policy.objects.update(debt_limit="0.00")
+        self.record(self.alice, MONDAY, book=add_book(name="Persuasion", kind=3))
+        rented = self.post(date_rented=(MONDAY + DAY).isoformat(), reason=" The network was down. ").json()
+        self.assertEqual(rented["reason"], "The network was down.")
+        self.assertEqual((rented["return_reason"], rented["limits_broken"]), (None, ["debt_limit"]))
+        sent = {"date_returned": (MONDAY + 2 * DAY).isoformat(), "reason": "Found in the box."}
+        path = f"/api/v3/book_rentals/{rented['ref']}"
+        returned = self.api(self.carol).post(f"{path}/return", sent).json()
+        self.assertEqual(
+            (returned["reason"], returned["return_reason"]), ("The network was down.", "Found in the box.")
+        )
+        [listed] = self.api(self.alice).get("/api/v3/book_rentals/?status=1").json()["results"]
+        self.assertEqual(listed, returned)
+        # What was read can be sent back.
+        self.assertEqual(self.api(self.carol).put(path, rented).json()["code"], "already_returned")
+
+    def test_reason_needs_a_past_time(self) -> None:
+        refused = self.post(reason="Offline")
+        self.assertEqual((refused.status_code, list(refused.json())), (400, ["reason"]))
+        too_long = self.post(date_rented=MONDAY.isoformat(), reason="x" * 501)
+        self.assertEqual((too_long.status_code, list(too_long.json())), (400, ["reason"]))
+        rental = self.post(date_rented=MONDAY.isoformat(), reason="").json()
+        self.assertEqual(rental["reason"], None)
+        refused = self.api(self.carol).post(
+            f"/api/v3/book_rentals/{rental['ref']}/return", {"reason": "Offline"}
+        )
+        self.assertEqual((refused.status_code, list(refused.json())), (400, ["reason"]))
+        self.assertTrue(Rental.objects.get().is_open)
 
     def test_older_versions_ignore_the_return(self) -> None:
         answer = self.post("v2", date_rented=MONDAY.isoformat(), date_returned=(MONDAY + DAY).isoformat())

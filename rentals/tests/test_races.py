@@ -330,6 +330,8 @@ class LockOrderTest(CastTestCase):
         with CaptureQueriesContext(connection) as asked:
             call()
         locks = [query["sql"] for query in asked if re.search("FOR (NO KEY UPDATE|KEY SHARE)", query["sql"])]
+        for _ in range(10):  # A lock is not taken in subqueries.
+            locks = [re.sub(r"\([^()]*\)", "", sql) for sql in locks]
         return [match[1] for sql in locks if (match := re.search(r'FROM "?(\w+)"?', sql))]
 
     def test_renting_locks_member_book_copy_and_rate(self) -> None:
