@@ -118,10 +118,11 @@ USER = (
 
 
 def _without_indexes(cursor: Any) -> list[str]:
-    """Drop unique constraints and all indexes but primary keys; return the statements that restore them."""
+    """Drop unique and exclusion constraints and all indexes but primary keys; return the statements that
+    restore them."""
     cursor.execute(
         "SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint"
-        " WHERE contype = 'u' AND conrelid::regclass::text = ANY(%s) ORDER BY 1, 2",
+        " WHERE contype IN ('u', 'x') AND conrelid::regclass::text = ANY(%s) ORDER BY 1, 2",
         [list(TABLES)],
     )
     constraints = cursor.fetchall()

@@ -173,11 +173,11 @@ class CopyAdmin(ShopAdmin):
         # A copy cannot move to another book.
         return ["book"] if obj else []
 
-    def save_model(self, request: HttpRequest, obj: Copy, form: Any, change: bool) -> None:
+    def save_model(self, request: Any, obj: Copy, form: Any, change: bool) -> None:
         given = {field: form.cleaned_data[field] for field in form.changed_data}
         now = clock.now()
         if change:
-            change_copy(copy=obj, at=now, **given)
+            change_copy(copy=obj, at=now, actor=request.user, **given)
         else:
             added = add_copy(at=now, **given)
             obj.pk, obj.barcode = added.pk, added.barcode

@@ -122,6 +122,8 @@ class Copy(models.Model):
     class Status(models.TextChoices):
         IN_SERVICE = "in_service", _("in service")
         IN_REPAIR = "in_repair", _("in repair")
+        # The rental was void while the book was out: nobody knows where it is until it is found.
+        MISSING = "missing", _("missing")
         LOST = "lost", _("lost")
         WITHDRAWN = "withdrawn", _("withdrawn")
 
@@ -160,7 +162,7 @@ class Copy(models.Model):
         constraints = [
             models.CheckConstraint(condition=~models.Q(barcode=""), name="copy_has_a_barcode"),
             models.CheckConstraint(
-                condition=models.Q(status__in=["in_service", "in_repair", "lost", "withdrawn"]),
+                condition=models.Q(status__in=["in_service", "in_repair", "missing", "lost", "withdrawn"]),
                 name="copy_status_is_known",
             ),
             models.CheckConstraint(

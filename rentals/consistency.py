@@ -18,6 +18,7 @@ from django.db import connection, transaction
 from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
 from django.db.models.functions import Abs, Lag
 
+from books.models import Copy
 from rentals.ledger import CENT
 from rentals.models import ZERO, Hold, LedgerEntry, Rate, Rental
 
@@ -36,6 +37,8 @@ def find_errors() -> Iterator[str]:
             _rents_without_rental,
             _charges,
             _copies_out_twice,
+            _overlaps,
+            _copies_out_of_service,
             _copies_put_aside,
             _holds_picked_up,
         ):
@@ -155,6 +158,42 @@ def _copies_out_twice() -> Iterator[str]:
     out = Rental.objects.open().order_by().values("copy").annotate(times=Count("pk")).filter(times__gt=1)
     for copy, times in _iterate(out.values_list("copy", "times")):
         yield f"Copy {copy} is on loan in {times} rentals at once."
+
+
+def _overlaps() -> Iterator[str]:
+    """Find rentals that began before the one before of the same copy had ended.
+
+    If any two rentals of a copy overlap, so do two that follow each other by their beginning. Of two open
+    ones, `_copies_out_twice` tells.
+    """
+    copy: dict[str, Any] = {
+        "partition_by": F("copy"),
+        "order_by": [F("rented_at"), F("returned_at").asc(nulls_last=True), F("ref")],
+    }
+    rentals = (
+        Rental.objects.not_void()
+        .annotate(
+            ref_before=Window(Lag("ref"), **copy),
+            rented_before=Window(Lag("rented_at"), **copy),
+            returned_before=Window(Lag("returned_at"), **copy),
+        )
+        .filter(
+            Q(returned_before__gt=F("rented_at"))
+            | Q(ref_before__isnull=False, returned_before=None, returned_at__isnull=False)
+            # Two without length, at the same time.
+            | Q(rented_before=F("returned_at"), returned_before=F("rented_at"))
+        )
+        .order_by("copy", "ref")
+    )
+    for ref, copy_id, ref_before in _iterate(rentals.values_list("ref", "copy", "ref_before")):
+        yield f"Rental {ref} of copy {copy_id} overlaps rental {ref_before} of the same copy."
+
+
+def _copies_out_of_service() -> Iterator[str]:
+    """Find copies that are on loan, but not in service."""
+    out = Rental.objects.open().exclude(copy__status=Copy.Status.IN_SERVICE).order_by("copy")
+    for ref, copy, status in _iterate(out.values_list("ref", "copy", "copy__status")):
+        yield f"Copy {copy} has the status {status}, but is on loan in rental {ref}."
 
 
 def _copies_put_aside() -> Iterator[str]:

@@ -17,6 +17,18 @@ class CopyUnavailable(Refusal):
     message = _("This copy is on loan, set aside for someone else, or not in service.")
 
 
+class CopySetAside(Refusal):
+    """Only recorded with a past rental; a new rental of such a copy is refused as CopyUnavailable."""
+
+    code = "copy_set_aside"
+    message = _("This copy was set aside for someone else.")
+
+
+class CopyIsOut(Refusal):
+    code = "copy_is_out"
+    message = _("This copy is on loan. Return it, void its rental, or mark it as lost.")
+
+
 class AlreadyRented(Refusal):
     code = "already_rented"
     message = _("This account already has this book on loan.")

@@ -93,12 +93,12 @@ def cancel_holds_of(*, member: User, at: datetime) -> None:
             cancel_hold(hold=hold, at=at)
 
 
-def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
+def allocate_copies(book: Book, *, at: datetime, taken: Copy | None = None) -> list[Hold]:
     """Put the free copies of `book` aside for the first waiting members; return the live holds in order.
 
     The caller holds the book's lock. If nobody waits, nothing is written. A hold whose copy was taken out of
-    service gets another copy at once, or waits again in its old place. Holds of closed accounts are
-    cancelled.
+    service, or has left the shop with another member (`taken`), gets another copy at once, or waits again in
+    its old place. Holds of closed accounts are cancelled.
     """
     line = []
     # Prefetched, not joined: usually there is no hold, and then these queries are not sent.
@@ -107,7 +107,11 @@ def allocate_copies(book: Book, *, at: datetime) -> list[Hold]:
             line.append(hold)
         else:
             _end(hold, Hold.Status.CANCELLED, at=at)
-    without = [hold for hold in line if hold.copy is None or hold.copy.status != Copy.Status.IN_SERVICE]
+    without = [
+        hold
+        for hold in line
+        if hold.copy is None or hold.copy == taken or hold.copy.status != Copy.Status.IN_SERVICE
+    ]
     if not without:
         return line
     free = list(free_copies().filter(book=book).order_by("pk")[: len(without)])
@@ -136,18 +140,21 @@ def _return_to_waiting(hold: Hold) -> None:
 
 
 def pick_up(hold: Hold, *, rental: Rental, at: datetime) -> None:
-    """End the ready hold that `rental` fulfils. The caller holds the book's lock."""
+    """End the hold that `rental` fulfils. The caller holds the book's lock."""
     hold.rental = rental
     # The desk may have handed over another copy. That copy was free, so no member is waiting for the one put
     # aside.
     hold.copy = rental.copy
+    if hold.pick_up_by is None:
+        # It was still waiting when a past rental was recorded.
+        hold.ready_at = hold.pick_up_by = at
     _end(hold, Hold.Status.PICKED_UP, at=at)
 
 
 def _end(hold: Hold, outcome: Hold.Status, *, at: datetime) -> None:
     hold.ended_at = at
     hold.outcome = outcome
-    hold.save(update_fields=["ended_at", "outcome", "rental", "copy"])
+    hold.save(update_fields=["ended_at", "outcome", "rental", "copy", "ready_at", "pick_up_by"])
 
 
 @dataclass(frozen=True, slots=True)

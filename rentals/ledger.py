@@ -64,6 +64,17 @@ def balance_for_renting(member: User, *, at: datetime) -> Balance:
     return _balance(member, rentals.order_by(), at=at)
 
 
+def balance_in_the_past(member: User, *, at: datetime) -> Balance:
+    """Like `balance`, for a time in the past: with the rentals that were open then."""
+    entries = LedgerEntry.objects.filter(user=member, posted_at__lte=at).order_by("-number")
+    out = tuple(Rental.objects.out_at(at).filter(user=member).select_related("rate").order_by())
+    return Balance(
+        posted=entries.values_list("balance", flat=True).first() or ZERO,
+        running=sum((rental.running_price(at).total for rental in out), ZERO),
+        open_rentals=out,
+    )
+
+
 def _balance(member: User, rentals: QuerySet[Rental], *, at: datetime) -> Balance:
     out = tuple(rentals.filter(user=member))
     running = sum((rental.running_price(at).total for rental in out), ZERO)

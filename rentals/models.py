@@ -169,6 +169,22 @@ class RentalQuerySet(models.QuerySet["Rental"]):
     def overdue(self, at: datetime) -> Self:
         return self.open().filter(due_at__lt=at)
 
+    def out_at(self, at: datetime) -> Self:
+        """Rentals whose book was with the member at `at`."""
+        return self.not_void().filter(Q(returned_at=None) | Q(returned_at__gt=at), rented_at__lte=at)
+
+    def overlapping(self, since: datetime, until: datetime | None) -> Self:
+        """Rentals that overlap the time from `since` to `until`; None is the end of an open rental.
+
+        One may begin at the very time at which another ends. This is the rule of the exclusion constraint
+        `rental_copy_is_with_one_member`, which only PostgreSQL has.
+        """
+        overlap = Q(returned_at=None) | Q(returned_at__gt=since)
+        if until is None:
+            return self.not_void().filter(overlap)
+        overlap &= Q(rented_at__lt=until)
+        return self.not_void().filter(overlap | Q(rented_at=since, returned_at=until))
+
     def for_user(self, user: User) -> Self:
         """The rentals that `user` may see: staff see all, members their own."""
         return self if user.is_staff else self.filter(user=user)
@@ -182,6 +198,7 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.select_related("copy", "rate__price_list", "rent_entry").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
+            *("reason", "return_reason", "limits_broken"),
             *("rate__first_days", "rate__first_days_rate", "rate__daily_rate", "rate__minimum"),
             "rate__late_fee",
         )
@@ -220,6 +237,27 @@ class Rental(models.Model):
         blank=True,
         verbose_name=_("charge"),
     )
+    # Nullable, so that the version before can insert rows, and SQLite need not copy the table.
+    reason = models.CharField(  # noqa: DJ001
+        _("reason"),
+        max_length=500,
+        null=True,
+        blank=True,
+        help_text=_("Why the rental was recorded after it began."),
+    )
+    return_reason = models.CharField(  # noqa: DJ001
+        _("reason of the return"),
+        max_length=500,
+        null=True,
+        blank=True,
+        help_text=_("Why the return was recorded later."),
+    )
+    limits_broken = models.JSONField(
+        _("limits not kept"),
+        null=True,
+        blank=True,
+        help_text=_("The limits that would have refused the rental, had it not already begun."),
+    )
     voided_at = models.DateTimeField(_("voided"), null=True, blank=True)
     voided_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
@@ -236,6 +274,7 @@ class Rental(models.Model):
         verbose_name = _("rental")
         verbose_name_plural = _("rentals")
         ordering = ["-ref"]
+        # Migration 0011 adds one that SQLite does not have: rentals of a copy never overlap.
         constraints = [
             models.UniqueConstraint(
                 fields=["copy"],
@@ -301,6 +340,15 @@ class Rental(models.Model):
     @property
     def is_open(self) -> bool:
         return self.returned_at is None and self.voided_at is None
+
+    @property
+    def is_void_and_out(self) -> bool:
+        """Whether it was voided while the book was out, and the book has not been found since."""
+        return (
+            self.voided_at is not None
+            and self.returned_at is None
+            and self.copy.status == Copy.Status.MISSING
+        )
 
     @property
     def charge(self) -> Decimal | None:

@@ -12,7 +12,8 @@ from datetime import datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import Exists, OuterRef, QuerySet, Subquery
+from django.db.models import Exists, F, OuterRef, QuerySet, Subquery
+from django.db.models.lookups import Exact
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -45,8 +46,8 @@ class Quote:
 class Offer:
     """The terms on which a member can rent a book. The methods run no queries.
 
-    `copy` is the copy that the member would get, if there is one. `for_self` is False if staff rent for the
-    member.
+    `copy` is the copy that the member would get, if there is one. `had_book` is True if the member had the
+    book already in the time of a past rental. `for_self` is False if staff rent for the member.
     """
 
     member: User
@@ -56,6 +57,7 @@ class Offer:
     rate: Rate | None
     copy: Copy | None
     balance: Balance
+    had_book: bool = False
     for_self: bool = True
 
     @property
@@ -77,23 +79,34 @@ class Offer:
     def refusals(self, *, past: bool = False, wanted: Copy | None = None) -> list[Refusal]:
         """Return the reasons why the book cannot be rented; empty if it can.
 
-        With `past`, the rental has begun already, so the limits on debt and on open rentals are not checked.
+        With `past`, the rental has begun already, so no limit refuses it.
         `wanted` is the copy that the desk named.
         """
         reasons: list[Refusal] = []
         if not self.member.is_active:
             reasons.append(errors.MemberInactive())
-        if any(rental.copy.book_id == self.book.pk for rental in self.balance.open_rentals):
-            reasons.append(errors.AlreadyRented())
-        if not past:
-            reasons += self._limit_refusals()
+        if past:
+            if self.had_book:
+                reasons.append(errors.AlreadyRented(_("This account already had this book on loan then.")))
+        else:
+            if any(rental.copy.book_id == self.book.pk for rental in self.balance.open_rentals):
+                reasons.append(errors.AlreadyRented())
+            reasons += self.limit_refusals()
         if self.rate is None:
             reasons.append(errors.NoPriceInForce())
         if self.copy is None:
-            reasons.append(errors.BookUnavailable() if wanted is None else errors.CopyUnavailable())
+            reasons.append(self._no_copy(past=past, wanted=wanted))
         return reasons
 
-    def _limit_refusals(self) -> list[Refusal]:
+    def _no_copy(self, *, past: bool, wanted: Copy | None) -> Refusal:
+        if not past:
+            return errors.BookUnavailable() if wanted is None else errors.CopyUnavailable()
+        if wanted is None:
+            return errors.BookUnavailable(_("Every copy of this book was on loan then."))
+        return errors.CopyUnavailable(_("This copy was on loan then, or it isn't in service."))
+
+    def limit_refusals(self) -> list[Refusal]:
+        """Return the limits that the rental does not keep. A past rental is recorded all the same."""
         reasons: list[Refusal] = []
         if len(self.balance.open_rentals) >= self.policy.max_open_rentals:
             reasons.append(
@@ -152,24 +165,48 @@ def quote_for(member: User | None, *, book: Book, at: datetime) -> Quote | None:
 
 
 def copies_to_rent(
-    book: Book, *, put_aside: Copy | None, wanted: Copy | None = None, since: datetime | None = None
+    book: Book, *, put_aside: Copy | None, wanted: Copy | None = None, at: datetime | None = None
 ) -> QuerySet[Copy]:
-    """Return the copies that a member may get, best first.
+    """Return the copies that a member may get now, best first.
 
-    These are the copy set aside for the member, or else all free copies; with `wanted`, only that copy.
-
-    `since` is when a rental that is being recorded late began. Copies that were not on loan then come first.
-    The others are not excluded, because their returns may have been recorded late too.
+    These are the copy set aside for the member, or else all free copies; with `wanted`, only that copy. With
+    `at`, each has `back_at`: when it came back, if that was after `at`.
     """
     if put_aside and wanted in (None, put_aside):
-        return Copy.objects.filter(pk=put_aside.pk)
-    free = free_copies().filter(book=book)
-    if wanted:
-        free = free.filter(pk=wanted.pk)
-    if since is None:
-        return free.order_by("pk")
-    out_then = Rental.objects.not_void().filter(copy=OuterRef("pk"), returned_at__gt=since)
-    return free.annotate(out_then=Exists(out_then)).order_by("out_then", "pk")
+        copies = Copy.objects.filter(pk=put_aside.pk)
+    else:
+        copies = free_copies().filter(book=book)
+        if wanted:
+            copies = copies.filter(pk=wanted.pk)
+    if at is not None:
+        back = Rental.objects.not_void().filter(copy=OuterRef("pk"), returned_at__gt=at)
+        copies = copies.annotate(back_at=Subquery(back.order_by("-returned_at").values("returned_at")[:1]))
+    return copies.order_by("pk")
+
+
+def copies_rented_in_the_past(
+    book: Book, *, put_aside: Copy | None, wanted: Copy | None, since: datetime, until: datetime | None
+) -> QuerySet[Copy]:
+    """Return the copies that may have been with a member from `since` to `until`, likeliest first.
+
+    `until` is None if the book is still out. Copies set aside for other members come last, and of those the
+    one whose hold is the last in the queue first. If it is `wanted`, a copy that has come back may have any
+    status today, and one that is still out may be missing.
+    """
+    out = Rental.objects.overlapping(since, until).filter(copy=OuterRef("pk"))
+    copies = Copy.objects.filter(~Exists(out), book=book)
+    if wanted is None:
+        copies = copies.in_service()
+    else:
+        copies = copies.filter(pk=wanted.pk)
+        if until is None:
+            copies = copies.filter(status__in=[Copy.Status.IN_SERVICE, Copy.Status.MISSING])
+    others = Hold.objects.ready().filter(copy=OuterRef("pk"))
+    if put_aside is not None:
+        others = others.exclude(copy=put_aside)
+    place = Subquery(others.values("pk")[:1])
+    own_first = [] if put_aside is None else [Exact(F("pk"), put_aside.pk).desc()]
+    return copies.annotate(place=place).order_by(*own_first, F("place").desc(nulls_first=True), "pk")
 
 
 def _copy_to_rent(*, member: User | None, book: Book) -> Copy | None:

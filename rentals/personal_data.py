@@ -68,6 +68,9 @@ def _rental(one: Rental) -> dict[str, Any]:
         "price_list": one.price_list.name,
         "replacement_price": one.replacement_price,
         "charge": one.charge,
+        "reason": one.reason,
+        "return_reason": one.return_reason,
+        "limits_broken": one.limits_broken or [],
         "voided_at": one.voided_at,
     }
 

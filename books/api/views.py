@@ -163,7 +163,7 @@ class CopyViewSet(ResourceViewSet[Copy]):
         copy = self.get_object()
         given = self.get_serializer(copy, data=request.data, partial=self.action == "partial_update")
         given.is_valid(raise_exception=True)
-        change_copy(copy=copy, at=self.now, **given.validated_data)
+        change_copy(copy=copy, at=self.now, actor=self.caller, **given.validated_data)
         return self._response(copy.pk)
 
     def partial_update(self, request: Request, **kwargs: Any) -> Response:

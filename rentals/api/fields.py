@@ -31,6 +31,16 @@ class PastTime(Instant):
         return time
 
 
+class Reason(serializers.CharField):
+    """Why something is recorded later than it happened; None if it is left empty."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(required=False, allow_null=True, allow_blank=True, max_length=500, **options)
+
+    def run_validation(self, data: Any = serializers.empty) -> Any:
+        return super().run_validation(data) or None
+
+
 def check_copy(given: dict[str, Any]) -> dict[str, Any]:
     """Raise ValidationError if `copy` is a copy of another book."""
     if "copy" in given and given["copy"].book_id != given["book"].pk:
@@ -42,4 +52,23 @@ def check_return(given: dict[str, Any]) -> dict[str, Any]:
     """Raise ValidationError if there is a time of return without status 1."""
     if given.get("date_returned") and given.get("status") != Status.RETURNED:
         raise serializers.ValidationError({"date_returned": [_("Only allowed together with status 1.")]})
+    return given
+
+
+def check_period(given: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValidationError if a new rental has a time of return without an earlier `date_rented`."""
+    returned, rented = given.get("date_returned"), given.get("date_rented")
+    if returned and not rented:
+        raise serializers.ValidationError({"date_rented": [_("Required together with date_returned.")]})
+    if returned and returned < rented:
+        raise serializers.ValidationError({"date_returned": [_("This time is before date_rented.")]})
+    return given
+
+
+def check_reason(given: dict[str, Any], *, time: str) -> dict[str, Any]:
+    """Raise ValidationError if there is a reason without the past `time` that it is for."""
+    if given.get("reason") and not given.get(time):
+        raise serializers.ValidationError(
+            {"reason": [_("Only allowed together with %(field)s.") % {"field": time}]}
+        )
     return given

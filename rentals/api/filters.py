@@ -34,6 +34,15 @@ class RentalFilter(filters.FilterSet):
         return rentals.exclude(pk__in=overdue.order_by().values("pk"))
 
 
+class RentalV3Filter(RentalFilter):
+    void = StrictBooleanFilter(
+        method="narrow_by_void", help_text="Staff only. true: only void rentals. Default: false."
+    )
+
+    def narrow_by_void(self, rentals: RentalQuerySet, name: str, wanted: bool) -> RentalQuerySet:
+        return rentals.filter(voided_at__isnull=not wanted)
+
+
 class HoldFilter(filters.FilterSet):
     status = OneOfFilter(
         method="narrow_by_status", choices=[(status.value, status.value) for status in Hold.Status]

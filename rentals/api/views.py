@@ -19,22 +19,21 @@ from lori_assignment.rest.idempotency import idempotent
 from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, services
 from rentals.api.fields import Status
-from rentals.api.filters import RentalFilter
+from rentals.api.filters import RentalFilter, RentalV3Filter
 from rentals.api.serializers import v1_v2, v3
-from rentals.models import LedgerEntry, Rental, RentalQuerySet
+from rentals.models import LedgerEntry, Rental
 
 SERIALIZERS: dict[str, ModuleType] = {"v1": v1_v2, "v2": v1_v2, "v3": v3}
-
-
-def listed_rentals() -> RentalQuerySet:
-    return Rental.objects.not_void().with_prices().order_by("-ref")
 
 
 class RentalViewSet(ResourceViewSet[Rental]):
     tag = "rentals"
     has_etags = True
-    filterset_class = RentalFilter
     lookup_field = "ref"
+
+    @property
+    def filterset_class(self) -> type[RentalFilter]:
+        return RentalV3Filter if self.api_version == "v3" else RentalFilter
 
     def get_permissions(self) -> list[Any]:
         if self.action in ("update", "partial_update", "destroy", "bring_back"):
@@ -55,16 +54,26 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return None if self.action == "destroy" else SERIALIZERS[self.api_version].RentalOut
 
     def get_queryset(self) -> QuerySet[Rental]:
-        rentals = Rental.objects.not_void().with_terms().order_by("-ref")
+        rentals = Rental.objects.with_terms().order_by("-ref")
         # The OpenAPI document is generated without a user.
-        return rentals if getattr(self, "swagger_fake_view", False) else rentals.for_user(self.caller)
+        if getattr(self, "swagger_fake_view", False):
+            return rentals
+        return (rentals if self.shows_void else rentals.not_void()).for_user(self.caller)
+
+    @property
+    def shows_void(self) -> bool:
+        """Whether a void rental can be read: by staff, in the version that says that it is void."""
+        return self.api_version == "v3" and self.caller.is_staff
 
     def list(self, request: Request, **kwargs: Any) -> Response:
         """List rentals
 
         Members see their own; staff see all.
         """
-        page = self.paginate_queryset(self.filter_queryset(listed_rentals().for_user(self.caller)))
+        rentals = Rental.objects.with_prices().order_by("-ref").for_user(self.caller)
+        if not (self.shows_void and "void" in request.query_params):
+            rentals = rentals.not_void()
+        page = self.paginate_queryset(self.filter_queryset(rentals))
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def retrieve(self, request: Request, **kwargs: Any) -> Response:
@@ -85,6 +94,9 @@ class RentalViewSet(ResourceViewSet[Rental]):
             copy=wish.get("copy"),
             at=wish.get("date_rented") or self.now,
             now=self.now,
+            returned_at=wish.get("date_returned"),
+            actor=self.caller,
+            reason=wish.get("reason"),
         )
         return self._response(rental, status.HTTP_201_CREATED)
 
@@ -110,7 +122,8 @@ class RentalViewSet(ResourceViewSet[Rental]):
     def destroy(self, request: Request, **kwargs: Any) -> Response:
         """Void a rental
 
-        Undoes a rental that was made by mistake: reverses its charge, if there is one, and frees the copy.
+        Undoes a rental that was made by mistake: reverses its charge, if there is one. If the book is out,
+        its copy is missing until it is returned or put back in service.
         """
         rental = self.get_object()
         self.if_unmodified(
@@ -141,10 +154,13 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return self._response(renewed)
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
-        at = given.get("date_returned") or self.now
+        at = given.get("date_returned")
+        reason = given.get("reason") if at else None
         returned = self.if_unmodified(
             rental,
-            lambda: services.return_rental(rental=rental, at=at, actor=self.caller, now=self.now),
+            lambda: services.return_rental(
+                rental=rental, at=at or self.now, actor=self.caller, now=self.now, reason=reason
+            ),
             lock=services.lock_rental,
         )
         return self._response(returned)
@@ -187,7 +203,9 @@ class MemberViewSet(ResourceViewSet[Any]):
 
     def rentals(self, request: Request, **kwargs: Any) -> Response:
         """List a member's rentals"""
-        page = self.paginate_queryset(listed_rentals().filter(user=self.get_member()))
+        page = self.paginate_queryset(
+            Rental.objects.not_void().with_prices().order_by("-ref").filter(user=self.get_member())
+        )
         return self.get_paginated_response(self.get_serializer(page, many=True).data)
 
     def balance(self, request: Request, **kwargs: Any) -> Response:

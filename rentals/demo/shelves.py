@@ -8,6 +8,7 @@ from decimal import Decimal
 from pathlib import Path
 from random import Random
 
+from accounts.models import User
 from books.models import Book, Copy, Kind
 from books.stock import add_book
 from rentals.availability import free_copies
@@ -52,10 +53,14 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
     return books
 
 
-def take_out_of_service(*, now: datetime) -> None:
+def take_out_of_service(*, now: datetime, actor: User) -> None:
     """Mark a spare copy of one book as in repair, of a second as lost, and of a third as withdrawn."""
     spare = {copy.book_id: copy for copy in free_copies().exclude(barcode__endswith="-1").order_by("pk")}
     in_repair, lost, withdrawn, *_ = spare.values()
-    change_copy(copy=in_repair, at=now, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED)
-    change_copy(copy=lost, at=now, status=Copy.Status.LOST)
-    change_copy(copy=withdrawn, at=now, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED)
+    change_copy(
+        copy=in_repair, at=now, actor=actor, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED
+    )
+    change_copy(copy=lost, at=now, actor=actor, status=Copy.Status.LOST)
+    change_copy(
+        copy=withdrawn, at=now, actor=actor, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED
+    )

@@ -276,7 +276,7 @@ class RentalReadTest(RentalTestCase):
 class ReturnTest(RentalTestCase):
     def test_staff_return_by_status_in_every_version(self) -> None:
         for version in ("v1", "v2", "v3"):
-            rental = self.rent(self.alice, days_ago=3)
+            rental = self.rent(self.alice, add_book(name=version, kind=3), days_ago=3)
             path = f"/api/{version}/book_rentals/{rental.ref}/update"
             answer = self.api(self.carol).put(path, {"status": 1})
             self.assertEqual((answer.status_code, answer.json()["status"]), (200, 1))
@@ -392,18 +392,82 @@ class RenewTest(RentalTestCase):
 
 
 class VoidTest(RentalTestCase):
-    def test_voided_rental_is_hidden_and_frees_copy(self) -> None:
-        rental = self.rent(self.alice)
-        path = f"/api/v1/book_rentals/{rental.ref}/delete"
+    def void(self, rental: Rental, version: str = "v3") -> None:
+        path = f"/api/{version}/book_rentals/{rental.ref}/delete"
         self.assertEqual(self.api(self.alice).delete(path).status_code, 403)
         self.assertEqual(self.api(self.carol).delete(path).status_code, 204)
-        self.assertEqual(self.api(self.carol).get(f"/api/v1/book_rentals/{rental.ref}").status_code, 404)
-        self.assertEqual(self.api(self.carol).get("/api/v1/book_rentals/").json(), [])
-        self.assertEqual(
-            self.api(self.bob).post("/api/v1/book_rentals/", {"book": self.book.pk}).status_code, 201
-        )
+
+    def rent_by_bob(self) -> int:
+        return self.api(self.bob).post("/api/v1/book_rentals/", {"book": self.book.pk}).status_code
+
+    def test_voided_rental_is_hidden_in_older_versions(self) -> None:
+        rental = self.rent(self.alice)
+        self.void(rental, "v1")
+        for version in ("v1", "v2"):
+            path = f"/api/{version}/book_rentals/"
+            self.assertEqual(self.api(self.carol).get(f"{path}{rental.ref}").status_code, 404)
+            self.assertEqual(self.api(self.carol).get(f"{path}?void=true").json(), [])
         rental.refresh_from_db()
         self.assertEqual(rental.voided_by, self.carol)
+
+    def test_staff_read_void_rentals_in_v3(self) -> None:
+        rental, valid = self.rent(self.alice), self.rent(self.alice, self.other)
+        self.void(rental)
+        path = "/api/v3/book_rentals/"
+        told = self.api(self.carol).get(f"{path}{rental.ref}").json()
+        self.assertTrue(told["voided_at"].endswith("Z"))
+        self.assertEqual((told["status"], told["running_cost"], told["overdue"]), (2, None, False))
+        self.assertEqual(self.api(self.alice).get(f"{path}{rental.ref}").status_code, 404)
+        for user, query, refs in (
+            (self.carol, "", [valid.ref]),
+            (self.carol, "?void=false", [valid.ref]),
+            (self.carol, "?void=true", [rental.ref]),
+            (self.alice, "", [valid.ref]),
+            (self.alice, "?void=true", []),
+        ):
+            listed = self.api(user).get(path + query).json()["results"]
+            self.assertEqual([one["ref"] for one in listed], refs)
+        for change in (
+            self.api(self.carol).delete(f"{path}{rental.ref}"),
+            self.api(self.carol).post(f"{path}{rental.ref}/renew"),
+        ):
+            self.assertEqual((change.status_code, change.json()["code"]), (409, "already_void"))
+
+    def test_copy_of_a_void_rental_is_missing_until_found(self) -> None:
+        rental = self.rent(self.alice)
+        self.void(rental)
+        self.assertEqual(self.rent_by_bob(), 409)
+        copy = f"/api/v3/copies/{rental.copy.pk}/"
+        told = self.api(self.carol).get(copy).json()
+        self.assertEqual((told["status"], told["available"]), ("missing", False))
+        self.api(self.carol).patch(copy, {"status": "in_service"})
+        self.assertEqual(self.rent_by_bob(), 201)
+
+    def test_copy_of_a_void_rental_can_be_returned(self) -> None:
+        rental = self.rent(self.alice)
+        self.void(rental)
+        path = f"/api/v3/book_rentals/{rental.ref}/return"
+        returned = self.api(self.carol).post(path)
+        self.assertEqual((returned.status_code, returned.json()["date_returned"]), (200, None))
+        self.assertFalse(LedgerEntry.objects.exists())
+        self.assertEqual(self.rent_by_bob(), 201)
+        self.assertEqual(self.api(self.carol).post(path).json()["code"], "already_void")
+
+    def test_copy_of_a_void_rental_can_be_with_another_member(self) -> None:
+        rental = self.rent(self.alice, days_ago=1)
+        self.void(rental)
+        sent = {"book": self.book.pk, "user": self.bob.pk, "copy": rental.copy.pk}
+        now = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual((now.status_code, now.json()["code"]), (409, "copy_unavailable"))
+        sent["date_rented"] = rental.rented_at.isoformat()
+        self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
+        self.assertEqual(Copy.objects.get(pk=rental.copy.pk).status, "in_service")
+
+    def test_voiding_a_returned_rental_leaves_its_copy(self) -> None:
+        rental = self.rent(self.alice)
+        self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return")
+        self.void(rental)
+        self.assertEqual(self.rent_by_bob(), 201)
 
     def test_voiding_a_return_reverses_its_charge(self) -> None:
         rental = self.rent(self.alice)

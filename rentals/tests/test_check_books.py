@@ -43,6 +43,7 @@ def unguard() -> None:
                 for (name,) in cursor.fetchall():
                     cursor.execute(f"ALTER TABLE {table} DROP CONSTRAINT {name}")
             cursor.execute("ALTER TABLE rentals_ledgerentry DROP CONSTRAINT ledger_numbers_follow_on")
+            cursor.execute("ALTER TABLE rentals_rental DROP CONSTRAINT rental_copy_is_with_one_member")
         else:
             cursor.execute("SELECT name FROM sqlite_master WHERE type = 'trigger'")
             for (name,) in cursor.fetchall():
@@ -69,9 +70,9 @@ class BooksTestCase(CastTestCase):
         cls.give_back(cls.returned, MONDAY + 30 * DAY)
         cls.capped = cls.rent(cls.bob, copy=cls.second)
         cls.give_back(cls.capped, MONDAY + 20 * DAY)
-        cls.mistake = cls.rent(cls.bob)
-        cls.give_back(cls.mistake, MONDAY + DAY)
-        services.void_rental(rental=cls.mistake, at=MONDAY + DAY, actor=cls.carol)
+        cls.mistake = cls.rent(cls.bob, at=MONDAY + 30 * DAY)
+        cls.give_back(cls.mistake, MONDAY + 31 * DAY)
+        services.void_rental(rental=cls.mistake, at=MONDAY + 31 * DAY, actor=cls.carol)
         cls.refused = cls.pay("3.33")
         ledger.reverse(entry=cls.refused, actor=cls.carol, at=MONDAY + 31 * DAY)
         cls.paid = cls.pay("30.60")
@@ -277,10 +278,36 @@ class InconsistencyTest(BooksTestCase):
         )
 
     def test_copy_rented_twice_is_reported(self) -> None:
+        later = MONDAY + 50 * DAY
         Rental.objects.create(
-            user=self.bob, copy=self.second, rate=self.open.rate, rented_at=MONDAY, due_at=MONDAY
+            user=self.bob, copy=self.second, rate=self.open.rate, rented_at=later, due_at=later
         )
         self.assert_named(f"Copy {self.second.pk} is on loan in 2 rentals at once.")
+
+    def test_overlapping_rentals_of_a_copy_are_reported(self) -> None:
+        self.damage(self.capped, copy=self.returned.copy)
+        self.assert_named(
+            f"Rental {self.returned.pk} of copy {self.returned.copy_id} overlaps rental {self.capped.pk} "
+            "of the same copy."
+        )
+        self.damage(self.capped, copy=self.open.copy)
+        since, until = self.capped.rented_at, self.capped.returned_at
+        self.damage(self.open, rented_at=until - timedelta(microseconds=1))
+        self.assert_named(
+            f"Rental {self.open.pk} of copy {self.second.pk} overlaps rental {self.capped.pk} "
+            "of the same copy."
+        )
+        self.damage(self.open, rented_at=since - DAY)
+        self.assert_named(
+            f"Rental {self.capped.pk} of copy {self.second.pk} overlaps rental {self.open.pk} "
+            "of the same copy."
+        )
+
+    def test_copy_on_loan_but_not_in_service_is_reported(self) -> None:
+        self.damage(self.open.copy, status="lost")
+        self.assert_named(
+            f"Copy {self.second.pk} has the status lost, but is on loan in rental {self.open.pk}."
+        )
 
     def test_invalid_copy_of_a_hold_is_reported(self) -> None:
         first = self.ready.copy

@@ -59,7 +59,7 @@ class InvariantTest(CastTestCase):
                 holds.cancel_holds_of(member=member, at=at)
             elif what in ("break", "mend"):
                 status = Copy.Status.IN_REPAIR if what == "break" else Copy.Status.IN_SERVICE
-                stock.change_copy(copy=copy, at=at, status=status)
+                stock.change_copy(copy=copy, at=at, actor=self.carol, status=status)
             elif what == "cancel" and hold:
                 holds.cancel_hold(hold=hold, at=at)
             elif what == "return" and rental:

@@ -159,9 +159,11 @@ class AllocationTest(QueueTestCase):
         hold.refresh_from_db()
         self.assertEqual(hold.pick_up_by, MONDAY + 8 * DAY)
 
-    def test_voiding_a_rental_allocates_its_copy(self) -> None:
+    def test_copy_of_a_void_rental_is_allocated_when_it_is_found(self) -> None:
         hold = self.place(self.alice)
         services.void_rental(rental=self.out, at=MONDAY + DAY, actor=self.carol)
+        self.assertEqual(self.states(hold), [Status.WAITING])
+        services.return_rental(rental=self.out, at=MONDAY + DAY, actor=self.carol, now=MONDAY + DAY)
         self.assertEqual(self.states(hold), [Status.READY])
 
     def test_new_copies_serve_the_queue_first(self) -> None:
@@ -187,16 +189,18 @@ class AllocationTest(QueueTestCase):
         hold = self.place(self.alice)
         self.give_back()
         spare = add_copy(book=self.book)
-        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.IN_REPAIR)
+        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, actor=self.carol, status=Copy.Status.IN_REPAIR)
         hold.refresh_from_db()
         self.assertEqual((hold.copy, hold.pick_up_by), (spare, MONDAY + 4 * DAY))
 
     def test_lost_copy_returns_hold_to_its_place(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()
-        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.IN_REPAIR)
+        stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, actor=self.carol, status=Copy.Status.IN_REPAIR)
         self.assertEqual(self.states(first, second), [Status.WAITING, Status.WAITING])
-        stock.change_copy(copy=self.copy, at=MONDAY + 3 * DAY, status=Copy.Status.IN_SERVICE)
+        stock.change_copy(
+            copy=self.copy, at=MONDAY + 3 * DAY, actor=self.carol, status=Copy.Status.IN_SERVICE
+        )
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
         self.assertEqual(first.pick_up_by, MONDAY + 6 * DAY)
 
@@ -394,7 +398,7 @@ class StockDeletionTest(QueueTestCase):
     def test_previously_allocated_copy_is_kept(self) -> None:
         spare = add_copy(book=self.book, status=Copy.Status.IN_REPAIR)
         hold = self.place(self.alice)
-        stock.change_copy(copy=spare, at=MONDAY + DAY, status=Copy.Status.IN_SERVICE)
+        stock.change_copy(copy=spare, at=MONDAY + DAY, actor=self.carol, status=Copy.Status.IN_SERVICE)
         self.cancel(hold)
         self.assert_refused(["copy_has_rentals"], delete_copy, copy=spare)
         self.assert_refused(["book_has_rentals"], delete_book, book=self.book)
@@ -435,7 +439,9 @@ class MailTest(QueueTestCase):
         self.place(self.alice)
         self.give_back()
         (sent,) = self.sent(
-            lambda: stock.change_copy(copy=self.copy, at=MONDAY + 2 * DAY, status=Copy.Status.LOST)
+            lambda: stock.change_copy(
+                copy=self.copy, at=MONDAY + 2 * DAY, actor=self.carol, status=Copy.Status.LOST
+            )
         )
         self.assertEqual(sent.subject, "[Lori Books] No longer ready to collect: Emma")
 

@@ -14,7 +14,15 @@ from rest_framework import serializers
 from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
-from rentals.api.fields import PastTime, Status, check_copy, check_return
+from rentals.api.fields import (
+    PastTime,
+    Reason,
+    Status,
+    check_copy,
+    check_period,
+    check_reason,
+    check_return,
+)
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
 
@@ -38,13 +46,19 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: any available copy."
     )
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
+    date_returned = PastTime(
+        required=False,
+        allow_null=True,
+        help_text="Staff only, with date_rented: records a rental that has ended already, and charges it.",
+    )
+    reason = Reason(help_text="Staff only, with date_rented: why it is recorded later.")
 
     class Meta:
         ref_name = "RentalV3DeskIn"
         swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return check_copy(attrs)
+        return check_reason(check_period(check_copy(attrs)), time="date_rented")
 
 
 class RentalChange(serializers.Serializer[Rental]):
@@ -52,6 +66,8 @@ class RentalChange(serializers.Serializer[Rental]):
         choices=Status.choices, help_text="1: returned, 2: not returned. To return a rental, send 1."
     )
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
+    # Ignored without a time, so that clients can send back what they read.
+    reason = Reason(help_text="With date_returned: why it is recorded later.")
 
     class Meta:
         ref_name = "RentalV3Change"
@@ -63,10 +79,14 @@ class RentalChange(serializers.Serializer[Rental]):
 
 class ReturnIn(serializers.Serializer[Rental]):
     date_returned = PastTime(required=False, allow_null=True, help_text="Default: now.")
+    reason = Reason(help_text="With date_returned: why it is recorded later.")
 
     class Meta:
         ref_name = "ReturnV3In"
         swagger_schema_fields = {"example": {"date_returned": "2026-11-23T09:15:00Z"}}
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        return check_reason(attrs, time="date_returned")
 
 
 RENTAL_EXAMPLE = {
@@ -83,6 +103,10 @@ RENTAL_EXAMPLE = {
     "price_list": "Tiered",
     "charge": None,
     "running_cost": "5.00",
+    "reason": None,
+    "return_reason": None,
+    "limits_broken": [],
+    "voided_at": None,
 }
 
 
@@ -101,6 +125,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if returned now; null after the return."
     )
+    limits_broken = serializers.ListField(
+        child=serializers.CharField(),
+        help_text="Codes of the refusals that a past rental would have met, had it not already begun.",
+    )
 
     class Meta:
         model = Rental
@@ -118,6 +146,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list",
             "charge",
             "running_cost",
+            "reason",
+            "return_reason",
+            "limits_broken",
+            "voided_at",
         ]
         ref_name = "RentalV3"
         swagger_schema_fields = {"example": RENTAL_EXAMPLE}
@@ -138,6 +170,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list": rental.price_list.name,
             "charge": None if charge is None else f"{charge:.2f}",
             "running_cost": self.get_running_cost(rental),
+            "reason": rental.reason,
+            "return_reason": rental.return_reason,
+            "limits_broken": rental.limits_broken or [],
+            "voided_at": format_datetime(rental.voided_at, self.zone),
         }
 
     @cached_property

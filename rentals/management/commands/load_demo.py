@@ -108,7 +108,7 @@ def fill_shop(*, now: datetime, password: str) -> None:
     users = open_accounts(password=password, now=now)
     shop = Shop(books=books, staff=[users[person.username] for person in STAFF], now=now, chance=chance)
     play_history(shop, [(person, users[person.username]) for person in MEMBERS])
-    take_out_of_service(now=now)
+    take_out_of_service(now=now, actor=shop.staff[0])
 
 
 def _counts(now: datetime) -> list[str]:
