@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,11 +18,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.db.transactions import atomic_with_retry, lock
-from lori_assignment.money import format_money
+from lori_assignment.money import format_money, round_amount
 from rentals import errors
 from rentals.models import ZERO, LedgerEntry, Rental
-
-CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +73,10 @@ def post(
 ) -> LedgerEntry:
     """Write the member's next entry. The caller holds the member's lock.
 
-    `amount` is rounded half up to two places, here and nowhere else. A charge is positive, a credit negative.
-    `facts` are the entry's other fields.
+    `amount` is rounded half up to the currency's places, here and nowhere else. A charge is positive, a
+    credit negative. `facts` are the entry's other fields.
     """
-    amount = amount.quantize(CENT, ROUND_HALF_UP)
+    amount = round_amount(amount)
     last = LedgerEntry.objects.filter(user=member).order_by("-number").only("number", "balance").first()
     return LedgerEntry.objects.create(
         user=member,

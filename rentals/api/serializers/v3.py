@@ -13,7 +13,8 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
+from lori_assignment.money import plain_amount
+from lori_assignment.rest.fields import Amount, Choice, PlainKey, format_datetime
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
@@ -95,9 +96,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     status = serializers.SerializerMethodField(help_text="1: returned, 2: not returned.")
     overdue = serializers.SerializerMethodField()
     price_list = serializers.CharField(source="price_list.name", help_text="The name of the price list.")
-    charge = serializers.DecimalField(
-        max_digits=14, decimal_places=2, allow_null=True, help_text="What was charged on return."
-    )
+    charge = Amount(whole_digits=14, allow_null=True, help_text="What was charged on return.")
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if returned now; null after the return."
     )
@@ -136,7 +135,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "renewals": rental.renewals,
             "overdue": self.get_overdue(rental),
             "price_list": rental.price_list.name,
-            "charge": None if charge is None else f"{charge:.2f}",
+            "charge": None if charge is None else plain_amount(charge),
             "running_cost": self.get_running_cost(rental),
         }
 
@@ -157,23 +156,17 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     def get_overdue(self, rental: Rental) -> bool:
         return rental.is_overdue(self.now)
 
-    @swagger_serializer_method(serializers.DecimalField(max_digits=14, decimal_places=2, allow_null=True))
+    @swagger_serializer_method(Amount(whole_digits=14, allow_null=True))
     def get_running_cost(self, rental: Rental) -> str | None:
-        return str(rental.running_price(self.now).total) if rental.is_open else None
+        return plain_amount(rental.running_price(self.now).total) if rental.is_open else None
 
 
 class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
-    balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="Posted plus running; positive if the member owes money."
-    )
-    posted = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="The sum of the ledger entries."
-    )
-    running = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="What the open rentals would cost if returned now."
-    )
+    balance = Amount(whole_digits=14, help_text="Posted plus running; positive if the member owes money.")
+    posted = Amount(whole_digits=14, help_text="The sum of the ledger entries.")
+    running = Amount(whole_digits=14, help_text="What the open rentals would cost if returned now.")
     open_rentals = serializers.IntegerField(help_text="How many books are on loan.")
 
     class Meta:
@@ -194,9 +187,9 @@ def balance_of(member: User, balance: Balance) -> dict[str, Any]:
     return {
         "user_id": member.pk,
         "currency": settings.CURRENCY,
-        "balance": str(balance.total),
-        "posted": str(balance.posted),
-        "running": str(balance.running),
+        "balance": plain_amount(balance.total),
+        "posted": plain_amount(balance.posted),
+        "running": plain_amount(balance.running),
         "open_rentals": len(balance.open_rentals),
     }
 
@@ -204,8 +197,8 @@ def balance_of(member: User, balance: Balance) -> dict[str, Any]:
 class WorkingLine(serializers.Serializer[object]):
     what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
     days = serializers.IntegerField(required=False)
-    rate = serializers.DecimalField(max_digits=14, decimal_places=2, required=False)
-    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
+    rate = Amount(whole_digits=14, required=False)
+    amount = Amount(whole_digits=14)
 
     class Meta:
         ref_name = "WorkingLineV3"
@@ -287,9 +280,9 @@ class StatementOut(serializers.Serializer[object]):
 
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
-    balance = serializers.DecimalField(max_digits=14, decimal_places=2)
-    posted = serializers.DecimalField(max_digits=14, decimal_places=2)
-    running = serializers.DecimalField(max_digits=14, decimal_places=2)
+    balance = Amount(whole_digits=14)
+    posted = Amount(whole_digits=14)
+    running = Amount(whole_digits=14)
     open_rentals = RentalOut(many=True)
     entries = EntryOut(many=True)
     next = serializers.URLField(allow_null=True, help_text="The page with later entries.")
