@@ -142,7 +142,7 @@ class Copy(models.Model):
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.IN_SERVICE)
     replacement_price = AmountField(
         _("replacement price"),
-        max_digits=9,
+        max_digits=10,
         positive=True,
         null=True,
         blank=True,

@@ -103,12 +103,18 @@ def _entries_of_another_account() -> Iterator[str]:
 
 
 def _reversals() -> Iterator[str]:
-    """Find reversals of another member's entry, or of another amount."""
+    """Find reversals of another member's entry, of another amount or by another method."""
     entries = LedgerEntry.objects.filter(reverses__isnull=False).exclude(
-        user=F("reverses__user"), amount=-F("reverses__amount")
+        # Reversals used to have no method.
+        Q(method="") | Q(method=F("reverses__method")),
+        user=F("reverses__user"),
+        amount=-F("reverses__amount"),
     )
     for pk, reversed_entry in _iterate(entries.values_list("pk", "reverses")):
-        yield f"Ledger entry {pk} reverses entry {reversed_entry}, but the member or amount doesn't match."
+        yield (
+            f"Ledger entry {pk} reverses entry {reversed_entry}, but the member, amount or method doesn't "
+            "match."
+        )
 
 
 def _rents_without_rental() -> Iterator[str]:

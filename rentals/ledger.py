@@ -198,12 +198,13 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
 
 
 def post_reversal(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Post the opposite of `entry`. The caller holds the member's lock."""
+    """Post the opposite of `entry`, by the same method. The caller holds the member's lock."""
     return post(
         member=entry.user,
         kind=LedgerEntry.Kind.REVERSAL,
         amount=-entry.amount,
         reverses=entry,
+        method=entry.method,
         rental=entry.rental,
         note=reason,
         actor=actor,

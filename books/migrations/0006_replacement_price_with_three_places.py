@@ -9,7 +9,7 @@ from django.db import migrations, models
 
 def widen(apps, schema_editor):
     if schema_editor.connection.vendor == "postgresql":
-        schema_editor.execute("ALTER TABLE books_copy ALTER replacement_price TYPE numeric(9, 3)")
+        schema_editor.execute("ALTER TABLE books_copy ALTER replacement_price TYPE numeric(10, 3)")
 
 
 def narrow(apps, schema_editor):
@@ -31,7 +31,7 @@ class Migration(migrations.Migration):
                         "replacement price",
                         blank=True,
                         null=True,
-                        max_digits=9,
+                        max_digits=10,
                         decimal_places=3,
                         help_text=(
                             "The most a rental can cost, including late fees. Leave blank for no limit."

@@ -84,7 +84,7 @@ class CreditForm(forms.ModelForm):
 
 
 class MethodFilter(admin.SimpleListFilter):
-    """Applies to payments and refunds only.
+    """Applies to payments, refunds and reversals only.
 
     No other kind has a method, and filtering another kind by one would read all of its entries.
     """
@@ -93,7 +93,8 @@ class MethodFilter(admin.SimpleListFilter):
     parameter_name = "method"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        moves_money = request.GET.get("kind__exact") in LedgerEntry.RECEIPT_KINDS
+        kinds = (*LedgerEntry.RECEIPT_KINDS, LedgerEntry.Kind.REVERSAL)
+        moves_money = request.GET.get("kind__exact") in kinds
         return LedgerEntry.Method.choices if moves_money else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:

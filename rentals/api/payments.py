@@ -33,7 +33,7 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
         return v3_money.PaymentOut
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
-        payments = LedgerEntry.objects.payments().order_by("-id")
+        payments = LedgerEntry.objects.payments().select_related("reversed_by").order_by("-id")
         # The OpenAPI document is generated without a user.
         return payments if getattr(self, "swagger_fake_view", False) else payments.for_user(self.caller)
 

@@ -203,7 +203,11 @@ class MemberViewSet(ResourceViewSet[Any]):
         """
         member = self.get_member()
         balance = ledger.balance_with_books(member, at=self.now)
-        entries = LedgerEntry.objects.filter(user=member).select_related("reverses").order_by("number")
+        entries = (
+            LedgerEntry.objects.filter(user=member)
+            .select_related("reverses", "reversed_by")
+            .order_by("number")
+        )
         page = self.paginate_queryset(entries)
         context = self.get_serializer_context()
         listed = self.get_paginated_response(v3.EntryOut(page, many=True, context=context).data).data

@@ -12,13 +12,13 @@ from django.db import migrations, models
 # By table: each column with its type before and after.
 TYPES = {
     "rentals_ledgerentry": {"amount": ("12, 2", "15, 3"), "balance": ("14, 2", "17, 3")},
-    "rentals_rental": {"replacement_price": ("8, 2", "9, 3")},
-    "rentals_policy": {"debt_limit": ("8, 2", "9, 3")},
+    "rentals_rental": {"replacement_price": ("8, 2", "10, 3")},
+    "rentals_policy": {"debt_limit": ("8, 2", "10, 3")},
     "rentals_rate": {
-        "first_days_rate": ("8, 2", "9, 3"),
-        "daily_rate": ("8, 2", "9, 3"),
-        "minimum": ("8, 2", "9, 3"),
-        "late_fee": ("8, 2", "9, 3"),
+        "first_days_rate": ("8, 2", "10, 3"),
+        "daily_rate": ("8, 2", "10, 3"),
+        "minimum": ("8, 2", "10, 3"),
+        "late_fee": ("8, 2", "10, 3"),
     },
 }
 BOUNDS = [MinValueValidator(Decimal(0)), MaxValueValidator(Decimal("999999.99"))]
@@ -40,7 +40,7 @@ def narrow(apps, schema_editor):
     alter(schema_editor, 0)
 
 
-def amount(label, digits=9, **options):
+def amount(label, digits=10, **options):
     return models.DecimalField(label, max_digits=digits, decimal_places=3, **options)
 
 

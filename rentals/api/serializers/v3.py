@@ -227,6 +227,8 @@ ENTRY_EXAMPLE = {
     "posted_at": "2026-11-23T09:15:00Z",
     "rental": 40,
     "reverses": None,
+    "reversed_by": None,
+    "payment": None,
     "method": "",
     "note": "",
     "working": {
@@ -248,7 +250,16 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
     reverses = serializers.IntegerField(
         source="reverses.number", allow_null=True, default=None, help_text="The number of the reversed entry."
     )
-    method = serializers.CharField(allow_blank=True, help_text="For payments and refunds; otherwise empty.")
+    reversed_by = serializers.IntegerField(
+        source="reversed_by.number",
+        allow_null=True,
+        default=None,
+        help_text="The number of the entry that reversed this one; null if none did.",
+    )
+    payment = serializers.SerializerMethodField(help_text="The ID of the payment; otherwise null.")
+    method = serializers.SerializerMethodField(
+        help_text="For payments, refunds and their reversals; otherwise empty."
+    )
     working = serializers.SerializerMethodField(
         help_text="The calculation of a rental charge; otherwise null."
     )
@@ -263,12 +274,23 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
             "posted_at",
             "rental",
             "reverses",
+            "reversed_by",
+            "payment",
             "method",
             "note",
             "working",
         ]
         ref_name = "LedgerEntryV3"
         swagger_schema_fields = {"example": ENTRY_EXAMPLE}
+
+    @swagger_serializer_method(serializers.IntegerField(allow_null=True))
+    def get_payment(self, entry: LedgerEntry) -> int | None:
+        return entry.pk if entry.kind == LedgerEntry.Kind.PAYMENT else None
+
+    @swagger_serializer_method(serializers.CharField(allow_blank=True))
+    def get_method(self, entry: LedgerEntry) -> str:
+        # Reversals used to have no method.
+        return entry.method or (entry.reverses.method if entry.reverses else "")
 
     @swagger_serializer_method(Working(allow_null=True))
     def get_working(self, entry: LedgerEntry) -> dict[str, Any] | None:

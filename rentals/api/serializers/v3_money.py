@@ -28,6 +28,15 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
 
 
 class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
+    entry = serializers.IntegerField(
+        source="number", help_text="The number of the payment in the member's ledger."
+    )
+    reversed_by = serializers.IntegerField(
+        source="reversed_by.number",
+        allow_null=True,
+        default=None,
+        help_text="The number of the ledger entry that reversed the payment; null if none did.",
+    )
     amount = serializers.SerializerMethodField()
     balance = Amount(whole_digits=14, help_text="The member's balance after this entry.")
     taken_by = serializers.IntegerField(source="actor_id")
@@ -35,11 +44,15 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
 
     class Meta:
         model = LedgerEntry
-        fields = ["id", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"]
+        fields = [
+            *("id", "entry", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"),
+            "reversed_by",
+        ]
         ref_name = "PaymentV3"
         swagger_schema_fields = {
             "example": {
                 "id": 90,
+                "entry": 6,
                 "user": 3,
                 "amount": "10.00",
                 "method": "cash",
@@ -47,6 +60,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
                 "balance": "14.00",
                 "taken_by": 2,
                 "taken_at": "2026-11-23T09:20:00Z",
+                "reversed_by": None,
             }
         }
 
