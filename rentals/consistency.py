@@ -20,7 +20,7 @@ from django.db.models.functions import Abs, Lag, Round
 
 from books.models import Copy
 from lori_assignment.money import currency_places
-from rentals.models import ZERO, Hold, LedgerEntry, Policy, Rate, Rental
+from rentals.models import ZERO, ClientRef, Hold, LedgerEntry, Policy, Rate, Rental
 
 CHUNK_SIZE = 2000
 # Half of the smallest amount that the database stores. SQLite computes with floating-point numbers.
@@ -47,6 +47,7 @@ def find_errors() -> Iterator[str]:
             _copies_out_twice,
             _copies_put_aside,
             _holds_picked_up,
+            _client_refs,
         ):
             yield from look()
 
@@ -200,3 +201,12 @@ def _holds_picked_up() -> Iterator[str]:
     holds = Hold.objects.filter(rental__isnull=False).exclude(user=F("rental__user"), copy=F("rental__copy"))
     for pk, rental in _iterate(holds.order_by().values_list("pk", "rental")):
         yield f"Hold {pk} became rental {rental}, but the member or copy doesn't match."
+
+
+def _client_refs() -> Iterator[str]:
+    """Find client references that name nothing, or an entry that their account did not post."""
+    refs = ClientRef.objects.filter(
+        Q(rental=None, entry=None) | ~Q(entry=None) & ~Q(entry__actor=F("account"))
+    )
+    for pk, account in _iterate(refs.order_by().values_list("pk", "account")):
+        yield f"Client reference {pk} of account {account} names nothing that the account made."

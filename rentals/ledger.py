@@ -52,7 +52,7 @@ def balance(member: User, *, at: datetime) -> Balance:
 
 def balance_with_books(member: User, *, at: datetime) -> Balance:
     """Like `balance`, with the books and price lists of the open rentals, in the order of their due dates."""
-    rentals = Rental.objects.open().select_related("copy__book", "rate__price_list")
+    rentals = Rental.objects.open().select_related("copy__book", "rate__price_list", "client_ref")
     return _balance(member, rentals.defer("copy__book__description").order_by("due_at", "ref"), at=at)
 
 

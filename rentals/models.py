@@ -181,15 +181,15 @@ class RentalQuerySet(models.QuerySet["Rental"]):
 
     def with_terms(self) -> Self:
         """Fetch the relations that `Rental.running_price` and `Rental.charge` read."""
-        return self.select_related("copy__book", "rate__price_list", "rent_entry")
+        return self.select_related("copy__book", "rate__price_list", "rent_entry", "client_ref")
 
     def with_prices(self) -> Self:
         """Like `with_terms`, for lists: without the book and other columns that prices do not need."""
-        return self.select_related("copy", "rate__price_list", "rent_entry").only(
+        return self.select_related("copy", "rate__price_list", "rent_entry", "client_ref").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
             *("rate__first_days", "rate__first_days_rate", "rate__daily_rate", "rate__minimum"),
-            "rate__late_fee",
+            *("rate__late_fee", "client_ref__ref"),
         )
 
 
@@ -581,6 +581,43 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"
+
+
+class ClientRef(models.Model):
+    """A caller's own name for a rental or a payment that it made. Only `rentals.client_refs` writes it."""
+
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="client_refs", verbose_name=_("account")
+    )
+    ref = models.CharField(_("client reference"), max_length=100)
+    content = models.CharField(_("digest of the content"), max_length=64)
+    made_at = models.DateTimeField(_("created"))
+    # Both are empty only within the transaction that makes the rental or the entry.
+    rental = models.OneToOneField(
+        Rental, models.PROTECT, related_name="client_ref", null=True, blank=True, verbose_name=_("rental")
+    )
+    entry = models.OneToOneField(
+        LedgerEntry,
+        models.PROTECT,
+        related_name="client_ref",
+        null=True,
+        blank=True,
+        verbose_name=_("ledger entry"),
+    )
+
+    class Meta:
+        verbose_name = _("client reference")
+        verbose_name_plural = _("client references")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "ref"], name="client_ref_unique_for_its_account"),
+            models.CheckConstraint(condition=~Q(ref=""), name="client_ref_not_blank"),
+            models.CheckConstraint(
+                condition=Q(rental=None) | Q(entry=None), name="client_ref_names_one_thing"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
 
 
 class CalendarFeed(models.Model):

@@ -15,9 +15,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
-from lori_assignment.rest.idempotency import idempotent
+from lori_assignment.rest.idempotency import idempotent, mark_as_replayed
 from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, services
+from rentals.api.client_refs import make_once
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter
 from rentals.api.serializers import v1_v2, v3
@@ -78,15 +79,20 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         wish = given.validated_data
         member = wish.get("user", self.caller)
-        rental = services.rent_book(
-            member=member,
-            for_self=member == self.caller,
-            book=wish["book"],
-            copy=wish.get("copy"),
-            at=wish.get("date_rented") or self.now,
-            now=self.now,
-        )
-        return self._response(rental, status.HTTP_201_CREATED)
+
+        def rent() -> Rental:
+            return services.rent_book(
+                member=member,
+                for_self=member == self.caller,
+                book=wish["book"],
+                copy=wish.get("copy"),
+                at=wish.get("date_rented") or self.now,
+                now=self.now,
+            )
+
+        rental, is_new = make_once(self, wish | {"made": "rental", "user": member}, rent)
+        answer = self._response(rental, status.HTTP_201_CREATED)
+        return answer if is_new else mark_as_replayed(answer)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Return a book by setting the rental's status to 1"""

@@ -15,7 +15,7 @@ from accounts.models import User
 from books.models import Book, Copy
 from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, PlainKey, format_datetime
-from rentals.api.fields import PastTime, Status, check_copy, check_return
+from rentals.api.fields import ClientRefField, PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
 
@@ -24,6 +24,7 @@ class RentalIn(serializers.Serializer[Rental]):
     """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "RentalV3In"
@@ -39,6 +40,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         queryset=Copy.objects.all(), required=False, help_text="Staff only. Default: any available copy."
     )
     date_rented = PastTime(required=False, allow_null=True, help_text="Staff only. Default: now.")
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "RentalV3DeskIn"
@@ -84,6 +86,7 @@ RENTAL_EXAMPLE = {
     "price_list": "Tiered",
     "charge": None,
     "running_cost": "5.00",
+    "client_ref": None,
 }
 
 
@@ -99,6 +102,9 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     charge = Amount(whole_digits=14, allow_null=True, help_text="What was charged on return.")
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if returned now; null after the return."
+    )
+    client_ref = serializers.CharField(
+        source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
     )
 
     class Meta:
@@ -117,6 +123,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list",
             "charge",
             "running_cost",
+            "client_ref",
         ]
         ref_name = "RentalV3"
         swagger_schema_fields = {"example": RENTAL_EXAMPLE}
@@ -137,6 +144,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "price_list": rental.price_list.name,
             "charge": None if charge is None else plain_amount(charge),
             "running_cost": self.get_running_cost(rental),
+            "client_ref": getattr(getattr(rental, "client_ref", None), "ref", None),
         }
 
     @cached_property

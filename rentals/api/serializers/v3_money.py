@@ -13,6 +13,7 @@ from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
+from rentals.api.fields import ClientRefField
 from rentals.models import MAX_AMOUNT, LedgerEntry, PriceList, Rate
 
 
@@ -21,6 +22,7 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
     amount = Amount(positive=True, help_text="At most what the member owes.")
     method = Choice(choices=LedgerEntry.Method.choices)
     note = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "PaymentV3In"
@@ -37,6 +39,9 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
         default=None,
         help_text="The number of the ledger entry that reversed the payment; null if none did.",
     )
+    client_ref = serializers.CharField(
+        source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
+    )
     amount = serializers.SerializerMethodField()
     balance = Amount(whole_digits=14, help_text="The member's balance after this entry.")
     taken_by = serializers.IntegerField(source="actor_id")
@@ -46,7 +51,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
         model = LedgerEntry
         fields = [
             *("id", "entry", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"),
-            "reversed_by",
+            *("reversed_by", "client_ref"),
         ]
         ref_name = "PaymentV3"
         swagger_schema_fields = {
@@ -61,6 +66,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
                 "taken_by": 2,
                 "taken_at": "2026-11-23T09:20:00Z",
                 "reversed_by": None,
+                "client_ref": None,
             }
         }
 
