@@ -19,5 +19,8 @@ def make_once(
     content = dict(sent)
     ref = content.pop("client_ref", None)
     if ref is None:
-        return make(), True
+        made = make()
+        # Saves the query for a reference that a new row can't have.
+        made._meta.get_field("client_ref").set_cached_value(made, None)  # type: ignore[union-attr]
+        return made, True
     return client_refs.make_once(account=view.caller, ref=ref, content=content, make=make, at=view.now)
