@@ -21,6 +21,7 @@ def make_once(
     if ref is None:
         made = make()
         # Saves the query for a reference that a new row can't have.
-        made._meta.get_field("client_ref").set_cached_value(made, None)  # type: ignore[union-attr]
+        relation: Any = made._meta.get_field("client_ref")  # noqa: SLF001  # Documented by Django.
+        relation.set_cached_value(made, None)
         return made, True
     return client_refs.make_once(account=view.caller, ref=ref, content=content, make=make, at=view.now)
