@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Self
 
 from django.core.exceptions import ValidationError
@@ -12,6 +11,7 @@ from django.db.models.functions import Length
 from django.utils.translation import gettext_lazy as _
 
 from books.isbn import validate_isbn
+from lori_assignment.money import AmountField
 
 EARLIEST_YEAR = -5000
 LATEST_YEAR = 2200
@@ -142,13 +142,12 @@ class Copy(models.Model):
     )
     condition = models.CharField(_("condition"), max_length=10, choices=Condition, default=Condition.GOOD)
     status = models.CharField(_("status"), max_length=10, choices=Status, default=Status.IN_SERVICE)
-    replacement_price = models.DecimalField(
+    replacement_price = AmountField(
         _("replacement price"),
-        max_digits=8,
-        decimal_places=2,
+        max_digits=10,
+        positive=True,
         null=True,
         blank=True,
-        validators=[MinValueValidator(Decimal("0.01"))],
         help_text=_("The most a rental can cost, including late fees. Leave blank for no limit."),
     )
     added_at = models.DateTimeField(_("added"), auto_now_add=True)

@@ -24,6 +24,7 @@ from books.search import SearchResult, find
 from lori_assignment import clock
 from lori_assignment.db.keyset_pagination import UnknownCursor, paginate
 from lori_assignment.http.member_pages import referring_page
+from lori_assignment.money import plain_amount
 from rentals.availability import available_books, set_copy_counts
 from rentals.models import Hold, Rental
 from rentals.offers import quote_for
@@ -209,11 +210,11 @@ def _linked_data(book: Any, address: str, examples: list[Price]) -> SafeString:
             "url": address,
             "businessFunction": "http://purl.org/goodrelations/v1#LeaseOut",
             "availability": f"https://schema.org/{there}",
-            "price": str(examples[0].total),
+            "price": plain_amount(examples[0].total),
             "priceCurrency": settings.CURRENCY,
             "priceSpecification": {
                 "@type": "UnitPriceSpecification",
-                "price": str(examples[0].total),
+                "price": plain_amount(examples[0].total),
                 "priceCurrency": settings.CURRENCY,
                 "referenceQuantity": {"@type": "QuantitativeValue", "value": 1, "unitCode": "DAY"},
             },

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 from zoneinfo import available_timezones
 
 import environ
+from babel.numbers import get_currency_precision, is_currency
 from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
@@ -119,9 +120,10 @@ _demand(
 )
 
 CURRENCY = env.str("CURRENCY", default="USD")
+# Amounts are stored with three decimal places.
 _demand(
-    len(CURRENCY) == 3 and CURRENCY.isascii() and CURRENCY.isalpha() and CURRENCY.isupper(),
-    "CURRENCY must be an ISO 4217 code such as USD.",
+    is_currency(CURRENCY) and get_currency_precision(CURRENCY) <= 3,
+    f"CURRENCY must be an ISO 4217 code such as USD, with at most three decimal places, not {CURRENCY!r}.",
 )
 
 # `off` is for load tests only: without limits, passwords can be guessed at full speed.

@@ -11,20 +11,27 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from decimal import Decimal
 from typing import Any
 
+from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, OuterRef, Q, QuerySet, Window
-from django.db.models.functions import Abs, Lag
+from django.db.models import Count, Exists, F, FloatField, Model, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import Abs, Lag, Round
 
 from books.models import Copy
-from rentals.ledger import CENT
-from rentals.models import ZERO, Hold, LedgerEntry, Rate, Rental
+from lori_assignment.money import currency_places
+from rentals.models import ZERO, ClientRef, Hold, LedgerEntry, Policy, Rate, Rental
 
 CHUNK_SIZE = 2000
-# SQLite computes with floating-point numbers.
-HALF_A_CENT = Decimal("0.005")
+# Half of the smallest amount that the database stores. SQLite computes with floating-point numbers.
+TOLERANCE = 0.0005
+AMOUNTS: dict[type[Model], tuple[str, ...]] = {
+    LedgerEntry: ("amount", "balance"),
+    Rate: ("first_days_rate", "daily_rate", "minimum", "late_fee"),
+    Rental: ("replacement_price",),
+    Copy: ("replacement_price",),
+    Policy: ("debt_limit",),
+}
 
 
 def find_errors() -> Iterator[str]:
@@ -36,11 +43,13 @@ def find_errors() -> Iterator[str]:
             _reversals,
             _rents_without_rental,
             _charges,
+            _unpayable_amounts,
             _copies_out_twice,
             _overlaps,
             _copies_out_of_service,
             _copies_put_aside,
             _holds_picked_up,
+            _client_refs,
         ):
             yield from look()
 
@@ -76,15 +85,13 @@ def _numbers_and_balances() -> Iterator[str]:
             number_before=Window(Lag("number", default=0), **account),
             balance_before=Window(Lag("balance", default=ZERO), **account),
         )
-        .annotate(off=Abs(F("balance") - F("balance_before") - F("amount")))
-        .filter(~Q(number=F("number_before") + 1) | Q(off__gte=HALF_A_CENT))
+        .annotate(off=Abs(F("balance") - F("balance_before") - F("amount"), output_field=FloatField()))
+        .filter(~Q(number=F("number_before") + 1) | Q(off__gte=TOLERANCE))
         .order_by("user", "number", "id")
         .values_list("user", "pk", "number", "number_before", "amount", "balance", "balance_before")
     )
     for user, pk, number, number_before, amount, balance, balance_before in _iterate(entries):
         entry = f"Ledger entry {pk} of member {user}"
-        # A floating-point number on SQLite.
-        balance_before = balance_before.quantize(CENT)
         following, total = number_before + 1, balance_before + amount
         if number != following:
             yield f"{entry} has number {number}; expected {following}."
@@ -99,12 +106,18 @@ def _entries_of_another_account() -> Iterator[str]:
 
 
 def _reversals() -> Iterator[str]:
-    """Find reversals of another member's entry, or of another amount."""
+    """Find reversals of another member's entry, of another amount or by another method."""
     entries = LedgerEntry.objects.filter(reverses__isnull=False).exclude(
-        user=F("reverses__user"), amount=-F("reverses__amount")
+        # Reversals used to have no method.
+        Q(method="") | Q(method=F("reverses__method")),
+        user=F("reverses__user"),
+        amount=-F("reverses__amount"),
     )
     for pk, reversed_entry in _iterate(entries.values_list("pk", "reverses")):
-        yield f"Ledger entry {pk} reverses entry {reversed_entry}, but the member or amount doesn't match."
+        yield (
+            f"Ledger entry {pk} reverses entry {reversed_entry}, but the member, amount or method doesn't "
+            "match."
+        )
 
 
 def _rents_without_rental() -> Iterator[str]:
@@ -151,6 +164,18 @@ def _charges() -> Iterator[str]:
                 yield f"{its} is void, but its charge ({entry}) was not reversed."
             if rental.taken_back and not rental.voided_at:
                 yield f"{its} is not void, but its charge ({entry}) was reversed."
+
+
+def _unpayable_amounts() -> Iterator[str]:
+    """Find amounts with more decimal places than the currency has."""
+    for model, names in AMOUNTS.items():
+        for name in names:
+            payable = Q(**{name: Round(F(name), currency_places())}) | Q(**{name: None})
+            rows = model._default_manager.exclude(payable)  # noqa: SLF001  # Documented by Django.
+            for pk in _iterate(rows.order_by().values_list("pk", flat=True)):
+                yield (
+                    f"{model.__name__} {pk} has a value of {name} that can't be paid in {settings.CURRENCY}."
+                )
 
 
 def _copies_out_twice() -> Iterator[str]:
@@ -214,3 +239,12 @@ def _holds_picked_up() -> Iterator[str]:
     holds = Hold.objects.filter(rental__isnull=False).exclude(user=F("rental__user"), copy=F("rental__copy"))
     for pk, rental in _iterate(holds.order_by().values_list("pk", "rental")):
         yield f"Hold {pk} became rental {rental}, but the member or copy doesn't match."
+
+
+def _client_refs() -> Iterator[str]:
+    """Find client references that name nothing, or an entry that their account did not post."""
+    refs = ClientRef.objects.filter(
+        Q(rental=None, entry=None) | ~Q(entry=None) & ~Q(entry__actor=F("account"))
+    )
+    for pk, account in _iterate(refs.order_by().values_list("pk", "account")):
+        yield f"Client reference {pk} of account {account} names nothing that the account made."

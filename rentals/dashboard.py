@@ -17,12 +17,12 @@ from typing import Any, NamedTuple, TypeVar
 
 from django.core.cache import cache
 from django.db import DatabaseError, connection, transaction
-from django.db.models import DecimalField, F, IntegerField, Q, QuerySet, Sum, Value
+from django.db.models import F, IntegerField, Q, QuerySet, Sum, Value
 from django.db.models.functions import Greatest
 
 from books.models import Copy
 from lori_assignment.db.errors import TIMED_OUT, sqlstate
-from rentals.ledger import CENT
+from lori_assignment.money import AmountField
 from rentals.models import ZERO, Hold, LedgerEntry, Rental
 
 MAX_AGE = timedelta(minutes=1)
@@ -129,7 +129,7 @@ class _RunningSum(NamedTuple):
 
 
 _NONE = Value(0, output_field=IntegerField())
-_AMOUNT: DecimalField[Any, Any] = DecimalField(max_digits=14, decimal_places=2)
+_AMOUNT = AmountField(max_digits=17)
 _OWED_CHANGE = Sum(
     Greatest(F("balance"), _NONE, output_field=_AMOUNT)
     - Greatest(F("balance") - F("amount"), _NONE, output_field=_AMOUNT),
@@ -163,4 +163,4 @@ def _sum_owed(end: float, *, at: datetime) -> Decimal | None:
 
 def _sum_owed_change(end: float, which: Q) -> Decimal | None:
     found = _within_deadline(end, lambda: LedgerEntry.objects.filter(which).aggregate(more=_OWED_CHANGE))
-    return None if found is None else (found["more"] or ZERO).quantize(CENT)
+    return None if found is None else found["more"] or ZERO

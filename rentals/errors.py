@@ -104,6 +104,11 @@ class ReturnBeforeRental(Refusal):
     message = _("The return time is before the rental began.")
 
 
+class ClientRefReused(Refusal):
+    code = "client_ref_reused"
+    message = _("This client_ref was used for something else. Use a new one for each rental or payment.")
+
+
 class Overpayment(Refusal):
     code = "overpayment"
     message = _("The amount is more than the member owes.")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import datetime
-from decimal import ROUND_HALF_UP, Decimal
+from decimal import Decimal
 from typing import Any
 
 from django.db.models import QuerySet
@@ -18,11 +18,9 @@ from django.utils.translation import gettext as _
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.db.transactions import atomic_with_retry, lock
-from lori_assignment.money import format_money
+from lori_assignment.money import format_money, round_amount
 from rentals import errors
 from rentals.models import ZERO, LedgerEntry, Rental
-
-CENT = Decimal("0.01")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,7 +52,7 @@ def balance(member: User, *, at: datetime) -> Balance:
 
 def balance_with_books(member: User, *, at: datetime) -> Balance:
     """Like `balance`, with the books and price lists of the open rentals, in the order of their due dates."""
-    rentals = Rental.objects.open().select_related("copy__book", "rate__price_list")
+    rentals = Rental.objects.open().select_related("copy__book", "rate__price_list", "client_ref")
     return _balance(member, rentals.defer("copy__book__description").order_by("due_at", "ref"), at=at)
 
 
@@ -86,10 +84,10 @@ def post(
 ) -> LedgerEntry:
     """Write the member's next entry. The caller holds the member's lock.
 
-    `amount` is rounded half up to two places, here and nowhere else. A charge is positive, a credit negative.
-    `facts` are the entry's other fields.
+    `amount` is rounded half up to the currency's places, here and nowhere else. A charge is positive, a
+    credit negative. `facts` are the entry's other fields.
     """
-    amount = amount.quantize(CENT, ROUND_HALF_UP)
+    amount = round_amount(amount)
     last = LedgerEntry.objects.filter(user=member).order_by("-number").only("number", "balance").first()
     return LedgerEntry.objects.create(
         user=member,
@@ -211,12 +209,13 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
 
 
 def post_reversal(*, entry: LedgerEntry, reason: str, actor: User, at: datetime) -> LedgerEntry:
-    """Post the opposite of `entry`. The caller holds the member's lock."""
+    """Post the opposite of `entry`, by the same method. The caller holds the member's lock."""
     return post(
         member=entry.user,
         kind=LedgerEntry.Kind.REVERSAL,
         amount=-entry.amount,
         reverses=entry,
+        method=entry.method,
         rental=entry.rental,
         note=reason,
         actor=actor,

@@ -15,17 +15,19 @@ from django.utils.translation import gettext_lazy as _
 from accounts.models import User
 from books.models import Book, Copy, Kind
 from lori_assignment import clock
+from lori_assignment.money import AmountField
 from rentals.pricing import Price, Renewal, price
 
-ZERO = Decimal("0.00")
-# Low enough that the charge for all days from 1970 to 2200 fits into a ledger entry.
-MAX_PER_DAY = Decimal("9999.99")
+ZERO = Decimal(0)
+# Of rates, prices and limits. High enough for currencies without decimals, and low enough that the charge for
+# all days from 1970 to 2200 fits into a ledger entry.
+MAX_AMOUNT = Decimal("999999.99")
 
 
-def _amount_field(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
-    """Return a field for an amount from zero to `most`; the model's Meta adds the constraint."""
-    bounds = [MinValueValidator(ZERO), MaxValueValidator(most)]
-    return models.DecimalField(label, max_digits=8, decimal_places=2, validators=bounds, **options)
+def _amount_field(label: Any, **options: Any) -> AmountField:
+    """Return a field for an amount from zero to MAX_AMOUNT; the model's Meta adds the constraint."""
+    bounds = [MinValueValidator(ZERO), MaxValueValidator(MAX_AMOUNT)]
+    return AmountField(label, max_digits=10, validators=bounds, **options)
 
 
 class Policy(models.Model):
@@ -48,6 +50,10 @@ class Policy(models.Model):
         default=3,
         validators=[MinValueValidator(1)],
         help_text=_("How long a copy is set aside for a member with a hold."),
+    )
+    # Blank until `rentals.currency` records it. A trigger forbids changing it once there is a ledger entry.
+    currency = models.CharField(
+        _("currency"), max_length=3, blank=True, default="", db_default="", editable=False
     )
     max_holds = models.PositiveSmallIntegerField(
         _("holds per member"),
@@ -120,10 +126,10 @@ class Rate(models.Model):
     first_days = models.PositiveSmallIntegerField(
         _("first days"), default=0, help_text=_("How many days the first rate applies to; 0 for none.")
     )
-    first_days_rate = _amount_field(_("rate in the first days"), most=MAX_PER_DAY, default=ZERO)
-    daily_rate = _amount_field(_("daily rate after"), most=MAX_PER_DAY)
-    minimum = _amount_field(_("minimum"), most=MAX_PER_DAY, default=ZERO)
-    late_fee = _amount_field(_("late fee per day"), most=MAX_PER_DAY, default=ZERO)
+    first_days_rate = _amount_field(_("rate in the first days"), default=ZERO)
+    daily_rate = _amount_field(_("daily rate after"))
+    minimum = _amount_field(_("minimum"), default=ZERO)
+    late_fee = _amount_field(_("late fee per day"), default=ZERO)
 
     class Meta:
         verbose_name = _("rate")
@@ -134,10 +140,10 @@ class Rate(models.Model):
             models.CheckConstraint(condition=Q(kind__in=Kind.values), name="rate_kind_is_known"),
             models.CheckConstraint(
                 condition=Q(
-                    first_days_rate__range=(0, MAX_PER_DAY),
-                    daily_rate__range=(0, MAX_PER_DAY),
-                    minimum__range=(0, MAX_PER_DAY),
-                    late_fee__range=(0, MAX_PER_DAY),
+                    first_days_rate__range=(0, MAX_AMOUNT),
+                    daily_rate__range=(0, MAX_AMOUNT),
+                    minimum__range=(0, MAX_AMOUNT),
+                    late_fee__range=(0, MAX_AMOUNT),
                 ),
                 name="rate_amounts_within_bounds",
             ),
@@ -191,16 +197,16 @@ class RentalQuerySet(models.QuerySet["Rental"]):
 
     def with_terms(self) -> Self:
         """Fetch the relations that `Rental.running_price` and `Rental.charge` read."""
-        return self.select_related("copy__book", "rate__price_list", "rent_entry")
+        return self.select_related("copy__book", "rate__price_list", "rent_entry", "client_ref")
 
     def with_prices(self) -> Self:
         """Like `with_terms`, for lists: without the book and other columns that prices do not need."""
-        return self.select_related("copy", "rate__price_list", "rent_entry").only(
+        return self.select_related("copy", "rate__price_list", "rent_entry", "client_ref").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
             *("reason", "return_reason", "limits_broken"),
             *("rate__first_days", "rate__first_days_rate", "rate__daily_rate", "rate__minimum"),
-            "rate__late_fee",
+            *("rate__late_fee", "client_ref__ref"),
         )
 
 
@@ -548,12 +554,8 @@ class LedgerEntry(models.Model):
         _("number"), help_text=_("Numbers each member's entries from 1, without gaps.")
     )
     kind = models.CharField(_("type"), max_length=10, choices=Kind)
-    amount = models.DecimalField(
-        _("amount"), max_digits=12, decimal_places=2, help_text=_("Positive: a charge. Negative: a credit.")
-    )
-    balance = models.DecimalField(
-        _("balance"), max_digits=14, decimal_places=2, help_text=_("The member's balance after this entry.")
-    )
+    amount = AmountField(_("amount"), max_digits=15, help_text=_("Positive: a charge. Negative: a credit."))
+    balance = AmountField(_("balance"), max_digits=17, help_text=_("The member's balance after this entry."))
     rental = models.ForeignKey(
         Rental,
         models.PROTECT,
@@ -606,7 +608,8 @@ class LedgerEntry(models.Model):
             ),
             models.CheckConstraint(
                 condition=(Q(kind__in=["payment", "refund"]) & ~Q(method=""))
-                | (~Q(kind__in=["payment", "refund"]) & Q(method="")),
+                | Q(kind="reversal")  # It has the method of its entry; `check_books` compares them.
+                | Q(kind__in=["rent", "lost_book", "waiver"], method=""),
                 name="ledger_method_where_money_moves",
             ),
         ]
@@ -621,10 +624,48 @@ class LedgerEntry(models.Model):
                 name="ledger_rare_by_kind",
             ),
             models.Index(fields=["kind", "method", "id"], condition=~Q(method=""), name="ledger_by_method"),
+            models.Index(fields=["actor", "id"], condition=Q(kind="payment"), name="ledger_payment_by_actor"),
         ]
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"
+
+
+class ClientRef(models.Model):
+    """A caller's own name for a rental or a payment that it made. Only `rentals.client_refs` writes it."""
+
+    account = models.ForeignKey(
+        settings.AUTH_USER_MODEL, models.PROTECT, related_name="client_refs", verbose_name=_("account")
+    )
+    ref = models.CharField(_("client reference"), max_length=100)
+    content = models.CharField(_("digest of the content"), max_length=64)
+    made_at = models.DateTimeField(_("created"))
+    # Both are empty only within the transaction that makes the rental or the entry.
+    rental = models.OneToOneField(
+        Rental, models.PROTECT, related_name="client_ref", null=True, blank=True, verbose_name=_("rental")
+    )
+    entry = models.OneToOneField(
+        LedgerEntry,
+        models.PROTECT,
+        related_name="client_ref",
+        null=True,
+        blank=True,
+        verbose_name=_("ledger entry"),
+    )
+
+    class Meta:
+        verbose_name = _("client reference")
+        verbose_name_plural = _("client references")
+        constraints = [
+            models.UniqueConstraint(fields=["account", "ref"], name="client_ref_unique_for_its_account"),
+            models.CheckConstraint(condition=~Q(ref=""), name="client_ref_not_blank"),
+            models.CheckConstraint(
+                condition=Q(rental=None) | Q(entry=None), name="client_ref_names_one_thing"
+            ),
+        ]
+
+    def __str__(self) -> str:
+        return self.ref
 
 
 class CalendarFeed(models.Model):

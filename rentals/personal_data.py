@@ -13,7 +13,7 @@ from django.core.serializers.json import DjangoJSONEncoder
 from accounts import personal_data
 from accounts.models import User
 from accounts.personal_data import Part
-from rentals.models import CalendarFeed, Hold, LedgerEntry, Rental
+from rentals.models import CalendarFeed, ClientRef, Hold, LedgerEntry, Rental
 
 
 def export_personal_data(member: User, *, at: datetime) -> Iterator[str]:
@@ -35,6 +35,10 @@ def personal_data_of(member: User) -> Iterator[Part]:
         .order_by("pk")
         .values("book__name", "placed_at", "ready_at", "pick_up_by", "ended_at", "outcome", "rental")
         .iterator(),
+    )
+    yield (
+        "client_references",
+        ClientRef.objects.filter(account=member).order_by("pk").values("ref", "rental", "entry", "made_at"),
     )
     # Only when the link was made: the link itself is a secret.
     yield "calendar_link", CalendarFeed.objects.filter(user=member).values("made_at")

@@ -5,8 +5,8 @@ Guarantees, each checked by a property test:
 - A rental is charged for its elapsed time, in started periods of 24 hours, at least one. Time zones and clock
   changes have no effect.
 - A longer rental never costs less, and the cost rises only when a new period starts.
-- The lines add up to the total, and every amount is exact: rates have two places and are multiplied
-  by whole days, so nothing is rounded here.
+- The lines add up to the total, and every amount is exact: rates have the currency's places and are
+  multiplied by whole days, so nothing is rounded here.
 - Rent and late fee together never exceed the replacement price, if there is one.
 """
 
@@ -19,11 +19,11 @@ from decimal import Decimal
 from typing import Any, Protocol
 
 DAY = timedelta(days=1)
-NOTHING = Decimal("0.00")
+NOTHING = Decimal(0)
 
 
 class Terms(Protocol):
-    """What one kind of book costs; the model Rate implements it. Amounts have two places."""
+    """What one kind of book costs; the model Rate implements it. Amounts have the currency's places."""
 
     first_days: int
     first_days_rate: Decimal

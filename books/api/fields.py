@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any
 
 from django.core.exceptions import ValidationError
@@ -92,6 +91,6 @@ def replacement_price() -> Amount:
     return Amount(
         required=False,
         allow_null=True,
-        min_value=Decimal("0.01"),
+        positive=True,
         help_text="The most a rental can cost, including late fees; null for no limit.",
     )

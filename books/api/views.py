@@ -21,6 +21,7 @@ from books.api.filters import BookFilter, CopyFilter
 from books.api.serializers import v1_v2, v3
 from books.models import Book, Copy
 from lori_assignment.db.transactions import lock
+from lori_assignment.money import plain_amount
 from lori_assignment.rest.idempotency import idempotent
 from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals.availability import free_copies, set_copy_counts
@@ -110,7 +111,7 @@ class BookViewSet(ResourceViewSet[Book]):
                 "price_list": quote.rate.price_list.name,
                 "currency": settings.CURRENCY,
                 **price.as_json(),
-                "total": str(price.total),
+                "total": plain_amount(price.total),
             }
         )
 

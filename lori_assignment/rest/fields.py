@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from datetime import UTC, datetime, tzinfo
+from decimal import Decimal
 from typing import Any, NoReturn
 
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
+
+from lori_assignment.money import currency_places, plain_amount, scale_amount, smallest_amount
 
 # Enough for every primary key, and within the range of a 64-bit integer.
 PLAIN_DIGITS = r"[0-9]{1,18}"
@@ -93,15 +96,21 @@ def format_datetime(time: datetime | None, zone: tzinfo | None = None) -> str | 
 
 
 class Amount(serializers.DecimalField):
-    """An amount of money with at most two decimal places, as a string or a JSON number.
+    """An amount of money with at most the currency's decimal places, as a string or a JSON number.
 
-    REST framework's own field also accepts what Python's Decimal() accepts: `"1_0"`, `"1e3"`, `"١"`.
+    With `positive`, it is at least the smallest amount that can be paid. REST framework's own field also
+    accepts what Python's Decimal() accepts: `"1_0"`, `"1e3"`, `"١"`.
     """
 
-    default_error_messages = {"invalid": _("Enter an amount such as 4.50.")}
+    default_error_messages = {"invalid": _("Enter an amount such as {example}.")}
 
-    def __init__(self, *, max_digits: int = 8, **options: Any) -> None:
-        super().__init__(max_digits=max_digits, decimal_places=2, **options)
+    def __init__(self, *, whole_digits: int = 6, positive: bool = False, **options: Any) -> None:
+        places = currency_places()
+        bounds = {"min_value": smallest_amount()} if positive else {}
+        super().__init__(max_digits=whole_digits + places, decimal_places=places, **(bounds | options))
+
+    def fail(self, key: str, **facts: Any) -> NoReturn:
+        super().fail(key, example=plain_amount(scale_amount(Decimal("4.50"))), **facts)
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, bool) or not re.fullmatch(r"-?[0-9]{1,12}(\.[0-9]{1,12})?", str(data)):

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any
 
 import django_filters as filters
+from django import forms
+from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
 from django.db.models import QuerySet
 from django.utils.text import format_lazy
 from django.utils.translation import gettext_lazy as _
 from django_filters.rest_framework import DjangoFilterBackend
+from rest_framework import serializers
 from rest_framework.request import Request
 
-from lori_assignment.rest.fields import PLAIN_DIGITS
+from lori_assignment.rest.fields import PLAIN_DIGITS, Instant
 
 
 class LazyFilterBackend(DjangoFilterBackend):
@@ -32,6 +36,25 @@ class KeyFilter(filters.CharFilter):
     def __init__(self, **options: Any) -> None:
         digits = RegexValidator(rf"\A{PLAIN_DIGITS}\Z", _("Enter an ID as a whole number."))
         super().__init__(validators=[digits], **options)
+
+
+class InstantField(forms.CharField):
+    """A form field that parses a time as the serializer field `Instant` does."""
+
+    def clean(self, value: Any) -> datetime | None:
+        text = super().clean(value)
+        if not text:
+            return None
+        try:
+            return Instant().run_validation(text)
+        except serializers.ValidationError as error:
+            raise ValidationError([str(message) for message in error.detail]) from error
+
+
+class InstantFilter(filters.Filter):
+    """A time or a date, which means its beginning in the shop's time zone."""
+
+    field_class = InstantField
 
 
 class OneOfFilter(filters.TypedChoiceFilter):

@@ -164,6 +164,12 @@ def _replay(record: IdempotencyRecord, fingerprint: str) -> HttpResponse:
     return HttpResponse(record.body, status=record.status, content_type="application/json", headers=headers)
 
 
+def mark_as_replayed(answer: Response) -> Response:
+    """Say in the response that this call did nothing new."""
+    answer.headers[REPLAYED] = "true"
+    return answer
+
+
 def _store(answer: Response, record: IdempotencyRecord) -> None:
     record.status = answer.status_code
     record.body = render_json(answer.data).decode()

@@ -56,13 +56,31 @@ control_socket_disable = True
 
 
 def when_ready(server: Any) -> None:
-    """Exempt everything loaded so far from garbage collection, since it is never freed.
+    """Check the database, then exempt everything loaded so far from garbage collection.
 
-    Scanning it takes time, delays the collection of real garbage, and writes to each object, so that every
-    worker would get a copy of the shared memory.
+    It is never freed. Scanning it takes time, delays the collection of real garbage, and writes to each
+    object, so that every worker would get a copy of the shared memory.
     """
+    check_database()
     gc.collect()
     gc.freeze()
+
+
+def check_database() -> None:
+    """Exit with a message if one of Django's checks of the database finds an error.
+
+    The start does not wait for a database that is unreachable: until it is there, requests are answered 503.
+    """
+    # Not imported at the top: see prepare_metrics_folder.
+    from django.core import checks
+    from django.db import DEFAULT_DB_ALIAS, connections
+
+    found = checks.run_checks(tags=[checks.Tags.database], databases=[DEFAULT_DB_ALIAS])
+    # A forked worker must not share a connection with the master.
+    connections.close_all()
+    for problem in found:
+        if problem.is_serious() and not problem.is_silenced():
+            sys.exit(f"Lori Books cannot start: {problem.msg}")
 
 
 def post_worker_init(worker: Any) -> None:

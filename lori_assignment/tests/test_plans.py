@@ -117,6 +117,7 @@ class QueryPlanTest(CastTestCase):
         mine, book = self.alice.pk, self.book.pk
         paths = ["book_rentals/", "book_rentals/?overdue=true", f"book_rentals/?user={mine}"]
         paths += [f"book_rentals/?book={book}", f"copies/?book={book}", "copies/", "accounts/", "holds/"]
+        paths += [f"payments/?{one}" for one in ("method=card", f"taken_by={mine}", "from=2026-11-23")]
         self.assert_no_scans(self.by_token(self.carol), [f"/api/v3/{path}" for path in paths])
 
     def at_the_desk(self) -> Client:

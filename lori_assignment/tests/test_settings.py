@@ -120,6 +120,10 @@ class ProductionTest(TestCase):
             ("ALLOWED_HOSTS", ""),
             ("TIME_ZONE", "Mars/Olympus"),
             ("CURRENCY", "dollars"),
+            ("CURRENCY", "ABC"),
+            ("CURRENCY", "usd"),
+            # Four decimal places.
+            ("CURRENCY", "CLF"),
             ("RATE_LIMITS", "maybe"),
             ("RESPONSE_CACHE_SECONDS", "soon"),
             ("STAFF_SECOND_FACTOR", "perhaps"),

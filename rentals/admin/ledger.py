@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from decimal import Decimal
 from typing import Any, ClassVar
 
 from django import forms
@@ -17,6 +16,7 @@ from accounts.models import User
 from lori_assignment import clock
 from lori_assignment.admin import is_narrowed_by
 from lori_assignment.errors import Refusal
+from lori_assignment.money import smallest_amount
 from rentals import ledger
 from rentals.admin.base import ReadOnlyAdmin, format_short_time
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
@@ -50,21 +50,15 @@ class CreditForm(forms.ModelForm):
             (LedgerEntry.Kind.REFUND, gettext_lazy("refund")),
         ],
     )
-    amount = forms.DecimalField(
-        label=gettext_lazy("Amount"),
-        min_value=Decimal("0.01"),
-        max_digits=8,
-        decimal_places=2,
-        help_text=gettext_lazy(
-            "At most what the member owes, including books on loan. For a refund, at most the member's "
-            "credit."
-        ),
-    )
 
     class Meta:
         model = LedgerEntry
         fields: ClassVar[list[str]] = ["user", "kind", "amount", "method", "note"]
         help_texts: ClassVar[dict[str, Any]] = {
+            "amount": gettext_lazy(
+                "At most what the member owes, including books on loan. For a refund, at most the member's "
+                "credit."
+            ),
             "method": gettext_lazy("How it was paid. Required for payments and refunds."),
             "note": gettext_lazy("Give a reason for a waiver or refund. Optional for payments."),
         }
@@ -90,7 +84,7 @@ class CreditForm(forms.ModelForm):
 
 
 class MethodFilter(admin.SimpleListFilter):
-    """Applies to payments and refunds only.
+    """Applies to payments, refunds and reversals only.
 
     No other kind has a method, and filtering another kind by one would read all of its entries.
     """
@@ -99,7 +93,8 @@ class MethodFilter(admin.SimpleListFilter):
     parameter_name = "method"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> list[tuple[str, Any]]:
-        moves_money = request.GET.get("kind__exact") in LedgerEntry.RECEIPT_KINDS
+        kinds = (*LedgerEntry.RECEIPT_KINDS, LedgerEntry.Kind.REVERSAL)
+        moves_money = request.GET.get("kind__exact") in kinds
         return LedgerEntry.Method.choices if moves_money else []
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
@@ -119,6 +114,12 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
+
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **options: Any) -> Any:
+        # In the ledger a credit is negative; people enter what was paid.
+        if db_field.name == "amount":
+            options["min_value"] = smallest_amount()
+        return super().formfield_for_dbfield(db_field, request, **options)
 
     def matching_rows(self, matches: SearchMatches) -> Q:
         return matches.of_entries

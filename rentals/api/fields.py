@@ -12,6 +12,14 @@ from rest_framework import serializers
 from lori_assignment.rest.fields import Instant
 
 
+class ClientRefField(serializers.CharField):
+    """The caller's own name for what it sends."""
+
+    def __init__(self, **options: Any) -> None:
+        about = "Your own name for this, unique for your account. Sent again, it returns the first."
+        super().__init__(**({"max_length": 100, "required": False, "help_text": about} | options))
+
+
 class Status(models.IntegerChoices):
     """The API's `status` of a rental."""
 

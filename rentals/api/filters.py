@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from datetime import datetime
+from typing import Any
+
 import django_filters as filters
 
-from lori_assignment.rest.filters import KeyFilter, OneOfFilter, StrictBooleanFilter
+from lori_assignment.rest.filters import InstantFilter, KeyFilter, OneOfFilter, StrictBooleanFilter
 from rentals.api.fields import Status
-from rentals.models import Hold, HoldQuerySet, LedgerEntry, Rental, RentalQuerySet
+from rentals.models import Hold, HoldQuerySet, LedgerEntry, LedgerEntryQuerySet, Rental, RentalQuerySet
 
 
 class RentalFilter(filters.FilterSet):
@@ -60,7 +63,27 @@ class HoldFilter(filters.FilterSet):
 
 class PaymentFilter(filters.FilterSet):
     user = KeyFilter(field_name="user")
+    method = OneOfFilter(field_name="method", choices=LedgerEntry.Method.choices)
+    taken_by = KeyFilter(field_name="actor", help_text="The ID of the member of staff.")
+    until = InstantFilter(
+        method="narrow_until", help_text="Payments before this time or date; newest first by time."
+    )
 
     class Meta:
         model = LedgerEntry
         fields: list[str] = []
+
+    @classmethod
+    def get_filters(cls) -> dict[str, Any]:
+        """Add `from`, which cannot be the name of an attribute."""
+        since = InstantFilter(
+            method="narrow_from", help_text="Payments at or after this time or date; newest first by time."
+        )
+        return super().get_filters() | {"from": since}
+
+    # By time, so that a narrow range reads only its own entries.
+    def narrow_from(self, payments: LedgerEntryQuerySet, name: str, at: datetime) -> LedgerEntryQuerySet:
+        return payments.filter(posted_at__gte=at).order_by("-posted_at", "-id")
+
+    def narrow_until(self, payments: LedgerEntryQuerySet, name: str, at: datetime) -> LedgerEntryQuerySet:
+        return payments.filter(posted_at__lt=at).order_by("-posted_at", "-id")

@@ -11,9 +11,10 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
-from lori_assignment.rest.idempotency import idempotent
+from lori_assignment.rest.idempotency import idempotent, mark_as_replayed
 from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, price_lists
+from rentals.api.client_refs import make_once
 from rentals.api.filters import PaymentFilter
 from rentals.api.serializers import v3_money
 from rentals.models import LedgerEntry, PriceList, Rental
@@ -33,7 +34,7 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
         return v3_money.PaymentOut
 
     def get_queryset(self) -> QuerySet[LedgerEntry]:
-        payments = LedgerEntry.objects.payments().order_by("-id")
+        payments = LedgerEntry.objects.payments().select_related("reversed_by", "client_ref").order_by("-id")
         # The OpenAPI document is generated without a user.
         return payments if getattr(self, "swagger_fake_view", False) else payments.for_user(self.caller)
 
@@ -55,15 +56,20 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
         payment = given.validated_data
-        entry = ledger.take_payment(
-            member=payment["user"],
-            amount=payment["amount"],
-            method=payment["method"],
-            note=payment.get("note", ""),
-            actor=self.caller,
-            at=self.now,
-        )
-        return Response(v3_money.PaymentOut(entry).data, status=status.HTTP_201_CREATED)
+
+        def take() -> LedgerEntry:
+            return ledger.take_payment(
+                member=payment["user"],
+                amount=payment["amount"],
+                method=payment["method"],
+                note=payment.get("note", ""),
+                actor=self.caller,
+                at=self.now,
+            )
+
+        entry, is_new = make_once(self, payment | {"made": "payment"}, take)
+        answer = Response(v3_money.PaymentOut(entry).data, status=status.HTTP_201_CREATED)
+        return answer if is_new else mark_as_replayed(answer)
 
 
 class PriceListViewSet(ResourceViewSet[PriceList]):

@@ -15,9 +15,10 @@ from rest_framework.response import Response
 from rest_framework.serializers import Serializer
 
 from accounts.models import User
-from lori_assignment.rest.idempotency import idempotent
+from lori_assignment.rest.idempotency import idempotent, mark_as_replayed
 from lori_assignment.rest.viewsets import ResourceViewSet
 from rentals import ledger, services
+from rentals.api.client_refs import make_once
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter, RentalV3Filter
 from rentals.api.serializers import v1_v2, v3
@@ -87,18 +88,23 @@ class RentalViewSet(ResourceViewSet[Rental]):
         given.is_valid(raise_exception=True)
         wish = given.validated_data
         member = wish.get("user", self.caller)
-        rental = services.rent_book(
-            member=member,
-            for_self=member == self.caller,
-            book=wish["book"],
-            copy=wish.get("copy"),
-            at=wish.get("date_rented") or self.now,
-            now=self.now,
-            returned_at=wish.get("date_returned"),
-            actor=self.caller,
-            reason=wish.get("reason"),
-        )
-        return self._response(rental, status.HTTP_201_CREATED)
+
+        def rent() -> Rental:
+            return services.rent_book(
+                member=member,
+                for_self=member == self.caller,
+                book=wish["book"],
+                copy=wish.get("copy"),
+                at=wish.get("date_rented") or self.now,
+                now=self.now,
+                returned_at=wish.get("date_returned"),
+                actor=self.caller,
+                reason=wish.get("reason"),
+            )
+
+        rental, is_new = make_once(self, wish | {"made": "rental", "user": member}, rent)
+        answer = self._response(rental, status.HTTP_201_CREATED)
+        return answer if is_new else mark_as_replayed(answer)
 
     def update(self, request: Request, **kwargs: Any) -> Response:
         """Return a book by setting the rental's status to 1"""
@@ -221,7 +227,11 @@ class MemberViewSet(ResourceViewSet[Any]):
         """
         member = self.get_member()
         balance = ledger.balance_with_books(member, at=self.now)
-        entries = LedgerEntry.objects.filter(user=member).select_related("reverses").order_by("number")
+        entries = (
+            LedgerEntry.objects.filter(user=member)
+            .select_related("reverses", "reversed_by")
+            .order_by("number")
+        )
         page = self.paginate_queryset(entries)
         context = self.get_serializer_context()
         listed = self.get_paginated_response(v3.EntryOut(page, many=True, context=context).data).data

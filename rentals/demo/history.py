@@ -19,6 +19,7 @@ from django.utils import timezone
 
 from accounts.models import User
 from books.models import Book, Copy, Kind
+from lori_assignment.money import scale_amount
 from rentals import errors, ledger
 from rentals.demo.people import Person
 from rentals.holds import place_hold
@@ -139,9 +140,15 @@ class Shop:
         if mood < 0.75:
             self.settle(member, at)
         elif mood < 0.88:
-            part = (ledger.posted_balance(member.account) / 2).quantize(Decimal(1))
+            part = _about_half(ledger.posted_balance(member.account))
             if part > 0:
                 self.take_money(member, at, part, Method.CASH, "Part of it; the rest next time.")
+
+
+def _about_half(owed: Decimal) -> Decimal:
+    """Half of what is owed, rounded as people do: to whole dollars, or to hundreds of yen."""
+    unit = scale_amount(Decimal(1))
+    return (owed / 2 / unit).quantize(Decimal(1)) * unit
 
 
 def reader(
@@ -206,7 +213,7 @@ def bookworm(shop: Shop, member: Visitor) -> Story:
     for days_ago in (14, 13, 8, 4, 1):
         at = yield days_ago
         if days_ago == 4:
-            shop.take_money(member, at, Decimal("20.00"), Method.CARD, "Paid ahead.")
+            shop.take_money(member, at, scale_amount(Decimal(20)), Method.CARD, "Paid ahead.")
         shop.rent(member, at, modest)
 
 
@@ -216,7 +223,7 @@ def debtor(shop: Shop, member: Visitor) -> Story:
     rental = shop.rent(member, at, shop.unpriced_fiction)
     at = yield 36
     shop.take_back(rental, at)
-    shop.take_money(member, at, Decimal("10.00"), Method.CASH, "The rest at the end of the month.")
+    shop.take_money(member, at, scale_amount(Decimal(10)), Method.CASH, "The rest at the end of the month.")
     at = yield 20
     shop.rent(member, at, shop.of_kind(Kind.REGULAR))
 
@@ -239,7 +246,11 @@ def patient(shop: Shop, member: Visitor) -> Story:
     at = yield 48
     shop.take_back(rental, at)
     ledger.waive(
-        member=member.account, amount=Decimal("8.00"), reason="Was in hospital.", actor=shop.staff[0], at=at
+        member=member.account,
+        amount=scale_amount(Decimal(8)),
+        reason="Was in hospital.",
+        actor=shop.staff[0],
+        at=at,
     )
     at = yield 41
     shop.settle(member, at, Method.TRANSFER)

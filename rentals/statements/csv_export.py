@@ -9,6 +9,7 @@ from typing import Any
 from django.conf import settings
 from django.utils.translation import gettext as _
 
+from lori_assignment.money import plain_amount
 from rentals.statements.monthly import Statement, shop_zone
 from rentals.statements.wording import note_of, title_of
 
@@ -43,7 +44,9 @@ def csv_lines(statement: Statement) -> Iterator[str]:
     zone = shop_zone()
     currency = settings.CURRENCY
     opens = statement.month.start.isoformat(timespec="seconds")
-    yield write(["", opens, "opening", _("Balance before"), "", "", "", statement.opening, currency])
+    yield write(
+        ["", opens, "opening", _("Balance before"), "", "", "", plain_amount(statement.opening), currency]
+    )
     for entry in statement.entries().iterator(chunk_size=CHUNK_SIZE):
         yield write(
             [
@@ -53,8 +56,8 @@ def csv_lines(statement: Statement) -> Iterator[str]:
                 escape_formula(title_of(entry)),
                 escape_formula(note_of(entry)),
                 entry.rental_id or "",
-                entry.amount,
-                entry.balance,
+                plain_amount(entry.amount),
+                plain_amount(entry.balance),
                 currency,
             ]
         )

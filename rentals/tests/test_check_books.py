@@ -160,7 +160,7 @@ class InconsistencyTest(BooksTestCase):
             f"Ledger entry {self.refused.pk} of member {self.alice.pk} has balance 27.27; "
             "expected 30.60 + -3.34 = 27.26.",
             f"Ledger entry {self.refused.reversed_by.pk} reverses entry {self.refused.pk}, "
-            "but the member or amount doesn't match.",
+            "but the member, amount or method doesn't match.",
         )
 
     def test_changed_balance_is_reported(self) -> None:

@@ -249,7 +249,7 @@ class PriceConstraintTest(ConstraintTestCase):
     def test_amounts_are_within_bounds(self) -> None:
         for field in ("first_days_rate", "daily_rate", "minimum", "late_fee"):
             with self.subTest(field=field):
-                for amount in ("-0.01", "10000.00"):
+                for amount in ("-0.01", "1000000.00"):
                     facts = {"minimum": Decimal(1)} | {field: Decimal(amount)}
                     self.assert_refused("rate_amounts_within_bounds", self.rate_of, **facts)
 

@@ -21,7 +21,7 @@ from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from rentals import ledger, services
 from rentals.calendar_feeds import make_feed
 from rentals.holds import place_hold
-from rentals.models import LedgerEntry
+from rentals.models import ClientRef, LedgerEntry
 from rentals.personal_data import export_personal_data
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -38,6 +38,7 @@ PARTS = {
     "rentals.Hold.user": "holds",
     "rentals.CalendarFeed.user": "calendar_link",
     "rentals.LedgerEntry.user": "ledger",
+    "rentals.ClientRef.account": "client_references",
 }
 # What staff did at work is the shop's data, not theirs.
 OF_THE_SHOP = {"rentals.Rental.voided_by", "rentals.LedgerEntry.actor"}
@@ -60,6 +61,7 @@ class PersonalDataTest(CastTestCase):
         LogEntry.objects.log_actions(self.dan.pk, [self.alice], CHANGE, "Changed name", single_object=True)
         book = add_book(name="Emma", author="Jane Austen", kind=3)
         make_feed(member=self.alice, at=MONDAY)
+        ClientRef.objects.create(account=self.alice, ref="slip 7", made_at=MONDAY)
         rental = services.rent_book(member=self.alice, book=book, at=MONDAY, now=MONDAY)
         waited_for = add_book(name="Persuasion", kind=3)
         services.rent_book(member=self.bob, book=waited_for, at=MONDAY, now=MONDAY)
@@ -141,5 +143,5 @@ class PersonalDataTest(CastTestCase):
                 rental = services.rent_book(member=self.alice, book=book, at=at, now=at)
                 services.return_rental(rental=rental, at=at + DAY, actor=self.carol, now=at + DAY)
             user = User.objects.get(pk=self.alice.pk)
-            with self.assertNumQueries(11):
+            with self.assertNumQueries(12):
                 "".join(export_personal_data(user, at=MONDAY + DAY))

@@ -18,7 +18,7 @@ from books.api.fields import (
     replacement_price,
 )
 from books.models import BARCODE_TAKEN, EARLIEST_YEAR, LATEST_YEAR, Book, Copy, Kind
-from lori_assignment.rest.fields import Choice, PlainInteger, PlainKey
+from lori_assignment.rest.fields import Amount, Choice, PlainInteger, PlainKey
 
 EXAMPLE = {
     "name": "The Dispossessed",
@@ -118,8 +118,8 @@ class QuoteIn(serializers.Serializer[object]):
 class QuoteLine(serializers.Serializer[object]):
     what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
     days = serializers.IntegerField(required=False)
-    rate = serializers.DecimalField(max_digits=8, decimal_places=2, required=False)
-    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
+    rate = Amount(required=False)
+    amount = Amount(whole_digits=14)
 
     class Meta:
         ref_name = "QuoteLineV3"
@@ -132,7 +132,7 @@ class QuoteOut(serializers.Serializer[object]):
     days = serializers.IntegerField()
     late_days = serializers.IntegerField(help_text="How many of these days are past the due date.")
     lines = QuoteLine(many=True)
-    total = serializers.DecimalField(max_digits=14, decimal_places=2)
+    total = Amount(whole_digits=14)
 
     class Meta:
         ref_name = "QuoteV3"

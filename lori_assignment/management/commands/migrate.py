@@ -1,4 +1,7 @@
-"""Django's `migrate`, which several processes may run at once: on PostgreSQL they take turns."""
+"""Django's `migrate`, which several processes may run at once: on PostgreSQL they take turns.
+
+Afterwards it runs `adopt_currency`: the amounts that migrations create have no currency yet.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from django.core.management import call_command
 from django.core.management.base import CommandError, CommandParser
 from django.core.management.commands import migrate
-from django.db import OperationalError, connections
+from django.db import DEFAULT_DB_ALIAS, OperationalError, connections
 from django.db.migrations.executor import MigrationExecutor
 
 # The key of the advisory lock: an arbitrary number, used by this command only.
@@ -56,6 +60,12 @@ def has_unapplied_migrations(database: str) -> bool:
     return bool(executor.migration_plan(executor.loader.graph.leaf_nodes()))
 
 
+def brings_up_to_date(options: dict[str, Any]) -> bool:
+    """Whether all migrations of the shop's database are applied after `migrate` with these options."""
+    partly = ("app_label", "check_unapplied", "plan", "fake", "prune")
+    return options["database"] == DEFAULT_DB_ALIAS and not any(options[option] for option in partly)
+
+
 class Command(migrate.Command):
     def add_arguments(self, parser: CommandParser) -> None:
         super().add_arguments(parser)
@@ -75,3 +85,5 @@ class Command(migrate.Command):
         else:
             with migration_lock(database):
                 super().handle(*args, **options)
+        if brings_up_to_date(options):
+            call_command("adopt_currency", stdout=self.stdout)

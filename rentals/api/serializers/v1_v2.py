@@ -8,7 +8,8 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
+from lori_assignment.money import plain_amount
+from lori_assignment.rest.fields import Amount, Choice, PlainKey, format_datetime
 from rentals.api.fields import PastTime, Status, check_copy, check_return
 from rentals.ledger import Balance
 from rentals.models import Rental
@@ -93,7 +94,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
 
 class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
-    balance = serializers.DecimalField(max_digits=14, decimal_places=2)
+    balance = Amount(whole_digits=14)
 
     class Meta:
         ref_name = "BalanceV1V2"
@@ -101,4 +102,4 @@ class BalanceOut(serializers.Serializer[object]):
 
 
 def balance_of(member: User, balance: Balance) -> list[dict[str, Any]]:
-    return [{"user_id": member.pk, "balance": str(balance.total)}]
+    return [{"user_id": member.pk, "balance": plain_amount(balance.total)}]

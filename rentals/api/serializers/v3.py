@@ -13,8 +13,10 @@ from rest_framework import serializers
 
 from accounts.models import User
 from books.models import Book, Copy
-from lori_assignment.rest.fields import Choice, PlainKey, format_datetime
+from lori_assignment.money import plain_amount
+from lori_assignment.rest.fields import Amount, Choice, PlainKey, format_datetime
 from rentals.api.fields import (
+    ClientRefField,
     PastTime,
     Reason,
     Status,
@@ -31,6 +33,7 @@ class RentalIn(serializers.Serializer[Rental]):
     """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "RentalV3In"
@@ -52,6 +55,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         help_text="Staff only, with date_rented: records a rental that has ended already, and charges it.",
     )
     reason = Reason(help_text="Staff only, with date_rented: why it is recorded later.")
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "RentalV3DeskIn"
@@ -107,6 +111,7 @@ RENTAL_EXAMPLE = {
     "return_reason": None,
     "limits_broken": [],
     "voided_at": None,
+    "client_ref": None,
 }
 
 
@@ -119,15 +124,16 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     status = serializers.SerializerMethodField(help_text="1: returned, 2: not returned.")
     overdue = serializers.SerializerMethodField()
     price_list = serializers.CharField(source="price_list.name", help_text="The name of the price list.")
-    charge = serializers.DecimalField(
-        max_digits=14, decimal_places=2, allow_null=True, help_text="What was charged on return."
-    )
+    charge = Amount(whole_digits=14, allow_null=True, help_text="What was charged on return.")
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if returned now; null after the return."
     )
     limits_broken = serializers.ListField(
         child=serializers.CharField(),
         help_text="Codes of the refusals that a past rental would have met, had it not already begun.",
+    )
+    client_ref = serializers.CharField(
+        source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
     )
 
     class Meta:
@@ -150,6 +156,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "return_reason",
             "limits_broken",
             "voided_at",
+            "client_ref",
         ]
         ref_name = "RentalV3"
         swagger_schema_fields = {"example": RENTAL_EXAMPLE}
@@ -168,12 +175,13 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "renewals": rental.renewals,
             "overdue": self.get_overdue(rental),
             "price_list": rental.price_list.name,
-            "charge": None if charge is None else f"{charge:.2f}",
+            "charge": None if charge is None else plain_amount(charge),
             "running_cost": self.get_running_cost(rental),
             "reason": rental.reason,
             "return_reason": rental.return_reason,
             "limits_broken": rental.limits_broken or [],
             "voided_at": format_datetime(rental.voided_at, self.zone),
+            "client_ref": getattr(getattr(rental, "client_ref", None), "ref", None),
         }
 
     @cached_property
@@ -193,23 +201,17 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     def get_overdue(self, rental: Rental) -> bool:
         return rental.is_overdue(self.now)
 
-    @swagger_serializer_method(serializers.DecimalField(max_digits=14, decimal_places=2, allow_null=True))
+    @swagger_serializer_method(Amount(whole_digits=14, allow_null=True))
     def get_running_cost(self, rental: Rental) -> str | None:
-        return str(rental.running_price(self.now).total) if rental.is_open else None
+        return plain_amount(rental.running_price(self.now).total) if rental.is_open else None
 
 
 class BalanceOut(serializers.Serializer[object]):
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
-    balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="Posted plus running; positive if the member owes money."
-    )
-    posted = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="The sum of the ledger entries."
-    )
-    running = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="What the open rentals would cost if returned now."
-    )
+    balance = Amount(whole_digits=14, help_text="Posted plus running; positive if the member owes money.")
+    posted = Amount(whole_digits=14, help_text="The sum of the ledger entries.")
+    running = Amount(whole_digits=14, help_text="What the open rentals would cost if returned now.")
     open_rentals = serializers.IntegerField(help_text="How many books are on loan.")
 
     class Meta:
@@ -230,9 +232,9 @@ def balance_of(member: User, balance: Balance) -> dict[str, Any]:
     return {
         "user_id": member.pk,
         "currency": settings.CURRENCY,
-        "balance": str(balance.total),
-        "posted": str(balance.posted),
-        "running": str(balance.running),
+        "balance": plain_amount(balance.total),
+        "posted": plain_amount(balance.posted),
+        "running": plain_amount(balance.running),
         "open_rentals": len(balance.open_rentals),
     }
 
@@ -240,8 +242,8 @@ def balance_of(member: User, balance: Balance) -> dict[str, Any]:
 class WorkingLine(serializers.Serializer[object]):
     what = serializers.ChoiceField(choices=["first_days", "daily", "minimum", "late_fee", "cap"])
     days = serializers.IntegerField(required=False)
-    rate = serializers.DecimalField(max_digits=14, decimal_places=2, required=False)
-    amount = serializers.DecimalField(max_digits=14, decimal_places=2)
+    rate = Amount(whole_digits=14, required=False)
+    amount = Amount(whole_digits=14)
 
     class Meta:
         ref_name = "WorkingLineV3"
@@ -270,6 +272,8 @@ ENTRY_EXAMPLE = {
     "posted_at": "2026-11-23T09:15:00Z",
     "rental": 40,
     "reverses": None,
+    "reversed_by": None,
+    "payment": None,
     "method": "",
     "note": "",
     "working": {
@@ -291,7 +295,16 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
     reverses = serializers.IntegerField(
         source="reverses.number", allow_null=True, default=None, help_text="The number of the reversed entry."
     )
-    method = serializers.CharField(allow_blank=True, help_text="For payments and refunds; otherwise empty.")
+    reversed_by = serializers.IntegerField(
+        source="reversed_by.number",
+        allow_null=True,
+        default=None,
+        help_text="The number of the entry that reversed this one; null if none did.",
+    )
+    payment = serializers.SerializerMethodField(help_text="The ID of the payment; otherwise null.")
+    method = serializers.SerializerMethodField(
+        help_text="For payments, refunds and their reversals; otherwise empty."
+    )
     working = serializers.SerializerMethodField(
         help_text="The calculation of a rental charge; otherwise null."
     )
@@ -306,12 +319,23 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
             "posted_at",
             "rental",
             "reverses",
+            "reversed_by",
+            "payment",
             "method",
             "note",
             "working",
         ]
         ref_name = "LedgerEntryV3"
         swagger_schema_fields = {"example": ENTRY_EXAMPLE}
+
+    @swagger_serializer_method(serializers.IntegerField(allow_null=True))
+    def get_payment(self, entry: LedgerEntry) -> int | None:
+        return entry.pk if entry.kind == LedgerEntry.Kind.PAYMENT else None
+
+    @swagger_serializer_method(serializers.CharField(allow_blank=True))
+    def get_method(self, entry: LedgerEntry) -> str:
+        # Reversals used to have no method.
+        return entry.method or (entry.reverses.method if entry.reverses else "")
 
     @swagger_serializer_method(Working(allow_null=True))
     def get_working(self, entry: LedgerEntry) -> dict[str, Any] | None:
@@ -323,9 +347,9 @@ class StatementOut(serializers.Serializer[object]):
 
     user_id = serializers.IntegerField()
     currency = serializers.CharField()
-    balance = serializers.DecimalField(max_digits=14, decimal_places=2)
-    posted = serializers.DecimalField(max_digits=14, decimal_places=2)
-    running = serializers.DecimalField(max_digits=14, decimal_places=2)
+    balance = Amount(whole_digits=14)
+    posted = Amount(whole_digits=14)
+    running = Amount(whole_digits=14)
     open_rentals = RentalOut(many=True)
     entries = EntryOut(many=True)
     next = serializers.URLField(allow_null=True, help_text="The page with later entries.")

@@ -11,15 +11,18 @@ from rest_framework.validators import UniqueValidator
 
 from accounts.models import User
 from books.models import Kind
+from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
-from rentals.models import MAX_PER_DAY, LedgerEntry, PriceList, Rate
+from rentals.api.fields import ClientRefField
+from rentals.models import MAX_AMOUNT, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
     user = PlainKey(queryset=User.objects.all(), help_text="The member who pays.")
-    amount = Amount(min_value=Decimal("0.01"), help_text="At most what the member owes.")
+    amount = Amount(positive=True, help_text="At most what the member owes.")
     method = Choice(choices=LedgerEntry.Method.choices)
     note = serializers.CharField(max_length=500, required=False, allow_blank=True)
+    client_ref = ClientRefField()
 
     class Meta:
         ref_name = "PaymentV3In"
@@ -27,20 +30,34 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
 
 
 class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
-    amount = serializers.SerializerMethodField()
-    balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="The member's balance after this entry."
+    entry = serializers.IntegerField(
+        source="number", help_text="The number of the payment in the member's ledger."
     )
+    reversed_by = serializers.IntegerField(
+        source="reversed_by.number",
+        allow_null=True,
+        default=None,
+        help_text="The number of the ledger entry that reversed the payment; null if none did.",
+    )
+    client_ref = serializers.CharField(
+        source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
+    )
+    amount = serializers.SerializerMethodField()
+    balance = Amount(whole_digits=14, help_text="The member's balance after this entry.")
     taken_by = serializers.IntegerField(source="actor_id")
     taken_at = serializers.DateTimeField(source="posted_at")
 
     class Meta:
         model = LedgerEntry
-        fields = ["id", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"]
+        fields = [
+            *("id", "entry", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"),
+            *("reversed_by", "client_ref"),
+        ]
         ref_name = "PaymentV3"
         swagger_schema_fields = {
             "example": {
                 "id": 90,
+                "entry": 6,
                 "user": 3,
                 "amount": "10.00",
                 "method": "cash",
@@ -48,12 +65,14 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
                 "balance": "14.00",
                 "taken_by": 2,
                 "taken_at": "2026-11-23T09:20:00Z",
+                "reversed_by": None,
+                "client_ref": None,
             }
         }
 
     def get_amount(self, entry: LedgerEntry) -> str:
         """The amount that was paid, as a positive number; in the ledger a credit is negative."""
-        return str(-entry.amount)
+        return plain_amount(-entry.amount)
 
 
 class RateShape(serializers.ModelSerializer[Rate]):
@@ -61,10 +80,10 @@ class RateShape(serializers.ModelSerializer[Rate]):
         choices=Kind.choices, source="kind", help_text="1: regular (standard), 2: fiction, 3: novel."
     )
     first_days = PlainInteger(required=False, min_value=0, max_value=365)
-    first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
-    daily_rate = Amount(min_value=Decimal(0), max_value=MAX_PER_DAY)
-    minimum = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
-    late_fee = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
+    first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_AMOUNT)
+    daily_rate = Amount(min_value=Decimal(0), max_value=MAX_AMOUNT)
+    minimum = Amount(required=False, min_value=Decimal(0), max_value=MAX_AMOUNT)
+    late_fee = Amount(required=False, min_value=Decimal(0), max_value=MAX_AMOUNT)
 
     class Meta:
         model = Rate

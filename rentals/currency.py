@@ -1,0 +1,81 @@
+"""Keeps the amounts of the shop in one currency: the setting CURRENCY, which the policy records.
+
+The migrations create price lists and a policy as for a currency with two decimal places. The first start
+scales them to the shop's currency. Later the currency can change only while nothing has been rented or
+charged.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Any
+
+from django.conf import settings
+from django.db.models import DecimalField, ExpressionWrapper, F, QuerySet
+
+from books.models import Book, Copy
+from lori_assignment.db.transactions import atomic_with_retry
+from lori_assignment.money import places_of, scale_amount, smallest_amount
+from rentals.models import LedgerEntry, Policy, Rate, Rental
+
+# Within MAX_AMOUNT, and payable in every currency.
+HIGHEST = Decimal(999_999)
+RATE_AMOUNTS = ("first_days_rate", "daily_rate", "minimum", "late_fee")
+
+
+class CurrencyIsFixed(Exception):
+    """CURRENCY is another one than that of the shop's rentals and ledger entries."""
+
+
+def refuse_changed_currency() -> None:
+    """Raise CurrencyIsFixed if CURRENCY is not that of the shop's rentals and ledger entries."""
+    recorded = Policy.objects.values_list("currency", flat=True).first()
+    if recorded and recorded != settings.CURRENCY and _has_begun():
+        raise CurrencyIsFixed(
+            f"CURRENCY is {settings.CURRENCY}, but the shop's rentals and ledger entries are in {recorded}. "
+            "It can't change any more."
+        )
+
+
+@atomic_with_retry
+def adopt_currency() -> bool:
+    """Record CURRENCY; scale the amounts of a shop that has not begun. Return whether they were scaled.
+
+    Raises CurrencyIsFixed. A shop that had books before currencies were recorded keeps its amounts.
+    """
+    policy = Policy.objects.select_for_update().first()
+    # None in a database of tests that was emptied.
+    if policy is None or policy.currency == settings.CURRENCY:
+        return False
+    # Renting locks its rate, so no rental begins between the check and the commit.
+    list(Rate.objects.select_for_update())
+    refuse_changed_currency()
+    places = places_of(policy.currency) if policy.currency else 2
+    scales = not _has_begun() and (policy.currency != "" or not Book.objects.exists())
+    if scales:
+        _scale_rows(Policy.objects.all(), ["debt_limit"], places)
+        _scale_rows(Rate.objects.all(), RATE_AMOUNTS, places)
+        _scale_rows(Copy.objects.filter(replacement_price__isnull=False), ["replacement_price"], places)
+    Policy.objects.update(currency=settings.CURRENCY)
+    return scales
+
+
+def _has_begun() -> bool:
+    return Rental.objects.exists() or LedgerEntry.objects.exists()
+
+
+def _scale_rows(rows: QuerySet[Any], names: Sequence[str], places: int) -> None:
+    """Scale the columns `names` of `rows` from a currency with `places` decimal places."""
+    # A plain DecimalField: the model's own would round to the places of the new currency.
+    stored = [ExpressionWrapper(F(name), DecimalField()) for name in names]
+    for pk, *amounts in rows.order_by().values_list("pk", *stored):
+        scaled = {name: _scale(amount, places) for name, amount in zip(names, amounts, strict=True)}
+        rows.filter(pk=pk).update(**scaled)
+
+
+def _scale(amount: Decimal, places: int) -> Decimal:
+    """Scale an amount; one that is not zero stays so."""
+    if not amount:
+        return amount
+    return min(max(scale_amount(amount, places=places), smallest_amount()), HIGHEST)
