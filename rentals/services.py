@@ -6,11 +6,12 @@ every rule and writes. Views and commands pass the time and the actor. Refusals 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from accounts.models import User
 from books.models import Book, Copy
+from lori_assignment import clock
 from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors, holds, ledger
@@ -132,7 +133,7 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     refuse_unless_open(rental)
     refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
-    rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
+    rental.due_at = clock.add_days(max(rental.due_at, at), policy.rental_days)
     rental.renewals += 1
     rental.save(update_fields=["due_before", "due_at", "renewals"])
     return rental
