@@ -22,7 +22,18 @@ ZERO = Decimal("0.00")
 MAX_PER_DAY = Decimal("9999.99")
 
 
-def _amount_field(label: Any, *, most: Decimal = Decimal("999999.99"), **options: Any) -> models.DecimalField:
+# The policy's upper bounds: so low that due dates and deadlines never pass the last possible date.
+MAX_RENTAL_DAYS = 365
+MAX_RENEWALS = 99
+MAX_OPEN_RENTALS = 1000
+MAX_AMOUNT = Decimal("999999.99")
+MAX_PICK_UP_DAYS = 90
+MAX_HOLDS = 1000
+# As in the API. Not a constraint, because a list that is in use cannot be corrected.
+MAX_FIRST_DAYS = 365
+
+
+def _amount_field(label: Any, *, most: Decimal = MAX_AMOUNT, **options: Any) -> models.DecimalField:
     """Return a field for an amount from zero to `most`; the model's Meta adds the constraint."""
     bounds = [MinValueValidator(ZERO), MaxValueValidator(most)]
     return models.DecimalField(label, max_digits=8, decimal_places=2, validators=bounds, **options)
@@ -32,11 +43,18 @@ class Policy(models.Model):
     """The limits that staff can change without a deployment. A migration creates the only row."""
 
     rental_days = models.PositiveSmallIntegerField(
-        _("rental period"), default=14, validators=[MinValueValidator(1)], help_text=_("In days.")
+        _("rental period"),
+        default=14,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RENTAL_DAYS)],
+        help_text=_("In days."),
     )
-    max_renewals = models.PositiveSmallIntegerField(_("renewals per rental"), default=2)
+    max_renewals = models.PositiveSmallIntegerField(
+        _("renewals per rental"), default=2, validators=[MaxValueValidator(MAX_RENEWALS)]
+    )
     max_open_rentals = models.PositiveSmallIntegerField(
-        _("books on loan per member"), default=10, validators=[MinValueValidator(1)]
+        _("books on loan per member"),
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_OPEN_RENTALS)],
     )
     debt_limit = _amount_field(
         _("debt limit"),
@@ -46,12 +64,13 @@ class Policy(models.Model):
     pick_up_days = models.PositiveSmallIntegerField(
         _("days to collect"),
         default=3,
-        validators=[MinValueValidator(1)],
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PICK_UP_DAYS)],
         help_text=_("How long a copy is set aside for a member with a hold."),
     )
     max_holds = models.PositiveSmallIntegerField(
         _("holds per member"),
         default=10,
+        validators=[MaxValueValidator(MAX_HOLDS)],
         help_text=_("The most holds a member can have at a time. 0 turns holds off."),
     )
 
@@ -65,6 +84,17 @@ class Policy(models.Model):
                 name="policy_is_sensible",
             ),
             models.CheckConstraint(condition=Q(pick_up_days__gte=1), name="policy_gives_time_to_pick_up"),
+            models.CheckConstraint(
+                condition=Q(
+                    rental_days__lte=MAX_RENTAL_DAYS,
+                    max_renewals__lte=MAX_RENEWALS,
+                    max_open_rentals__lte=MAX_OPEN_RENTALS,
+                    debt_limit__lte=MAX_AMOUNT,
+                    pick_up_days__lte=MAX_PICK_UP_DAYS,
+                    max_holds__lte=MAX_HOLDS,
+                ),
+                name="policy_has_upper_bounds",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -118,7 +148,10 @@ class Rate(models.Model):
     )
     kind = models.PositiveSmallIntegerField(_("category"), choices=Kind)
     first_days = models.PositiveSmallIntegerField(
-        _("first days"), default=0, help_text=_("How many days the first rate applies to; 0 for none.")
+        _("first days"),
+        default=0,
+        validators=[MaxValueValidator(MAX_FIRST_DAYS)],
+        help_text=_("How many days the first rate applies to; 0 for none."),
     )
     first_days_rate = _amount_field(_("rate in the first days"), most=MAX_PER_DAY, default=ZERO)
     daily_rate = _amount_field(_("daily rate after"), most=MAX_PER_DAY)

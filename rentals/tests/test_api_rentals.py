@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.utils import timezone
@@ -13,7 +13,7 @@ from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
 from rentals.api.serializers import v1_v2, v3
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.services import rent_book, return_rental, void_rental
+from rentals.services import renew_rental, rent_book, return_rental, void_rental
 
 DAY = timedelta(days=1)
 
@@ -403,6 +403,15 @@ class RenewTest(RentalTestCase):
         due = rental.due_at
         rental.refresh_from_db()
         self.assertEqual(rental.due_at, due + 14 * DAY)
+
+    def test_most_renewals_of_the_longest_period_end(self) -> None:
+        Policy.objects.update(rental_days=365, max_renewals=99)
+        at = datetime(2199, 12, 31, tzinfo=UTC)
+        rental = rent_book(member=self.alice, book=self.book, at=at, now=at)
+        for _ in range(99):
+            renew_rental(rental=rental, at=at)
+        answer = self.api(self.alice).get(f"/api/v3/book_rentals/{rental.ref}")
+        self.assertEqual((answer.json()["renewals"], answer.json()["due_at"][:4]), (99, "2299"))
 
     def test_policy_limits_renewals(self) -> None:
         rental = self.rent(self.alice)

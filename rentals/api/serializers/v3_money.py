@@ -12,7 +12,7 @@ from rest_framework.validators import UniqueValidator
 from accounts.models import User
 from books.models import Kind
 from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
-from rentals.models import MAX_PER_DAY, LedgerEntry, PriceList, Rate
+from rentals.models import MAX_FIRST_DAYS, MAX_PER_DAY, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
@@ -60,7 +60,7 @@ class RateShape(serializers.ModelSerializer[Rate]):
     book_type = Choice(
         choices=Kind.choices, source="kind", help_text="1: regular (standard), 2: fiction, 3: novel."
     )
-    first_days = PlainInteger(required=False, min_value=0, max_value=365)
+    first_days = PlainInteger(required=False, min_value=0, max_value=MAX_FIRST_DAYS)
     first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
     daily_rate = Amount(min_value=Decimal(0), max_value=MAX_PER_DAY)
     minimum = Amount(required=False, min_value=Decimal(0), max_value=MAX_PER_DAY)
