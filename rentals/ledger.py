@@ -92,7 +92,7 @@ def post(
     )
 
 
-def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> LedgerEntry:
+def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime, note: str = "") -> LedgerEntry:
     """Charge a rental that is returned at `until`, and record how the amount was computed."""
     charged = rental.running_price(until)
     working = {
@@ -110,6 +110,7 @@ def post_rent(*, rental: Rental, actor: User, at: datetime, until: datetime) -> 
         actor=actor,
         at=at,
         rental=rental,
+        note=note,
         working=working,
     )
 
@@ -184,6 +185,14 @@ def refund(
     )
 
 
+def refuse_unless_reversible(entry: LedgerEntry) -> None:
+    """Raise AlreadyReversed or NotReversible; see `reverse`."""
+    if not entry.is_reversible:
+        raise errors.NotReversible
+    if LedgerEntry.objects.filter(reverses=entry).exists():
+        raise errors.AlreadyReversed
+
+
 @atomic_with_retry
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
     """Cancel `entry` by posting its opposite; both stay on record.
@@ -192,10 +201,7 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
     not void keeps its charge, so a wrong charge is undone by voiding the rental.
     """
     lock(entry.user)
-    if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
-        raise errors.NotReversible
-    if LedgerEntry.objects.filter(reverses=entry).exists():
-        raise errors.AlreadyReversed
+    refuse_unless_reversible(entry)
     return post_reversal(entry=entry, reason=reason, actor=actor, at=at)
 
 

@@ -262,6 +262,7 @@ class Rental(models.Model):
         blank=True,
         verbose_name=_("voided by"),
     )
+    void_reason = models.CharField(_("reason for voiding"), max_length=500, blank=True, db_default="")
 
     objects = RentalQuerySet.as_manager()
 
@@ -610,6 +611,11 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether a reversal may cancel entries of this kind; it may have been reversed already."""
+        return self.kind not in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT)
 
 
 class CalendarFeed(models.Model):

@@ -69,6 +69,7 @@ def _rental(one: Rental) -> dict[str, Any]:
         "replacement_price": one.replacement_price,
         "charge": one.charge,
         "voided_at": one.voided_at,
+        "void_reason": one.void_reason,
     }
 
 

@@ -95,17 +95,21 @@ def lock_rental(rental: Rental) -> Rental:
     return Rental.objects.with_terms().select_related("user").get(pk=rental.pk)
 
 
-def refuse_unless_open(rental: Rental) -> None:
-    """Raise AlreadyVoid or AlreadyReturned if the rental is not open."""
+def refuse_if_void(rental: Rental) -> None:
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
+
+
+def refuse_unless_open(rental: Rental) -> None:
+    """Raise AlreadyVoid or AlreadyReturned if the rental is not open."""
+    refuse_if_void(rental)
     if rental.returned_at is not None:
         raise errors.AlreadyReturned
 
 
 @atomic_with_retry
-def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -> Rental:
-    """Take the copy back at `at` and charge the rental.
+def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime, reason: str = "") -> Rental:
+    """Take the copy back at `at` and charge the rental; `reason` becomes the note of the charge.
 
     `at` before `now` records a return that happened while the shop was offline. The copy is set aside for the
     first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
@@ -114,7 +118,7 @@ def return_rental(*, rental: Rental, at: datetime, actor: User, now: datetime) -
     refuse_unless_open(rental)
     if at < rental.rented_at:
         raise errors.ReturnBeforeRental
-    rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
+    rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at, note=reason)
     rental.returned_at = at
     rental.save(update_fields=["rent_entry", "returned_at"])
     holds.allocate_copies(rental.book, at=now)
@@ -129,14 +133,20 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     Refusal that carries RenewalLimit, OthersWait or both.
     """
     rental = lock_rental(rental)
-    policy = Policy.current()
-    refuse_unless_open(rental)
-    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
+    due_at = renewed_due_at(rental, at=at)
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
-    rental.due_at = clock.add_days(max(rental.due_at, at), policy.rental_days)
+    rental.due_at = due_at
     rental.renewals += 1
     rental.save(update_fields=["due_before", "due_at", "renewals"])
     return rental
+
+
+def renewed_due_at(rental: Rental, *, at: datetime) -> datetime:
+    """Return the due date after a renewal at `at`. Raises as `renew_rental` does."""
+    policy = Policy.current()
+    refuse_unless_open(rental)
+    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
+    return clock.add_days(max(rental.due_at, at), policy.rental_days)
 
 
 def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> list[Refusal]:
@@ -162,12 +172,12 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
     The copy is set aside for the first waiting member. Raises AlreadyVoid.
     """
     rental = lock_rental(rental)
-    if rental.voided_at is not None:
-        raise errors.AlreadyVoid
+    refuse_if_void(rental)
     if rental.rent_entry is not None:
         ledger.post_reversal(entry=rental.rent_entry, reason=reason, actor=actor, at=at)
     rental.voided_at = at
     rental.voided_by = actor
-    rental.save(update_fields=["voided_at", "voided_by"])
+    rental.void_reason = reason
+    rental.save(update_fields=["voided_at", "voided_by", "void_reason"])
     holds.allocate_copies(rental.book, at=at)
     return rental
