@@ -147,7 +147,7 @@ class Reverse(RowAction):
 
 @admin.register(LedgerEntry)
 class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
-    list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note", "links"]
+    list_display = ["posted", "user", "kind", "amount", "posted_balance", "actor", "note", "links"]
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
     search_help_text = gettext_lazy("Search by member or rental number.")
@@ -166,10 +166,28 @@ class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
     def posted(self, entry: LedgerEntry) -> str:
         return format_short_time(entry.posted_at)
 
+    @admin.display(description=gettext_lazy("posted balance"))
+    def posted_balance(self, entry: LedgerEntry) -> Any:
+        """The sum of the ledger up to this entry, without the running cost."""
+        return entry.balance
+
+    def get_readonly_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[str]:
+        return ["posted_balance"] if obj else []
+
     def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
         if obj is None:
             return CreditForm.Meta.fields
-        facts = ["number", "kind", "amount", "balance", "method", "note", "rental", "working", "reverses"]
+        facts = [
+            "number",
+            "kind",
+            "amount",
+            "posted_balance",
+            "method",
+            "note",
+            "rental",
+            "working",
+            "reverses",
+        ]
         return ["user", *facts, "actor", "posted_at"]
 
     def add_view(

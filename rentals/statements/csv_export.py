@@ -37,13 +37,13 @@ def csv_lines(statement: Statement) -> Iterator[str]:
     yield BYTE_ORDER_MARK + write(
         [
             *(_("No."), _("Time"), _("Type"), _("Description"), _("Note"), _("Rental no.")),
-            *(_("Amount"), _("Balance"), _("Currency")),
+            *(_("Amount"), _("Posted balance"), _("Currency")),
         ]
     )
     zone = shop_zone()
     currency = settings.CURRENCY
     opens = statement.month.start.isoformat(timespec="seconds")
-    yield write(["", opens, "opening", _("Balance before"), "", "", "", statement.opening, currency])
+    yield write(["", opens, "opening", _("Posted balance before"), "", "", "", statement.opening, currency])
     for entry in statement.entries().iterator(chunk_size=CHUNK_SIZE):
         yield write(
             [

@@ -360,5 +360,5 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual(self.send("ledgerentry_change", self.charge, amount="1").status_code, 403)
         self.assertEqual(self.send("ledgerentry_delete", self.charge, post="yes").status_code, 403)
         listed = self.counter.get(self.page("ledgerentry_changelist"), {"q": "moss"})
-        self.assertContains(listed, '<td class="field-balance">4.50</td>', html=True)
+        self.assertContains(listed, '<td class="field-posted_balance">4.50</td>', html=True)
         self.assertNotContains(listed, "delete_selected")

@@ -28,15 +28,21 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
 
 class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
     amount = serializers.SerializerMethodField()
+    posted = serializers.DecimalField(
+        source="balance",
+        max_digits=14,
+        decimal_places=2,
+        help_text="The sum of the member's ledger after this entry, without the running cost.",
+    )
     balance = serializers.DecimalField(
-        max_digits=14, decimal_places=2, help_text="The member's balance after this entry."
+        max_digits=14, decimal_places=2, help_text="Deprecated: the same as `posted`."
     )
     taken_by = serializers.IntegerField(source="actor_id")
     taken_at = serializers.DateTimeField(source="posted_at")
 
     class Meta:
         model = LedgerEntry
-        fields = ["id", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"]
+        fields = ["id", "user", "amount", "method", "note", "posted", "balance", "taken_by", "taken_at"]
         ref_name = "PaymentV3"
         swagger_schema_fields = {
             "example": {
@@ -45,6 +51,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
                 "amount": "10.00",
                 "method": "cash",
                 "note": "",
+                "posted": "14.00",
                 "balance": "14.00",
                 "taken_by": 2,
                 "taken_at": "2026-11-23T09:20:00Z",
