@@ -17,6 +17,9 @@ from books.models import Copy
 from books.stock import add_book
 from rentals import holds, ledger, services
 from rentals.admin.ledger import CreditForm
+from rentals.admin.rentals import Return, Void
+from rentals.admin.row_actions import _digest, _perform
+from rentals.errors import AlreadyReturned
 from rentals.models import LedgerEntry, Policy, Rate, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 
@@ -230,6 +233,18 @@ class RentalAdminTest(ShopAdminTestCase):
         self.assertContains(
             self.send("rental_void", rental, shown=shown, reason="Slip"), "Something has changed"
         )
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_row_is_read_again_under_its_locks(self) -> None:
+        """Another transaction returns the book after the page has read the row."""
+        stale = Rental.objects.with_terms().select_related("user").get(pk=self.rent().pk)
+        now = timezone.now()
+        lines = Void().preview(stale, at=now)
+        services.return_rental(rental=stale, at=now, actor=self.carol, now=now)
+        facts = {"shown": _digest(lines), "actor": self.carol, "at": now, "reason": "Slip"}
+        self.assertIsNone(_perform(Void(), stale, **facts))
+        with self.assertRaises(AlreadyReturned):
+            _perform(Return(), stale, **facts)
         self.assertEqual(LedgerEntry.objects.count(), 1)
 
     def test_unknown_row_leads_back(self) -> None:
