@@ -15,7 +15,6 @@ from django.db import transaction
 from django.db.models import F, QuerySet
 from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
-from django.utils.translation import ngettext
 
 from lori_assignment.db.transactions import atomic_with_retry
 from lori_assignment.errors import Refusal
@@ -58,8 +57,6 @@ class SafeAutocompleteSelect(AutocompleteSelect):
 
 # Counting ten million rows would slow down everybody, and no user pages that far.
 MAX_LISTED = 5000
-# For more rows than this, an action reports only their number.
-MAX_ROW_MESSAGES = 10
 # The keys of the rows that a search finds go into the next query, so their number is limited.
 MAX_FOUND = 1000
 
@@ -190,35 +187,3 @@ class ShopAdmin(StaffAccessMixin, IndexedListAdmin):
         """Delete all rows or none, each as its own delete page would."""
         for row in queryset:
             self.delete_model(request, row)
-
-    def apply_to_each(
-        self,
-        request: HttpRequest,
-        rows: QuerySet[Any],
-        call: Callable[[Any], Any],
-        *,
-        count_message: Callable[[int], str],
-        row_message: Callable[[Any], str] | None = None,
-    ) -> None:
-        """Call `call` with each row, and show up to MAX_ROW_MESSAGES refusals.
-
-        Successes are shown by `count_message` with their number or, up to MAX_ROW_MESSAGES rows, by
-        `row_message` with each result, if it is given.
-        """
-        results, refusals = [], []
-        for row in rows:
-            try:
-                results.append(call(row))
-            except Refusal as refusal:
-                refusals.append(f"{row}: {refusal}")
-        for message in refusals[:MAX_ROW_MESSAGES]:
-            self.message_user(request, message, messages.ERROR)
-        more = len(refusals) - MAX_ROW_MESSAGES
-        if more > 0:
-            text = ngettext("%(count)d more was refused.", "%(count)d more were refused.", more)
-            self.message_user(request, text % {"count": more}, messages.ERROR)
-        if row_message and len(results) <= MAX_ROW_MESSAGES:
-            for result in results:
-                self.message_user(request, row_message(result), messages.SUCCESS)
-        elif results:
-            self.message_user(request, count_message(len(results)), messages.SUCCESS)

@@ -11,12 +11,13 @@ from __future__ import annotations
 import base64
 import hashlib
 import secrets
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from django.utils.crypto import salted_hmac
 from django.utils.translation import gettext as _
 
@@ -26,7 +27,7 @@ from rentals.models import CalendarFeed, Hold, Rental
 if TYPE_CHECKING:
     from icalendar import Event
 
-WARNING_TIME = timedelta(days=1)
+THE_DAY_BEFORE = timedelta(days=1)  # Subtracted from a local time, so its clock time stays the same.
 # How often calendar programs should refresh the feed.
 REFRESH = timedelta(hours=6)
 
@@ -145,10 +146,15 @@ def _event(
     event.add("transp", "TRANSPARENT")
     alarm = Alarm()
     alarm.add("action", "DISPLAY")
-    alarm.add("trigger", -WARNING_TIME)
+    alarm.add("trigger", _the_day_before(at) - at)
     alarm.add("description", warning)
     event.add_component(alarm)
     return event
+
+
+def _the_day_before(at: datetime) -> datetime:
+    """Return the same clock time a day earlier, which is 23 to 25 hours earlier when the clocks change."""
+    return (timezone.localtime(at) - THE_DAY_BEFORE).astimezone(UTC)
 
 
 def _my_rentals() -> str:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from functools import partial
 
 from django.conf import settings
@@ -22,6 +22,7 @@ from django.utils.translation import gettext, ngettext
 from accounts.mail import mail_member
 from accounts.models import User
 from books.models import Book, Copy
+from lori_assignment import clock
 from lori_assignment.db.transactions import atomic_with_retry, lock
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors
@@ -115,7 +116,7 @@ def allocate_copies(book: Book, *, at: datetime, taken: Copy | None = None) -> l
     if not without:
         return line
     free = list(free_copies().filter(book=book).order_by("pk")[: len(without)])
-    pick_up_by = at + timedelta(days=Policy.current().pick_up_days)
+    pick_up_by = clock.add_days(at, Policy.current().pick_up_days)
     for hold, copy in zip(without, free, strict=False):
         _assign_copy(hold, copy, ready_at=at, pick_up_by=pick_up_by)
     for hold in without[len(free) :]:

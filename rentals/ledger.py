@@ -193,6 +193,14 @@ def refund(
     )
 
 
+def refuse_unless_reversible(entry: LedgerEntry) -> None:
+    """Raise AlreadyReversed or NotReversible; see `reverse`."""
+    if not entry.is_reversible:
+        raise errors.NotReversible
+    if LedgerEntry.objects.filter(reverses=entry).exists():
+        raise errors.AlreadyReversed
+
+
 @atomic_with_retry
 def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") -> LedgerEntry:
     """Cancel `entry` by posting its opposite; both stay on record.
@@ -201,10 +209,7 @@ def reverse(*, entry: LedgerEntry, actor: User, at: datetime, reason: str = "") 
     not void keeps its charge, so a wrong charge is undone by voiding the rental.
     """
     lock(entry.user)
-    if entry.kind in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT):
-        raise errors.NotReversible
-    if LedgerEntry.objects.filter(reverses=entry).exists():
-        raise errors.AlreadyReversed
+    refuse_unless_reversible(entry)
     return post_reversal(entry=entry, reason=reason, actor=actor, at=at)
 
 

@@ -24,6 +24,16 @@ ZERO = Decimal(0)
 MAX_AMOUNT = Decimal("999999.99")
 
 
+# The policy's upper bounds: so low that due dates and deadlines never pass the last possible date.
+MAX_RENTAL_DAYS = 365
+MAX_RENEWALS = 99
+MAX_OPEN_RENTALS = 1000
+MAX_PICK_UP_DAYS = 90
+MAX_HOLDS = 1000
+# As in the API. Not a constraint, because a list that is in use cannot be corrected.
+MAX_FIRST_DAYS = 365
+
+
 def _amount_field(label: Any, **options: Any) -> AmountField:
     """Return a field for an amount from zero to MAX_AMOUNT; the model's Meta adds the constraint."""
     bounds = [MinValueValidator(ZERO), MaxValueValidator(MAX_AMOUNT)]
@@ -34,11 +44,18 @@ class Policy(models.Model):
     """The limits that staff can change without a deployment. A migration creates the only row."""
 
     rental_days = models.PositiveSmallIntegerField(
-        _("rental period"), default=14, validators=[MinValueValidator(1)], help_text=_("In days.")
+        _("rental period"),
+        default=14,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_RENTAL_DAYS)],
+        help_text=_("In days."),
     )
-    max_renewals = models.PositiveSmallIntegerField(_("renewals per rental"), default=2)
+    max_renewals = models.PositiveSmallIntegerField(
+        _("renewals per rental"), default=2, validators=[MaxValueValidator(MAX_RENEWALS)]
+    )
     max_open_rentals = models.PositiveSmallIntegerField(
-        _("books on loan per member"), default=10, validators=[MinValueValidator(1)]
+        _("books on loan per member"),
+        default=10,
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_OPEN_RENTALS)],
     )
     debt_limit = _amount_field(
         _("debt limit"),
@@ -48,7 +65,7 @@ class Policy(models.Model):
     pick_up_days = models.PositiveSmallIntegerField(
         _("days to collect"),
         default=3,
-        validators=[MinValueValidator(1)],
+        validators=[MinValueValidator(1), MaxValueValidator(MAX_PICK_UP_DAYS)],
         help_text=_("How long a copy is set aside for a member with a hold."),
     )
     # Blank until `rentals.currency` records it. A trigger forbids changing it once there is a ledger entry.
@@ -58,6 +75,7 @@ class Policy(models.Model):
     max_holds = models.PositiveSmallIntegerField(
         _("holds per member"),
         default=10,
+        validators=[MaxValueValidator(MAX_HOLDS)],
         help_text=_("The most holds a member can have at a time. 0 turns holds off."),
     )
 
@@ -71,6 +89,17 @@ class Policy(models.Model):
                 name="policy_is_sensible",
             ),
             models.CheckConstraint(condition=Q(pick_up_days__gte=1), name="policy_gives_time_to_pick_up"),
+            models.CheckConstraint(
+                condition=Q(
+                    rental_days__lte=MAX_RENTAL_DAYS,
+                    max_renewals__lte=MAX_RENEWALS,
+                    max_open_rentals__lte=MAX_OPEN_RENTALS,
+                    debt_limit__lte=MAX_AMOUNT,
+                    pick_up_days__lte=MAX_PICK_UP_DAYS,
+                    max_holds__lte=MAX_HOLDS,
+                ),
+                name="policy_has_upper_bounds",
+            ),
         ]
 
     def __str__(self) -> str:
@@ -124,7 +153,10 @@ class Rate(models.Model):
     )
     kind = models.PositiveSmallIntegerField(_("category"), choices=Kind)
     first_days = models.PositiveSmallIntegerField(
-        _("first days"), default=0, help_text=_("How many days the first rate applies to; 0 for none.")
+        _("first days"),
+        default=0,
+        validators=[MaxValueValidator(MAX_FIRST_DAYS)],
+        help_text=_("How many days the first rate applies to; 0 for none."),
     )
     first_days_rate = _amount_field(_("rate in the first days"), default=ZERO)
     daily_rate = _amount_field(_("daily rate after"))
@@ -273,6 +305,9 @@ class Rental(models.Model):
         blank=True,
         verbose_name=_("voided by"),
     )
+    void_reason = models.CharField(  # noqa: DJ001
+        _("reason for voiding"), max_length=500, null=True, blank=True
+    )
 
     objects = RentalQuerySet.as_manager()
 
@@ -280,7 +315,7 @@ class Rental(models.Model):
         verbose_name = _("rental")
         verbose_name_plural = _("rentals")
         ordering = ["-ref"]
-        # Migration 0011 adds one that SQLite does not have: rentals of a copy never overlap.
+        # Migration 0012 adds one that SQLite does not have: rentals of a copy never overlap.
         constraints = [
             models.UniqueConstraint(
                 fields=["copy"],
@@ -629,6 +664,11 @@ class LedgerEntry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.get_kind_display()} {self.amount}"
+
+    @property
+    def is_reversible(self) -> bool:
+        """Whether a reversal may cancel entries of this kind; it may have been reversed already."""
+        return self.kind not in (LedgerEntry.Kind.REVERSAL, LedgerEntry.Kind.RENT)
 
 
 class ClientRef(models.Model):

@@ -8,7 +8,7 @@ locks: if the copy is gone when the member confirms, renting is refused with the
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
@@ -18,6 +18,7 @@ from django.utils.translation import gettext as _
 
 from accounts.models import User
 from books.models import Book, Copy
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from lori_assignment.money import format_money
 from rentals import errors, ledger
@@ -62,7 +63,7 @@ class Offer:
 
     @property
     def due_at(self) -> datetime:
-        return self.at + timedelta(days=self.policy.rental_days)
+        return clock.add_days(self.at, self.policy.rental_days)
 
     @property
     def cap(self) -> Decimal | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from django.conf import settings
 from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import F
 
 from accounts import personal_data
 from accounts.models import User
@@ -47,8 +48,8 @@ def personal_data_of(member: User) -> Iterator[Part]:
         LedgerEntry.objects.filter(user=member)
         .order_by("number")
         .values(
-            "number", "kind", "amount", "balance", "rental", "reverses__number", "method", "note", "working",
-            "posted_at",
+            "number", "kind", "amount", "rental", "reverses__number", "method", "note", "working",
+            "posted_at", posted_balance=F("balance"),
         )
         .iterator(),
     )  # fmt: skip
@@ -76,6 +77,7 @@ def _rental(one: Rental) -> dict[str, Any]:
         "return_reason": one.return_reason,
         "limits_broken": one.limits_broken or [],
         "voided_at": one.voided_at,
+        "void_reason": one.void_reason,
     }
 
 

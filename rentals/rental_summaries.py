@@ -10,19 +10,23 @@ from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
+from lori_assignment import clock
 from lori_assignment.errors import Refusal
 from rentals.models import Policy, Rental
 from rentals.pricing import Price
 from rentals.services import renewal_refusals
 
-TOMORROW = timedelta(days=1)
+TOMORROW = timedelta(days=1)  # Added to a date.
 # From this many days ahead, the weekday alone would be ambiguous.
 A_WEEK = 7
 
 
 @dataclass(frozen=True, slots=True)
 class OpenRentalSummary:
-    """An open rental at one moment. `at_due` is None if the rental is overdue."""
+    """An open rental at one moment. `tomorrow` is its price if it comes back by the end of the next day.
+
+    `at_due` is None if the rental is overdue.
+    """
 
     rental: Rental
     is_overdue: bool
@@ -37,14 +41,17 @@ class OpenRentalSummary:
 def summarize(
     rental: Rental, *, at: datetime, policy: Policy, others_wait: bool = False
 ) -> OpenRentalSummary:
-    """Summarize an open rental at `at`, with its price then, a day later and at the due date."""
+    """Summarize an open rental at `at`, with its price then, by the end of the next day and at the due date.
+
+    The day ends at midnight in the current time zone.
+    """
     is_overdue = rental.is_overdue(at)
     return OpenRentalSummary(
         rental=rental,
         is_overdue=is_overdue,
         due=due_in_words(rental.due_at, now=at),
         now=rental.running_price(at),
-        tomorrow=rental.running_price(at + TOMORROW),
+        tomorrow=rental.running_price(clock.end_of_day(timezone.localdate(at) + TOMORROW)),
         at_due=None if is_overdue else rental.running_price(rental.due_at),
         renewals_left=max(0, policy.max_renewals - rental.renewals),
         renewal_obstacles=tuple(renewal_refusals(rental, policy=policy, others_wait=others_wait)),

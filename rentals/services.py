@@ -6,12 +6,13 @@ every rule and writes. Views and commands pass the time and the actor. Refusals 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from accounts.models import User
 from books import stock
 from books.models import Book, Copy
+from lori_assignment import clock
 from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors, holds, ledger
@@ -175,10 +176,14 @@ def lock_rental(rental: Rental) -> Rental:
     return Rental.objects.with_terms().select_related("user").get(pk=rental.pk)
 
 
-def refuse_unless_open(rental: Rental) -> None:
-    """Raise AlreadyVoid or AlreadyReturned if the rental is not open."""
+def refuse_if_void(rental: Rental) -> None:
     if rental.voided_at is not None:
         raise errors.AlreadyVoid
+
+
+def refuse_unless_open(rental: Rental) -> None:
+    """Raise AlreadyVoid or AlreadyReturned if the rental is not open."""
+    refuse_if_void(rental)
     if rental.returned_at is not None:
         raise errors.AlreadyReturned
 
@@ -205,7 +210,7 @@ def return_rental(
         raise errors.ReturnBeforeRental
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
-    rental.return_reason = reason
+    rental.return_reason = reason or None
     rental.save(update_fields=["rent_entry", "returned_at", "return_reason"])
     holds.allocate_copies(rental.book, at=now)
     return rental
@@ -219,14 +224,20 @@ def renew_rental(*, rental: Rental, at: datetime) -> Rental:
     Refusal that carries RenewalLimit, OthersWait or both.
     """
     rental = lock_rental(rental)
-    policy = Policy.current()
-    refuse_unless_open(rental)
-    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
+    due_at = renewed_due_at(rental, at=at)
     rental.due_before.append([at.isoformat(), rental.due_at.isoformat()])
-    rental.due_at = max(rental.due_at, at) + timedelta(days=policy.rental_days)
+    rental.due_at = due_at
     rental.renewals += 1
     rental.save(update_fields=["due_before", "due_at", "renewals"])
     return rental
+
+
+def renewed_due_at(rental: Rental, *, at: datetime) -> datetime:
+    """Return the due date after a renewal at `at`. Raises as `renew_rental` does."""
+    policy = Policy.current()
+    refuse_unless_open(rental)
+    refuse(renewal_refusals(rental, policy=policy, others_wait=_others_wait(rental)))
+    return clock.add_days(max(rental.due_at, at), policy.rental_days)
 
 
 def renewal_refusals(rental: Rental, *, policy: Policy, others_wait: bool) -> list[Refusal]:
@@ -253,14 +264,14 @@ def void_rental(*, rental: Rental, at: datetime, actor: User, reason: str = "") 
     the void rental is returned. Raises AlreadyVoid.
     """
     rental = lock_rental(rental)
-    if rental.voided_at is not None:
-        raise errors.AlreadyVoid
+    refuse_if_void(rental)
     if rental.is_open:
         rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.MISSING)
     if rental.rent_entry is not None:
         ledger.post_reversal(entry=rental.rent_entry, reason=reason, actor=actor, at=at)
     rental.voided_at = at
     rental.voided_by = actor
-    rental.save(update_fields=["voided_at", "voided_by"])
+    rental.void_reason = reason or None
+    rental.save(update_fields=["voided_at", "voided_by", "void_reason"])
     holds.allocate_copies(rental.book, at=at)
     return rental

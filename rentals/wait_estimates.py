@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Collection, Iterable, Iterator
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from heapq import heapify, heapreplace
 from itertools import islice
 
@@ -18,6 +18,7 @@ from django.db.models import Exists, OuterRef, QuerySet, Subquery
 from django.db.models.lookups import GreaterThan
 
 from books.models import Book, Copy
+from lori_assignment import clock
 from rentals.availability import count_by_book
 from rentals.models import Hold, Policy, Rental
 
@@ -99,7 +100,6 @@ def _free_times_by_book(
     books: Collection[int], at: datetime, policy: Policy
 ) -> defaultdict[int, Iterator[datetime]]:
     """Return, for each book, the times at which its waiting members get a copy, in order."""
-    period = timedelta(days=policy.rental_days)
     ready = Hold.objects.ready().filter(copy=OuterRef("pk"))
     out = Rental.objects.open().filter(copy=OuterRef("pk"))
     copies = (
@@ -110,20 +110,20 @@ def _free_times_by_book(
     times = defaultdict(list)
     for book, due, put_aside in copies.values_list("book_id", "due", "put_aside"):
         if put_aside:
-            times[book].append(at + period)
+            times[book].append(clock.add_days(at, policy.rental_days))
         else:
             times[book].append(max(due, at) if due else at)
     free_times: defaultdict[int, Iterator[datetime]] = defaultdict(lambda: iter(()))
     for book, free_at in times.items():
-        free_times[book] = _free_times(free_at, period)
+        free_times[book] = _free_times(free_at, policy.rental_days)
     return free_times
 
 
-def _free_times(free_at: list[datetime], period: timedelta) -> Iterator[datetime]:
-    """Yield the times at which a copy becomes free, if each is then rented again for `period`."""
+def _free_times(free_at: list[datetime], rental_days: int) -> Iterator[datetime]:
+    """Yield the times at which a copy becomes free, if each is then rented again for `rental_days`."""
     heapify(free_at)
     while free_at:
         try:
-            yield heapreplace(free_at, free_at[0] + period)
+            yield heapreplace(free_at, clock.add_days(free_at[0], rental_days))
         except OverflowError:  # Later than the last possible datetime.
             return

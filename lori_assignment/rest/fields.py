@@ -59,7 +59,7 @@ LATEST = datetime(2200, 1, 1, tzinfo=UTC)
 
 
 class Instant(serializers.DateTimeField):
-    """A time from 1970 to 2199. A time without an offset is in the shop's time zone.
+    """A time from 1970 to 2199, converted to UTC. A time without an offset is in the shop's time zone.
 
     A local time that a clock change skips or repeats is ambiguous, so it is refused without an offset.
     """
@@ -76,7 +76,8 @@ class Instant(serializers.DateTimeField):
             self.fail("range")
         if not EARLIEST <= time < LATEST:
             self.fail("range")
-        return time
+        # Python compares and subtracts two times of one zone by the clock on the wall.
+        return time.astimezone(UTC)
 
     def enforce_timezone(self, value: datetime) -> datetime:
         if timezone.is_naive(value):

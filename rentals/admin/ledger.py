@@ -2,25 +2,29 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
 from django.contrib import admin
 from django.core.exceptions import ValidationError
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest, HttpResponse
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
 from accounts.models import User
 from lori_assignment import clock
 from lori_assignment.admin import is_narrowed_by
+from lori_assignment.db.transactions import lock
 from lori_assignment.errors import Refusal
-from lori_assignment.money import smallest_amount
+from lori_assignment.money import format_money, smallest_amount
 from rentals import ledger
-from rentals.admin.base import ReadOnlyAdmin, format_short_time
+from rentals.admin.base import format_short_time
+from rentals.admin.row_actions import RowAction, RowActionsAdmin, balance_after
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import LedgerEntry
+from rentals.statements.wording import title_of
 
 
 class MemberField(forms.CharField):
@@ -101,16 +105,50 @@ class MethodFilter(admin.SimpleListFilter):
         return queryset.filter(method=self.value()) if self.value() else queryset
 
 
+class Reverse(RowAction):
+    name = "reverse"
+    label = gettext_lazy("Reverse")
+    question = gettext_lazy("Reverse this entry, because it was made by mistake?")
+    reason_required = True
+
+    def applies_to(self, row: LedgerEntry) -> bool:
+        return row.is_reversible
+
+    def lock(self, row: LedgerEntry) -> LedgerEntry:
+        lock(row.user)
+        return row
+
+    def preview(self, row: LedgerEntry, *, at: datetime) -> list[str]:
+        ledger.refuse_unless_reversible(row)
+        facts = {
+            "title": title_of(row),
+            "amount": format_money(abs(row.amount)),
+            "number": row.number,
+            "member": row.user.get_short_name(),
+        }
+        balance = ledger.balance(row.user, at=at).total - row.amount
+        return [
+            _("An opposite entry cancels “%(title)s” of %(amount)s, entry no. %(number)d of %(member)s.")
+            % facts,
+            _("Both entries stay on record."),
+            balance_after(row.user, balance),
+        ]
+
+    def perform(self, row: LedgerEntry, *, actor: User, at: datetime, reason: str) -> str:
+        ledger.reverse(entry=row, actor=actor, at=at, reason=reason)
+        return _("Reversed %(entry)s.") % {"entry": row}
+
+
 @admin.register(LedgerEntry)
-class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
-    list_display = ["posted", "user", "kind", "amount", "balance", "actor", "note"]
+class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
+    list_display = ["posted", "user", "kind", "amount", "posted_balance", "actor", "note", "links"]
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
     search_help_text = gettext_lazy("Search by member or rental number.")
     list_select_related = ["user", "actor"]
     sortable_by = ("posted",)
     form = CreditForm
-    actions = ["reverse"]
+    row_actions = (Reverse(),)
 
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
@@ -128,10 +166,28 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
     def posted(self, entry: LedgerEntry) -> str:
         return format_short_time(entry.posted_at)
 
+    @admin.display(description=gettext_lazy("posted balance"))
+    def posted_balance(self, entry: LedgerEntry) -> Any:
+        """The sum of the ledger up to this entry, without the running cost."""
+        return entry.balance
+
+    def get_readonly_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[str]:
+        return ["posted_balance"] if obj else []
+
     def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
         if obj is None:
             return CreditForm.Meta.fields
-        facts = ["number", "kind", "amount", "balance", "method", "note", "rental", "working", "reverses"]
+        facts = [
+            "number",
+            "kind",
+            "amount",
+            "posted_balance",
+            "method",
+            "note",
+            "rental",
+            "working",
+            "reverses",
+        ]
         return ["user", *facts, "actor", "posted_at"]
 
     def add_view(
@@ -157,14 +213,3 @@ class LedgerEntryAdmin(MatchSearchAdmin, ReadOnlyAdmin):
         obj.pk = entry.pk
         # The success message shows the entry.
         obj.refresh_from_db()
-
-    @admin.action(description=gettext_lazy("Reverse (entered by mistake)"), permissions=["view"])
-    def reverse(self, request: HttpRequest, entries: QuerySet[LedgerEntry]) -> None:
-        self.apply_to_each(
-            request,
-            entries,
-            lambda entry: ledger.reverse(entry=entry, actor=self.caller(request), at=clock.now()),
-            count_message=lambda done: (
-                ngettext("Reversed %(done)d entry.", "Reversed %(done)d entries.", done) % {"done": done}
-            ),
-        )

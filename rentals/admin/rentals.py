@@ -6,16 +6,21 @@ from datetime import datetime
 from typing import Any
 
 from django.contrib import admin
-from django.db.models import Q, QuerySet
+from django.db.models import Q
 from django.http import HttpRequest
+from django.utils import timezone
+from django.utils.formats import date_format
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
+from accounts.models import User
 from lori_assignment import clock
 from lori_assignment.admin import is_narrowed_by
 from lori_assignment.money import format_money
 from rentals import ledger, services
-from rentals.admin.base import ReadOnlyAdmin, format_short_time
+from rentals.admin.base import format_short_time
+from rentals.admin.holds import next_for_copy
+from rentals.admin.row_actions import RowAction, RowActionsAdmin, balance_after
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
 from rentals.models import Rental
 
@@ -43,15 +48,122 @@ class StateFilter(admin.SimpleListFilter):
         return queryset.exclude(voided_at=None) if state == "void" else queryset
 
 
+class Return(RowAction):
+    name = "return"
+    label = gettext_lazy("Return")
+    question = gettext_lazy("Return this book?")
+    reason_required = False
+
+    def applies_to(self, row: Rental) -> bool:
+        return row.is_open or row.is_void_and_out
+
+    def lock(self, row: Rental) -> Rental:
+        return services.lock_rental(row)
+
+    def preview(self, row: Rental, *, at: datetime) -> list[str]:
+        if row.is_void_and_out:
+            return [
+                _("“%(book)s” is back from %(member)s. Nothing is charged, because the rental is void.")
+                % _names(row),
+                next_for_copy(row.copy),
+            ]
+        services.refuse_unless_open(row)
+        cost = row.running_price(at)
+        charge = ngettext(
+            "The charge is %(charge)s for %(days)d day.",
+            "The charge is %(charge)s for %(days)d days.",
+            cost.days,
+        )
+        lines = [
+            _("“%(book)s” is back from %(member)s, and the rental ends.") % _names(row),
+            charge % {"charge": format_money(cost.total), "days": cost.days},
+        ]
+        if cost.late_days:
+            late = ngettext("%(days)d day is late.", "%(days)d days are late.", cost.late_days)
+            lines.append(late % {"days": cost.late_days})
+        # The running cost becomes the charge, so the balance stays the same.
+        return [
+            *lines,
+            balance_after(row.user, ledger.balance(row.user, at=at).total),
+            next_for_copy(row.copy),
+        ]
+
+    def perform(self, row: Rental, *, actor: User, at: datetime, reason: str) -> str:
+        returned = services.return_rental(rental=row, at=at, actor=actor, now=at, reason=reason)
+        if returned.returned_at is None:
+            return _("Took back “%(book)s”. Its rental stays void.") % _names(returned)
+        return _returned_message(returned, at=at)
+
+
+class Renew(RowAction):
+    name = "renew"
+    label = gettext_lazy("Renew")
+    question = gettext_lazy("Renew this rental?")
+
+    def applies_to(self, row: Rental) -> bool:
+        return row.is_open
+
+    def lock(self, row: Rental) -> Rental:
+        return services.lock_rental(row)
+
+    def preview(self, row: Rental, *, at: datetime) -> list[str]:
+        dates = {"before": _date(row.due_at), "after": _date(services.renewed_due_at(row, at=at))}
+        return [
+            _("“%(book)s” stays with %(member)s.") % _names(row),
+            _("It is due on %(after)s instead of %(before)s.") % dates,
+        ]
+
+    def perform(self, row: Rental, *, actor: User, at: datetime, reason: str) -> str:
+        renewed = services.renew_rental(rental=row, at=at)
+        return _("Renewed “%(book)s”. It is due on %(due)s.") % {
+            "book": renewed.book.name,
+            "due": _date(renewed.due_at),
+        }
+
+
+class Void(RowAction):
+    name = "void"
+    label = gettext_lazy("Void")
+    question = gettext_lazy("Void this rental, because it was entered by mistake?")
+    reason_required = True
+
+    def applies_to(self, row: Rental) -> bool:
+        return row.voided_at is None
+
+    def lock(self, row: Rental) -> Rental:
+        return services.lock_rental(row)
+
+    def preview(self, row: Rental, *, at: datetime) -> list[str]:
+        services.refuse_if_void(row)
+        lines = [_("The rental of “%(book)s” by %(member)s no longer counts.") % _names(row)]
+        if row.charge is None:
+            dropped = row.running_price(at).total
+            lines.append(_("Its cost so far, %(cost)s, is dropped.") % {"cost": format_money(dropped)})
+        else:
+            dropped = row.charge
+            lines.append(_("Its charge of %(cost)s is reversed.") % {"cost": format_money(dropped)})
+        lines.append(balance_after(row.user, ledger.balance(row.user, at=at).total - dropped))
+        if row.is_open:
+            lines.append(
+                _("Copy %(copy)s is missing until it is returned or put back in service.")
+                % {"copy": row.copy.barcode}
+            )
+        return lines
+
+    def perform(self, row: Rental, *, actor: User, at: datetime, reason: str) -> str:
+        services.void_rental(rental=row, at=at, actor=actor, reason=reason)
+        return _("Voided the rental of “%(book)s” by %(member)s.") % _names(row)
+
+
 @admin.register(Rental)
-class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
-    list_display = ["number", "user", "book_name", "rented", "due", "state", "charge"]
+class RentalAdmin(MatchSearchAdmin, RowActionsAdmin):
+    list_display = ["number", "user", "book_name", "rented", "due", "state", "charge", "links"]
     list_filter = [StateFilter, "rented_at"]
     search_fields = ["ref", "user", "copy"]
     search_help_text = gettext_lazy("Search by reference number, member, barcode, title, author or ISBN.")
     list_select_related = ["user", "copy__book", "rent_entry"]
     sortable_by = ("number", "rented")
-    actions = ["return_now", "renew", "make_void"]
+    row_actions = (Return(), Renew(), Void())
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -89,43 +201,6 @@ class RentalAdmin(MatchSearchAdmin, ReadOnlyAdmin):
             return _("returned %(at)s") % {"at": format_short_time(rental.returned_at)}
         return _("overdue") if rental.is_overdue(clock.now()) else _("on loan")
 
-    @admin.action(description=gettext_lazy("Return now"), permissions=["view"])
-    def return_now(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = clock.now()
-        self.apply_to_each(
-            request,
-            rentals,
-            lambda rental: services.return_rental(rental=rental, at=now, actor=self.caller(request), now=now),
-            row_message=lambda rental: _returned_message(rental, at=now),
-            count_message=lambda done: (
-                ngettext("Returned %(done)d rental.", "Returned %(done)d rentals.", done) % {"done": done}
-            ),
-        )
-
-    @admin.action(description=gettext_lazy("Renew"), permissions=["view"])
-    def renew(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = clock.now()
-        self.apply_to_each(
-            request,
-            rentals,
-            lambda rental: services.renew_rental(rental=rental, at=now),
-            count_message=lambda done: (
-                ngettext("Renewed %(done)d rental.", "Renewed %(done)d rentals.", done) % {"done": done}
-            ),
-        )
-
-    @admin.action(description=gettext_lazy("Void (entered by mistake)"), permissions=["view"])
-    def make_void(self, request: HttpRequest, rentals: QuerySet[Rental]) -> None:
-        now = clock.now()
-        self.apply_to_each(
-            request,
-            rentals,
-            lambda rental: services.void_rental(rental=rental, at=now, actor=self.caller(request)),
-            count_message=lambda done: (
-                ngettext("Voided %(done)d rental.", "Voided %(done)d rentals.", done) % {"done": done}
-            ),
-        )
-
 
 def _returned_message(rental: Rental, *, at: datetime) -> str:
     charge, owed = rental.charge, ledger.balance(rental.user, at=at).total
@@ -140,3 +215,11 @@ def _returned_message(rental: Rental, *, at: datetime) -> str:
         "member": rental.user.get_short_name(),
         "owed": format_money(owed),
     }
+
+
+def _names(rental: Rental) -> dict[str, str]:
+    return {"book": rental.book.name, "member": rental.user.get_short_name()}
+
+
+def _date(at: datetime) -> str:
+    return date_format(timezone.localtime(at), "DATE_FORMAT")

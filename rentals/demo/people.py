@@ -6,12 +6,13 @@ All people are made up. Their e-mail domain delivers no mail; their phone number
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from allauth.account.models import EmailAddress
 from django.contrib.auth.hashers import make_password
 
 from accounts.models import User
+from lori_assignment import clock
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,7 +82,7 @@ def open_accounts(*, password: str, now: datetime) -> dict[str, User]:
             # 555-0100 to 555-0199 are reserved for fiction.
             phone=f"+1 202-555-{number:04}",
             address=person.address,
-            date_joined=now - timedelta(days=person.joined),
+            date_joined=clock.add_days(now, -person.joined),
             is_staff=person is SUPERUSER or person in STAFF,
             is_superuser=person is SUPERUSER,
         )

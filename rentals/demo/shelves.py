@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from datetime import datetime, timedelta
+from datetime import datetime
 from decimal import Decimal
 from pathlib import Path
 from random import Random
@@ -11,6 +11,7 @@ from random import Random
 from accounts.models import User
 from books.models import Book, Copy, Kind
 from books.stock import add_book
+from lori_assignment import clock
 from lori_assignment.money import scale_amount
 from rentals.availability import free_copies
 from rentals.stock import change_copy
@@ -41,7 +42,7 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
     added = {}
     prices: dict[int, Decimal | None] = {}
     for book, days_ago in zip(books, arrived, strict=True):
-        book.added_at = added[book.pk] = now - timedelta(days=days_ago)
+        book.added_at = added[book.pk] = clock.add_days(now, -days_ago)
         priced = chance.random() < (0.7 if book.kind == Kind.FICTION else 0.3)
         prices[book.pk] = scale_amount(Decimal(chance.randint(14, 32))) if priced else None
     copies = list(Copy.objects.order_by("pk"))

@@ -38,14 +38,24 @@ def csv_lines(statement: Statement) -> Iterator[str]:
     yield BYTE_ORDER_MARK + write(
         [
             *(_("No."), _("Time"), _("Type"), _("Description"), _("Note"), _("Rental no.")),
-            *(_("Amount"), _("Balance"), _("Currency")),
+            *(_("Amount"), _("Posted balance"), _("Currency")),
         ]
     )
     zone = shop_zone()
     currency = settings.CURRENCY
     opens = statement.month.start.isoformat(timespec="seconds")
     yield write(
-        ["", opens, "opening", _("Balance before"), "", "", "", plain_amount(statement.opening), currency]
+        [
+            "",
+            opens,
+            "opening",
+            _("Posted balance before"),
+            "",
+            "",
+            "",
+            plain_amount(statement.opening),
+            currency,
+        ]
     )
     for entry in statement.entries().iterator(chunk_size=CHUNK_SIZE):
         yield write(

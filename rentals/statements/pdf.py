@@ -27,7 +27,7 @@ from lori_assignment.errors import Busy
 from lori_assignment.money import format_money
 from rentals.models import LedgerEntry
 from rentals.statements.monthly import Statement
-from rentals.statements.wording import balance_in_words, note_of, title_of, working_of
+from rentals.statements.wording import note_of, posted_in_words, title_of, working_of
 
 logger = logging.getLogger(__name__)
 
@@ -149,11 +149,11 @@ def _statement(statement: Statement, *, at: datetime) -> DocumentSpec:
     document.add("space", h=4)
     charged, credited = statement.totals()
     sums = [
-        (_("Balance before"), format_money(statement.opening)),
+        (_("Posted balance before"), format_money(statement.opening)),
         (_("Charged"), format_money(charged)),
         (_("Payments and credits"), format_money(-credited)),
         (
-            _("Balance so far") if statement.is_running else _("Balance after"),
+            _("Posted balance so far") if statement.is_running else _("Posted balance after"),
             format_money(statement.closing),
         ),
     ]
@@ -170,13 +170,13 @@ def _statement(statement: Statement, *, at: datetime) -> DocumentSpec:
         for entry in statement.entries().iterator()
     ]
     if entries:
-        headings = [_("Date"), _("Description"), _("Amount"), _("Balance")]
+        headings = [_("Date"), _("Description"), _("Amount"), _("Posted balance")]
         document.add("entries", headings=headings, entries=entries)
     else:
         document.add("text", text=_("No transactions this month."))
     document.add("keep_together", height=20)
     document.add("space", h=4)
-    document.add("text", text=balance_in_words(statement.closing), bold=True)
+    document.add("text", text=posted_in_words(statement.closing), bold=True)
     document.add("small_text", text=_("Books on loan are charged when you return them."))
     return document
 
@@ -216,8 +216,8 @@ def _receipt(entry: LedgerEntry, *, at: datetime) -> DocumentSpec:
     ]
     if entry.note:
         facts.append((_("Note"), entry.note))
-    facts.append((_("Balance before"), format_money(entry.balance - entry.amount)))
-    facts.append((_("Balance after"), format_money(entry.balance)))
+    facts.append((_("Posted balance before"), format_money(entry.balance - entry.amount)))
+    facts.append((_("Posted balance after"), format_money(entry.balance)))
     moved = _("Received with thanks") if is_payment else _("Paid out")
     document.add("sums", sums=[(moved, format_money(abs(entry.amount)))])
     document.add("space", h=4)

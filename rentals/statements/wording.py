@@ -73,12 +73,23 @@ def note_of(entry: LedgerEntry) -> str:
 
 
 def balance_in_words(balance: Decimal) -> str:
-    """Return a sentence to the member that says who owes whom."""
+    """Return a sentence to the member that says who owes whom, all in all."""
     if balance > 0:
         return _("You owe %(amount)s.") % {"amount": format_money(balance)}
     if balance < 0:
         return _("You have %(amount)s in credit.") % {"amount": format_money(-balance)}
     return _("You don't owe anything.")
+
+
+def posted_in_words(posted: Decimal) -> str:
+    """Like `balance_in_words`, for the ledger alone."""
+    if posted > 0:
+        return _("You owe %(amount)s, not counting books on loan.") % {"amount": format_money(posted)}
+    if posted < 0:
+        return _("You have %(amount)s in credit, not counting books on loan.") % {
+            "amount": format_money(-posted)
+        }
+    return _("You don't owe anything, not counting books on loan.")
 
 
 def working_of(entry: LedgerEntry) -> Working | None:

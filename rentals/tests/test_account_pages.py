@@ -98,8 +98,9 @@ class StatementPageTest(AccountTestCase):
     def test_page_adds_up_and_links_to_neighbours(self) -> None:
         with self.assertNumQueries(7):
             page = self.client.get("/balance/statements/2026-11/")
-        for words in ("Statement for November 2026", "$4.50", "-$2.00", "You owe $2.50.", "Balance so far"):
+        for words in ("Statement for November 2026", "$4.50", "-$2.00", "Posted balance so far"):
             self.assertContains(page, words)
+        self.assertContains(page, "You owe $2.50, not counting books on loan.")
         self.assertContains(page, 'rel="prev" href="/balance/statements/2026-10/"')
         self.assertNotContains(page, 'rel="next"')
         before = self.client.get("/balance/statements/2026-10/")

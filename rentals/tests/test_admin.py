@@ -42,10 +42,13 @@ class ShopAdminTestCase(CastTestCase):
     def send(self, what: str, row: Any = None, **fields: Any) -> Any:
         return self.counter.post(self.page(what, row), fields)
 
-    def act(self, what: str, action: str, *rows: Any) -> list[str]:
-        """Run an action on `rows` of a list; return the messages."""
-        selected = [row.pk for row in rows]
-        return self.told(self.send(f"{what}_changelist", action=action, _selected_action=selected))
+    def act(self, what: str, action: str, row: Any, **fields: Any) -> list[str]:
+        """Open the page of an action on `row` and confirm it; return the messages."""
+        page = self.counter.get(self.page(f"{what}_{action}", row))
+        if page.status_code == 302:
+            return self.told(page)
+        shown = page.context["shown"]
+        return self.told(self.send(f"{what}_{action}", row, **{"shown": shown, "reason": "Slip"} | fields))
 
     def told(self, answer: Any) -> list[str]:
         self.assertEqual(answer.status_code, 302)
@@ -116,6 +119,13 @@ class PolicyAdminTest(ShopAdminTestCase):
             ("debt_limit", "x"),
             ("pick_up_days", 0),
             ("max_holds", -1),
+            ("rental_days", 366),
+            ("max_renewals", 100),
+            ("max_open_rentals", 1001),
+            ("debt_limit", "1000000.00"),
+            ("pick_up_days", 91),
+            ("max_holds", 1001),
+            ("rental_days", "9" * 30),
         ):
             answer = self.send("policy_change", Policy.current(), **self.fields | {field: value})
             self.assertEqual(list(self.errors(answer)), [field])
@@ -174,6 +184,7 @@ class PriceListAdminTest(ShopAdminTestCase):
             ([*self.three()[:2], {"daily_rate": ""}], "This field is required"),
             ([*self.three()[:2], {"daily_rate": "0"}], "The price of the first day must be above zero"),
             ([*self.three()[:2], {"daily_rate": "-1"}], "greater than or equal to 0"),
+            ([*self.three()[:2], {"daily_rate": "1", "first_days": 366}], "less than or equal to 365"),
             ([*self.three(), {"daily_rate": "1", "kind": 3}], "one rate for each category"),
         ):
             answer = self.send("pricelist_add", **self.form(rates))

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from decimal import Decimal
 from typing import Any
 from unittest import mock
 
+from django.urls import reverse
 from django.utils import timezone
+from django.utils.formats import date_format
+from django.utils.html import escape
 
 from books.models import Copy
-from rentals import ledger, services
+from books.stock import add_book
+from rentals import holds, ledger, services
 from rentals.admin.ledger import CreditForm
-from rentals.models import LedgerEntry, Policy, Rental
+from rentals.admin.rentals import Return, Void
+from rentals.admin.row_actions import _digest, _perform
+from rentals.errors import AlreadyReturned
+from rentals.models import LedgerEntry, Policy, Rate, Rental
 from rentals.tests.test_admin import ShopAdminTestCase
 
 
@@ -36,8 +44,8 @@ class RentalAdminTest(ShopAdminTestCase):
         Copy.objects.bulk_create(Copy(book=self.novel, barcode=f"x{n}") for n in range(2))
         out, overdue = self.rent(), self.rent(self.bob, days_ago=20)
         returned, void = self.rent(self.carol), self.rent(self.dan)
-        self.act("rental", "return_now", returned)
-        self.act("rental", "make_void", void)
+        self.act("rental", "return", returned)
+        self.act("rental", "void", void)
         found = {state: self.listed(state=state) for state in ("out", "overdue", "returned", "void")}
         self.assertEqual(
             found, {"out": [overdue, out], "overdue": [overdue], "returned": [returned], "void": [void]}
@@ -56,19 +64,87 @@ class RentalAdminTest(ShopAdminTestCase):
         with self.assertNumQueries(6):
             self.listed()
 
-    def test_return_action_returns_selected_rentals(self) -> None:
-        first, second = self.rent(days_ago=5), self.rent(self.bob)
+    def lines(self, what: str, action: str, row: Any) -> list[str]:
+        page = self.counter.get(self.page(f"{what}_{action}", row))
+        for line in page.context["lines"]:
+            self.assertContains(page, f"<li>{escape(line)}</li>", html=True)
+        lines: list[str] = page.context["lines"]
+        return lines
+
+    def test_no_list_has_an_action_on_many_rows(self) -> None:
+        rentals = [self.rent(), self.rent(self.bob)]
+        charged = services.return_rental(
+            rental=rentals[0], at=timezone.now(), actor=self.carol, now=timezone.now()
+        ).rent_entry
+        for what, rows in (("rental", rentals), ("ledgerentry", [charged])):
+            page = self.counter.get(self.page(f"{what}_changelist"))
+            self.assertNotContains(page, 'name="action"')
+            self.assertNotContains(page, 'name="_selected_action"')
+            for action in ("return_now", "renew", "make_void", "void", "reverse", "delete_selected"):
+                chosen = {"action": action, "_selected_action": [row.pk for row in rows]}
+                self.send(f"{what}_changelist", **chosen, select_across="1", index="0")
+        self.assertEqual(Rental.objects.open().get().renewals, 0)
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_list_and_row_link_to_the_actions_that_apply(self) -> None:
+        out, returned, void = self.rent(), self.rent(self.bob), None
+        self.act("rental", "return", returned)
+        void = self.rent(self.dan)
+        self.act("rental", "void", void)
+        for rental, names in ((out, ["return", "renew", "void"]), (returned, ["void"]), (void, [])):
+            for page in (self.page("rental_change", rental), self.page("rental_changelist")):
+                found = re.findall(rf"/rental/{rental.ref}/(return|renew|void)/", self.read(page))
+                self.assertEqual(found, names, page)
+
+    def read(self, address: str) -> str:
+        text: str = self.counter.get(address).content.decode()
+        return text
+
+    def test_return_page_shows_charge_balance_and_copy(self) -> None:
+        rental = self.rent(days_ago=15)
+        Rate.objects.filter(pk=rental.rate_id).update(late_fee="0.50")
+        other = add_book(name="Susan", kind=3)
+        services.rent_book(member=self.alice, book=other, at=timezone.now(), now=timezone.now())
         self.assertEqual(
-            self.act("rental", "return_now", first, second),
+            self.lines("rental", "return", rental),
             [
-                "Returned “Emma”. Charged $4.50; Bob Reed now owes $4.50.",
-                "Returned “Emma”. Charged $9.00; Alice Moss now owes $9.00.",
+                "“Emma” is back from Alice Moss, and the rental ends.",
+                "The charge is $25.00 for 16 days.",
+                "2 days are late.",
+                "Alice Moss then owes $29.50, including books on loan.",
+                f"Copy {rental.copy.barcode} can be rented again.",
             ],
         )
+        self.assertFalse(LedgerEntry.objects.exists())
+
+    def test_return_page_names_who_waits(self) -> None:
+        rental, _second = self.rent(), self.rent(self.bob)
+        holds.place_hold(member=self.dan, book=self.novel, at=timezone.now())
+        barcode = rental.copy.barcode
+        self.assertEqual(
+            self.lines("rental", "return", rental)[-1],
+            f"Copy {barcode} is set aside for dan, who is next in line.",
+        )
+        Copy.objects.filter(pk=rental.copy_id).update(status=Copy.Status.IN_REPAIR)
+        self.assertEqual(self.lines("rental", "return", rental)[-1], f"Copy {barcode} stays in repair.")
+
+    def test_return_page_returns_one_rental(self) -> None:
+        first, second = self.rent(days_ago=5), self.rent(self.bob)
+        self.assertEqual(
+            self.act("rental", "return", first, reason="Left in the drop box"),
+            ["Returned “Emma”. Charged $9.00; Alice Moss now owes $9.00."],
+        )
         first.refresh_from_db()
+        entry = first.rent_entry
+        self.assertEqual((entry.actor, entry.note), (self.carol, "Left in the drop box"))
         self.assertEqual(first.charge, Decimal("9.00"))
-        self.assertEqual(first.rent_entry.actor, self.carol)
-        self.assertFalse(Rental.objects.open().exists())
+        self.assertEqual(list(Rental.objects.open()), [second])
+        told = self.act("rental", "return", first)
+        self.assertEqual(told, [f"#{first.ref}: This book has already been returned."])
+
+    def test_return_needs_no_reason(self) -> None:
+        self.act("rental", "return", self.rent(), reason="")
+        self.assertEqual(LedgerEntry.objects.get().note, "")
 
     def test_return_of_a_prepaid_rental_leaves_nothing_owed(self) -> None:
         rental = self.rent()
@@ -79,48 +155,102 @@ class RentalAdminTest(ShopAdminTestCase):
             actor=self.carol,
             at=timezone.now(),
         )
-        told = self.act("rental", "return_now", rental)
+        self.assertIn("Alice Moss then owes nothing.", self.lines("rental", "return", rental))
+        told = self.act("rental", "return", rental)
         self.assertEqual(told, ["Returned “Emma”. Charged $4.50; Alice Moss owes nothing."])
 
-    def test_return_action_reports_refusals(self) -> None:
-        returned, out = self.rent(), self.rent(self.bob)
-        self.act("rental", "return_now", returned)
-        told = self.act("rental", "return_now", returned, out)
-        self.assertEqual(
-            told,
-            [
-                f"#{returned.ref}: This book has already been returned.",
-                "Returned “Emma”. Charged $4.50; Bob Reed now owes $4.50.",
-            ],
-        )
-        self.assertEqual(LedgerEntry.objects.count(), 2)
-
-    def test_many_refusals_are_counted(self) -> None:
-        returned = [self.rent(), self.rent(self.bob)]
-        for rental in returned:
-            self.act("rental", "return_now", rental)
-        with mock.patch("lori_assignment.admin.MAX_ROW_MESSAGES", 1):
-            told = self.act("rental", "return_now", *returned)
-        self.assertEqual(len(told), 2)
-        self.assertEqual(told[1], "1 more was refused.")
-
-    def test_renew_action_stops_at_renewal_limit(self) -> None:
+    def test_renew_page_stops_at_renewal_limit(self) -> None:
         Policy.objects.update(max_renewals=1)
         rental = self.rent()
-        due = rental.due_at
-        self.assertEqual(self.act("rental", "renew", rental), ["Renewed 1 rental."])
-        told = self.act("rental", "renew", rental)
-        self.assertEqual(told, [f"#{rental.ref}: No renewals left."])
-        rental.refresh_from_db()
-        self.assertEqual(rental.due_at - due, timedelta(days=14))
+        before, after = (date_format(rental.due_at + timedelta(days=days), "DATE_FORMAT") for days in (0, 14))
+        self.assertEqual(
+            self.lines("rental", "renew", rental),
+            ["“Emma” stays with Alice Moss.", f"It is due on {after} instead of {before}."],
+        )
+        self.assertEqual(self.act("rental", "renew", rental), [f"Renewed “Emma”. It is due on {after}."])
+        self.assertEqual(self.act("rental", "renew", rental), [f"#{rental.ref}: No renewals left."])
+        self.assertEqual(Rental.objects.get().due_at - rental.due_at, timedelta(days=14))
 
-    def test_void_action_voids_a_rental_once(self) -> None:
+    def test_void_page_of_a_rental_on_loan(self) -> None:
         rental = self.rent()
-        self.act("rental", "return_now", rental)
-        self.assertEqual(self.act("rental", "make_void", rental), ["Voided 1 rental."])
-        self.assertEqual(self.act("rental", "make_void", rental), [f"#{rental.ref}: This rental is void."])
+        self.assertEqual(
+            self.lines("rental", "void", rental),
+            [
+                "The rental of “Emma” by Alice Moss no longer counts.",
+                "Its cost so far, $4.50, is dropped.",
+                "Alice Moss then owes nothing.",
+                f"Copy {rental.copy.barcode} can be rented again.",
+            ],
+        )
+        self.act("rental", "void", rental, reason="Wrong member")
         rental.refresh_from_db()
-        self.assertEqual((rental.voided_by, ledger.posted_balance(self.alice)), (self.carol, 0))
+        self.assertEqual((rental.voided_by, rental.void_reason), (self.carol, "Wrong member"))
+        self.assertIn("Wrong member", self.read(self.page("rental_change", rental)))
+
+    def test_void_page_of_a_returned_rental(self) -> None:
+        rental = self.rent()
+        self.act("rental", "return", rental)
+        ledger.take_payment(
+            member=self.alice,
+            amount=Decimal("4.50"),
+            method=LedgerEntry.Method.CASH,
+            actor=self.carol,
+            at=timezone.now(),
+        )
+        self.assertEqual(
+            self.lines("rental", "void", rental)[1:],
+            ["Its charge of $4.50 is reversed.", "The shop then owes Alice Moss $4.50."],
+        )
+        told = self.act("rental", "void", rental, reason="Wrong member")
+        self.assertEqual(told, ["Voided the rental of “Emma” by Alice Moss."])
+        self.assertEqual(self.act("rental", "void", rental), [f"#{rental.ref}: This rental is void."])
+        rental.refresh_from_db()
+        reversal = LedgerEntry.objects.get(kind="reversal")
+        self.assertEqual((rental.void_reason, reversal.note), ("Wrong member", "Wrong member"))
+        self.assertEqual(ledger.posted_balance(self.alice), Decimal("-4.50"))
+
+    def test_void_needs_a_reason(self) -> None:
+        rental = self.rent()
+        shown = self.counter.get(self.page("rental_void", rental)).context["shown"]
+        for reason, error in (
+            ("", "This field is required"),
+            ("   ", "This field is required"),
+            ("x" * 501, "at most 500 characters"),
+            ("\0", "Null characters"),
+        ):
+            answer = self.send("rental_void", rental, shown=shown, reason=reason)
+            self.assertContains(answer, error)
+        self.assertTrue(Rental.objects.open().exists())
+
+    def test_nothing_happens_that_was_not_shown(self) -> None:
+        rental = self.rent()
+        shown = self.counter.get(self.page("rental_void", rental)).context["shown"]
+        now = timezone.now()
+        services.return_rental(rental=rental, at=now, actor=self.carol, now=now)
+        for digest in (shown, "", "0" * 64):
+            answer = self.send("rental_void", rental, shown=digest, reason="Slip")
+            self.assertContains(answer, "Its charge of $4.50 is reversed.")
+        self.assertContains(
+            self.send("rental_void", rental, shown=shown, reason="Slip"), "Something has changed"
+        )
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_row_is_read_again_under_its_locks(self) -> None:
+        """Another transaction returns the book after the page has read the row."""
+        stale = Rental.objects.with_terms().select_related("user").get(pk=self.rent().pk)
+        now = timezone.now()
+        lines = Void().preview(stale, at=now)
+        services.return_rental(rental=stale, at=now, actor=self.carol, now=now)
+        facts = {"shown": _digest(lines), "actor": self.carol, "at": now, "reason": "Slip"}
+        self.assertIsNone(_perform(Void(), stale, **facts))
+        with self.assertRaises(AlreadyReturned):
+            _perform(Return(), stale, **facts)
+        self.assertEqual(LedgerEntry.objects.count(), 1)
+
+    def test_unknown_row_leads_back(self) -> None:
+        for row in ("9" * 15, "x", "1_0"):
+            answer = self.counter.get(reverse("admin:rentals_rental_void", args=[row]))
+            self.assertRedirects(answer, reverse("admin:index"))
 
     def test_rental_is_read_only(self) -> None:
         rental = self.rent()
@@ -169,7 +299,7 @@ class LedgerAdminTest(ShopAdminTestCase):
 
     def test_credit_is_refunded(self) -> None:
         self.told(self.credit(amount="4.50"))
-        self.act("rental", "make_void", Rental.objects.get())
+        self.act("rental", "void", Rental.objects.get())
         self.assertIn("less than $4.51", self.errors(self.credit(kind="refund", amount="4.51"))["amount"][0])
         self.assertEqual(
             list(self.errors(self.credit(kind="refund", amount="4.50", method=""))), ["method", "note"]
@@ -201,13 +331,41 @@ class LedgerAdminTest(ShopAdminTestCase):
     def test_a_payment_is_reversed_once(self) -> None:
         self.told(self.credit())
         payment = LedgerEntry.objects.payments().get()
-        self.assertEqual(self.act("ledgerentry", "reverse", payment), ["Reversed 1 entry."])
+        page = self.counter.get(self.page("ledgerentry_reverse", payment))
+        self.assertEqual(
+            page.context["lines"],
+            [
+                "An opposite entry cancels “Payment, cash” of $2.00, entry no. 2 of Alice Moss.",
+                "Both entries stay on record.",
+                "Alice Moss then owes $4.50, including books on loan.",
+            ],
+        )
+        told = self.act("ledgerentry", "reverse", payment, reason="Wrong amount")
+        self.assertEqual(told, ["Reversed payment -2.00."])
         reversal = LedgerEntry.objects.get(reverses=payment)
-        self.assertEqual((str(reversal.amount), reversal.actor), ("2.00", self.carol))
-        told = self.act("ledgerentry", "reverse", payment, self.charge)
-        self.assertEqual(told[0], "payment -2.00: This entry has already been reversed.")
-        self.assertIn("rental charge 4.50: Only payments, waivers and refunds can be reversed.", told[1])
-        self.assertEqual((len(told), LedgerEntry.objects.count()), (2, 3))
+        self.assertEqual(
+            (str(reversal.amount), reversal.actor, reversal.note), ("2.00", self.carol, "Wrong amount")
+        )
+        told = self.act("ledgerentry", "reverse", payment)
+        self.assertEqual(told, ["payment -2.00: This entry has already been reversed."])
+        [told] = self.act("ledgerentry", "reverse", self.charge)
+        self.assertIn("rental charge 4.50: Only payments, waivers and refunds can be reversed.", told)
+        self.assertEqual(LedgerEntry.objects.count(), 3)
+
+    def test_reversal_needs_a_reason(self) -> None:
+        self.told(self.credit())
+        payment = LedgerEntry.objects.payments().get()
+        shown = self.counter.get(self.page("ledgerentry_reverse", payment)).context["shown"]
+        answer = self.send("ledgerentry_reverse", payment, shown=shown, reason="")
+        self.assertContains(answer, "This field is required")
+        self.assertEqual(LedgerEntry.objects.count(), 2)
+
+    def test_list_links_to_reversals_of_payments_only(self) -> None:
+        self.told(self.credit())
+        payment = LedgerEntry.objects.payments().get()
+        page = self.counter.get(self.page("ledgerentry_changelist"))
+        self.assertContains(page, self.page("ledgerentry_reverse", payment))
+        self.assertNotContains(page, self.page("ledgerentry_reverse", self.charge))
 
     def test_entry_is_read_only_and_shows_working(self) -> None:
         self.counter = self.signed_in(self.dan)
@@ -217,5 +375,5 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual(self.send("ledgerentry_change", self.charge, amount="1").status_code, 403)
         self.assertEqual(self.send("ledgerentry_delete", self.charge, post="yes").status_code, 403)
         listed = self.counter.get(self.page("ledgerentry_changelist"), {"q": "moss"})
-        self.assertContains(listed, '<td class="field-balance">4.50</td>', html=True)
+        self.assertContains(listed, '<td class="field-posted_balance">4.50</td>', html=True)
         self.assertNotContains(listed, "delete_selected")

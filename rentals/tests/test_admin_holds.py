@@ -62,13 +62,27 @@ class HoldAdminTest(ShopAdminTestCase):
                 # All holds are for this book.
                 self.assertEqual(self.listed(q="emma", id__lte=found[0].pk), found)
 
-    def test_cancel_action_passes_the_copy_on(self) -> None:
+    def test_cancel_page_passes_the_copy_on(self) -> None:
         self.give_back()
-        self.assertEqual(self.act("hold", "cancel", self.mine), ["Cancelled 1 hold."])
+        page = self.counter.get(self.page("hold_cancel", self.mine))
+        self.assertEqual(
+            page.context["lines"],
+            [
+                "Alice Moss no longer waits for “Emma” and loses the place in the queue.",
+                f"Copy {self.out.copy.barcode} is set aside for dan, who is next in line.",
+            ],
+        )
+        self.assertNotContains(page, 'name="reason"')
+        self.assertEqual(self.act("hold", "cancel", self.mine), ["Cancelled Alice Moss’s hold."])
         self.assertEqual(self.statuses(), [Status.CANCELLED, Status.READY])
-        told = self.act("hold", "cancel", self.mine, self.other)
-        self.assertEqual(told[1:], ["Cancelled 1 hold."])
-        self.assertIn("has already ended", told[0])
+        [told] = self.act("hold", "cancel", self.mine)
+        self.assertIn("has already ended", told)
+
+    def test_cancelling_a_waiting_hold_names_no_copy(self) -> None:
+        page = self.counter.get(self.page("hold_cancel", self.mine))
+        self.assertEqual(len(page.context["lines"]), 1)
+        self.act("hold", "cancel", self.mine)
+        self.assertEqual(self.statuses(), [Status.CANCELLED, Status.WAITING])
 
     def test_hold_is_read_only(self) -> None:
         self.counter = self.signed_in(self.dan)

@@ -9,8 +9,10 @@ from unittest import mock
 
 from django.db import connection
 from django.test.utils import CaptureQueriesContext
+from django.urls import reverse
 from django.utils import timezone
 
+from books.admin import CopyAdmin
 from books.models import Copy
 from books.stock import add_book
 from lori_assignment import admin
@@ -60,12 +62,14 @@ class LongListTest(ListTestCase):
         self.assertRegex(page.content.decode(), r"1\s+rental\b")
 
     def test_select_across_is_refused_on_a_long_list(self) -> None:
-        everything = {"action": "renew", "_selected_action": self.rentals[0].pk, "select_across": "1"}
-        told = self.told(self.send("rental_changelist", **everything))
-        self.assertEqual(told, ["The list has more than 2 entries. Filter it before you select all."])
-        self.assertFalse(Rental.objects.filter(renewals=1).exists())
-        with mock.patch.object(admin, "MAX_LISTED", 3):
-            self.assertEqual(self.told(self.send("rental_changelist", **everything)), ["Renewed 3 rentals."])
+        address = reverse("admin:books_copy_changelist")
+        copies = list(Copy.objects.all())
+        everything = {"action": "delete_selected", "_selected_action": copies[0].pk, "select_across": "1"}
+        with mock.patch.object(CopyAdmin, "list_per_page", 1):
+            told = self.told(self.counter.post(address, everything))
+            self.assertEqual(told, ["The list has more than 2 entries. Filter it before you select all."])
+            with mock.patch.object(admin, "MAX_LISTED", len(copies)):
+                self.assertContains(self.counter.post(address, everything), "Cannot delete copies")
 
     def test_count_query_is_limited(self) -> None:
         with CaptureQueriesContext(connection) as asked:

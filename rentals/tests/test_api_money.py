@@ -73,7 +73,7 @@ class StatementTest(MoneyTestCase):
         statement = self.api(self.alice).get(f"/api/v3/book_rentals/users/statement/{self.alice.pk}").json()
         self.assertEqual((statement["balance"], statement["posted"]), ("9.50", "6.00"))
         (entry,) = statement["entries"]
-        self.assertEqual((entry["kind"], entry["amount"], entry["balance"]), ("rent", "6.00", "6.00"))
+        self.assertEqual((entry["kind"], entry["amount"], entry["posted"]), ("rent", "6.00", "6.00"))
         self.assertEqual(
             entry["working"]["lines"], [{"what": "daily", "days": 4, "rate": "1.50", "amount": "6.00"}]
         )
@@ -119,8 +119,18 @@ class PaymentTest(MoneyTestCase):
         answer = self.pay()
         self.assertEqual(answer.status_code, 201)
         paid = answer.json()
-        self.assertEqual((paid["amount"], paid["balance"], paid["taken_by"]), ("5.00", "1.00", self.carol.pk))
+        self.assertEqual((paid["amount"], paid["posted"], paid["taken_by"]), ("5.00", "1.00", self.carol.pk))
         self.assertEqual(LedgerEntry.objects.get(pk=paid["id"]).amount, -5)
+
+    def test_posted_means_the_ledger_alone_everywhere(self) -> None:
+        paid = self.pay().json()
+        account = f"/api/v3/book_rentals/users/statement/{self.alice.pk}"
+        statement = self.api(self.alice).get(account).json()
+        last = statement["entries"][-1]
+        self.assertEqual({paid["posted"], last["posted"], statement["posted"]}, {"1.00"})
+        self.assertEqual(statement["balance"], "4.50")
+        # The old name, kept for clients.
+        self.assertEqual((paid["balance"], last["balance"]), ("1.00", "1.00"))
 
     def test_overpayment_is_refused(self) -> None:
         self.assertEqual(self.pay(amount="9.51").json()["code"], "overpayment")

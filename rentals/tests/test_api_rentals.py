@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
+from typing import Any
 
 from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
@@ -12,7 +13,7 @@ from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
 from rentals.api.serializers import v1_v2, v3
 from rentals.models import LedgerEntry, Policy, Rental
-from rentals.services import rent_book, return_rental, void_rental
+from rentals.services import renew_rental, rent_book, return_rental, void_rental
 
 DAY = timedelta(days=1)
 
@@ -191,6 +192,24 @@ class RentTest(RentalTestCase):
             sent["date_rented"] = "2025-10-26T02:30:00+01:00"
             self.assertEqual(self.api(self.carol).post("/api/v3/book_rentals/", sent).status_code, 201)
 
+    def test_due_date_is_elapsed_time_across_clock_changes(self) -> None:
+        for rented, due in (
+            ("2026-03-28T12:00:00+01:00", "2026-04-11T11:00:00Z"),
+            ("2025-10-25T12:00:00+02:00", "2025-11-08T10:00:00Z"),
+            # In the shop's zone, without an offset.
+            ("2025-10-25T12:00:00", "2025-11-08T10:00:00Z"),
+        ):
+            with self.subTest(rented), timezone.override("Europe/Berlin"):
+                answer = self.rent_at(rented)
+                self.assertEqual(Rental.objects.get(ref=answer["ref"]).due_at, datetime.fromisoformat(due))
+
+    def rent_at(self, time: str) -> Any:
+        sent = {"book": self.book.pk, "user": self.alice.pk, "date_rented": time}
+        answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
+        self.assertEqual(answer.status_code, 201, answer.content)
+        self.api(self.carol).delete(f"/api/v3/book_rentals/{answer.json()['ref']}")
+        return answer.json()
+
     def test_dates_out_of_range_are_refused(self) -> None:
         for zone in ("Europe/Rome", "America/New_York"):
             with timezone.override(zone):
@@ -303,6 +322,20 @@ class ReturnTest(RentalTestCase):
         answer = self.api(self.carol).post(f"/api/v3/book_rentals/{rental.ref}/return", sent)
         self.assertEqual((answer.json()["charge"], answer.json()["running_cost"]), ("6.00", None))
 
+    def test_clock_change_makes_no_day_late(self) -> None:
+        for rented, returned, days in (
+            ("2026-03-28T12:00:00+01:00", "2026-04-11T12:30:00+02:00", (14, 0)),
+            ("2025-10-25T12:00:00+02:00", "2025-11-08T12:00:00+01:00", (15, 1)),
+        ):
+            with self.subTest(rented), timezone.override("Europe/Berlin"):
+                sent = {"book": self.book.pk, "user": self.alice.pk, "date_rented": rented}
+                ref = self.api(self.carol).post("/api/v3/book_rentals/", sent).json()["ref"]
+                sent = {"date_returned": returned}
+                self.api(self.carol).post(f"/api/v3/book_rentals/{ref}/return", sent)
+                working = LedgerEntry.objects.get(rental=ref).working
+                self.assertEqual((working["days"], working["late_days"]), days)
+                self.assertEqual(datetime.fromisoformat(working["returned_at"]).utcoffset(), timedelta())
+
     def test_a_return_before_the_rental_is_refused(self) -> None:
         rental = self.rent(self.alice, days_ago=1)
         sent = {"date_returned": (rental.rented_at - DAY).isoformat()}
@@ -370,6 +403,15 @@ class RenewTest(RentalTestCase):
         due = rental.due_at
         rental.refresh_from_db()
         self.assertEqual(rental.due_at, due + 14 * DAY)
+
+    def test_most_renewals_of_the_longest_period_end(self) -> None:
+        Policy.objects.update(rental_days=365, max_renewals=99)
+        at = datetime(2199, 12, 31, tzinfo=UTC)
+        rental = rent_book(member=self.alice, book=self.book, at=at, now=at)
+        for _ in range(99):
+            renew_rental(rental=rental, at=at)
+        answer = self.api(self.alice).get(f"/api/v3/book_rentals/{rental.ref}")
+        self.assertEqual((answer.json()["renewals"], answer.json()["due_at"][:4]), (99, "2299"))
 
     def test_policy_limits_renewals(self) -> None:
         rental = self.rent(self.alice)

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.test import override_settings
+from django.utils import timezone
 from icalendar import Calendar
 
 from accounts.models import User
@@ -93,6 +94,19 @@ class DueDatesTest(CastTestCase):
         self.rent()
         [alarm] = self.events()[0].walk("VALARM")
         self.assertEqual((alarm["action"], alarm.decoded("trigger")), ("DISPLAY", -DAY))
+
+    def test_alarm_for_tomorrow_rings_the_day_before(self) -> None:
+        # Due at 23:30 on the day of 25 hours, and at 00:30 after the day of 23 hours.
+        for due, before in (
+            ("2026-10-25T22:30:00+00:00", "2026-10-24T23:30:00+02:00"),
+            ("2026-03-29T22:30:00+00:00", "2026-03-29T00:30:00+01:00"),
+        ):
+            with self.subTest(due), timezone.override("Europe/Berlin"):
+                rental = self.rent(name=due)
+                rental.due_at = datetime.fromisoformat(due)
+                alarm = calendar_feeds._due_date(rental).walk("VALARM")[0]
+                rings = rental.due_at + alarm.decoded("trigger")
+                self.assertEqual(rings, datetime.fromisoformat(before))
 
     def test_renewal_moves_the_event(self) -> None:
         rental = self.rent()

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
+from importlib import import_module
 from typing import Any
+from unittest import skipUnless
 
+from django.apps import apps
 from django.db import IntegrityError, connection, transaction
 from django.db.models import ProtectedError
 
@@ -16,6 +19,14 @@ from rentals.models import Hold, LedgerEntry, Policy, PriceList, Rate, Rental
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+POLICY_BOUNDS = {
+    "rental_days": 365,
+    "max_renewals": 99,
+    "max_open_rentals": 1000,
+    "debt_limit": Decimal("999999.99"),
+    "pick_up_days": 90,
+    "max_holds": 1000,
+}
 
 
 class ConstraintTestCase(CastTestCase):
@@ -268,3 +279,31 @@ class PriceConstraintTest(ConstraintTestCase):
         self.assert_refused("policy_is_sensible", Policy.objects.update, rental_days=0)
         self.assert_refused("policy_is_sensible", Policy.objects.update, debt_limit=-1)
         self.assert_refused("policy_gives_time_to_pick_up", Policy.objects.update, pick_up_days=0)
+
+    def test_policy_values_have_upper_bounds(self) -> None:
+        for field, bound in POLICY_BOUNDS.items():
+            with self.subTest(field=field):
+                Policy.objects.update(**{field: bound})
+                if field != "debt_limit":
+                    self.assert_refused(
+                        "policy_has_upper_bounds", Policy.objects.update, **{field: bound + 1}
+                    )
+
+    @skipUnless(connection.vendor == "sqlite", "PostgreSQL's column is too narrow for more.")
+    def test_debt_limit_has_an_upper_bound(self) -> None:
+        self.assert_refused("policy_has_upper_bounds", Policy.objects.update, debt_limit=Decimal(1000000))
+
+    def test_migration_lowers_what_is_above_the_bounds(self) -> None:
+        migration = import_module("rentals.migrations.0011_policy_has_upper_bounds")
+        high = dict.fromkeys(POLICY_BOUNDS, 32767)
+        with connection.cursor() as cursor:
+            if connection.vendor == "postgresql":
+                cursor.execute("ALTER TABLE rentals_policy DROP CONSTRAINT policy_has_upper_bounds")
+            else:
+                cursor.execute("PRAGMA ignore_check_constraints = ON")
+                self.addCleanup(connection.cursor().execute, "PRAGMA ignore_check_constraints = OFF")
+        Policy.objects.update(**high)
+        migration.lower(apps, None)
+        kept = Policy.objects.values(*POLICY_BOUNDS).get()
+        self.assertEqual(kept, POLICY_BOUNDS | {"debt_limit": Decimal(32767)})
+        self.assertEqual(migration.BOUNDS, POLICY_BOUNDS)

@@ -297,7 +297,7 @@ class MigrationTest(PastRentalTestCase):
     """Takes the constraint away and runs the migration's check; the rollback brings it back."""
 
     def setUp(self) -> None:
-        self.migration = import_module("rentals.migrations.0011_copy_is_with_one_member")
+        self.migration = import_module("rentals.migrations.0012_copy_is_with_one_member")
         self.rentals = [
             self.record(self.alice, MONDAY, MONDAY + DAY),
             self.record(self.bob, MONDAY + DAY, MONDAY + 3 * DAY),

@@ -110,7 +110,7 @@ class PersonalDataTest(CastTestCase):
         rent, payment = document["ledger"]
         self.assertEqual((rent["amount"], rent["working"]["price_list"]), ("4.50", "Tiered"))
         self.assertEqual(
-            (payment["amount"], payment["note"], payment["balance"]), ("-4.50", "In coins", "0.00")
+            (payment["amount"], payment["note"], payment["posted_balance"]), ("-4.50", "In coins", "0.00")
         )
         self.assertEqual(document["made"]["currency"], "USD")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from unittest import TestCase
 from zoneinfo import ZoneInfo
 
@@ -11,7 +12,7 @@ from django.utils import timezone
 from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
 from rentals import services
-from rentals.models import Policy
+from rentals.models import Policy, Rate, Rental
 from rentals.rental_summaries import due_in_words, summarize
 
 # A Tuesday.
@@ -58,12 +59,49 @@ class OpenRentalSummaryTest(CastTestCase):
 
     def test_summary_has_cost_now_tomorrow_and_at_due(self) -> None:
         self.look(rented=NOW - 3 * DAY)
-        self.assertEqual(self.totals(), ["3.50", "5.00", "20.00"])
+        self.assertEqual(self.totals(), ["3.50", "6.50", "20.00"])
         self.assertEqual((self.seen.is_overdue, self.seen.due), (False, "due December 5, in 11 days"))
+
+    def test_tomorrow_ends_at_midnight_of_the_shop(self) -> None:
+        now = datetime(2026, 11, 26, 13, 0, tzinfo=UTC)
+        for rented, zone, cost in (
+            ("2026-11-24T10:00:00+01:00", "Europe/Berlin", "5.00"),
+            ("2026-11-24T23:00:00+01:00", "Europe/Berlin", "5.00"),
+            ("2026-11-24T00:00:00+01:00", "Europe/Berlin", "5.00"),
+            # Tomorrow ends at 11:00 UTC in Auckland, where the 27th has begun.
+            ("2026-11-24T10:00:00+00:00", "Pacific/Auckland", "6.50"),
+            ("2026-11-24T11:00:00+00:00", "Pacific/Auckland", "5.00"),
+        ):
+            with self.subTest(rented), timezone.override(zone):
+                self.look(rented=datetime.fromisoformat(rented), at=now)
+                self.assertEqual(str(self.seen.tomorrow.total), cost)
+
+    def test_tomorrow_has_as_many_hours_as_the_day(self) -> None:
+        """The day after 24 October has 25 hours in Berlin."""
+        with timezone.override("Europe/Berlin"):
+            rented = datetime.fromisoformat("2026-10-23T00:00:00+02:00")
+            self.look(rented=rented, at=datetime.fromisoformat("2026-10-24T12:00:00+02:00"))
+            # Three days and one hour.
+            self.assertEqual(self.seen.tomorrow.days, 4)
+
+    def test_tomorrow_never_costs_more_than_a_later_due_date(self) -> None:
+        rate = Rate.objects.get(price_list__name="Tiered", kind=1)
+        rate.late_fee = Decimal("0.50")
+        for hours in range(0, 15 * 24, 5):
+            at, zone = (
+                NOW + hours * HOUR,
+                ("Europe/Berlin", "Pacific/Auckland", "America/New_York")[hours % 3],
+            )
+            rental = Rental(rate=rate, rented_at=NOW, due_at=NOW + 14 * DAY)
+            with self.subTest(hours=hours), timezone.override(zone):
+                seen = summarize(rental, at=at, policy=Policy())
+                if timezone.localdate(rental.due_at) > timezone.localdate(at) + DAY and seen.at_due:
+                    self.assertLessEqual(seen.tomorrow.total, seen.at_due.total)
+                self.assertLessEqual(seen.now.total, seen.tomorrow.total)
 
     def test_overdue_rental_has_no_cost_at_due_date(self) -> None:
         self.look(rented=NOW - 16 * DAY)
-        self.assertEqual(self.totals(), ["23.00", "24.50", None])
+        self.assertEqual(self.totals(), ["23.00", "26.00", None])
         self.assertEqual((self.seen.is_overdue, self.seen.due), (True, "2 days overdue"))
 
     def test_renewals_count_down_to_the_refusal(self) -> None:

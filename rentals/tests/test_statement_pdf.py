@@ -362,15 +362,15 @@ class StatementPdfTest(StatementTestCase):
         for words in (
             *("Lori Books", "Statement for November 2026", "Аліса Kovács", "Moss Lane 1, Newtown"),
             *("alice@example.org", "Rental: Emma", "price list Tiered, novel", "1 day at $1.50: $1.50"),
-            *("Payment, cash", "-$2.00", "You owe $7.00.", "Page 1 of 1"),
+            *("Payment, cash", "-$2.00", "You owe $7.00, not counting books on loan.", "Page 1 of 1"),
         ):
             self.assertIn(words, flowing)
-        sums = [line for line in text.splitlines() if line.startswith(("Balance", "Charged", "Payments and"))]
+        sums = [line for line in text.splitlines() if line.startswith(("Posted", "Charged", "Payments and"))]
         self.assertEqual([line.split()[-1] for line in sums[:4]], ["$4.50", "$4.50", "-$2.00", "$7.00"], sums)
 
     def test_a_quiet_month_says_so(self) -> None:
         self.assertIn("No transactions this month.", self.text())
-        self.assertIn("You don't owe anything.", self.text())
+        self.assertIn("You don't owe anything, not counting books on loan.", self.text())
 
     def test_long_month_fills_several_pages(self) -> None:
         self.emma.name = "Emma, " + "or how to see what is before one's eyes, " * 6

@@ -143,10 +143,10 @@ class StatementCsvTest(StatementTestCase):
         self.charge(datetime(2026, 10, 5, tzinfo=UTC))
         self.charge(datetime(2026, 11, 5, 9, 30, tzinfo=UTC))
         before, rent = self.rows(2026, 11)
-        self.assertEqual((before["Description"], before["Balance"]), ("Balance before", "4.50"))
+        self.assertEqual((before["Description"], before["Posted balance"]), ("Posted balance before", "4.50"))
         self.assertEqual(rent["Time"], "2026-11-05T09:30:00+00:00")
         self.assertEqual((rent["No."], rent["Type"], rent["Description"]), ("2", "rent", "Rental: Emma"))
-        self.assertEqual((rent["Amount"], rent["Balance"], rent["Currency"]), ("4.50", "9.00", "USD"))
+        self.assertEqual((rent["Amount"], rent["Posted balance"], rent["Currency"]), ("4.50", "9.00", "USD"))
 
     FORMULAS = ("=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", "＝1")
 

@@ -142,6 +142,8 @@ class BalanceInWordsTest(TestCase):
             ("0.00", "You don't owe anything."),
         ):
             self.assertEqual(wording.balance_in_words(Decimal(balance)), words)
+            posted = f"{words[:-1]}, not counting books on loan."
+            self.assertEqual(wording.posted_in_words(Decimal(balance)), posted)
 
     def test_unknown_kind_keeps_its_name(self) -> None:
         self.assertEqual((wording.kind_named("novel"), wording.kind_named("Roman")), ("novel", "Roman"))

@@ -22,6 +22,7 @@ from rentals.statements.wording import (
     Working,
     balance_in_words,
     note_of,
+    posted_in_words,
     title_of,
     working_of,
     working_so_far,
@@ -104,7 +105,7 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
         "entries": [_describe(entry) for entry in found.entries()],
         "charged": charged,
         "credited": -credited,
-        "in_words": balance_in_words(found.closing),
+        "in_words": posted_in_words(found.closing),
     }
     return render(request, "rentals/statement.html", facts)
 

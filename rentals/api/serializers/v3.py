@@ -268,6 +268,7 @@ ENTRY_EXAMPLE = {
     "number": 5,
     "kind": "rent",
     "amount": "3.50",
+    "posted": "24.00",
     "balance": "24.00",
     "posted_at": "2026-11-23T09:15:00Z",
     "rental": 40,
@@ -292,6 +293,15 @@ ENTRY_EXAMPLE = {
 
 
 class EntryOut(serializers.ModelSerializer[LedgerEntry]):
+    posted = serializers.DecimalField(
+        source="balance",
+        max_digits=14,
+        decimal_places=2,
+        help_text="The sum of the member's ledger after this entry, without the running cost.",
+    )
+    balance = serializers.DecimalField(
+        max_digits=14, decimal_places=2, help_text="Deprecated: the same as `posted`."
+    )
     reverses = serializers.IntegerField(
         source="reverses.number", allow_null=True, default=None, help_text="The number of the reversed entry."
     )
@@ -315,6 +325,7 @@ class EntryOut(serializers.ModelSerializer[LedgerEntry]):
             "number",
             "kind",
             "amount",
+            "posted",
             "balance",
             "posted_at",
             "rental",

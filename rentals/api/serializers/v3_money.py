@@ -14,7 +14,7 @@ from books.models import Kind
 from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
 from rentals.api.fields import ClientRefField
-from rentals.models import MAX_AMOUNT, LedgerEntry, PriceList, Rate
+from rentals.models import MAX_AMOUNT, MAX_FIRST_DAYS, LedgerEntry, PriceList, Rate
 
 
 class PaymentIn(serializers.Serializer[LedgerEntry]):
@@ -43,15 +43,20 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
         source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
     )
     amount = serializers.SerializerMethodField()
-    balance = Amount(whole_digits=14, help_text="The member's balance after this entry.")
+    posted = Amount(
+        source="balance",
+        whole_digits=14,
+        help_text="The sum of the member's ledger after this entry, without the running cost.",
+    )
+    balance = Amount(whole_digits=14, help_text="Deprecated: the same as `posted`.")
     taken_by = serializers.IntegerField(source="actor_id")
     taken_at = serializers.DateTimeField(source="posted_at")
 
     class Meta:
         model = LedgerEntry
         fields = [
-            *("id", "entry", "user", "amount", "method", "note", "balance", "taken_by", "taken_at"),
-            *("reversed_by", "client_ref"),
+            *("id", "entry", "user", "amount", "method", "note", "posted", "balance"),
+            *("taken_by", "taken_at", "reversed_by", "client_ref"),
         ]
         ref_name = "PaymentV3"
         swagger_schema_fields = {
@@ -62,6 +67,7 @@ class PaymentOut(serializers.ModelSerializer[LedgerEntry]):
                 "amount": "10.00",
                 "method": "cash",
                 "note": "",
+                "posted": "14.00",
                 "balance": "14.00",
                 "taken_by": 2,
                 "taken_at": "2026-11-23T09:20:00Z",
@@ -79,7 +85,7 @@ class RateShape(serializers.ModelSerializer[Rate]):
     book_type = Choice(
         choices=Kind.choices, source="kind", help_text="1: regular (standard), 2: fiction, 3: novel."
     )
-    first_days = PlainInteger(required=False, min_value=0, max_value=365)
+    first_days = PlainInteger(required=False, min_value=0, max_value=MAX_FIRST_DAYS)
     first_days_rate = Amount(required=False, min_value=Decimal(0), max_value=MAX_AMOUNT)
     daily_rate = Amount(min_value=Decimal(0), max_value=MAX_AMOUNT)
     minimum = Amount(required=False, min_value=Decimal(0), max_value=MAX_AMOUNT)

@@ -42,7 +42,7 @@ class KeepTriggers(migrations.SeparateDatabaseAndState):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rentals", "0012_currency_of_the_shop")]
+    dependencies = [("rentals", "0015_currency_of_the_shop")]
 
     operations = [
         KeepTriggers(

@@ -45,7 +45,7 @@ def amount(label, digits=10, **options):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rentals", "0010_plain_labels")]
+    dependencies = [("rentals", "0013_reasons_and_limits")]
 
     operations = [
         migrations.RunPython(widen, narrow),

@@ -18,7 +18,7 @@ def narrow(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("books", "0005_plain_labels")]
+    dependencies = [("books", "0006_missing_copies")]
 
     operations = [
         migrations.RunPython(widen, narrow),

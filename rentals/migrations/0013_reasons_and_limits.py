@@ -1,4 +1,4 @@
-"""Adds the reasons for recording a rental or its return later, and the limits that it did not keep.
+"""Adds the reasons for voiding a rental, or recording it or its return later, and the limits it did not keep.
 
 All are nullable, so that the version before can insert rows, and SQLite adds them without copying the table,
 which would lose its triggers.
@@ -8,7 +8,7 @@ from django.db import migrations, models
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rentals", "0011_copy_is_with_one_member")]
+    dependencies = [("rentals", "0012_copy_is_with_one_member")]
 
     operations = [
         migrations.AddField(
@@ -32,6 +32,11 @@ class Migration(migrations.Migration):
                 null=True,
                 verbose_name="reason of the return",
             ),
+        ),
+        migrations.AddField(
+            model_name="rental",
+            name="void_reason",
+            field=models.CharField(blank=True, max_length=500, null=True, verbose_name="reason for voiding"),
         ),
         migrations.AddField(
             model_name="rental",

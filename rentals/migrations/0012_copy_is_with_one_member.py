@@ -67,7 +67,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rentals", "0010_plain_labels")]
+    dependencies = [("rentals", "0011_policy_has_upper_bounds")]
 
     operations = [
         migrations.RunPython(stop_at_overlaps, migrations.RunPython.noop),

@@ -40,7 +40,7 @@ def drop(apps, schema_editor):
 
 
 class Migration(migrations.Migration):
-    dependencies = [("rentals", "0011_amounts_with_three_places")]
+    dependencies = [("rentals", "0014_amounts_with_three_places")]
 
     operations = [
         migrations.AddField(
