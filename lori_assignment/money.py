@@ -104,7 +104,8 @@ class AmountField(models.DecimalField):
     def validators(self) -> list[Any]:
         bounds = [MinValueValidator(smallest_amount())] if self.positive else []
         places = DecimalValidator(self.max_digits, self.decimal_places)
-        return [*self.default_validators, *self._validators, *bounds, places]
+        given = self._validators  # type: ignore[attr-defined]  # the stubs leave it out
+        return [*self.default_validators, *given, *bounds, places]
 
     def deconstruct(self) -> Any:
         name, _path, args, kwargs = super().deconstruct()

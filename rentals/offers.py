@@ -174,7 +174,7 @@ def copies_to_rent(
     `at`, each has `back_at`: when it came back, if that was after `at`.
     """
     if put_aside and wanted in (None, put_aside):
-        copies = Copy.objects.filter(pk=put_aside.pk)
+        copies: QuerySet[Copy] = Copy.objects.filter(pk=put_aside.pk)
     else:
         copies = free_copies().filter(book=book)
         if wanted:
@@ -195,9 +195,9 @@ def copies_rented_in_the_past(
     status today, and one that is still out may be missing.
     """
     out = Rental.objects.overlapping(since, until).filter(copy=OuterRef("pk"))
-    copies = Copy.objects.filter(~Exists(out), book=book)
+    copies: QuerySet[Copy] = Copy.objects.filter(~Exists(out), book=book)
     if wanted is None:
-        copies = copies.in_service()
+        copies = copies.filter(status=Copy.Status.IN_SERVICE)
     else:
         copies = copies.filter(pk=wanted.pk)
         if until is None:

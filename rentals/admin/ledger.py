@@ -153,7 +153,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
     def get_ordering(self, request: HttpRequest) -> tuple[str, ...]:
         return ("-posted_at", "-id") if is_narrowed_by(request, "posted_at") else ("-id",)
 
-    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest | None, **options: Any) -> Any:
+    def formfield_for_dbfield(self, db_field: Any, request: HttpRequest, **options: Any) -> Any:
         # In the ledger a credit is negative; people enter what was paid.
         if db_field.name == "amount":
             options["min_value"] = smallest_amount()

@@ -16,8 +16,10 @@ class ClientRefField(serializers.CharField):
     """The caller's own name for what it sends."""
 
     def __init__(self, **options: Any) -> None:
-        about = "Your own name for this, unique for your account. Sent again, it returns the first."
-        super().__init__(**({"max_length": 100, "required": False, "help_text": about} | options))
+        options.setdefault(
+            "help_text", "Your own name for this, unique for your account. Sent again, it returns the first."
+        )
+        super().__init__(max_length=100, required=False, **options)
 
 
 class Status(models.IntegerChoices):

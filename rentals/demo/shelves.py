@@ -56,12 +56,13 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
 
 
 def take_out_of_service(*, now: datetime, actor: User) -> None:
-    """Mark a spare copy of one book as in repair, of a second as lost, and of a third as withdrawn."""
+    """Mark spare copies of four books as in repair, missing, lost and withdrawn."""
     spare = {copy.book_id: copy for copy in free_copies().exclude(barcode__endswith="-1").order_by("pk")}
-    in_repair, lost, withdrawn, *_ = spare.values()
+    in_repair, lost, withdrawn, missing, *_ = spare.values()
     change_copy(
         copy=in_repair, at=now, actor=actor, status=Copy.Status.IN_REPAIR, condition=Copy.Condition.DAMAGED
     )
+    change_copy(copy=missing, at=now, actor=actor, status=Copy.Status.MISSING)
     change_copy(copy=lost, at=now, actor=actor, status=Copy.Status.LOST)
     change_copy(
         copy=withdrawn, at=now, actor=actor, status=Copy.Status.WITHDRAWN, condition=Copy.Condition.DAMAGED

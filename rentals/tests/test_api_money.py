@@ -318,7 +318,8 @@ class PriceListTest(MoneyTestCase):
         made = self.make(rates=_rates(daily_rate="999999.99", late_fee="999999.99"), in_force_from=since)
         self.assertEqual(made.status_code, 201)
         desk = self.api(self.carol)
-        sent = {"book": self.novel.pk, "user": self.bob.pk, "date_rented": since}
+        book = add_book(name="Persuasion", kind=3)
+        sent = {"book": book.pk, "user": self.bob.pk, "date_rented": since}
         ref = desk.post("/api/v3/book_rentals/", sent).json()["ref"]
         for _ in range(2):
             self.assertEqual(desk.post(f"/api/v3/book_rentals/{ref}/renew").status_code, 200)

@@ -9,7 +9,7 @@ from django.utils import timezone
 from rest_framework.serializers import ModelSerializer
 
 from books.models import Book, Copy
-from books.stock import add_book
+from books.stock import add_book, add_copy
 from lori_assignment.testing.cases import CastTestCase
 from rentals.api.serializers import v1_v2, v3
 from rentals.models import LedgerEntry, Policy, Rental
@@ -204,7 +204,9 @@ class RentTest(RentalTestCase):
                 self.assertEqual(Rental.objects.get(ref=answer["ref"]).due_at, datetime.fromisoformat(due))
 
     def rent_at(self, time: str) -> Any:
-        sent = {"book": self.book.pk, "user": self.alice.pk, "date_rented": time}
+        """Rent a copy that was never rented before, and void the rental."""
+        copy = add_copy(book=self.book)
+        sent = {"book": self.book.pk, "copy": copy.pk, "user": self.alice.pk, "date_rented": time}
         answer = self.api(self.carol).post("/api/v3/book_rentals/", sent)
         self.assertEqual(answer.status_code, 201, answer.content)
         self.api(self.carol).delete(f"/api/v3/book_rentals/{answer.json()['ref']}")
@@ -328,7 +330,8 @@ class ReturnTest(RentalTestCase):
             ("2025-10-25T12:00:00+02:00", "2025-11-08T12:00:00+01:00", (15, 1)),
         ):
             with self.subTest(rented), timezone.override("Europe/Berlin"):
-                sent = {"book": self.book.pk, "user": self.alice.pk, "date_rented": rented}
+                copy = add_copy(book=self.book)
+                sent = {"book": self.book.pk, "copy": copy.pk, "user": self.alice.pk, "date_rented": rented}
                 ref = self.api(self.carol).post("/api/v3/book_rentals/", sent).json()["ref"]
                 sent = {"date_returned": returned}
                 self.api(self.carol).post(f"/api/v3/book_rentals/{ref}/return", sent)

@@ -78,7 +78,7 @@ class MyRentalsTest(MinePagesTestCase):
         self.rent(days_ago=16)
         page = self.read("/rentals/")
         self.assertLess(page.index("Emma"), page.index("Cosmos"))
-        for words in ("overdue", "Overdue", "due ", "$24.00", "$25.50", "$5.00", "$20.00"):
+        for words in ("overdue", "Overdue", "due ", "$24.00", "$27.00", "$3.50", "$6.50", "$20.00"):
             self.assertIn(words, page)
 
     def test_renewal_shows_new_date_and_renewals_left(self) -> None:

@@ -14,7 +14,7 @@ from django.test import override_settings
 
 from accounts.models import User
 from books.models import Book
-from books.stock import add_book
+from books.stock import add_book, add_copy
 from lori_assignment.testing.cases import CastTestCase
 from rentals import ledger, services
 from rentals.models import LedgerEntry
@@ -48,8 +48,9 @@ class StatementTestCase(CastTestCase):
         cls.emma = add_book(name="Emma", kind=3)
 
     def charge(self, at: datetime, member: User | None = None) -> None:
-        """Rent and return Emma, for 4.50."""
-        rental = services.rent_book(member=member or self.alice, book=self.emma, at=at, now=at)
+        """Rent and return a new copy of Emma, for 4.50."""
+        copy = add_copy(book=self.emma)
+        rental = services.rent_book(member=member or self.alice, book=self.emma, copy=copy, at=at, now=at)
         services.return_rental(rental=rental, at=at, actor=self.carol, now=at)
 
     def pay(self, amount: str, at: datetime, note: str = "") -> LedgerEntry:

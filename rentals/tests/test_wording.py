@@ -6,7 +6,8 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from unittest import TestCase
 
-from books.stock import add_book
+from books.models import Copy
+from books.stock import add_book, add_copy
 from lori_assignment.testing.cases import CastTestCase
 from rentals import ledger, services
 from rentals.models import LedgerEntry, Rental
@@ -107,7 +108,8 @@ class WordingTest(CastTestCase):
             for kind in (1, 2, 3)
         ]
         make_price_list(name="Winter", in_force_from=NOW - 17 * DAY, rates=rates)
-        self.emma.copies.update(replacement_price=Decimal("20.00"))
+        self.emma.copies.update(status=Copy.Status.WITHDRAWN)
+        add_copy(book=self.emma, replacement_price=Decimal("20.00"))
         entry = self.give_back(self.rent(NOW - 16 * DAY))
         self.assertEqual(
             self.steps(entry),

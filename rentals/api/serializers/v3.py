@@ -128,9 +128,8 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     running_cost = serializers.SerializerMethodField(
         help_text="What it would cost if returned now; null after the return."
     )
-    limits_broken = serializers.ListField(
-        child=serializers.CharField(),
-        help_text="Codes of the refusals that a past rental would have met, had it not already begun.",
+    limits_broken = serializers.SerializerMethodField(
+        help_text="Codes of the refusals that a past rental would have met, had it not already begun."
     )
     client_ref = serializers.CharField(
         source="client_ref.ref", allow_null=True, default=None, help_text="The caller's own name for it."
@@ -200,6 +199,10 @@ class RentalOut(serializers.ModelSerializer[Rental]):
     @swagger_serializer_method(serializers.BooleanField())
     def get_overdue(self, rental: Rental) -> bool:
         return rental.is_overdue(self.now)
+
+    @swagger_serializer_method(serializers.ListField(child=serializers.CharField()))
+    def get_limits_broken(self, rental: Rental) -> list[str]:
+        return rental.limits_broken or []
 
     @swagger_serializer_method(Amount(whole_digits=14, allow_null=True))
     def get_running_cost(self, rental: Rental) -> str | None:
