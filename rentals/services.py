@@ -9,6 +9,8 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from accounts.models import User
 from books import stock
 from books.models import Book, Copy
@@ -16,7 +18,7 @@ from lori_assignment import clock
 from lori_assignment.db.transactions import atomic_with_retry, lock, lock_first
 from lori_assignment.errors import Refusal, refuse
 from rentals import errors, holds, ledger
-from rentals.models import Hold, Policy, Rental
+from rentals.models import Hold, Policy, Rental, RentalQuerySet
 from rentals.offers import Offer, copies_rented_in_the_past, copies_to_rent
 from rentals.price_lists import lock_rate_in_force
 from rentals.wait_estimates import annotate_others_wait
@@ -155,7 +157,7 @@ def _record_past_rental(
 def _create_rental(offer: Offer, **fields: Any) -> Rental:
     """Write the rental that `offer`, which was not refused, describes."""
     assert offer.copy is not None and offer.rate is not None  # noqa: PT018, S101  # for the type checker
-    return Rental.objects.create(
+    rental = Rental.objects.create(
         user=offer.member,
         copy=offer.copy,
         rate=offer.rate,
@@ -164,6 +166,10 @@ def _create_rental(offer: Offer, **fields: Any) -> Rental:
         due_at=offer.due_at,
         **fields,
     )
+    # A new rental has no client_ref; without this, the API would look for one.
+    relation: Any = Rental._meta.get_field("client_ref")  # noqa: SLF001  # Documented by Django.
+    relation.set_cached_value(rental, None)
+    return rental
 
 
 def lock_rental(rental: Rental) -> Rental:
@@ -195,7 +201,8 @@ def return_rental(
     """Take the copy back at `at` and charge the rental.
 
     `at` before `now` records a return that happened while the shop was offline, and `reason` why so late. The
-    copy is set aside for the first waiting member. Raises AlreadyVoid, AlreadyReturned or ReturnBeforeRental.
+    copy is set aside for the first waiting member. Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental,
+    or CopyUnavailable if another rental of the copy began and ended at this very moment.
 
     If the rental was voided while the book was out, its missing copy is back in service, and nothing else
     changes.
@@ -208,12 +215,21 @@ def return_rental(
     refuse_unless_open(rental)
     if at < rental.rented_at:
         raise errors.ReturnBeforeRental
+    # An open rental overlaps no other, so it does when it ends only if it has no length.
+    if at == rental.rented_at and _others_of_copy(rental).overlapping(at, at).exists():
+        raise errors.CopyUnavailable(
+            _("This copy was rented and returned at this very moment. Enter a later time.")
+        )
     rental.rent_entry = ledger.post_rent(rental=rental, actor=actor, at=now, until=at)
     rental.returned_at = at
     rental.return_reason = reason or None
     rental.save(update_fields=["rent_entry", "returned_at", "return_reason"])
     holds.allocate_copies(rental.book, at=now)
     return rental
+
+
+def _others_of_copy(rental: Rental) -> RentalQuerySet:
+    return Rental.objects.filter(copy=rental.copy_id).exclude(pk=rental.pk)
 
 
 @atomic_with_retry

@@ -1,7 +1,13 @@
-"""The base class of the API's viewsets, with ETags and conditional changes."""
+"""The base class of the API's viewsets, with ETags and conditional changes.
+
+The ETag of one object is strong and covers the whole response, byte for byte. So it changes with everything
+that the client has seen: with an edit, and also with a running cost that has grown by a day or a copy of the
+book that was rented meanwhile. The ETag of a list is weak: lists are compressed and never edited as a whole.
+"""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -15,10 +21,15 @@ from rest_framework.viewsets import GenericViewSet
 
 from lori_assignment import clock
 from lori_assignment.db.transactions import atomic_with_retry
-from lori_assignment.rest.etags import SAFE, check_preconditions, compute_etag, has_precondition
+from lori_assignment.rest.etags import SAFE, check_preconditions, has_precondition
+from lori_assignment.rest.renderers import render_json
 
 _Model = TypeVar("_Model", bound=Model)
 _Result = TypeVar("_Result")
+
+
+def compute_etag(data: Any) -> str:
+    return f'"{hashlib.sha256(render_json(data)).hexdigest()[:32]}"'
 
 
 class ResourceViewSet(GenericViewSet[_Model]):

@@ -105,6 +105,7 @@ class RoundTripTest(BackupTestCase):
         now = timezone.now()
         emma = add_book(name="Emma — “ünïcode” \N{GRINNING FACE}, line\nbreak, \\N and 'quotes'", kind=3)
         back = self.rent(emma)
+        now = timezone.now()
         services.return_rental(rental=back, at=now, actor=self.carol, now=now)
         ledger.take_payment(
             member=self.alice,

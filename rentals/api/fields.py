@@ -12,14 +12,13 @@ from rest_framework import serializers
 from lori_assignment.rest.fields import Instant
 
 
-class ClientRefField(serializers.CharField):
-    """The caller's own name for what it sends."""
-
-    def __init__(self, **options: Any) -> None:
-        options.setdefault(
-            "help_text", "Your own name for this, unique for your account. Sent again, it returns the first."
-        )
-        super().__init__(max_length=100, required=False, **options)
+def client_ref_field() -> serializers.CharField:
+    """Return a field for the caller's own name for what it sends."""
+    return serializers.CharField(
+        max_length=100,
+        required=False,
+        help_text="Your own name for this, unique for your account. Sent again, it returns the first.",
+    )
 
 
 class Status(models.IntegerChoices):

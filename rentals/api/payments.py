@@ -13,8 +13,7 @@ from rest_framework.serializers import Serializer
 
 from lori_assignment.rest.idempotency import idempotent, mark_as_replayed
 from lori_assignment.rest.viewsets import ResourceViewSet
-from rentals import ledger, price_lists
-from rentals.api.client_refs import make_once
+from rentals import client_refs, ledger, price_lists
 from rentals.api.filters import PaymentFilter
 from rentals.api.serializers import v3_money
 from rentals.models import LedgerEntry, PriceList, Rental
@@ -67,7 +66,14 @@ class PaymentViewSet(ResourceViewSet[LedgerEntry]):
                 at=self.now,
             )
 
-        entry, is_new = make_once(self, payment | {"made": "payment"}, take)
+        ref = payment.pop("client_ref", None)
+        sent = {**payment, "made": "payment"}
+        if ref is None:
+            entry, is_new = take(), True
+        else:
+            entry, is_new = client_refs.make_once(
+                account=self.caller, ref=ref, content=sent, make=take, at=self.now
+            )
         answer = Response(v3_money.PaymentOut(entry).data, status=status.HTTP_201_CREATED)
         return answer if is_new else mark_as_replayed(answer)
 

@@ -17,8 +17,7 @@ from rest_framework.serializers import Serializer
 from accounts.models import User
 from lori_assignment.rest.idempotency import idempotent, mark_as_replayed
 from lori_assignment.rest.viewsets import ResourceViewSet
-from rentals import ledger, services
-from rentals.api.client_refs import make_once
+from rentals import client_refs, ledger, services
 from rentals.api.fields import Status
 from rentals.api.filters import RentalFilter, RentalV3Filter
 from rentals.api.serializers import v1_v2, v3
@@ -102,7 +101,13 @@ class RentalViewSet(ResourceViewSet[Rental]):
                 reason=wish.get("reason"),
             )
 
-        rental, is_new = make_once(self, wish | {"made": "rental", "user": member}, rent)
+        ref = wish.pop("client_ref", None)
+        if ref is None:
+            return self._response(rent(), status.HTTP_201_CREATED)
+        sent = {**wish, "made": "rental", "user": member}
+        rental, is_new = client_refs.make_once(
+            account=self.caller, ref=ref, content=sent, make=rent, at=self.now
+        )
         answer = self._response(rental, status.HTTP_201_CREATED)
         return answer if is_new else mark_as_replayed(answer)
 

@@ -85,6 +85,14 @@ class OverlapTest(PastRentalTestCase):
         self.record(self.alice, MONDAY)
         self.assert_refused("already_rented", self.alice, MONDAY)
 
+    def test_two_rentals_never_begin_and_end_at_one_moment(self) -> None:
+        at = MONDAY + 5 * DAY
+        self.record(self.alice, at, at)
+        rental = self.record(self.bob, at)
+        with self.assertRaisesMessage(errors.CopyUnavailable, "Enter a later time."):
+            services.return_rental(rental=rental, at=at, actor=self.carol, now=NOW)
+        services.return_rental(rental=rental, at=at + SECOND, actor=self.carol, now=NOW)
+
     def test_past_rental_is_accepted_while_the_copy_is_out(self) -> None:
         out = self.rent_now(self.alice)
         before = self.record(self.bob, MONDAY + 5 * DAY, MONDAY + 6 * DAY, copy=self.copy)

@@ -16,7 +16,6 @@ from books.models import Book, Copy
 from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, PlainKey, format_datetime
 from rentals.api.fields import (
-    ClientRefField,
     PastTime,
     Reason,
     Status,
@@ -24,6 +23,7 @@ from rentals.api.fields import (
     check_period,
     check_reason,
     check_return,
+    client_ref_field,
 )
 from rentals.ledger import Balance
 from rentals.models import LedgerEntry, Rental
@@ -33,7 +33,7 @@ class RentalIn(serializers.Serializer[Rental]):
     """The fields that a member may send."""
 
     book = PlainKey(queryset=Book.objects.all())
-    client_ref = ClientRefField()
+    client_ref = client_ref_field()
 
     class Meta:
         ref_name = "RentalV3In"
@@ -55,7 +55,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         help_text="Staff only, with date_rented: records a rental that has ended already, and charges it.",
     )
     reason = Reason(help_text="Staff only, with date_rented: why it is recorded later.")
-    client_ref = ClientRefField()
+    client_ref = client_ref_field()
 
     class Meta:
         ref_name = "RentalV3DeskIn"

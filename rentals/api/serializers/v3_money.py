@@ -13,7 +13,7 @@ from accounts.models import User
 from books.models import Kind
 from lori_assignment.money import plain_amount
 from lori_assignment.rest.fields import Amount, Choice, Instant, PlainInteger, PlainKey
-from rentals.api.fields import ClientRefField
+from rentals.api.fields import client_ref_field
 from rentals.models import MAX_AMOUNT, MAX_FIRST_DAYS, LedgerEntry, PriceList, Rate
 
 
@@ -22,7 +22,7 @@ class PaymentIn(serializers.Serializer[LedgerEntry]):
     amount = Amount(positive=True, help_text="At most what the member owes.")
     method = Choice(choices=LedgerEntry.Method.choices)
     note = serializers.CharField(max_length=500, required=False, allow_blank=True)
-    client_ref = ClientRefField()
+    client_ref = client_ref_field()
 
     class Meta:
         ref_name = "PaymentV3In"
