@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import Any, ClassVar
 
 from django import forms
 from django.conf import settings
-from django.contrib import admin
+from django.contrib import admin, messages
 from django.core.exceptions import ValidationError
 from django.core.files.uploadedfile import UploadedFile
 from django.db.models import Q, QuerySet
@@ -23,7 +24,9 @@ from books.models import ISBN_TAKEN, Book, Copy
 from books.search import MAX_MATCHES, find, matching_ids
 from lori_assignment import clock
 from lori_assignment.admin import ShopAdmin
+from lori_assignment.money import format_money
 from rentals.availability import with_availability
+from rentals.models import Rental
 from rentals.stock import add_copy, change_copy
 
 
@@ -178,9 +181,18 @@ class CopyAdmin(ShopAdmin):
         now = clock.now()
         if change:
             change_copy(copy=obj, at=now, actor=request.user, **given)
+            self._report_end_of_rental(request, obj, at=now)
         else:
             added = add_copy(at=now, **given)
             obj.pk, obj.barcode = added.pk, added.barcode
+
+    def _report_end_of_rental(self, request: HttpRequest, copy: Copy, *, at: datetime) -> None:
+        """Say what was charged if the copy was on loan and is lost since `at`."""
+        ended = Rental.objects.with_terms().select_related("user").filter(copy=copy, returned_at=at).first()
+        if ended is not None and ended.charge is not None:
+            facts = {"member": ended.user.get_short_name(), "charge": format_money(ended.charge)}
+            text = _("The copy was on loan. Its rental has ended, and %(member)s was charged %(charge)s.")
+            self.message_user(request, text % facts, messages.WARNING)
 
     def delete_model(self, request: HttpRequest, obj: Copy) -> None:
         stock.delete_copy(copy=obj)

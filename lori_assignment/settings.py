@@ -123,7 +123,7 @@ CURRENCY = env.str("CURRENCY", default="USD")
 # Amounts are stored with three decimal places.
 _demand(
     is_currency(CURRENCY) and get_currency_precision(CURRENCY) <= 3,
-    f"CURRENCY must be an ISO 4217 code such as USD, with at most three decimal places, not {CURRENCY!r}.",
+    f"CURRENCY must be an ISO 4217 code in capitals, such as USD, with at most 3 decimals, not {CURRENCY!r}.",
 )
 
 # `off` is for load tests only: without limits, passwords can be guessed at full speed.

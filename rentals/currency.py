@@ -34,7 +34,7 @@ def refuse_changed_currency() -> None:
     if recorded and recorded != settings.CURRENCY and _has_begun():
         raise CurrencyIsFixed(
             f"CURRENCY is {settings.CURRENCY}, but the shop's rentals and ledger entries are in {recorded}. "
-            "It can't change any more."
+            f"It can't change any more: set CURRENCY={recorded}."
         )
 
 

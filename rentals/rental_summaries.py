@@ -25,14 +25,14 @@ A_WEEK = 7
 class OpenRentalSummary:
     """An open rental at one moment. `tomorrow` is its price if it comes back by the end of the next day.
 
-    `at_due` is None if the rental is overdue.
+    `tomorrow` is None if the rental is due on that day, and `at_due` if it is overdue.
     """
 
     rental: Rental
     is_overdue: bool
     due: str
     now: Price
-    tomorrow: Price
+    tomorrow: Price | None
     at_due: Price | None
     renewals_left: int
     renewal_obstacles: tuple[Refusal, ...]
@@ -46,12 +46,13 @@ def summarize(
     The day ends at midnight in the current time zone.
     """
     is_overdue = rental.is_overdue(at)
+    tomorrow, rental_due = timezone.localdate(at) + TOMORROW, timezone.localdate(rental.due_at)
     return OpenRentalSummary(
         rental=rental,
         is_overdue=is_overdue,
         due=due_in_words(rental.due_at, now=at),
         now=rental.running_price(at),
-        tomorrow=rental.running_price(clock.end_of_day(timezone.localdate(at) + TOMORROW)),
+        tomorrow=None if rental_due == tomorrow else rental.running_price(clock.end_of_day(tomorrow)),
         at_due=None if is_overdue else rental.running_price(rental.due_at),
         renewals_left=max(0, policy.max_renewals - rental.renewals),
         renewal_obstacles=tuple(renewal_refusals(rental, policy=policy, others_wait=others_wait)),

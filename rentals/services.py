@@ -204,12 +204,14 @@ def return_rental(
     copy is set aside for the first waiting member. Raises AlreadyVoid, AlreadyReturned, ReturnBeforeRental,
     or CopyUnavailable if another rental of the copy began and ended at this very moment.
 
-    If the rental was voided while the book was out, its missing copy is back in service, and nothing else
-    changes.
+    If the rental was voided while the book was out, its missing copy is back in service and the reason is
+    kept, but nothing is charged.
     """
     rental = lock_rental(rental)
     if rental.is_void_and_out:
         rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.IN_SERVICE)
+        rental.return_reason = reason or None
+        rental.save(update_fields=["return_reason"])
         holds.allocate_copies(rental.book, at=now)
         return rental
     refuse_unless_open(rental)

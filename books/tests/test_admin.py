@@ -180,6 +180,15 @@ class BookAdminTest(StockAdminTestCase):
 
 
 class CopyAdminTest(StockAdminTestCase):
+    def test_lost_copy_on_loan_tells_the_charge(self) -> None:
+        self.rent()
+        copy = Rental.objects.get().copy
+        fields = {"barcode": copy.barcode, "condition": copy.condition, "status": "lost"}
+        told = self.told(self.send("copy_change", copy, **fields))
+        self.assertIn(
+            "The copy was on loan. Its rental has ended, and Alice Moss was charged $4.50.", " ".join(told)
+        )
+
     def test_copy_gets_given_or_next_barcode(self) -> None:
         fields = {"book": self.emma.pk, "condition": "new", "status": "in_service"}
         self.send("copy_add", **fields, barcode="A-17", replacement_price="12.50")

@@ -112,7 +112,7 @@ class Reverse(RowAction):
     reason_required = True
 
     def applies_to(self, row: LedgerEntry) -> bool:
-        return row.is_reversible
+        return row.is_reversible and getattr(row, "reversed_by", None) is None
 
     def lock(self, row: LedgerEntry) -> LedgerEntry:
         lock(row.user)
@@ -145,7 +145,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
     list_filter = ["kind", MethodFilter, "posted_at"]
     search_fields = ["user", "rental"]
     search_help_text = gettext_lazy("Search by member or rental number.")
-    list_select_related = ["user", "actor"]
+    list_select_related = ["user", "actor", "reversed_by"]
     sortable_by = ("posted",)
     form = CreditForm
     row_actions = (Reverse(),)
@@ -171,8 +171,12 @@ class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
         """The sum of the ledger up to this entry, without the running cost."""
         return entry.balance
 
+    @admin.display(description=gettext_lazy("reversed by"))
+    def reversed_by(self, entry: LedgerEntry) -> LedgerEntry | None:
+        return getattr(entry, "reversed_by", None)
+
     def get_readonly_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[str]:
-        return ["posted_balance"] if obj else []
+        return ["posted_balance", "reversed_by"] if obj else []
 
     def get_fields(self, request: HttpRequest, obj: LedgerEntry | None = None) -> list[Any]:
         if obj is None:
@@ -187,6 +191,7 @@ class LedgerEntryAdmin(MatchSearchAdmin, RowActionsAdmin):
             "rental",
             "working",
             "reverses",
+            "reversed_by",
         ]
         return ["user", *facts, "actor", "posted_at"]
 

@@ -14,6 +14,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from accounts.models import User
+from books.models import Copy
 from lori_assignment import clock
 from lori_assignment.admin import is_narrowed_by
 from lori_assignment.money import format_money
@@ -22,7 +23,15 @@ from rentals.admin.base import format_short_time
 from rentals.admin.holds import next_for_copy
 from rentals.admin.row_actions import RowAction, RowActionsAdmin, balance_after
 from rentals.admin.search import MatchSearchAdmin, SearchMatches
+from rentals.errors import CopySetAside, DebtLimit, RentalLimit
 from rentals.models import Rental
+
+# In `Rental.limits_broken`.
+LIMITS = {
+    RentalLimit.code: gettext_lazy("books on loan per member"),
+    DebtLimit.code: gettext_lazy("debt limit"),
+    CopySetAside.code: gettext_lazy("set aside for another member"),
+}
 
 
 class StateFilter(admin.SimpleListFilter):
@@ -151,8 +160,12 @@ class Void(RowAction):
         return lines
 
     def perform(self, row: Rental, *, actor: User, at: datetime, reason: str) -> str:
-        services.void_rental(rental=row, at=at, actor=actor, reason=reason)
-        return _("Voided the rental of “%(book)s” by %(member)s.") % _names(row)
+        voided = services.void_rental(rental=row, at=at, actor=actor, reason=reason)
+        if voided.copy.status == Copy.Status.MISSING:
+            message = _("Voided the rental of “%(book)s” by %(member)s. Copy %(copy)s is missing.")
+        else:
+            message = _("Voided the rental of “%(book)s” by %(member)s.")
+        return message % {**_names(row), "copy": voided.copy.barcode}
 
 
 @admin.register(Rental)
@@ -164,6 +177,22 @@ class RentalAdmin(MatchSearchAdmin, RowActionsAdmin):
     list_select_related = ["user", "copy__book", "rent_entry"]
     sortable_by = ("number", "rented")
     row_actions = (Return(), Renew(), Void())
+    fields = (
+        *(
+            "user",
+            "book_name",
+            "copy",
+            "state",
+            "rented_at",
+            "reason",
+            "limits_not_kept",
+            "due_at",
+            "renewals",
+        ),
+        *("due_dates_before", "returned_at", "return_reason", "rate", "replacement_price", "rent_entry"),
+        *("voided_at", "voided_by", "void_reason"),
+    )
+    readonly_fields = ("book_name", "state", "limits_not_kept", "due_dates_before")
 
     def has_add_permission(self, request: HttpRequest, obj: Any = None) -> bool:
         return False
@@ -184,6 +213,18 @@ class RentalAdmin(MatchSearchAdmin, RowActionsAdmin):
     @admin.display(description=gettext_lazy("book"))
     def book_name(self, rental: Rental) -> str:
         return rental.book.name
+
+    @admin.display(description=gettext_lazy("charge"))
+    def charge(self, rental: Rental) -> str | None:
+        return None if rental.charge is None else format_money(rental.charge)
+
+    @admin.display(description=gettext_lazy("limits not kept"))
+    def limits_not_kept(self, rental: Rental) -> str:
+        return ", ".join(str(LIMITS[code]) for code in rental.limits_broken or [])
+
+    @admin.display(description=gettext_lazy("due dates before renewals"))
+    def due_dates_before(self, rental: Rental) -> str:
+        return ", ".join(format_short_time(datetime.fromisoformat(due)) for _at, due in rental.due_before)
 
     @admin.display(description=gettext_lazy("rented"), ordering="rented_at")
     def rented(self, rental: Rental) -> str:

@@ -74,10 +74,10 @@ def check_period(given: dict[str, Any]) -> dict[str, Any]:
     return given
 
 
-def check_reason(given: dict[str, Any], *, time: str) -> dict[str, Any]:
-    """Raise ValidationError if there is a reason without the past `time` that it is for."""
-    if given.get("reason") and not given.get(time):
+def check_reason(given: dict[str, Any]) -> dict[str, Any]:
+    """Raise ValidationError if a new rental has a reason for being recorded later, but no past time."""
+    if given.get("reason") and not given.get("date_rented"):
         raise serializers.ValidationError(
-            {"reason": [_("Only allowed together with %(field)s.") % {"field": time}]}
+            {"reason": [_("Only allowed together with %(field)s.") % {"field": "date_rented"}]}
         )
     return given

@@ -166,7 +166,7 @@ class RentalViewSet(ResourceViewSet[Rental]):
 
     def _bring_back(self, rental: Rental, given: dict[str, Any]) -> Response:
         at = given.get("date_returned")
-        reason = given.get("reason") if at else None
+        reason = given.get("reason")
         returned = self.if_unmodified(
             rental,
             lambda: services.return_rental(

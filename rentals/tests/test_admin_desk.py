@@ -54,7 +54,7 @@ class RentalAdminTest(ShopAdminTestCase):
         for row, state in ((out, "on loan"), (overdue, "overdue"), (void, "void")):
             self.assertContains(page, f'<td class="field-state">{state}</td>', html=True)
             self.assertContains(page, f">{row.ref}</a>")
-        self.assertContains(page, '<td class="field-charge">4.50</td>', html=True)
+        self.assertContains(page, '<td class="field-charge">$4.50</td>', html=True)
 
     def test_changelist_query_count_is_constant(self) -> None:
         self.rent()
@@ -186,6 +186,39 @@ class RentalAdminTest(ShopAdminTestCase):
         rental.refresh_from_db()
         self.assertEqual((rental.voided_by, rental.void_reason), (self.carol, "Wrong member"))
         self.assertIn("Wrong member", self.read(self.page("rental_change", rental)))
+
+    def test_book_of_a_void_rental_is_taken_back(self) -> None:
+        rental = self.rent()
+        told = self.act("rental", "void", rental, reason="Wrong member")
+        barcode = rental.copy.barcode
+        self.assertEqual(told, [f"Voided the rental of “Emma” by Alice Moss. Copy {barcode} is missing."])
+        self.assertEqual(
+            self.lines("rental", "return", rental),
+            [
+                "“Emma” is back from Alice Moss. Nothing is charged, because the rental is void.",
+                f"Copy {barcode} can be rented again.",
+            ],
+        )
+        told = self.act("rental", "return", rental, reason="Found on the shelf")
+        self.assertEqual(told, ["Took back “Emma”. Its rental stays void."])
+        rental.refresh_from_db()
+        self.assertEqual((rental.return_reason, rental.copy.status), ("Found on the shelf", "in_service"))
+        self.assertFalse(LedgerEntry.objects.exists())
+
+    def test_page_of_a_rental_names_limits_and_former_due_dates(self) -> None:
+        rental = self.rent()
+        Rental.objects.filter(pk=rental.pk).update(
+            limits_broken=["debt_limit", "copy_set_aside"],
+            due_before=[["2026-11-20T10:00:00+00:00", "2026-11-24T10:00:00+00:00"]],
+        )
+        page = self.read(self.page("rental_change", rental))
+        for words in (
+            "debt limit, set aside for another member",
+            "24\N{NO-BREAK SPACE}Nov",
+            "Emma",
+            "on loan",
+        ):
+            self.assertIn(words, page)
 
     def test_void_page_of_a_returned_rental(self) -> None:
         rental = self.rent()
@@ -346,6 +379,9 @@ class LedgerAdminTest(ShopAdminTestCase):
         self.assertEqual(
             (str(reversal.amount), reversal.actor, reversal.note), ("2.00", self.carol, "Wrong amount")
         )
+        page = self.counter.get(self.page("ledgerentry_change", payment))
+        self.assertContains(page, "reversal 2.00")
+        self.assertNotContains(page, self.page("ledgerentry_reverse", payment))
         told = self.act("ledgerentry", "reverse", payment)
         self.assertEqual(told, ["payment -2.00: This entry has already been reversed."])
         [told] = self.act("ledgerentry", "reverse", self.charge)

@@ -208,7 +208,7 @@ class AdoptCurrencyTest(CastTestCase):
             with self.settings(CURRENCY="JPY"):
                 sentence = (
                     "CURRENCY is JPY, but the shop's rentals and ledger entries are in USD. It can't change "
-                    "any more."
+                    "any more: set CURRENCY=USD."
                 )
                 with self.assertRaisesMessage(CurrencyIsFixed, sentence):
                     adopt_currency()

@@ -290,11 +290,20 @@ class PastRentalApiTest(PastRentalTestCase):
         self.assertEqual((too_long.status_code, list(too_long.json())), (400, ["reason"]))
         rental = self.post(date_rented=MONDAY.isoformat(), reason="").json()
         self.assertEqual(rental["reason"], None)
-        refused = self.api(self.carol).post(
-            f"/api/v3/book_rentals/{rental['ref']}/return", {"reason": "Offline"}
-        )
-        self.assertEqual((refused.status_code, list(refused.json())), (400, ["reason"]))
         self.assertTrue(Rental.objects.get().is_open)
+
+    def test_every_return_keeps_its_reason(self) -> None:
+        for member, method, path, sent in (
+            (self.alice, "post", "/return", {}),
+            (self.bob, "patch", "", {"status": 1}),
+            (self.dan, "put", "", {"status": 1, "date_returned": NOW.isoformat()}),
+        ):
+            with self.subTest(method):
+                copy = stock.add_copy(book=self.book, at=NOW)
+                ref = self.post(user=member.pk, date_rented=MONDAY.isoformat(), copy=copy.pk).json()["ref"]
+                call = getattr(self.api(self.carol), method)
+                answer = call(f"/api/v3/book_rentals/{ref}{path}", {**sent, "reason": "Drop box"})
+                self.assertEqual((answer.status_code, answer.json()["return_reason"]), (200, "Drop box"))
 
     def test_older_versions_ignore_the_return(self) -> None:
         answer = self.post("v2", date_rented=MONDAY.isoformat(), date_returned=(MONDAY + DAY).isoformat())

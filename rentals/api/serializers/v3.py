@@ -62,7 +62,7 @@ class RentalDeskIn(serializers.Serializer[Rental]):
         swagger_schema_fields = {"example": {"book": 7, "user": 3, "date_rented": "2026-11-20T10:30:00Z"}}
 
     def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return check_reason(check_period(check_copy(attrs)), time="date_rented")
+        return check_reason(check_period(check_copy(attrs)))
 
 
 class RentalChange(serializers.Serializer[Rental]):
@@ -70,8 +70,7 @@ class RentalChange(serializers.Serializer[Rental]):
         choices=Status.choices, help_text="1: returned, 2: not returned. To return a rental, send 1."
     )
     date_returned = PastTime(required=False, allow_null=True, help_text="With status 1. Default: now.")
-    # Ignored without a time, so that clients can send back what they read.
-    reason = Reason(help_text="With date_returned: why it is recorded later.")
+    reason = Reason(help_text="With status 1: kept with the return, such as why it is recorded later.")
 
     class Meta:
         ref_name = "RentalV3Change"
@@ -83,14 +82,11 @@ class RentalChange(serializers.Serializer[Rental]):
 
 class ReturnIn(serializers.Serializer[Rental]):
     date_returned = PastTime(required=False, allow_null=True, help_text="Default: now.")
-    reason = Reason(help_text="With date_returned: why it is recorded later.")
+    reason = Reason(help_text="Kept with the return, such as why it is recorded later.")
 
     class Meta:
         ref_name = "ReturnV3In"
         swagger_schema_fields = {"example": {"date_returned": "2026-11-23T09:15:00Z"}}
-
-    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
-        return check_reason(attrs, time="date_returned")
 
 
 RENTAL_EXAMPLE = {
