@@ -1,4 +1,4 @@
-"""Lets reversals have the method of the entry that they reverse, and adds an index for payments by actor.
+"""Lets reversals have the method of the entry that they reverse.
 
 Earlier reversals keep their empty method, because ledger entries never change.
 """
@@ -58,9 +58,5 @@ class Migration(migrations.Migration):
                     ),
                 ),
             ]
-        ),
-        migrations.AddIndex(
-            "ledgerentry",
-            models.Index(fields=["actor", "id"], condition=Q(kind="payment"), name="ledger_payment_by_actor"),
         ),
     ]

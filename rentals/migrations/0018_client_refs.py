@@ -8,7 +8,7 @@ from django.db.models import Q
 
 class Migration(migrations.Migration):
     dependencies = [
-        ("rentals", "0016_reversals_keep_the_method"),
+        ("rentals", "0017_payments_by_actor"),
         migrations.swappable_dependency(settings.AUTH_USER_MODEL),
     ]
 
