@@ -15,23 +15,16 @@ from typing import Any
 
 from django.conf import settings
 from django.db import connection, transaction
-from django.db.models import Count, Exists, F, FloatField, Model, OuterRef, Q, QuerySet, Window
-from django.db.models.functions import Abs, Lag, Round
+from django.db.models import Count, Exists, F, FloatField, OuterRef, Q, QuerySet, Window
+from django.db.models.functions import Abs, Lag
 
 from books.models import Copy
-from lori_assignment.money import currency_places
-from rentals.models import ZERO, ClientRef, Hold, LedgerEntry, Policy, Rate, Rental
+from rentals.currency import recorded_currency, unpayable_amounts
+from rentals.models import ZERO, ClientRef, Hold, LedgerEntry, Rate, Rental
 
 CHUNK_SIZE = 2000
 # Half of the smallest amount that the database stores. SQLite computes with floating-point numbers.
 TOLERANCE = 0.0005
-AMOUNTS: dict[type[Model], tuple[str, ...]] = {
-    LedgerEntry: ("amount", "balance"),
-    Rate: ("first_days_rate", "daily_rate", "minimum", "late_fee"),
-    Rental: ("replacement_price",),
-    Copy: ("replacement_price",),
-    Policy: ("debt_limit",),
-}
 
 
 def find_errors() -> Iterator[str]:
@@ -43,7 +36,9 @@ def find_errors() -> Iterator[str]:
             _reversals,
             _rents_without_rental,
             _charges,
+            _currency,
             _unpayable_amounts,
+            _renewals,
             _copies_out_twice,
             _overlaps,
             _copies_out_of_service,
@@ -166,16 +161,25 @@ def _charges() -> Iterator[str]:
                 yield f"{its} is not void, but its charge ({entry}) was reversed."
 
 
+def _currency() -> Iterator[str]:
+    recorded = recorded_currency()
+    if recorded != settings.CURRENCY:
+        known = recorded or "no recorded currency"
+        yield f"The shop's amounts are in {known}, but CURRENCY is {settings.CURRENCY}."
+
+
+def _renewals() -> Iterator[str]:
+    """Find rentals whose number of renewals is not that of their former due dates."""
+    renewed = Rental.objects.exclude(renewals=0, due_before=[]).only("renewals", "due_before").order_by()
+    for rental in _iterate(renewed):
+        if rental.renewals != len(rental.due_before):
+            before = len(rental.due_before)
+            yield f"Rental {rental.pk} has {rental.renewals} renewals, but {before} former due dates."
+
+
 def _unpayable_amounts() -> Iterator[str]:
-    """Find amounts with more decimal places than the currency has."""
-    for model, names in AMOUNTS.items():
-        for name in names:
-            payable = Q(**{name: Round(F(name), currency_places())}) | Q(**{name: None})
-            rows = model._default_manager.exclude(payable)  # noqa: SLF001  # Documented by Django.
-            for pk in _iterate(rows.order_by().values_list("pk", flat=True)):
-                yield (
-                    f"{model.__name__} {pk} has a value of {name} that can't be paid in {settings.CURRENCY}."
-                )
+    for model, pk, name in unpayable_amounts():
+        yield f"{model} {pk} has a value of {name} that can't be paid in {settings.CURRENCY}."
 
 
 def _copies_out_twice() -> Iterator[str]:
@@ -230,6 +234,9 @@ def _copies_put_aside() -> Iterator[str]:
     out = ready.filter(Exists(Rental.objects.open().filter(copy=OuterRef("copy"))))
     for pk, copy in _iterate(out.values_list("pk", "copy")):
         yield f"Hold {pk} has copy {copy} set aside, but the copy is on loan."
+    unfit = ready.exclude(copy__status=Copy.Status.IN_SERVICE)
+    for pk, copy, status in _iterate(unfit.values_list("pk", "copy", "copy__status")):
+        yield f"Hold {pk} has copy {copy} set aside, but the copy has the status {status}."
     others = ready.exclude(book=F("copy__book"))
     for pk, copy, book in _iterate(others.values_list("pk", "copy", "book")):
         yield f"Hold {pk} has copy {copy} set aside, which is not a copy of book {book}."
@@ -242,9 +249,8 @@ def _holds_picked_up() -> Iterator[str]:
 
 
 def _client_refs() -> Iterator[str]:
-    """Find client references that name nothing, or an entry that their account did not post."""
-    refs = ClientRef.objects.filter(
-        Q(rental=None, entry=None) | ~Q(entry=None) & ~Q(entry__actor=F("account"))
-    )
+    """Find client references that name nothing, or no payment that their account took."""
+    payment = Q(entry__actor=F("account"), entry__kind=LedgerEntry.Kind.PAYMENT)
+    refs = ClientRef.objects.filter(Q(rental=None, entry=None) | ~Q(entry=None) & ~payment)
     for pk, account in _iterate(refs.order_by().values_list("pk", "account")):
         yield f"Client reference {pk} of account {account} names nothing that the account made."

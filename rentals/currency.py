@@ -7,30 +7,43 @@ charged.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 from django.conf import settings
-from django.db.models import DecimalField, ExpressionWrapper, F, QuerySet
+from django.db.models import DecimalField, ExpressionWrapper, F, Model, Q, QuerySet
+from django.db.models.functions import Round
 
 from books.models import Book, Copy
 from lori_assignment.db.transactions import atomic_with_retry
-from lori_assignment.money import places_of, scale_amount, smallest_amount
+from lori_assignment.money import currency_places, places_of, scale_amount, smallest_amount
 from rentals.models import LedgerEntry, Policy, Rate, Rental
 
 # Within MAX_AMOUNT, and payable in every currency.
 HIGHEST = Decimal(999_999)
 RATE_AMOUNTS = ("first_days_rate", "daily_rate", "minimum", "late_fee")
+AMOUNTS: dict[type[Model], tuple[str, ...]] = {
+    LedgerEntry: ("amount", "balance"),
+    Rate: RATE_AMOUNTS,
+    Rental: ("replacement_price",),
+    Copy: ("replacement_price",),
+    Policy: ("debt_limit",),
+}
 
 
 class CurrencyIsFixed(Exception):
-    """CURRENCY is another one than that of the shop's rentals and ledger entries."""
+    """The shop's amounts are in another currency than CURRENCY, and can't be scaled to it."""
+
+
+def recorded_currency() -> str:
+    """Return the currency of the shop's amounts; empty before the first `migrate` records it."""
+    return Policy.objects.values_list("currency", flat=True).first() or ""
 
 
 def refuse_changed_currency() -> None:
     """Raise CurrencyIsFixed if CURRENCY is not that of the shop's rentals and ledger entries."""
-    recorded = Policy.objects.values_list("currency", flat=True).first()
+    recorded = recorded_currency()
     if recorded and recorded != settings.CURRENCY and _has_begun():
         raise CurrencyIsFixed(
             f"CURRENCY is {settings.CURRENCY}, but the shop's rentals and ledger entries are in {recorded}. "
@@ -42,7 +55,8 @@ def refuse_changed_currency() -> None:
 def adopt_currency() -> bool:
     """Record CURRENCY; scale the amounts of a shop that has not begun. Return whether they were scaled.
 
-    Raises CurrencyIsFixed. A shop that had books before currencies were recorded keeps its amounts.
+    A shop that had books before currencies were recorded keeps its amounts. Raises CurrencyIsFixed, also if
+    they can't be paid in CURRENCY.
     """
     policy = Policy.objects.select_for_update().first()
     # None in a database of tests that was emptied.
@@ -57,8 +71,29 @@ def adopt_currency() -> bool:
         _scale_rows(Policy.objects.all(), ["debt_limit"], places)
         _scale_rows(Rate.objects.all(), RATE_AMOUNTS, places)
         _scale_rows(Copy.objects.filter(replacement_price__isnull=False), ["replacement_price"], places)
+    elif policy.currency == "":
+        _refuse_unpayable_amounts()
     Policy.objects.update(currency=settings.CURRENCY)
     return scales
+
+
+def unpayable_amounts() -> Iterator[tuple[str, Any, str]]:
+    """Yield the model, key and field of each amount with more decimal places than the currency has."""
+    for model, names in AMOUNTS.items():
+        for name in names:
+            payable = Q(**{name: Round(F(name), currency_places())}) | Q(**{name: None})
+            rows = model._default_manager.exclude(payable)  # noqa: SLF001  # Documented by Django.
+            for pk in rows.order_by().values_list("pk", flat=True).iterator(chunk_size=2000):
+                yield model.__name__, pk, name
+
+
+def _refuse_unpayable_amounts() -> None:
+    found = next(unpayable_amounts(), None)
+    if found is not None:
+        raise CurrencyIsFixed(
+            "The shop has amounts that can't be paid in {}, such as {} {} ({}). Correct them with the "
+            "previous version, or keep it.".format(settings.CURRENCY, *found)
+        )
 
 
 def _has_begun() -> bool:

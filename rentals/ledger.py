@@ -12,7 +12,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from django.db.models import QuerySet
+from django.db.models import Q, QuerySet, Sum
 from django.utils.translation import gettext as _
 
 from accounts.models import User
@@ -63,11 +63,17 @@ def balance_for_renting(member: User, *, at: datetime) -> Balance:
 
 
 def balance_in_the_past(member: User, *, at: datetime) -> Balance:
-    """Like `balance`, for a time in the past: with the rentals that were open then."""
-    entries = LedgerEntry.objects.filter(user=member, posted_at__lte=at).order_by("-number")
+    """Like `balance`, for a time in the past: with the rentals that were open then.
+
+    The charge of a rental counts from its return, and not from when the return was recorded.
+    """
+    rent = Q(kind=LedgerEntry.Kind.RENT)
+    charged = rent & Q(rental__returned_at__lte=at, rental__voided_at=None)
+    moved = ~rent & ~Q(reverses__kind=LedgerEntry.Kind.RENT) & Q(posted_at__lte=at)
+    entries = LedgerEntry.objects.filter(charged | moved, user=member).order_by()
     out = tuple(Rental.objects.out_at(at).filter(user=member).select_related("rate").order_by())
     return Balance(
-        posted=entries.values_list("balance", flat=True).first() or ZERO,
+        posted=round_amount(entries.aggregate(sum=Sum("amount", default=ZERO))["sum"]),
         running=sum((rental.running_price(at).total for rental in out), ZERO),
         open_rentals=out,
     )

@@ -236,7 +236,7 @@ class RentalQuerySet(models.QuerySet["Rental"]):
         return self.select_related("copy", "rate__price_list", "rent_entry", "client_ref").only(
             *("user", "replacement_price", "rented_at", "due_at", "returned_at", "renewals", "due_before"),
             *("voided_at", "copy__book", "rent_entry__amount", "rate__price_list__name"),
-            *("reason", "return_reason", "limits_broken"),
+            *("reason", "return_reason", "limits_broken", "void_reason"),
             *("rate__first_days", "rate__first_days_rate", "rate__daily_rate", "rate__minimum"),
             *("rate__late_fee", "client_ref__ref"),
         )

@@ -103,8 +103,15 @@ class Offer:
         if not past:
             return errors.BookUnavailable() if wanted is None else errors.CopyUnavailable()
         if wanted is None:
-            return errors.BookUnavailable(_("Every copy of this book was on loan then."))
-        return errors.CopyUnavailable(_("This copy was on loan then, or it isn't in service."))
+            return errors.BookUnavailable(
+                _(
+                    "Every copy of this book was on loan then, or has been rented since. If the book is "
+                    "back, record its return in the same step."
+                )
+            )
+        return errors.CopyUnavailable(
+            _("This copy was on loan then or has been rented since, or it isn't in service.")
+        )
 
     def limit_refusals(self) -> list[Refusal]:
         """Return the limits that the rental does not keep. A past rental is recorded all the same."""
@@ -191,23 +198,24 @@ def copies_rented_in_the_past(
     """Return the copies that may have been with a member from `since` to `until`, likeliest first.
 
     `until` is None if the book is still out. Copies set aside for other members come last, and of those the
-    one whose hold is the last in the queue first. If it is `wanted`, a copy that has come back may have any
-    status today, and one that is still out may be missing.
+    one whose hold is the last in the queue first. A copy that has come back may have any status today, and
+    one that is still out may be missing, but copies in service come first.
     """
     out = Rental.objects.overlapping(since, until).filter(copy=OuterRef("pk"))
     copies: QuerySet[Copy] = Copy.objects.filter(~Exists(out), book=book)
-    if wanted is None:
-        copies = copies.filter(status=Copy.Status.IN_SERVICE)
-    else:
+    if wanted is not None:
         copies = copies.filter(pk=wanted.pk)
-        if until is None:
-            copies = copies.filter(status__in=[Copy.Status.IN_SERVICE, Copy.Status.MISSING])
+    if until is None:
+        copies = copies.filter(status__in=[Copy.Status.IN_SERVICE, Copy.Status.MISSING])
     others = Hold.objects.ready().filter(copy=OuterRef("pk"))
     if put_aside is not None:
         others = others.exclude(copy=put_aside)
     place = Subquery(others.values("pk")[:1])
     own_first = [] if put_aside is None else [Exact(F("pk"), put_aside.pk).desc()]
-    return copies.annotate(place=place).order_by(*own_first, F("place").desc(nulls_first=True), "pk")
+    in_service_first = Exact(F("status"), Copy.Status.IN_SERVICE).desc()
+    return copies.annotate(place=place).order_by(
+        *own_first, in_service_first, F("place").desc(nulls_first=True), "pk"
+    )
 
 
 def _copy_to_rent(*, member: User | None, book: Book) -> Copy | None:

@@ -208,7 +208,7 @@ def return_rental(
     kept, but nothing is charged.
     """
     rental = lock_rental(rental)
-    if rental.is_void_and_out:
+    if can_take_back(rental):
         rental.copy = stock.change_copy(copy=rental.copy, status=Copy.Status.IN_SERVICE)
         rental.return_reason = reason or None
         rental.save(update_fields=["return_reason"])
@@ -228,6 +228,13 @@ def return_rental(
     rental.save(update_fields=["rent_entry", "returned_at", "return_reason"])
     holds.allocate_copies(rental.book, at=now)
     return rental
+
+
+def can_take_back(rental: Rental) -> bool:
+    """Whether the rental was voided while the book was out, and nobody has had its copy in hand since."""
+    if not rental.is_void_and_out:
+        return False
+    return not _others_of_copy(rental).filter(ref__gt=rental.ref).exists()
 
 
 def _others_of_copy(rental: Rental) -> RentalQuerySet:

@@ -67,7 +67,7 @@ def when_ready(server: Any) -> None:
 
 
 def check_database() -> None:
-    """Exit with a message if one of Django's checks of the database finds an error.
+    """Exit with a message if one of Django's checks of the database finds an error or warns.
 
     The start does not wait for a database that is unreachable: until it is there, requests are answered 503.
     """
@@ -79,7 +79,7 @@ def check_database() -> None:
     # A forked worker must not share a connection with the master.
     connections.close_all()
     for problem in found:
-        if problem.is_serious() and not problem.is_silenced():
+        if problem.level >= checks.WARNING and not problem.is_silenced():
             sys.exit(f"Lori Books cannot start: {problem.msg}")
 
 

@@ -70,7 +70,7 @@ class Return(RowAction):
         return services.lock_rental(row)
 
     def preview(self, row: Rental, *, at: datetime) -> list[str]:
-        if row.is_void_and_out:
+        if services.can_take_back(row):
             return [
                 _("“%(book)s” is back from %(member)s. Nothing is charged, because the rental is void.")
                 % _names(row),

@@ -17,6 +17,7 @@ def client_ref_field() -> serializers.CharField:
     return serializers.CharField(
         max_length=100,
         required=False,
+        allow_null=True,
         help_text="Your own name for this, unique for your account. Sent again, it returns the first.",
     )
 

@@ -14,7 +14,7 @@ from books.stock import add_book
 from lori_assignment import clock
 from lori_assignment.money import scale_amount
 from rentals.availability import free_copies
-from rentals.stock import change_copy
+from rentals.stock import add_copy, change_copy
 
 CATALOGUE = Path(__file__).with_name("books.csv")
 
@@ -53,6 +53,13 @@ def fill_shelves(*, now: datetime, chance: Random) -> list[Book]:
     Book.objects.bulk_update(books, ["added_at"])
     Copy.objects.bulk_update(copies, ["added_at", "replacement_price", "condition"])
     return books
+
+
+def add_new_copies(*, now: datetime) -> None:
+    """Add two copies, never rented, of the first standard book that is available."""
+    book = Book.objects.filter(kind=Kind.REGULAR, copies__in=free_copies()).earliest("pk")
+    for _number in range(2):
+        add_copy(book=book, at=now, condition=Copy.Condition.NEW)
 
 
 def take_out_of_service(*, now: datetime, actor: User) -> None:

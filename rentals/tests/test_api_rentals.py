@@ -478,6 +478,19 @@ class VoidTest(RentalTestCase):
         ):
             self.assertEqual((change.status_code, change.json()["code"]), (409, "already_void"))
 
+    def test_void_rental_is_taken_back_only_while_it_is_the_last(self) -> None:
+        rental = self.rent(self.alice)
+        desk = self.api(self.carol)
+        desk.delete(f"/api/v3/book_rentals/{rental.ref}")
+        again = f"/api/v3/book_rentals/{rental.ref}/return"
+        self.assertEqual(desk.post(again).status_code, 200)
+        later = self.rent(self.bob)
+        now = timezone.now()
+        return_rental(rental=later, at=now, actor=self.carol, now=now)
+        Copy.objects.filter(pk=rental.copy_id).update(status=Copy.Status.MISSING)
+        refused = desk.post(again)
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "already_void"))
+
     def test_copy_of_a_void_rental_is_missing_until_found(self) -> None:
         rental = self.rent(self.alice)
         self.void(rental)

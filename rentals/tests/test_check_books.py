@@ -13,12 +13,12 @@ from django.db import connection, transaction
 from django.db.models import F, Model
 from django.test.utils import CaptureQueriesContext
 
-from books.models import Book
+from books.models import Book, Copy
 from books.stock import add_book, add_copy
 from lori_assignment.testing.cases import CastTestCase
 from rentals import holds, ledger, services
 from rentals.consistency import find_errors
-from rentals.models import Hold, LedgerEntry, Rate, Rental
+from rentals.models import Hold, LedgerEntry, Policy, Rate, Rental
 from rentals.price_lists import make_price_list
 
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
@@ -211,7 +211,7 @@ class InconsistencyTest(BooksTestCase):
         for facts, due in (
             ({"returned_at": F("returned_at") + timedelta(microseconds=1)}, "31.90"),
             ({"rented_at": F("rented_at") + DAY}, "29.60"),
-            ({"due_before": []}, "30.00"),
+            ({"due_before": [], "renewals": 0}, "30.00"),
             ({"due_at": F("due_at") - DAY}, "30.90"),
             ({"replacement_price": Decimal("30.59")}, "30.59"),
             ({"rate": Rate.objects.get(price_list__name="By kind", kind=2)}, "90.00"),
@@ -307,6 +307,23 @@ class InconsistencyTest(BooksTestCase):
         self.damage(self.open.copy, status="lost")
         self.assert_named(
             f"Copy {self.second.pk} has the status lost, but is on loan in rental {self.open.pk}."
+        )
+
+    def test_other_currency_is_reported(self) -> None:
+        Policy.objects.update(currency="EUR")
+        self.assert_named("The shop's amounts are in EUR, but CURRENCY is USD.")
+
+    def test_renewals_without_former_due_dates_are_reported(self) -> None:
+        self.damage(self.returned, renewals=7)
+        self.assert_named(
+            f"Rental {self.returned.pk} has 7 renewals, but {len(self.returned.due_before)} former due dates."
+        )
+
+    def test_missing_copy_set_aside_is_reported(self) -> None:
+        self.damage(self.ready.copy, status=Copy.Status.MISSING)
+        self.assert_named(
+            f"Hold {self.ready.pk} has copy {self.ready.copy_id} set aside, "
+            "but the copy has the status missing."
         )
 
     def test_invalid_copy_of_a_hold_is_reported(self) -> None:

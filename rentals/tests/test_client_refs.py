@@ -103,14 +103,14 @@ class ClientRefTest(CastTestCase):
         self.assertEqual(self.pay().status_code, 201)
 
     def test_without_it_each_call_counts(self) -> None:
-        sent = {"user": self.alice.pk, "amount": "1.00", "method": "cash"}
+        sent = {"user": self.alice.pk, "amount": "1.00", "method": "cash", "client_ref": None}
         for _ in range(2):
             answer = self.api(self.carol).post("/api/v3/payments/", sent).json()
             self.assertIsNone(answer["client_ref"])
         self.assertEqual(LedgerEntry.objects.payments().count(), 2)
 
     def test_invalid_one_is_a_field_error(self) -> None:
-        for ref in ("", "x" * 101, ["a"], {}, None, "a\0b"):
+        for ref in ("", "x" * 101, ["a"], {}, "a\0b"):
             for answer in (self.rent(client_ref=ref), self.pay(client_ref=ref)):
                 self.assertEqual((answer.status_code, list(answer.json())), (400, ["client_ref"]), ref)
         self.assertEqual((Rental.objects.count(), LedgerEntry.objects.count()), (1, 1))

@@ -189,6 +189,12 @@ class AdoptCurrencyTest(CastTestCase):
         Policy.objects.update(currency="")
         add_book(name="Emma", kind=3)
         with self.settings(CURRENCY="KRW"):
+            with self.assertRaisesMessage(
+                CommandError, "The shop has amounts that can't be paid in KRW, such as"
+            ):
+                call_command("adopt_currency")
+            self.assertEqual(Policy.current().currency, "")
+            Rate.objects.update(first_days_rate=100, daily_rate=150, minimum=200, late_fee=0)
             self.assertFalse(adopt_currency())
             self.assertEqual((Policy.current().debt_limit, Policy.current().currency), (50, "KRW"))
 
@@ -218,6 +224,15 @@ class AdoptCurrencyTest(CastTestCase):
             self.assertEqual(self.tiered()[2], (0, Decimal("1.50"), Decimal("4.50")))
             if rental.returned_at is None:
                 rental = return_rental(rental=rental, at=now, actor=self.carol, now=now)
+
+    def test_server_waits_for_migrate_to_scale(self) -> None:
+        adopt_currency()
+        with mock.patch("django.db.connections.close_all"), self.settings(CURRENCY="JPY"):
+            with self.assertRaises(SystemExit) as stopped:
+                gunicorn_conf.check_database()
+            self.assertIn("The shop's amounts are in USD.", str(stopped.exception.code))
+            adopt_currency()
+            gunicorn_conf.check_database()
 
     def test_database_keeps_the_currency_of_the_ledger(self) -> None:
         Policy.objects.update(currency="JPY")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from importlib import import_module
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +17,7 @@ from django.db import IntegrityError, connection, transaction
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
-from rentals import errors, holds, services, stock
+from rentals import errors, holds, ledger, services, stock
 from rentals.consistency import find_errors
 from rentals.models import Hold, LedgerEntry, Policy, Rental
 
@@ -100,6 +101,14 @@ class OverlapTest(PastRentalTestCase):
         # Alice may have had the same book before, too.
         self.record(self.alice, MONDAY + 7 * DAY, MONDAY + 8 * DAY)
 
+    def test_copy_found_by_itself_may_have_any_status_today(self) -> None:
+        for status in (Copy.Status.MISSING, Copy.Status.LOST, Copy.Status.WITHDRAWN, Copy.Status.IN_REPAIR):
+            Copy.objects.update(status=status)
+            day = MONDAY + 5 * DAY + timedelta(hours=len(Rental.objects.all()))
+            self.assertEqual(self.record(self.bob, day, day + timedelta(minutes=9)).copy, self.copy)
+        other = stock.add_copy(book=self.book, at=MONDAY)
+        self.assertEqual(self.record(self.bob, MONDAY + 8 * DAY, MONDAY + 9 * DAY).copy, other)
+
     def test_copy_that_came_back_may_have_any_status_today(self) -> None:
         Copy.objects.update(status=Copy.Status.WITHDRAWN)
         self.assert_refused("copy_unavailable", self.bob, MONDAY + 5 * DAY, copy=self.copy)
@@ -175,11 +184,27 @@ class LimitTest(PastRentalTestCase):
         codes = [reason.code for reason in caught.exception.reasons]
         self.assertEqual(codes, ["rental_limit", "debt_limit"])
 
-    def test_charges_posted_later_do_not_count(self) -> None:
+    def test_charges_count_from_the_return(self) -> None:
+        Policy.objects.update(debt_limit="5.00")
+        first = self.record(self.alice, MONDAY, MONDAY + 10 * DAY)
+        rental = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)
+        self.assertEqual(rental.limits_broken, ["debt_limit"])
+        before = self.record(self.alice, MONDAY - 2 * DAY, MONDAY - DAY)
+        self.assertEqual(before.limits_broken, None)
+        services.void_rental(rental=first, at=NOW, actor=self.carol)
+        rental = self.record(self.alice, MONDAY + 10 * DAY, MONDAY + 11 * DAY)
+        self.assertEqual(rental.limits_broken, None)
+
+    def test_payments_count_from_their_time(self) -> None:
         Policy.objects.update(debt_limit="5.00")
         self.record(self.alice, MONDAY, MONDAY + 10 * DAY)
-        rental = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)
-        self.assertEqual(rental.limits_broken, None)
+        ledger.take_payment(
+            member=self.alice, amount=Decimal("11.00"), method="cash", actor=self.carol, at=MONDAY + 15 * DAY
+        )
+        rental = self.record(self.alice, MONDAY + 14 * DAY, MONDAY + 15 * DAY)
+        self.assertEqual(rental.limits_broken, ["debt_limit"])
+        rental = self.record(self.alice, MONDAY + 15 * DAY, MONDAY + 16 * DAY)
+        self.assertEqual(rental.limits_broken, ["debt_limit"])
 
 
 class HoldOfAnotherTest(PastRentalTestCase):

@@ -107,6 +107,7 @@ RENTAL_EXAMPLE = {
     "return_reason": None,
     "limits_broken": [],
     "voided_at": None,
+    "void_reason": None,
     "client_ref": None,
 }
 
@@ -151,6 +152,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "return_reason",
             "limits_broken",
             "voided_at",
+            "void_reason",
             "client_ref",
         ]
         ref_name = "RentalV3"
@@ -176,6 +178,7 @@ class RentalOut(serializers.ModelSerializer[Rental]):
             "return_reason": rental.return_reason,
             "limits_broken": rental.limits_broken or [],
             "voided_at": format_datetime(rental.voided_at, self.zone),
+            "void_reason": rental.void_reason,
             "client_ref": getattr(getattr(rental, "client_ref", None), "ref", None),
         }
 

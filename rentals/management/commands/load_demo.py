@@ -24,7 +24,7 @@ from lori_assignment.errors import Refusal
 from rentals import ledger
 from rentals.demo.history import Shop, play_history
 from rentals.demo.people import EVERYBODY, MEMBERS, STAFF, SUPERUSER, email_of, open_accounts
-from rentals.demo.shelves import fill_shelves, take_out_of_service
+from rentals.demo.shelves import add_new_copies, fill_shelves, take_out_of_service
 from rentals.models import Hold, LedgerEntry, Policy, Rental
 
 # Published in the README, for shops that only this machine can reach.
@@ -109,6 +109,7 @@ def fill_shop(*, now: datetime, password: str) -> None:
     shop = Shop(books=books, staff=[users[person.username] for person in STAFF], now=now, chance=chance)
     play_history(shop, [(person, users[person.username]) for person in MEMBERS])
     take_out_of_service(now=now, actor=shop.staff[0])
+    add_new_copies(now=now)
 
 
 def _counts(now: datetime) -> list[str]:
