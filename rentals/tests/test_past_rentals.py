@@ -141,7 +141,11 @@ class ClosedRentalTest(PastRentalTestCase):
         self.assert_refused("return_before_rental", self.alice, MONDAY, MONDAY - SECOND)
 
     def test_earlier_hold_is_fulfilled_and_a_later_one_is_not(self) -> None:
-        for day, placed_at, outcome in ((0, MONDAY, "picked_up"), (1, MONDAY + 2 * DAY, "")):
+        for day, placed_at, outcome in (
+            (0, MONDAY - DAY, "picked_up"),
+            (1, MONDAY + DAY, "picked_up"),
+            (2, MONDAY + 3 * DAY, ""),
+        ):
             hold = Hold.objects.create(user=self.alice, book=self.book, placed_at=placed_at)
             rental = self.record(self.alice, MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
             hold.refresh_from_db()
