@@ -176,6 +176,11 @@ class AllocationTest(QueueTestCase):
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])
         self.assertEqual((free_copies().count(), self.available()), (1, 1))
 
+    def test_copy_that_a_member_waits_for_is_unavailable(self) -> None:
+        self.place(self.alice)
+        add_copy(book=self.book)
+        self.assertEqual(self.available(), 0)
+
     def test_availability_is_never_negative(self) -> None:
         self.line(self.alice, self.erin, self.fred)
         add_copy(book=self.book)

@@ -127,7 +127,7 @@ class PriceTest(TestCase):
         exact = price_of_days(Terms(minimum=Decimal("3.00")), 3, cap=Decimal("3.00"))
         for worked in (no_fee, not_late, exact):
             self.assertEqual([line.what for line in worked.lines], ["daily"])
-        self.assertEqual((no_fee.late_days, not_late.late_days), (2, 0))
+        self.assertEqual([worked.late_days for worked in (no_fee, not_late, exact)], [2, 0, 0])
 
     def test_each_late_day_costs_the_late_fee(self) -> None:
         terms = Terms(late_fee=Decimal("0.50"))
