@@ -120,6 +120,19 @@ class PriceTest(TestCase):
         self.assertEqual([line.what for line in lines], ["daily", "minimum"])
         self.assertEqual([line.amount for line in lines], [Decimal("1.50"), Decimal("3.00")])
 
+    def test_json_has_days_and_rate_where_they_apply(self) -> None:
+        self.assertEqual(
+            price_of_days(NOVEL, 1, late_days=2).as_json(),
+            {
+                "days": 1,
+                "late_days": 2,
+                "lines": [
+                    {"what": "daily", "days": 1, "rate": "1.50", "amount": "1.50"},
+                    {"what": "minimum", "amount": "3.00"},
+                ],
+            },
+        )
+
     def test_lines_without_an_amount_are_left_out(self) -> None:
         due = MONDAY + 14 * DAY
         no_fee = price(Terms(), rented_at=MONDAY, due_at=due, until=due + 2 * DAY)
