@@ -10,6 +10,7 @@ from unittest import mock
 
 from django.db import connection
 from django.test import TransactionTestCase
+from django.test.utils import CaptureQueriesContext
 
 import books.stock
 from books.models import Kind
@@ -23,17 +24,13 @@ DAY = timedelta(days=1)
 
 class OneTransactionTest(CommittedDataMixin, TransactionTestCase):
     def change(self, function: Callable[..., Any], **given: Any) -> Any:
-        """Call `function`, and assert that the database sees all of it in a transaction."""
-        outside = []
-
-        def note(execute: Any, sql: str, *rest: Any) -> Any:
-            if not connection.in_atomic_block and not sql.startswith("BEGIN"):
-                outside.append(sql)
-            return execute(sql, *rest)
-
-        with self.subTest(function.__qualname__), connection.execute_wrapper(note):
-            made = function(**given)
-            self.assertEqual(outside, [])
+        """Call `function`, and assert that all its statements are between one BEGIN and one COMMIT."""
+        with self.subTest(function.__qualname__):
+            with CaptureQueriesContext(connection) as sent:
+                made = function(**given)
+            verbs = [query["sql"].split()[0] for query in sent.captured_queries]
+            self.assertEqual((verbs[0], verbs[-1]), ("BEGIN", "COMMIT"))
+            self.assertEqual(verbs.count("BEGIN"), 1)
         return made
 
     def test_stock_changes_in_one_transaction(self) -> None:
