@@ -8,12 +8,14 @@ SITE := http://localhost:$(PORT)
 APP ?= rentals
 EXAMPLES ?= 100
 SEED ?= 1
+MUTANTS ?= 200
+MINUTES ?= 90
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
 .PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages messages-check newman lighthouse
 .PHONY: smoke-test fuzz fuzz-quick torture slow-clients machines deploy-check deploy-lab terraform-lab image-lab
-.PHONY: bench bench-quick bench-compare bench-machines bench-memory format clean
+.PHONY: bench bench-quick bench-compare bench-machines bench-memory mutants format clean
 
 help: ## List the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1	/p' $(MAKEFILE_LIST) | expand -t 24
@@ -149,6 +151,15 @@ fuzz-quick: $(VENV)/ready-dev ## Fuzz the API for a minute
 fuzz: $(VENV)/ready-dev ## Fuzz the whole API, for minutes (EXAMPLES=... SEED=...)
 	HOSTILE_PAGES=all $(BIN)/python manage.py test lori_assignment.tests.test_hostile_pages
 	checks/fuzz --deep --examples $(EXAMPLES) --seed $(SEED)
+
+# cosmic-ray has dozens of dependencies, which stay out of the shop's environment.
+$(VENV)/ready-mutants: $(VENV)/ready requirements-mutants.txt
+	@$(PYTHON) -m venv $(VENV)/mutants
+	@$(VENV)/mutants/bin/pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
+	@touch $@
+
+mutants: $(VENV)/ready-mutants ## Count the faults in the domain that no test notices (half an hour; MUTANTS=... SEED=... MINUTES=...)
+	@$(VENV)/mutants/bin/python checks/mutants.py --sample $(MUTANTS) --seed $(SEED) --minutes $(MINUTES)
 
 # Checks of the deployment that need no AWS account, cluster or Docker. deploy-check takes some minutes and needs
 # terraform and kubectl; deploy-lab also needs root on Debian.

@@ -220,6 +220,13 @@ class CoverFileTest(CoverCase):
             change_book(book=self.book, name="Emma Woodhouse")
         self.assertEqual(len(self.files()), 1)
 
+    def test_refused_change_keeps_the_cover(self) -> None:
+        add_book(name="Persuasion", isbn=ISBN)
+        self.book = change_book(book=self.book, cover=clean_cover(upload()))
+        with self.assertRaises(IsbnTaken):
+            change_book(book=self.book, isbn=ISBN)
+        self.assertEqual(len(self.files()), 1)
+
     def test_refused_book_leaves_no_cover(self) -> None:
         add_book(name="Persuasion", isbn=ISBN)
         change_book(book=self.book, cover=clean_cover(upload()))

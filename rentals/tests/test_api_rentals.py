@@ -97,6 +97,14 @@ class RentTest(RentalTestCase):
         refused = client.post("/api/v3/book_rentals/", {"book": self.other.pk})
         self.assertEqual((refused.status_code, refused.json()["code"]), (409, "rental_limit"))
 
+    def test_lowered_limit_counts_at_once(self) -> None:
+        for book in (self.book, self.other):
+            self.rent(self.alice, book)
+        Policy.objects.update(max_open_rentals=1)
+        third = add_book(name="Emma", kind=3)
+        refused = self.api(self.alice).post("/api/v3/book_rentals/", {"book": third.pk})
+        self.assertEqual((refused.status_code, refused.json()["code"]), (409, "rental_limit"))
+
     def test_debt_above_the_limit_is_refused(self) -> None:
         self.rent(self.alice, self.book, days_ago=7)  # 12.00, because the eighth day has started.
         Policy.objects.update(debt_limit="12.00")

@@ -176,10 +176,22 @@ class AllocationTest(QueueTestCase):
         self.assertEqual(self.states(*holds), [Status.READY, Status.READY])
         self.assertEqual((free_copies().count(), self.available()), (1, 1))
 
+    def test_copy_that_a_member_waits_for_is_unavailable(self) -> None:
+        self.place(self.alice)
+        add_copy(book=self.book)
+        self.assertEqual(self.available(), 0)
+
     def test_availability_is_never_negative(self) -> None:
         self.line(self.alice, self.erin, self.fred)
         add_copy(book=self.book)
         self.assertEqual(self.available(), 0)
+
+    def test_book_deleted_meanwhile_has_no_copies(self) -> None:
+        gone = add_book(name="Persuasion", copies=2)
+        delete_book(book=Book.objects.get(pk=gone.pk))
+        availability.set_copy_counts([gone])
+        counts: Any = gone
+        self.assertEqual((counts.copies_in_service, counts.available), (0, 0))
 
     def test_empty_queue_writes_nothing(self) -> None:
         with self.assertNumQueries(1):
@@ -235,6 +247,13 @@ class PickUpTest(QueueTestCase):
         self.assertEqual(rental.copy, self.copy)
         self.assertEqual(self.states(hold), [Status.PICKED_UP])
         self.assertEqual((hold.rental, hold.ended_at), (rental, rental.rented_at))
+
+    def test_older_account_has_no_precedence(self) -> None:
+        first, second = self.line(self.fred, self.alice)
+        self.give_back()
+        self.assert_refused(["book_unavailable"], self.rent, self.alice)
+        self.rent(self.fred)
+        self.assertEqual(self.states(first, second), [Status.PICKED_UP, Status.WAITING])
 
     def test_staff_may_name_the_allocated_copy(self) -> None:
         self.place(self.alice)

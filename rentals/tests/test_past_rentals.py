@@ -154,11 +154,19 @@ class ClosedRentalTest(PastRentalTestCase):
         self.assertEqual((rental.rent_entry, str(entry.amount)), (entry, "6.00"))
         self.assertEqual((entry.actor, entry.posted_at), (self.carol, NOW))
 
+    def test_rental_of_a_moment_costs_one_day(self) -> None:
+        rental = self.record(self.alice, MONDAY, MONDAY)
+        self.assertEqual((rental.returned_at, str(rental.charge)), (MONDAY, "4.50"))
+
     def test_return_before_the_rental_is_refused(self) -> None:
         self.assert_refused("return_before_rental", self.alice, MONDAY, MONDAY - SECOND)
 
     def test_earlier_hold_is_fulfilled_and_a_later_one_is_not(self) -> None:
-        for day, placed_at, outcome in ((0, MONDAY, "picked_up"), (1, MONDAY + 2 * DAY, "")):
+        for day, placed_at, outcome in (
+            (0, MONDAY - DAY, "picked_up"),
+            (1, MONDAY + DAY, "picked_up"),
+            (2, MONDAY + 3 * DAY, ""),
+        ):
             hold = Hold.objects.create(user=self.alice, book=self.book, placed_at=placed_at)
             rental = self.record(self.alice, MONDAY + day * DAY, MONDAY + (day + 1) * DAY)
             hold.refresh_from_db()
@@ -247,6 +255,19 @@ class HoldOfAnotherTest(PastRentalTestCase):
         self.record(self.alice, MONDAY + 11 * DAY, copy=self.copy)
         self.first.refresh_from_db()
         self.assertEqual((self.first.copy, self.first.pick_up_by), (other, MONDAY + 13 * DAY))
+
+    def test_free_copy_is_taken_before_one_set_aside(self) -> None:
+        holds.cancel_hold(hold=self.second, at=MONDAY + 10 * DAY)
+        other = stock.add_copy(book=self.book, at=MONDAY + 10 * DAY)
+        rental = self.record(self.alice, MONDAY + 11 * DAY)
+        self.assertEqual((rental.copy, rental.limits_broken), (other, None))
+
+    def test_copy_set_aside_later_may_have_been_out(self) -> None:
+        Hold.objects.filter(pk=self.first.pk).update(ready_at=MONDAY + 13 * DAY)
+        closed = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)
+        self.assertEqual(closed.limits_broken, None)
+        still_out = self.record(self.alice, MONDAY + 12 * DAY)
+        self.assertEqual(still_out.limits_broken, ["copy_set_aside"])
 
     def test_copy_that_came_back_stays_set_aside(self) -> None:
         rental = self.record(self.alice, MONDAY + 11 * DAY, MONDAY + 12 * DAY)

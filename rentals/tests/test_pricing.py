@@ -120,6 +120,28 @@ class PriceTest(TestCase):
         self.assertEqual([line.what for line in lines], ["daily", "minimum"])
         self.assertEqual([line.amount for line in lines], [Decimal("1.50"), Decimal("3.00")])
 
+    def test_json_has_days_and_rate_where_they_apply(self) -> None:
+        self.assertEqual(
+            price_of_days(NOVEL, 1, late_days=2).as_json(),
+            {
+                "days": 1,
+                "late_days": 2,
+                "lines": [
+                    {"what": "daily", "days": 1, "rate": "1.50", "amount": "1.50"},
+                    {"what": "minimum", "amount": "3.00"},
+                ],
+            },
+        )
+
+    def test_lines_without_an_amount_are_left_out(self) -> None:
+        due = MONDAY + 14 * DAY
+        no_fee = price(Terms(), rented_at=MONDAY, due_at=due, until=due + 2 * DAY)
+        not_late = price(Terms(late_fee=Decimal("0.50")), rented_at=MONDAY, due_at=due, until=due - DAY)
+        exact = price_of_days(Terms(minimum=Decimal("3.00")), 3, cap=Decimal("3.00"))
+        for worked in (no_fee, not_late, exact):
+            self.assertEqual([line.what for line in worked.lines], ["daily"])
+        self.assertEqual([worked.late_days for worked in (no_fee, not_late, exact)], [2, 0, 0])
+
     def test_each_late_day_costs_the_late_fee(self) -> None:
         terms = Terms(late_fee=Decimal("0.50"))
         due = MONDAY + 14 * DAY

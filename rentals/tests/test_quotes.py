@@ -39,6 +39,13 @@ class ArithmeticTest(SimpleTestCase):
         )
         self.assertEqual(Quote(rate=terms, rental_days=period, cap=None).price(days), charged)
 
+    def test_days_before_the_due_date_are_not_late(self) -> None:
+        terms: Any = Terms(late_fee=Decimal("0.50"))
+        quote = Quote(rate=terms, rental_days=14, cap=None)
+        late_days = [quote.price(days).late_days for days in (1, 13, 14, 15, 16)]
+        self.assertEqual(late_days, [0, 0, 0, 1, 2])
+        self.assertEqual([line.what for line in quote.price(1).lines], ["daily"])
+
     def test_cap_is_its_own_line(self) -> None:
         terms: Any = NOVEL
         quoted = Quote(rate=terms, rental_days=14, cap=Decimal("7.00")).price(14)
