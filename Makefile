@@ -158,7 +158,7 @@ $(VENV)/ready-mutants: $(VENV)/ready requirements-mutants.txt
 	@$(VENV)/mutants/bin/pip install --quiet --disable-pip-version-check -r requirements-mutants.txt
 	@touch $@
 
-mutants: $(VENV)/ready-mutants ## Count the faults in the domain that no test notices (half an hour; MUTANTS=... SEED=... MINUTES=...)
+mutants: $(VENV)/ready-mutants ## Count the faults in the domain that no test notices (20 minutes; MUTANTS=... SEED=... MINUTES=...)
 	@$(VENV)/mutants/bin/python checks/mutants.py --sample $(MUTANTS) --seed $(SEED) --minutes $(MINUTES)
 
 # Checks of the deployment that need no AWS account, cluster or Docker. deploy-check takes some minutes and needs

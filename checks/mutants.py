@@ -59,13 +59,16 @@ class Mutant:
 
     @property
     def reason_if_equivalent(self) -> str:
-        named = {
+        facts = {
             "file": str(self.spec.module_path),
             "function": self.function,
             "old": self.old,
             "new": self.new,
         }
-        return next((entry["reason"] for entry in CONFIG["equivalent"] if named.items() <= entry.items()), "")
+        for named in CONFIG["equivalent"]:
+            if all(facts[name] == value for name, value in named.items() if name != "reason"):
+                return named["reason"]
+        return ""
 
 
 class Unannotated(ast.NodeTransformer):

@@ -397,6 +397,13 @@ class ExpireTest(QueueTestCase):
         self.assertEqual(expire_holds(at=MONDAY + DAY), ExpiryResult(expired=0, ready=1))
         self.assertEqual(self.states(first, second), [Status.READY, Status.WAITING])
 
+    def test_hold_that_was_ready_is_not_counted_again(self) -> None:
+        first, second = self.line(self.alice, self.erin)
+        self.give_back()
+        add_copy(book=self.book)
+        self.assertEqual(expire_holds(at=MONDAY + 2 * DAY), ExpiryResult(expired=0, ready=1))
+        self.assertEqual(self.states(first, second), [Status.READY, Status.READY])
+
     def test_lost_copies_and_closed_accounts_are_seen(self) -> None:
         first, second = self.line(self.alice, self.erin)
         self.give_back()

@@ -63,6 +63,15 @@ class OverlapTest(PastRentalTestCase):
                 self.assert_refused("copy_unavailable", self.bob, *period, copy=self.copy)
                 self.assert_refused("book_unavailable", self.bob, *period)
 
+    def test_refusal_says_when_the_book_was_out(self) -> None:
+        with self.assertRaisesMessage(errors.BookUnavailable, "Every copy of this book was on loan then."):
+            self.record(self.bob, MONDAY + 3 * DAY)
+        with self.assertRaisesMessage(errors.CopyUnavailable, "This copy was on loan then"):
+            self.record(self.bob, MONDAY + 3 * DAY, copy=self.copy)
+        self.rent_now(self.alice)
+        with self.assertRaisesMessage(errors.BookUnavailable, "No copy of this book is available right now."):
+            self.rent_now(self.bob)
+
     def test_rentals_may_follow_each_other_at_once(self) -> None:
         self.record(self.bob, MONDAY + 4 * DAY, MONDAY + 6 * DAY)
         self.record(self.bob, MONDAY, MONDAY + 2 * DAY)

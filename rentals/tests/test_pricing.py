@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from books.models import Kind
 from rentals.models import PriceList
-from rentals.pricing import DAY, NOTHING, Renewal, price, price_of_days, started_days
+from rentals.pricing import NOTHING, Renewal, price, price_of_days, started_days
 
+DAY = timedelta(days=1)
 MICROSECOND = timedelta(microseconds=1)
 MONDAY = datetime(2026, 11, 23, 9, 0, tzinfo=UTC)
 

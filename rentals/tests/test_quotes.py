@@ -137,6 +137,12 @@ class CapTest(CastTestCase):
         page = self.client.get(f"/books/{self.emma.pk}/")
         self.assertEqual(page.context["examples"][-1].total, Decimal("5.00"))
 
+    def test_offer_addresses_its_member(self) -> None:
+        self.rent(self.alice)
+        Policy.objects.update(debt_limit=0)
+        [refused] = make_offer(member=self.alice, book=add_book(name="Susan"), at=self.now).refusals()
+        self.assertIn("You owe", str(refused))
+
     def test_highest_cap_counts_while_all_are_on_loan(self) -> None:
         self.rent(self.bob, self.second)
         self.rent(self.carol, self.first)
