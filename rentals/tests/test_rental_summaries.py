@@ -95,9 +95,12 @@ class OpenRentalSummaryTest(CastTestCase):
             rental = Rental(rate=rate, rented_at=NOW, due_at=NOW + 14 * DAY)
             with self.subTest(hours=hours), timezone.override(zone):
                 seen = summarize(rental, at=at, policy=Policy())
-                if timezone.localdate(rental.due_at) > timezone.localdate(at) + DAY and seen.at_due:
-                    self.assertLessEqual(seen.tomorrow.total, seen.at_due.total)
-                self.assertLessEqual(seen.now.total, seen.tomorrow.total)
+                due, tomorrow = timezone.localdate(rental.due_at), timezone.localdate(at) + DAY
+                self.assertEqual(seen.tomorrow is None, due == tomorrow)
+                if seen.tomorrow is not None:
+                    self.assertLessEqual(seen.now.total, seen.tomorrow.total)
+                    if due > tomorrow and seen.at_due:
+                        self.assertLessEqual(seen.tomorrow.total, seen.at_due.total)
 
     def test_overdue_rental_has_no_cost_at_due_date(self) -> None:
         self.look(rented=NOW - 16 * DAY)
