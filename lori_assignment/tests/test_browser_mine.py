@@ -145,7 +145,7 @@ class BalanceTest(MineTestCase):
         self.assertEqual(months.count(), 2)
         months.nth(1).click()
         expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rental: Emma")
-        expect(self.page.get_by_text("You owe $6.00.")).to_be_visible()
+        expect(self.page.get_by_text("You owe $6.00, not counting books on loan.")).to_be_visible()
         # A download is no page, so the browser aborts the navigation.
         with self.expect_browser_error("ERR_ABORTED"), self.page.expect_download() as sheet:
             self.page.get_by_role("link", name="CSV").click()
