@@ -1,4 +1,4 @@
-"""Tests a rolling restart of two servers behind a load balancer, under 50 requests per second."""
+"""Tests a rolling restart of two servers behind a load balancer, under 40 requests per second."""
 
 # ruff: noqa: INP001  # A script, not part of a package.
 from __future__ import annotations
@@ -14,7 +14,7 @@ from contextlib import suppress
 from torture_clients import Book, Client, Crowd
 from torture_server import Server
 
-REQUESTS_A_SECOND = 50
+REQUESTS_A_SECOND = 40
 CLIENTS = 10
 
 
