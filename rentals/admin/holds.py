@@ -56,9 +56,9 @@ class Cancel(RowAction):
         return _("Cancelled %(member)s’s hold.") % {"member": row.user.get_short_name()}
 
 
-def next_for_copy(copy: Copy) -> str:
-    """Return a sentence on where a copy goes that is no longer on loan or set aside."""
-    if copy.status not in (Copy.Status.IN_SERVICE, Copy.Status.MISSING):
+def next_for_copy(copy: Copy, *, found: bool = False) -> str:
+    """Return a sentence on where a copy goes that is no longer on loan or set aside, or was missing."""
+    if copy.status != Copy.Status.IN_SERVICE and not found:
         status = {"copy": copy.barcode, "status": copy.get_status_display()}
         return _("Copy %(copy)s stays %(status)s.") % status
     waiting = Hold.objects.waiting().filter(book=copy.book_id, user__is_active=True).select_related("user")

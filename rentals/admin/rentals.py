@@ -74,7 +74,7 @@ class Return(RowAction):
             return [
                 _("“%(book)s” is back from %(member)s. Nothing is charged, because the rental is void.")
                 % _names(row),
-                next_for_copy(row.copy),
+                next_for_copy(row.copy, found=True),
             ]
         services.refuse_unless_open(row)
         cost = row.running_price(at)
@@ -178,19 +178,9 @@ class RentalAdmin(MatchSearchAdmin, RowActionsAdmin):
     sortable_by = ("number", "rented")
     row_actions = (Return(), Renew(), Void())
     fields = (
-        *(
-            "user",
-            "book_name",
-            "copy",
-            "state",
-            "rented_at",
-            "reason",
-            "limits_not_kept",
-            "due_at",
-            "renewals",
-        ),
-        *("due_dates_before", "returned_at", "return_reason", "rate", "replacement_price", "rent_entry"),
-        *("voided_at", "voided_by", "void_reason"),
+        *("user", "book_name", "copy", "state", "rented_at", "reason", "limits_not_kept"),
+        *("due_at", "renewals", "due_dates_before", "returned_at", "return_reason"),
+        *("rate", "replacement_price", "rent_entry", "voided_at", "voided_by", "void_reason"),
     )
     readonly_fields = ("book_name", "state", "limits_not_kept", "due_dates_before")
 
