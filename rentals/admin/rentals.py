@@ -209,12 +209,13 @@ class RentalAdmin(MatchSearchAdmin, RowActionsAdmin):
         return None if rental.charge is None else format_money(rental.charge)
 
     @admin.display(description=gettext_lazy("limits not kept"))
-    def limits_not_kept(self, rental: Rental) -> str:
-        return ", ".join(str(LIMITS[code]) for code in rental.limits_broken or [])
+    def limits_not_kept(self, rental: Rental) -> str | None:
+        return ", ".join(str(LIMITS[code]) for code in rental.limits_broken or []) or None
 
     @admin.display(description=gettext_lazy("due dates before renewals"))
-    def due_dates_before(self, rental: Rental) -> str:
-        return ", ".join(format_short_time(datetime.fromisoformat(due)) for _at, due in rental.due_before)
+    def due_dates_before(self, rental: Rental) -> str | None:
+        due_dates = (datetime.fromisoformat(due) for _at, due in rental.due_before)
+        return ", ".join(map(format_short_time, due_dates)) or None
 
     @admin.display(description=gettext_lazy("rented"), ordering="rented_at")
     def rented(self, rental: Rental) -> str:
