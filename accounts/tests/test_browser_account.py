@@ -510,8 +510,8 @@ class AccessibilityTest(AccountTestCase):
 
     def look_at(self, path: str) -> None:
         self.page.goto(path)
-        self.assertEqual(self.page.url, self.live_server_url + path)
-        self.assertRegex(self.page.title(), r"^[A-Z].+ · Lori Books$")
+        expect(self.page).to_have_url(self.live_server_url + path)
+        expect(self.page).to_have_title(re.compile(r"^[A-Z].+ · Lori Books$"))
         for layout in self.in_each_layout(self.page):
             with self.subTest(layout):
                 self.assert_not_scrolling_sideways(self.page)

@@ -1,5 +1,8 @@
 """The base class of browser tests, with Debian's Chromium and a live server.
 
+A click returns before the next page has loaded. Therefore tests look at a page with `expect`, which waits,
+and not with `count()`, `url` or `title()`, which answer at once.
+
 A test fails if the browser's console has an error, or if a request fails or goes to another server. Without
 chromium these tests are skipped with a notice, or fail if CI or REQUIRE_BROWSER is in the environment.
 """
@@ -207,7 +210,8 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         )
 
     def assert_accessible(self, page: Page) -> None:
-        """Check that axe finds no violation of WCAG 2.2 A and AA."""
+        """Check that axe finds no violation of WCAG 2.2 A and AA on the loaded page."""
+        page.wait_for_load_state("load")
         if not page.evaluate("'axe' in window"):
             page.evaluate(AXE_SCRIPT)
         # Without `resultTypes` it describes every element that passes, which takes longer than the rules.
@@ -226,6 +230,7 @@ class BrowserTestCase(CommittedDataMixin, StaticLiveServerTestCase):
         self.assertEqual(problems, [], page.url)
 
     def assert_not_scrolling_sideways(self, page: Page) -> None:
+        page.wait_for_load_state("load")
         excess = page.evaluate("document.documentElement.scrollWidth - document.documentElement.clientWidth")
         self.assertLessEqual(excess, 0, page.url)
 

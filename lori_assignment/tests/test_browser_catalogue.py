@@ -78,7 +78,7 @@ class CatalogueTestCase(BrowserTestCase):
 class CatalogueTest(CatalogueTestCase):
     def test_results_update_while_typing(self) -> None:
         self.page.goto("/home")
-        self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
+        expect(self.page.locator(".results > li")).to_have_count(len(BOOKS))
         self.take_screenshot("catalogue")
         search = self.page.get_by_role("searchbox")
         search.press_sequentially("jane em")
@@ -105,13 +105,13 @@ class CatalogueTest(CatalogueTestCase):
         expect(self.page.get_by_label("Category")).to_have_value("novel")
         expect(self.page.get_by_label("Language")).to_have_value("")
         self.page.get_by_role("link", name="Novel Remove filter").click()
-        self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
+        expect(self.page.locator(".results > li")).to_have_count(len(BOOKS))
 
     def test_empty_result_offers_all_books(self) -> None:
         self.page.goto("/home?search=nowhere&available=true")
         expect(self.page.get_by_role("status")).to_have_text("No books found")
         self.page.get_by_role("link", name="Show all books").last.click()
-        self.assertEqual(self.page.locator(".results > li").count(), len(BOOKS))
+        expect(self.page.locator(".results > li")).to_have_count(len(BOOKS))
 
     def test_everything_works_without_scripts(self) -> None:
         page = self.page_without_scripts()
@@ -119,7 +119,7 @@ class CatalogueTest(CatalogueTestCase):
         page.get_by_role("searchbox").fill("austen")
         page.get_by_label("Sort by").select_option("Title, A to Z")
         page.get_by_role("button", name="Search").click()
-        self.assertEqual(page.url, f"{self.live_server_url}/home?search=austen&ordering=name")
+        expect(page).to_have_url(f"{self.live_server_url}/home?search=austen&ordering=name")
         self.assert_found(page, "Emma", "Persuasion")
         self.sign_in(self.alice, page)
         page.get_by_role("link", name="Emma", exact=True).click()

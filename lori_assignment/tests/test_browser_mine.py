@@ -123,7 +123,7 @@ class BalanceTest(MineTestCase):
         self.page.goto("/balance")
         self.take_screenshot("balance")
         lines = self.page.locator("details")
-        self.assertEqual(lines.count(), 4)
+        expect(lines).to_have_count(4)
         for number in range(4):
             lines.nth(number).locator("summary").click()
             expect(lines.nth(number).locator(":scope > :last-child")).to_be_visible()
@@ -142,7 +142,7 @@ class BalanceTest(MineTestCase):
     def test_statement_is_downloaded_as_pdf_and_csv(self) -> None:
         self.page.goto("/balance")
         months = self.page.locator(".months a")
-        self.assertEqual(months.count(), 2)
+        expect(months).to_have_count(2)
         months.nth(1).click()
         expect(self.page.get_by_role("row").nth(1)).to_contain_text("Rental: Emma")
         expect(self.page.get_by_text("You owe $6.00, not counting books on loan.")).to_be_visible()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from playwright.sync_api import Page, expect
 
 from accounts.models import User
@@ -107,7 +109,7 @@ class FiguresTest(PagesTestCase):
                 self.assert_not_scrolling_sideways(self.page)
                 self.assert_accessible(self.page)
                 figures = self.page.locator("#figures li > a")
-                self.assertEqual(figures.count(), 5)
+                expect(figures).to_have_count(5)
                 for figure in figures.all():
                     box = figure.bounding_box()
                     self.assertGreaterEqual(min(box["width"], box["height"]), 44)
@@ -127,7 +129,7 @@ class AccessibilityTest(PagesTestCase):
         page.goto(path)
         self.assert_not_scrolling_sideways(page)
         self.assert_accessible(page)
-        self.assertRegex(page.title(), "^[A-Z].+Lori Books|^Lori Books.+")
+        expect(page).to_have_title(re.compile("^[A-Z].+Lori Books|^Lori Books.+"))
 
     def test_public_pages_are_accessible(self):
         for scheme in ("light", "dark"):
