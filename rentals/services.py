@@ -177,9 +177,11 @@ def lock_rental(rental: Rental) -> Rental:
 
     Every change of a rental takes both locks, because returns and due dates affect the queue for the book.
     """
-    lock(rental.user)
-    lock(rental.book)
-    return Rental.objects.with_terms().select_related("user").get(pk=rental.pk)
+    member, book = lock(rental.user), lock(rental.book)
+    # Few joins: with eight tables PostgreSQL plans for 5 ms, in which others wait for the locks.
+    locked = Rental.objects.select_related("copy", "rate__price_list", "client_ref").get(pk=rental.pk)
+    locked.user, locked.copy.book = member, book
+    return locked
 
 
 def refuse_if_void(rental: Rental) -> None:

@@ -9,7 +9,7 @@ from django.db.models import QuerySet
 from django.shortcuts import get_object_or_404
 from drf_yasg.utils import no_body, swagger_auto_schema
 from rest_framework import status
-from rest_framework.permissions import IsAdminUser, IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, IsAdminUser, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.serializers import Serializer
@@ -54,10 +54,15 @@ class RentalViewSet(ResourceViewSet[Rental]):
         return None if self.action == "destroy" else SERIALIZERS[self.api_version].RentalOut
 
     def get_queryset(self) -> QuerySet[Rental]:
-        rentals = Rental.objects.with_terms().order_by("-ref")
+        rentals = Rental.objects.order_by("-ref")
         # The OpenAPI document is generated without a user.
         if getattr(self, "swagger_fake_view", False):
             return rentals
+        if self.request.method in SAFE_METHODS:
+            rentals = rentals.with_terms()
+        else:
+            # A change locks the member and the book, and reads the rental again.
+            rentals = rentals.select_related("user", "copy__book")
         return (rentals if self.shows_void else rentals.not_void()).for_user(self.caller)
 
     @property
