@@ -24,6 +24,7 @@ from accounts.models import SEARCH_FIELDS, User
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import reset_email_address
 from lori_assignment.admin import IndexedListAdmin
+from lori_assignment.db.word_search import contains_words
 from lori_assignment.observability.security_log import log_event
 
 
@@ -110,7 +111,7 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
     def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
         if not search_term.strip():
             return queryset, False
-        return self.limit_to_newest(request, queryset & User.objects.search(search_term))
+        return self.limit_to_newest(request, queryset.filter(contains_words(search_term, SEARCH_FIELDS)))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Only superusers may grant permissions; otherwise staff could make themselves superusers."""

@@ -13,6 +13,8 @@ from django.db.models import Q
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
+from lori_assignment.db.word_search import contains_words
+
 USERNAME_TAKEN = _("An account with this username already exists.")
 EMAIL_TAKEN = _("An account with this e-mail address already exists.")
 
@@ -49,12 +51,8 @@ class AccountManager(UserManager["User"]):
         return self.all() if user.is_staff else self.filter(pk=user.pk)  # type: ignore[misc]  # None for AnonymousUser
 
     def search(self, text: str) -> models.QuerySet[User]:
-        """Match every word of `text` in any of SEARCH_FIELDS, ignoring case; an empty `text` matches none."""
-        words = text.split()
-        found = self.all() if words else self.none()
-        for word in words:
-            found = found.filter(Q.create([(f"{field}__icontains", word) for field in SEARCH_FIELDS], Q.OR))
-        return found
+        """Match the words of `text` in any of SEARCH_FIELDS; see `contains_words`."""
+        return self.filter(contains_words(text, SEARCH_FIELDS))
 
 
 class User(AbstractUser):

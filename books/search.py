@@ -25,6 +25,7 @@ from books.isbn import normalize_isbn
 from books.models import Book
 from books.search_terms import fold_search_terms
 from books.spelling import correct_spelling
+from lori_assignment.db.word_search import MAX_WORDS
 
 # Longer texts are cut; no title is longer.
 MAX_TEXT_LENGTH = 200
@@ -64,7 +65,7 @@ def find(books: QuerySet[Book], text: str) -> SearchResult:
     text = text[:MAX_TEXT_LENGTH]
     if isbn := normalize_isbn(text):
         return _ranked(books, Q(isbn=isbn), [])
-    words = fold_search_terms(text).split(" ")
+    words = fold_search_terms(text).split(" ")[:MAX_WORDS]
     if words == [""]:
         return SearchResult(books.none().order_by("id"), 0)
     found = _ranked(books, _with_words([[word] for word in words]) | _isbn_starts_with(text), words)

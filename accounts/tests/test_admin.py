@@ -59,6 +59,10 @@ class AccountAdminTest(AdminCase):
             listed = self.desk.get(LIST, {"q": words}).context["cl"].result_list
             self.assertEqual(list(listed), [found])
 
+    def test_search_has_four_conditions_for_each_of_twelve_words(self):
+        query = str(User.objects.search("a " * 2500).query)
+        self.assertEqual(query.count(" LIKE "), 4 * 12)
+
     def test_an_account_is_added(self):
         body = {"username": "eve", "email": "Eve@Example.org", "name": "Eve Hill"}
         body |= {"usable_password": "true", "password1": PASSWORD, "password2": PASSWORD}

@@ -8,7 +8,9 @@ from decimal import Decimal
 from typing import Any
 from unittest import mock
 
+from django.db import connection
 from django.test import Client, tag
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from django.utils.html import escape
 from icalendar import Calendar
@@ -151,6 +153,11 @@ class HistoryTest(MinePagesTestCase):
         void = Rental.objects.get(copy__book__name="Cosmos")
         services.void_rental(rental=void, at=self.now, actor=self.carol)
         self.assertNotIn("Cosmos", self.read("/rentals/history/"))
+
+    def test_search_has_one_condition_for_each_word(self) -> None:
+        with CaptureQueriesContext(connection) as queries:
+            self.client.get("/rentals/history/", {"search": "a b c d e f g h i j k l m n"})
+        self.assertEqual(max(query["sql"].count(" LIKE ") for query in queries), 2 * 12)
 
     def test_pagination_keeps_the_search(self) -> None:
         for number in range(30):
