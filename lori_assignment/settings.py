@@ -553,13 +553,12 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "lori_assignment.rest.pagination.VersionedPagination",
     "DEFAULT_FILTER_BACKENDS": ["lori_assignment.rest.filters.LazyFilterBackend"],
-    "DEFAULT_THROTTLE_CLASSES": ["rest_framework.throttling.ScopedRateThrottle"]
+    "DEFAULT_THROTTLE_CLASSES": ["lori_assignment.rest.throttling.AddressRateThrottle"]
     if RATE_LIMITS == "on"
     else [],
     # The scope of dj_rest_auth's views. Our token views share its limit.
     "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
     "EXCEPTION_HANDLER": "lori_assignment.rest.exception_handler.handle_api_exception",
-    "NUM_PROXIES": TRUSTED_PROXIES,
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }
 
