@@ -19,7 +19,8 @@ from books.catalogue import ORDERS
 from books.models import Copy
 from books.stock import add_book
 from lori_assignment import api_urls
-from lori_assignment.rest.schema import OperationDocs
+from lori_assignment.rest import schema
+from lori_assignment.rest.schema import DocumentGenerator, OperationDocs
 from lori_assignment.testing.cases import CastTestCase
 from rentals.models import Hold
 
@@ -53,6 +54,40 @@ class Document:
             return self.resolve(self.document["definitions"][schema["$ref"].rpartition("/")[2]])
         resolved = {key: self.resolve(value) for key, value in schema.items() if key != "example"}
         return {"anyOf": [resolved, {"type": "null"}]} if schema.get("x-nullable") else resolved
+
+
+@tag("any_database")
+class DocumentViewTest(TestCase):
+    paths = ("/swagger.json", "/swagger.yaml", "/swagger?format=openapi", "/redoc?format=openapi")
+
+    def setUp(self) -> None:
+        schema._documents.clear()
+
+    def test_document_is_built_once_for_each_type_and_language(self) -> None:
+        build = DocumentGenerator.get_schema
+        with mock.patch.object(DocumentGenerator, "get_schema", autospec=True, side_effect=build) as built:
+            for language in ("en", "de") * 2:
+                for path in self.paths:
+                    self.client.get(path, headers={"Accept-Language": language})
+        # JSON, YAML and the JSON of the pages, in two languages.
+        self.assertEqual(built.call_count, 3 * 2)
+
+    def test_known_document_is_not_sent_again(self) -> None:
+        for path in self.paths:
+            first = self.client.get(path)
+            answer = self.client.get(path, headers={"If-None-Match": first.headers["ETag"]})
+            self.assertEqual((answer.status_code, answer.content), (304, b""), path)
+            german = self.client.get(path, headers={"Accept-Language": "de"})
+            self.assertNotEqual(german.headers["ETag"], first.headers["ETag"])
+            self.assertEqual(
+                self.client.get(path, headers={"Accept-Encoding": "gzip"})["Content-Encoding"], "gzip"
+            )
+
+    def test_documents_are_bounded(self) -> None:
+        with mock.patch.object(schema, "MAX_DOCUMENTS", 1):
+            for path in self.paths[:2]:
+                self.client.get(path)
+        self.assertEqual(len(schema._documents), 1)
 
 
 @tag("any_database")
