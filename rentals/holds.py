@@ -29,6 +29,9 @@ from rentals import errors
 from rentals.availability import free_copies
 from rentals.models import Hold, Policy, Rental
 
+# For each member in 24 hours: joining and leaving a queue again and again writes rows and mails.
+MAX_HOLDS_A_DAY = 100
+
 
 @atomic_with_retry
 def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
@@ -67,6 +70,8 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
                 % {"limit": policy.max_holds}
             )
         )
+    if Hold.objects.filter(user=member, placed_at__gt=clock.add_days(at, -1)).count() >= MAX_HOLDS_A_DAY:
+        reasons.append(errors.HoldLimit(gettext("The limit of holds in 24 hours has been reached.")))
     refuse(reasons)
     return Hold.objects.create(user=member, book=book, placed_at=at)
 

@@ -108,6 +108,9 @@ def fingerprint(request: Request) -> str:
     """
     path = request.path.rstrip("/")
     canonical = json.dumps([request.method, path, _content(request.data)], sort_keys=True, default=_content)
+    if isinstance(request.data, QueryDict):
+        # No JSON begins with this, so none can pass for a form.
+        canonical = f"form {canonical}"
     return hashlib.sha256(canonical.encode("utf-8", "surrogatepass")).hexdigest()
 
 

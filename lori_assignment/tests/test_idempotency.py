@@ -183,6 +183,15 @@ class FingerprintTest(KeyCase):
         self.assert_reused(self.post("/api/v3/books/", {"name": "Emma", "copies": True}, client=client))
         self.assert_reused(self.post("/api/v3/books/", {"name": "Emma", "copies": "1"}, client=client))
 
+    def test_json_never_passes_for_a_form(self) -> None:
+        client = self.api(self.carol)
+        form = "application/x-www-form-urlencoded"
+        first = self.post("/api/v3/books/", "name=Emma", client=client, content_type=form)
+        self.assertEqual(first.status_code, 201, first.content)
+        self.assert_reused(self.post("/api/v3/books/", {"form": {"name": ["Emma"]}}, client=client))
+        again = self.post("/api/v3/books/", "name=%45mma", client=client, content_type=form)
+        self.assertEqual(again.headers.get(REPLAYED), "true")
+
     def test_form_files_count_by_content(self) -> None:
         client = self.api(self.carol)
 

@@ -17,6 +17,7 @@ from lori_assignment.errors import Refusal
 from lori_assignment.testing.cases import CastTestCase
 from rentals import availability, holds, services, stock
 from rentals.availability import available_books, free_copies, unavailable_books, with_availability
+from rentals.errors import HoldLimit
 from rentals.holds import ExpiryResult, expire_holds, place_hold
 from rentals.models import Hold, Policy, Rental
 
@@ -124,6 +125,14 @@ class HoldPlacementTest(QueueTestCase):
     def test_book_without_copies_cannot_be_held(self) -> None:
         change_copy(copy=self.copy, status=Copy.Status.LOST)
         self.assert_refused(["no_copies"], self.place, self.alice)
+
+    def test_holds_of_a_day_are_bounded(self) -> None:
+        with mock.patch.object(holds, "MAX_HOLDS_A_DAY", 2):
+            for _ in range(2):
+                self.cancel(self.place(self.alice, at=MONDAY + HOUR), at=MONDAY + HOUR)
+            with self.assertRaisesMessage(HoldLimit, "The limit of holds in 24 hours"):
+                self.place(self.alice, at=MONDAY + HOUR + DAY - SECOND)
+            self.place(self.alice, at=MONDAY + HOUR + DAY)
 
     def test_hold_limit_comes_from_the_policy(self) -> None:
         Policy.objects.update(max_holds=1)
