@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
+from functools import cache
 from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.models import EmailAddress
-from django.contrib.auth.hashers import make_password
+from django.contrib.auth.hashers import check_password, make_password
 from django.http import HttpRequest
 
 from accounts import login_throttle
@@ -18,6 +20,12 @@ from lori_assignment.observability.security_log import log_event
 
 # The maximum length of an e-mail address; usernames are shorter.
 MAX_LOGIN_LENGTH = 254
+
+
+@cache
+def _hash_of_nobody() -> str:
+    """Return a hash that takes as long to check as that of an account."""
+    return make_password(secrets.token_urlsafe())
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -49,8 +57,8 @@ class PasswordBackend(AuthenticationBackend):
             log_event("sign_in_locked", request, account=number)
             raise
         if account is None:
-            # Hash anyway, so that the response time does not reveal whether the account exists.
-            make_password(password)
+            # Check anyway, so that the response time does not reveal whether the account exists.
+            check_password(password, _hash_of_nobody())
             log_event("password_wrong", request)
             return None
         if not account.check_password(password):

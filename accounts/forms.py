@@ -14,11 +14,13 @@ from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.conf import settings
 from django.core.exceptions import ValidationError
+from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 
 from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
+from accounts.password_rules import MAX_LENGTH
 from accounts.passwords import mail_reset_link
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import change_email, is_email_taken, open_account
@@ -45,6 +47,9 @@ class RelabelledFormMixin:
             field.widget.attrs.pop("placeholder", None)
             field.label = self.labels.get(name, field.label)
             field.help_text = self.help_texts.get(name, field.help_text)
+            if isinstance(field.widget, forms.PasswordInput):
+                # Not as an attribute: a browser would cut a longer password without a word.
+                field.validators.append(MaxLengthValidator(MAX_LENGTH))
 
 
 class SignInForm(RelabelledFormMixin, account.LoginForm):

@@ -31,6 +31,24 @@ VOCABULARY = (
 MIN_REMAINING_LENGTH = 8
 
 
+MAX_LENGTH = 128
+
+
+class MaximumLengthValidator:
+    """Bounds what is hashed, and what the other validators compare."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        if len(password) > MAX_LENGTH:
+            raise ValidationError(
+                _("This password is too long. It must contain at most %(limit)d characters.")
+                % {"limit": MAX_LENGTH},
+                code="password_too_long",
+            )
+
+    def get_help_text(self) -> str:
+        return _("Your password must contain at most %(limit)d characters.") % {"limit": MAX_LENGTH}
+
+
 class ShopVocabularyValidator:
     """Requires a password to be long enough without the shop's words."""
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
+from accounts.password_rules import MAX_LENGTH
+
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiI2ZjMifQ.q0Yx"  # noqa: S105  # A sample for the documentation.
 
 
@@ -13,7 +15,7 @@ class Password(serializers.CharField):
     """Keeps leading and trailing spaces, as the pages do."""
 
     def __init__(self, **options: Any) -> None:
-        options |= {"write_only": True, "trim_whitespace": False, "max_length": 128}
+        options |= {"write_only": True, "trim_whitespace": False, "max_length": MAX_LENGTH}
         super().__init__(**options, style={"input_type": "password"})
 
 
