@@ -13,7 +13,7 @@ MINUTES ?= 90
 STATIC := var/static/staticfiles.json
 
 .DEFAULT_GOAL := help
-.PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages messages-check newman lighthouse
+.PHONY: help run test test-sqlite test-postgresql quick lint walk audit messages messages-check newman newman-sqlite newman-postgresql lighthouse
 .PHONY: smoke-test fuzz fuzz-quick torture slow-clients machines deploy-check deploy-lab terraform-lab image-lab
 .PHONY: bench bench-quick bench-compare bench-machines bench-memory mutants format clean
 
@@ -136,7 +136,12 @@ messages-check: $(VENV)/ready ## Check that the message catalogue is up to date 
 	@checks/messages --check
 
 newman: $(VENV)/ready-dev ## Run the Postman collection on SQLite and on PostgreSQL (needs npm)
+	$(MAKE) -j2 -O newman-sqlite newman-postgresql
+
+newman-sqlite: $(VENV)/ready-dev
 	checks/newman
+
+newman-postgresql: $(VENV)/ready-dev
 	checks/with-postgres checks/newman
 
 lighthouse: $(VENV)/ready-dev ## Rate the public pages with Lighthouse, as on a phone (needs npm and chromium)
