@@ -1,8 +1,15 @@
-"""Ends web sessions some time after their last use, and in any case some time after sign-in.
+"""Keeps sessions of signed-in users in the database, and those of visitors in a signed cookie.
 
 Set as SESSION_ENGINE. Django's own sessions are extended whenever their data changes, and do not record their
-last use. Here the row's `expire_date` is the earlier of the two ends, so that it alone shows if a session is
-valid; the cookie lasts until the end that counts from the sign-in.
+last use. Here the row's `expire_date` is the earlier of two ends, one after the last use and one after the
+sign-in, so that it alone shows if a session is valid; the cookie lasts until the end that counts from the
+sign-in.
+
+A visitor has no row, since anyone could fill the table. What allauth keeps for a sign-in in progress is in the
+session cookie itself, signed, and each value is valid for ten minutes after it was set. Such a cookie can be
+read by its owner and sent again after it was used: nothing in it may be secret from the visitor, and what may
+be used only once must be remembered elsewhere (`accounts.forms.OneTimeChallengeMixin`). It must stay below the
+4 KB that browsers accept.
 """
 
 from __future__ import annotations
@@ -10,8 +17,10 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
+from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DjangosStore
+from django.core import signing
 
 from lori_assignment import clock
 
@@ -24,11 +33,14 @@ class Limits(NamedTuple):
 # The reasons are in docs/security.md.
 OF_MEMBERS = Limits(unused=timedelta(days=14), in_all=timedelta(days=30))
 OF_STAFF = Limits(unused=timedelta(hours=1), in_all=timedelta(hours=12))
+# The longest time that a sign-in may take.
+OF_VISITORS = timedelta(minutes=10)
 
 _BEGAN_AT = "began_at"
 _IS_STAFF = "is_staff"
 # A use is saved only when it moves the end by 1/_STEPS of `unused`: most requests cost no extra query.
 _STEPS = 10
+_SALT = "accounts.session_store"
 
 
 def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) -> None:
@@ -38,7 +50,18 @@ def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) ->
 
 
 class SessionStore(DjangosStore):
+    def __init__(self, session_key: str | None = None) -> None:
+        super().__init__(session_key)
+        # When each value of a visitor was set, as Unix time. Saving the others must not extend it.
+        self._set_at: dict[str, int] = {}
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        super().__setitem__(key, value)
+        self._set_at[key] = _unix_now()
+
     def load(self) -> dict[str, Any]:
+        if _is_signed(self.session_key):
+            return self._load_signed()
         found = self._get_session_from_db()  # type: ignore[attr-defined]  # Django's own
         if found is None:
             return {}
@@ -52,7 +75,48 @@ class SessionStore(DjangosStore):
                 rows.update(expire_date=end_if_unused)
         return data
 
+    def _load_signed(self) -> dict[str, Any]:
+        try:
+            values: dict[str, tuple[int, Any]] = signing.loads(self.session_key, salt=_SALT)
+        except signing.BadSignature:
+            values = {}
+        oldest = _unix_now() - OF_VISITORS.total_seconds()
+        valid = {key: (at, value) for key, (at, value) in values.items() if at > oldest}
+        self._set_at = {key: at for key, (at, _) in valid.items()}
+        if not valid:
+            self._session_key = None
+        return {key: value for key, (_, value) in valid.items()}
+
+    def save(self, must_create: bool = False) -> None:
+        data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]  # Django's own
+        if SESSION_KEY in data:
+            super().save(must_create)
+        else:
+            now = _unix_now()
+            values = {key: (self._set_at.get(key, now), value) for key, value in data.items()}
+            self._session_key = signing.dumps(values, salt=_SALT, compress=True)
+
+    def create(self) -> None:
+        """Begin a session under a new key; a visitor gets the cookie when it is saved."""
+        if SESSION_KEY in self:
+            super().create()
+        else:
+            self._session_key = None
+            self.modified = True
+
+    def delete(self, session_key: str | None = None) -> None:
+        if not _is_signed(session_key or self.session_key):
+            super().delete(session_key)
+
+    def is_empty(self) -> bool:
+        """Return whether there is nothing to keep, so that the cookie is deleted."""
+        return super().is_empty() or (
+            _is_signed(self.session_key) and not getattr(self, "_session_cache", True)
+        )
+
     def get_expiry_date(self, **about: Any) -> datetime:
+        if SESSION_KEY not in self:
+            return clock.now() + OF_VISITORS
         if _BEGAN_AT not in self:
             return super().get_expiry_date(**about)
         data = dict(self.items())
@@ -60,10 +124,21 @@ class SessionStore(DjangosStore):
 
     def get_expiry_age(self, **about: Any) -> int:
         """Return the seconds until the cookie expires, used if it outlives the browser."""
+        if SESSION_KEY not in self:
+            return int(OF_VISITORS.total_seconds())
         age: int = super().get_expiry_age(**about)
         if _BEGAN_AT not in self:
             return age
         return min(age, max(0, int((_end_of_all(dict(self.items())) - clock.now()).total_seconds())))
+
+
+def _is_signed(key: str | None) -> bool:
+    """Return whether `key` is a visitor's data, and not the key of a row."""
+    return key is not None and ":" in key
+
+
+def _unix_now() -> int:
+    return int(clock.now().timestamp())
 
 
 def _limits(data: dict[str, Any]) -> Limits:
