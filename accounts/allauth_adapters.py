@@ -33,10 +33,13 @@ from accounts.mail import send_on_commit
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from accounts.sessions import rotate_session_key
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
+from lori_assignment.http.member_pages import keep_unsent
 from lori_assignment.http.site_urls import absolute_url
 from lori_assignment.observability.client_address import client_address
 
 logger = logging.getLogger(__name__)
+
+MAX_NEXT_BYTES = 1000
 
 
 class AccountAdapter(DefaultAccountAdapter):
@@ -70,7 +73,12 @@ class AccountAdapter(DefaultAccountAdapter):
         send_on_commit(send)
 
     def is_safe_url(self, url: str | None) -> bool:
-        """Accept relative URLs only: even an absolute one of this site could lead to plain HTTP."""
+        """Accept relative URLs only: even an absolute one of this site could lead to plain HTTP.
+
+        A long one is refused, because it is kept in the session cookie until the sign-in is complete.
+        """
+        if url and len(url.encode(errors="replace")) > MAX_NEXT_BYTES:
+            return False
         return url_has_allowed_host_and_scheme(url, allowed_hosts=None)
 
     def add_message(self, request: HttpRequest, *args: Any, **kwargs: Any) -> None:
@@ -93,8 +101,9 @@ class AccountAdapter(DefaultAccountAdapter):
             return False
 
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
-        """Apply the account's language to a browser in which none was chosen."""
+        """Apply the account's language to a browser in which none was chosen, and keep an unsent form."""
         response = super().post_login(request, user, **kwargs)
+        keep_unsent(request)
         if user.language and settings.LANGUAGE_COOKIE_NAME not in request.COOKIES:
             response.set_cookie(
                 settings.LANGUAGE_COOKIE_NAME,

@@ -2,26 +2,32 @@
 
 from __future__ import annotations
 
+import hashlib
 from functools import partial
 from typing import Any, ClassVar
 
 from allauth.account import forms as account
 from allauth.account.adapter import get_adapter
 from allauth.account.models import EmailAddress
+from allauth.mfa.adapter import get_adapter as get_second_factor_adapter
 from allauth.mfa.base import forms as second_factor
+from allauth.mfa.models import Authenticator
 from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.conf import settings
+from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
+from fido2.webauthn import AuthenticationResponse
 
 from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
 from accounts.password_rules import MAX_LENGTH
 from accounts.passwords import mail_reset_link
+from accounts.session_store import OF_VISITORS
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import change_email, is_email_taken, open_account
 from lori_assignment.errors import Throttled
@@ -205,6 +211,34 @@ class ConfirmCodeForm(_CodeFormMixin, second_factor.ReauthenticateForm):
 
 class AuthenticatorAppForm(_CodeFormMixin, totp.ActivateTOTPForm):
     help_texts = {"code": _("The six digits now shown in the app.")}
+
+
+class OneTimeChallengeMixin:
+    """Accepts the answer to a challenge once: a visitor's challenge is in a cookie, which can be sent again."""
+
+    cleaned_data: dict[str, Any]
+
+    def clean_credential(self) -> Authenticator:
+        given = self.cleaned_data["credential"]
+        found: Authenticator = super().clean_credential()  # type: ignore[misc]  # defined by allauth's form
+        # From what the passkey has signed, not from the text, which can be written in several ways.
+        challenge = AuthenticationResponse.from_dict(given).response.client_data.challenge
+        name = f"used-challenge:{hashlib.sha256(challenge).hexdigest()}"
+        if not cache.add(name, 1, timeout=OF_VISITORS.total_seconds()):
+            raise get_second_factor_adapter().validation_error("incorrect_code")
+        return found
+
+
+class PasskeySignInForm(OneTimeChallengeMixin, webauthn.LoginWebAuthnForm):
+    pass
+
+
+class SecondFactorPasskeyForm(OneTimeChallengeMixin, webauthn.AuthenticateWebAuthnForm):
+    pass
+
+
+class ConfirmPasskeyForm(OneTimeChallengeMixin, webauthn.ReauthenticateWebAuthnForm):
+    pass
 
 
 class NewPasskeyForm(RelabelledFormMixin, webauthn.AddWebAuthnForm):

@@ -6,10 +6,10 @@ sign-in, so that it alone shows if a session is valid; the cookie lasts until th
 sign-in.
 
 A visitor has no row, since anyone could fill the table. What allauth keeps for a sign-in in progress is in the
-session cookie itself, signed, and each value is valid for ten minutes after it was set. Such a cookie can be
-read by its owner and sent again after it was used: nothing in it may be secret from the visitor, and what may
-be used only once must be remembered elsewhere (`accounts.forms.OneTimeChallengeMixin`). It must stay below the
-4 KB that browsers accept.
+session cookie itself, signed, and each value is valid for ten minutes after it was set. Other values of a
+visitor are not kept: browsers accept 4 KB. Such a cookie can be read by its owner and sent again after it was
+used: nothing in it may be secret from the visitor, and what may be used only once must be remembered elsewhere
+(`accounts.forms.OneTimeChallengeMixin`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,20 @@ OF_MEMBERS = Limits(unused=timedelta(days=14), in_all=timedelta(days=30))
 OF_STAFF = Limits(unused=timedelta(hours=1), in_all=timedelta(hours=12))
 # The longest time that a sign-in may take.
 OF_VISITORS = timedelta(minutes=10)
+# What a sign-in needs from one page to the next. Not among them is the whole request that allauth would keep
+# for a visitor who posts to a page that asks for the password again.
+KEPT_FOR_VISITORS = {
+    # A sign-in that waits for the second factor, and how the password was proved.
+    "account_login",
+    "account_authentication_methods",
+    "account_authentication_methods_user",
+    # Whether to stay signed in.
+    "_session_expiry",
+    # The challenge of a passkey.
+    "mfa.webauthn.state",
+    # The key of a mailed link that resets a password.
+    "_password_reset_key",
+}
 
 _BEGAN_AT = "began_at"
 _IS_STAFF = "is_staff"
@@ -93,7 +107,7 @@ class SessionStore(DjangosStore):
             super().save(must_create)
         else:
             now = _unix_now()
-            values = {key: (self._set_at.get(key, now), value) for key, value in data.items()}
+            values = {key: (self._set_at.get(key, now), data[key]) for key in KEPT_FOR_VISITORS & data.keys()}
             self._session_key = signing.dumps(values, salt=_SALT, compress=True)
 
     def create(self) -> None:
@@ -109,10 +123,9 @@ class SessionStore(DjangosStore):
             super().delete(session_key)
 
     def is_empty(self) -> bool:
-        """Return whether there is nothing to keep, so that the cookie is deleted."""
-        return super().is_empty() or (
-            _is_signed(self.session_key) and not getattr(self, "_session_cache", True)
-        )
+        """Return whether there is nothing to keep, so that the cookie is deleted. Loads nothing."""
+        data: dict[str, Any] = getattr(self, "_session_cache", {SESSION_KEY: ""})
+        return super().is_empty() or not data.keys() & {SESSION_KEY, *KEPT_FOR_VISITORS}
 
     def get_expiry_date(self, **about: Any) -> datetime:
         if SESSION_KEY not in self:

@@ -5,6 +5,8 @@ from django.urls import path, re_path
 from accounts import views
 
 urlpatterns = [
+    path("login/", views.SignInPage.as_view(), name="account_login"),
+    path("2fa/webauthn/login/", views.PasskeySignInPage.as_view(), name="mfa_login_webauthn"),
     path("signup/", views.SignUpPage.as_view(), name="account_signup"),
     path("email/", views.EmailPage.as_view(), name="account_email"),
     re_path(

@@ -7,7 +7,8 @@ from copy import copy
 
 from allauth.account.decorators import reauthentication_required
 from allauth.account.models import EmailConfirmationHMAC
-from allauth.account.views import ConfirmEmailView, EmailView, SignupView
+from allauth.account.views import ConfirmEmailView, EmailView, LoginView, SignupView
+from allauth.mfa.webauthn.views import LoginWebAuthnView
 from allauth.usersessions.models import UserSession
 from django.contrib import messages
 from django.contrib.auth import logout
@@ -16,6 +17,7 @@ from django.http import (
     Http404,
     HttpRequest,
     HttpResponse,
+    HttpResponseBase,
     JsonResponse,
     StreamingHttpResponse,
 )
@@ -27,13 +29,19 @@ from django.views.decorators.http import require_POST, require_safe
 from django.views.i18n import set_language
 
 from accounts import web_tokens
-from accounts.forms import NewEmailForm, ProfileForm, SignUpForm
+from accounts.forms import NewEmailForm, PasskeySignInForm, ProfileForm, SignInForm, SignUpForm
 from accounts.models import User
 from accounts.sessions import end_other_sessions, end_session, sessions_of, token_logins_of
 from accounts.tokens import TokenError
 from lori_assignment import clock
 from lori_assignment.errors import Refusal
-from lori_assignment.http.member_pages import member_page, show_refusal, unsent_form
+from lori_assignment.http.member_pages import (
+    carry_unsent,
+    member_form,
+    member_page,
+    show_refusal,
+    unsent_form,
+)
 from lori_assignment.http.origin import same_origin
 from rentals.account_closing import close_account, closing_blockers
 from rentals.personal_data import export_personal_data
@@ -43,6 +51,17 @@ class MemberRequest(HttpRequest):
     """A request that has passed `member_page`."""
 
     user: User
+
+
+class SignInPage(LoginView):
+    def form_valid(self, form: SignInForm) -> HttpResponseBase:
+        """Ask for the second factor, if there is one, with the form that the visitor could not send."""
+        return carry_unsent(self.request, super().form_valid(form))
+
+
+class PasskeySignInPage(LoginWebAuthnView):
+    def form_invalid(self, form: PasskeySignInForm) -> HttpResponseBase:
+        return carry_unsent(self.request, super().form_invalid(form))
 
 
 class SignUpPage(SignupView):
@@ -71,7 +90,7 @@ class EmailPage(EmailView):
             return self.form_invalid(form)
 
 
-@member_page
+@member_form
 def profile(request: MemberRequest) -> HttpResponse:
     typed = request.POST if request.method == "POST" else unsent_form(request)
     # A copy, so that the rest of the page keeps the saved name if the form has errors.

@@ -466,6 +466,9 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
+# As long as a visitor's session (accounts/session_store.py). That cookie can be read by the visitor, so allauth's
+# codes by mail, which it would keep there, must stay turned off.
+ACCOUNT_LOGIN_TIMEOUT = 600
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
 ACCOUNT_USERNAME_VALIDATORS = "accounts.models.username_validators"
 ACCOUNT_FORMS = {
@@ -483,7 +486,10 @@ MFA_FORMS = {
     "reauthenticate": "accounts.forms.ConfirmCodeForm",
     "activate_totp": "accounts.forms.AuthenticatorAppForm",
     "add_webauthn": "accounts.forms.NewPasskeyForm",
+    "authenticate_webauthn": "accounts.forms.SecondFactorPasskeyForm",
     "edit_webauthn": "accounts.forms.PasskeyNameForm",
+    "login_webauthn": "accounts.forms.PasskeySignInForm",
+    "reauthenticate_webauthn": "accounts.forms.ConfirmPasskeyForm",
 }
 ACCOUNT_ADAPTER = "accounts.allauth_adapters.AccountAdapter"
 ACCOUNT_EMAIL_SUBJECT_PREFIX = f"[{SITE_NAME}] "

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from copy import copy
 from functools import wraps
 from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
 from django.contrib.auth.views import redirect_to_login
+from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.urls import resolve
 from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
 
@@ -20,16 +23,16 @@ View = Callable[..., HttpResponseBase]
 
 # Long enough to sign in, short enough that the next person at this browser does not find it.
 MAX_AGE = 15 * 60
-MAX_KEPT_LENGTH = 20_000
-# Not stored in a session: the first is useless later, the others are secrets.
+# More than any of the members' forms takes.
+MAX_UNSENT_LENGTH = 5_000
+# The name of the hidden field that carries an unsent form through the sign-in.
+UNSENT = "unsent"
+# Not shown again: the first is useless later, the others are secrets.
 SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "otp", "code")
 
 
 def member_page(view: View) -> View:
-    """Require a login for a page; after signing in, the user comes back to it.
-
-    A form that is sent after the session has ended is stored; `unsent_form` returns it.
-    """
+    """Require a login for a page; after signing in, the user comes back to it."""
 
     @wraps(view)
     def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
@@ -38,9 +41,26 @@ def member_page(view: View) -> View:
             answer = view(request, *args, **kwargs)
             answer.headers.setdefault("Cache-Control", "private, no-cache, no-store")
             return answer
-        if request.method == "POST":
-            _store_unsent(request)
         return _sign_in_first(request)
+
+    return opened
+
+
+def member_form(view: View) -> View:
+    """Like `member_page`, for a form; if it is sent after the session has ended, `unsent_form` returns it.
+
+    What a visitor typed is not stored. It travels through the pages of the sign-in in a signed hidden field
+    (`{% unsent_field %}`), and is kept in the session that then begins.
+    """
+    page = member_page(view)
+
+    @wraps(view)
+    def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        answer = page(request, *args, **kwargs)
+        if request.method != "POST" or request.user.is_authenticated or not answer.has_header("Location"):
+            return answer
+        unsent = _sign_unsent(request)
+        return _page_instead(request, answer, unsent=unsent) if unsent else answer
 
     return opened
 
@@ -77,10 +97,51 @@ def unsecret_post_data(request: HttpRequest) -> dict[str, list[str]]:
     }
 
 
-def _store_unsent(request: HttpRequest) -> None:
+def _sign_unsent(request: HttpRequest) -> str:
+    """Return what was submitted as a signed text; empty if there is nothing, or too much."""
     typed = unsecret_post_data(request)
-    if typed and sum(len(text) for values in typed.values() for text in values) <= MAX_KEPT_LENGTH:
-        request.session["unsent"] = {"path": request.path, "at": clock.now().timestamp(), "typed": typed}
+    length = sum(len(name) + len(text) for name, values in typed.items() for text in values)
+    if not 0 < length <= MAX_UNSENT_LENGTH:
+        return ""
+    unsent = {"path": request.path, "at": clock.now().timestamp(), "typed": typed}
+    return signing.dumps(unsent, salt=UNSENT, compress=True)
+
+
+def _page_instead(request: HttpRequest, answer: HttpResponseBase, *, unsent: str) -> HttpResponseBase:
+    """Return the page to which `answer` redirects, because a redirect cannot carry `unsent`."""
+    place = urlsplit(answer.headers["Location"])
+    # The request itself is still to be logged and counted as what it is.
+    page = copy(request)
+    page.method, page.path, page.path_info = "GET", place.path, place.path
+    page.GET = QueryDict(place.query)
+    page.resolver_match = match = resolve(place.path)
+    page.unsent = unsent  # type: ignore[attr-defined]  # for `unsent_field`
+    view: View = match.func
+    shown = view(page, *match.args, **match.kwargs)
+    shown.headers["Cache-Control"] = "private, no-cache, no-store"
+    return shown
+
+
+def carried_unsent(request: HttpRequest) -> str:
+    """Return the unsent form that this page of the sign-in has to pass on; empty if there is none."""
+    return getattr(request, "unsent", "") or request.POST.get(UNSENT, "")
+
+
+def carry_unsent(request: HttpRequest, answer: HttpResponseBase) -> HttpResponseBase:
+    """Return `answer`, or the page to which it redirects if the sign-in goes on there with an unsent form."""
+    unsent = carried_unsent(request)
+    if not unsent or request.user.is_authenticated or not answer.has_header("Location"):
+        return answer
+    return _page_instead(request, answer, unsent=unsent)
+
+
+def keep_unsent(request: HttpRequest) -> None:
+    """Keep an unsent form, which came through the sign-in, in the session that has just begun."""
+    try:
+        unsent = signing.loads(request.POST.get(UNSENT, ""), salt=UNSENT, max_age=MAX_AGE)
+    except signing.BadSignature:
+        return
+    request.session[UNSENT] = unsent
 
 
 def unsent_form(request: HttpRequest) -> QueryDict | None:
@@ -88,10 +149,10 @@ def unsent_form(request: HttpRequest) -> QueryDict | None:
 
     It is returned only once, and not after MAX_AGE.
     """
-    kept = request.session.get("unsent")
+    kept = request.session.get(UNSENT)
     if not kept or kept["path"] != request.path:
         return None
-    del request.session["unsent"]
+    del request.session[UNSENT]
     if clock.now().timestamp() - kept["at"] > MAX_AGE:
         return None
     typed = QueryDict(mutable=True)

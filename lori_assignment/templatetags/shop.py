@@ -16,10 +16,12 @@ from django.contrib.staticfiles import finders
 from django.contrib.staticfiles.storage import ManifestStaticFilesStorage, staticfiles_storage
 from django.template import Context
 from django.templatetags.static import static
+from django.utils.html import format_html
 from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
 
+from lori_assignment.http.member_pages import UNSENT, carried_unsent
 from lori_assignment.money import format_money
 
 register = template.Library()
@@ -29,6 +31,15 @@ register = template.Library()
 def money(amount: Decimal | None) -> str:
     """Format an amount in the shop's currency; None gives an empty string."""
     return "" if amount is None else format_money(amount)
+
+
+@register.simple_tag(takes_context=True)
+def unsent_field(context: Context) -> SafeString:
+    """Return the hidden field that carries an unsent form through the sign-in (`member_form`)."""
+    unsent = carried_unsent(context["request"])
+    if not unsent:
+        return SafeString()
+    return format_html('<input type="hidden" name="{}" value="{}">', UNSENT, unsent)
 
 
 @register.simple_tag
