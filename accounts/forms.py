@@ -214,7 +214,7 @@ class AuthenticatorAppForm(_CodeFormMixin, totp.ActivateTOTPForm):
 
 
 class OneTimeChallengeMixin:
-    """Accepts the answer to a challenge once: a visitor's challenge is in a cookie, which can be sent again."""
+    """Accepts the answer to a challenge once: a visitor's is in a cookie, which can be sent again."""
 
     cleaned_data: dict[str, Any]
 

@@ -5,11 +5,11 @@ last use. Here the row's `expire_date` is the earlier of two ends, one after the
 sign-in, so that it alone shows if a session is valid; the cookie lasts until the end that counts from the
 sign-in.
 
-A visitor has no row, since anyone could fill the table. What allauth keeps for a sign-in in progress is in the
-session cookie itself, signed, and each value is valid for ten minutes after it was set. Other values of a
+A visitor has no row, since anyone could fill the table. What allauth keeps for a sign-in in progress is in
+the session cookie itself, signed, and each value is valid for ten minutes after it was set. Other values of a
 visitor are not kept: browsers accept 4 KB. Such a cookie can be read by its owner and sent again after it was
-used: nothing in it may be secret from the visitor, and what may be used only once must be remembered elsewhere
-(`accounts.forms.OneTimeChallengeMixin`).
+used: nothing in it may be secret from the visitor, and what may be used only once must be remembered
+elsewhere (`accounts.forms.OneTimeChallengeMixin`).
 """
 
 from __future__ import annotations
@@ -91,7 +91,7 @@ class SessionStore(DjangosStore):
 
     def _load_signed(self) -> dict[str, Any]:
         try:
-            values: dict[str, tuple[int, Any]] = signing.loads(self.session_key, salt=_SALT)
+            values: dict[str, tuple[int, Any]] = signing.loads(self.session_key or "", salt=_SALT)
         except signing.BadSignature:
             values = {}
         oldest = _unix_now() - OF_VISITORS.total_seconds()

@@ -466,7 +466,7 @@ ACCOUNT_LOGOUT_REDIRECT_URL = "/"
 ACCOUNT_LOGIN_METHODS = {"username", "email"}
 ACCOUNT_SIGNUP_FIELDS = ["username*", "email*", "password1*", "password2*"]
 ACCOUNT_EMAIL_VERIFICATION = "optional"
-# As long as a visitor's session (accounts/session_store.py). That cookie can be read by the visitor, so allauth's
+# As long as a visitor's session (accounts/session_store.py). The visitor can read that cookie, so allauth's
 # codes by mail, which it would keep there, must stay turned off.
 ACCOUNT_LOGIN_TIMEOUT = 600
 ACCOUNT_DEFAULT_HTTP_PROTOCOL = _site.scheme
