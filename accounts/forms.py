@@ -224,7 +224,7 @@ class OneTimeChallengeMixin:
         # From what the passkey has signed, not from the text, which can be written in several ways.
         challenge = AuthenticationResponse.from_dict(given).response.client_data.challenge
         name = f"used-challenge:{hashlib.sha256(challenge).hexdigest()}"
-        if not cache.add(name, 1, timeout=OF_VISITORS.total_seconds()):
+        if not cache.add(name, 1, timeout=OF_VISITORS.in_all.total_seconds()):
             raise get_second_factor_adapter().validation_error("incorrect_code")
         return found
 

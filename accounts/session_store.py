@@ -15,6 +15,7 @@ elsewhere (`accounts.forms.OneTimeChallengeMixin`).
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from math import ceil
 from typing import Any, NamedTuple
 
 from django.contrib.auth import SESSION_KEY
@@ -34,7 +35,7 @@ class Limits(NamedTuple):
 OF_MEMBERS = Limits(unused=timedelta(days=14), in_all=timedelta(days=30))
 OF_STAFF = Limits(unused=timedelta(hours=1), in_all=timedelta(hours=12))
 # The longest time that a sign-in may take.
-OF_VISITORS = timedelta(minutes=10)
+OF_VISITORS = Limits(unused=timedelta(minutes=10), in_all=timedelta(minutes=10))
 # What a sign-in needs from one page to the next. Not among them is the whole request that allauth would keep
 # for a visitor who posts to a page that asks for the password again.
 KEPT_FOR_VISITORS = {
@@ -94,7 +95,7 @@ class SessionStore(DjangosStore):
             values: dict[str, tuple[int, Any]] = signing.loads(self.session_key or "", salt=_SALT)
         except signing.BadSignature:
             values = {}
-        oldest = _unix_now() - OF_VISITORS.total_seconds()
+        oldest = _unix_now() - OF_VISITORS.in_all.total_seconds()
         valid = {key: (at, value) for key, (at, value) in values.items() if at > oldest}
         self._set_at = {key: at for key, (at, _) in valid.items()}
         if not valid:
@@ -128,21 +129,13 @@ class SessionStore(DjangosStore):
         return super().is_empty() or not data.keys() & {SESSION_KEY, *KEPT_FOR_VISITORS}
 
     def get_expiry_date(self, **about: Any) -> datetime:
-        if SESSION_KEY not in self:
-            return clock.now() + OF_VISITORS
-        if _BEGAN_AT not in self:
-            return super().get_expiry_date(**about)
         data = dict(self.items())
         return min(clock.now() + _limits(data).unused, _end_of_all(data))
 
     def get_expiry_age(self, **about: Any) -> int:
         """Return the seconds until the cookie expires, used if it outlives the browser."""
-        if SESSION_KEY not in self:
-            return int(OF_VISITORS.total_seconds())
         age: int = super().get_expiry_age(**about)
-        if _BEGAN_AT not in self:
-            return age
-        return min(age, max(0, int((_end_of_all(dict(self.items())) - clock.now()).total_seconds())))
+        return min(age, max(0, ceil((_end_of_all(dict(self.items())) - clock.now()).total_seconds())))
 
 
 def _is_signed(key: str | None) -> bool:
@@ -155,8 +148,11 @@ def _unix_now() -> int:
 
 
 def _limits(data: dict[str, Any]) -> Limits:
+    if _BEGAN_AT not in data:
+        return OF_VISITORS
     return OF_STAFF if data.get(_IS_STAFF) else OF_MEMBERS
 
 
 def _end_of_all(data: dict[str, Any]) -> datetime:
-    return datetime.fromtimestamp(data[_BEGAN_AT], UTC) + _limits(data).in_all
+    began_at = data.get(_BEGAN_AT, _unix_now())
+    return datetime.fromtimestamp(began_at, UTC) + _limits(data).in_all
