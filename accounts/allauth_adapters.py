@@ -33,6 +33,7 @@ from accounts.mail import send_on_commit
 from accounts.models import EMAIL_TAKEN, USERNAME_TAKEN, User
 from accounts.sessions import rotate_session_key
 from accounts.sign_in import WRONG_PASSWORD, SignInRefused, check_password
+from lori_assignment import clock
 from lori_assignment.http.member_pages import keep_unsent
 from lori_assignment.http.site_urls import absolute_url
 from lori_assignment.observability.client_address import client_address
@@ -137,7 +138,7 @@ class AccountAdapter(DefaultAccountAdapter):
         """Called by allauth after a password reset."""
         account = find_account(credentials.get("email") or credentials.get("username") or "")
         if account:
-            clear_attempts(request, account)
+            clear_attempts(request, account, at=clock.now())
 
 
 class SecondFactorAdapter(DefaultMFAAdapter):

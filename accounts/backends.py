@@ -8,7 +8,7 @@ from typing import Any
 
 from allauth.account.auth_backends import AuthenticationBackend
 from allauth.account.models import EmailAddress
-from django.contrib.auth.hashers import check_password, make_password
+from django.contrib.auth.hashers import BasePasswordHasher, check_password, get_hasher, make_password
 from django.http import HttpRequest
 
 from accounts import login_throttle
@@ -18,14 +18,11 @@ from lori_assignment import clock
 from lori_assignment.errors import Throttled
 from lori_assignment.observability.security_log import log_event
 
-# The maximum length of an e-mail address; usernames are shorter.
-MAX_LOGIN_LENGTH = 254
-
 
 @cache
-def _hash_of_nobody() -> str:
+def _hash_of_nobody(hasher: BasePasswordHasher) -> str:
     """Return a hash that takes as long to check as that of an account."""
-    return make_password(secrets.token_urlsafe())
+    return make_password(secrets.token_urlsafe(), hasher=hasher)
 
 
 class PasswordBackend(AuthenticationBackend):
@@ -40,7 +37,7 @@ class PasswordBackend(AuthenticationBackend):
     ) -> User | None:
         """Return the active account with this username or e-mail address and this password.
 
-        Raises Throttled, before any hash is computed, while attempts are locked or the hashing queue is full.
+        Raises Throttled while attempts are locked or the hashing queue is full.
         """
         login = (username or more.get("email") or "").strip()
         if not login or not password:
@@ -53,20 +50,28 @@ class PasswordBackend(AuthenticationBackend):
         number = account.pk if account else None
         try:
             attempt = login_throttle.record_attempt(request, login=login, account=account, at=clock.now())
+            may_succeed = attempt is None or attempt.may_succeed()
+            right = _is_right(account if may_succeed else None, password)
+            if attempt and attempt.locked_for and not right:
+                raise Throttled(attempt.locked_for)
         except Throttled:
             log_event("sign_in_locked", request, account=number)
             raise
-        if account is None:
-            # Check anyway, so that the response time does not reveal whether the account exists.
-            check_password(password, _hash_of_nobody())
-            log_event("password_wrong", request)
-            return None
-        if not account.check_password(password):
+        if not right:
             log_event("password_wrong", request, account=number)
             return None
         if attempt:
             attempt.mark_success()
-        return account if self.user_can_authenticate(account) else None
+        return account
+
+
+def _is_right(account: User | None, password: str) -> bool:
+    """Return whether `password` opens `account`. The work does not tell whether there is such an account."""
+    nobody = _hash_of_nobody(get_hasher())
+    if account is None or not account.has_usable_password():
+        check_password(password, nobody)
+        return False
+    return account.check_password(password) and account.is_active
 
 
 def find_account(login: str) -> User | None:
@@ -74,7 +79,7 @@ def find_account(login: str) -> User | None:
 
     The number of queries does not depend on whether the account exists.
     """
-    if len(login) > MAX_LOGIN_LENGTH:
+    if len(login) > login_throttle.MAX_LOGIN_LENGTH:
         # SQLite rejects LIKE patterns of more than 50,000 bytes.
         return None
     if "@" not in login:

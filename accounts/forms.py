@@ -18,14 +18,13 @@ from django import forms
 from django.conf import settings
 from django.core.cache import cache
 from django.core.exceptions import ValidationError
-from django.core.validators import MaxLengthValidator
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
 from fido2.webauthn import AuthenticationResponse
 
 from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
-from accounts.password_rules import MAX_LENGTH
+from accounts.password_rules import validate_length
 from accounts.passwords import mail_reset_link
 from accounts.session_store import OF_VISITORS
 from accounts.sign_in import WRONG_PASSWORD
@@ -55,7 +54,7 @@ class RelabelledFormMixin:
             field.help_text = self.help_texts.get(name, field.help_text)
             if isinstance(field.widget, forms.PasswordInput):
                 # Not as an attribute: a browser would cut a longer password without a word.
-                field.validators.append(MaxLengthValidator(MAX_LENGTH))
+                field.validators.append(validate_length)
 
 
 class SignInForm(RelabelledFormMixin, account.LoginForm):

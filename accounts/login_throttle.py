@@ -5,17 +5,23 @@ password is hashed, and another takes the count back if the password was right; 
 need 54 statements on the cache table. Because an attempt counts before its result is known, concurrent
 attempts gain nothing over successive ones.
 
-There are three limits. Each locks for LOCK_SECONDS after the failure that reaches it:
+Every count is of what was typed, spelled in one way that does not depend on which accounts exist. Otherwise
+the attempt at which a limit is reached would tell whether a name has an account, or which name and e-mail
+address belong together. Each limit locks for LOCK_SECONDS after the failure that reaches it:
 
-- 5 failures for one account from one address stop a guesser without locking out the owner elsewhere;
-- 20 failures from one address, for any accounts, stop a client that tries one common password with a list of
+- 5 failures for one name from one address stop a guesser without locking out the owner elsewhere;
+- 20 failures from one address, for any names, stop a client that tries one common password with a list of
   names;
-- 100 failures for one account, from any address, stop guessing from many addresses. An address from which
-  the right password was given in the last month is exempt.
+- 50 failures for one name, from any address, stop guessing from many addresses.
 
-Attempts on an account are counted by its id, whichever of its names was given. Attempts on a name without an
-account are counted by that name, ignoring case and accents. The table stores keyed hashes instead of names
-and addresses.
+An account has two names, its username and its e-mail address, so guesses at it are bounded by twice the first
+limit and twice the third.
+
+The third does not stop the owner at an address from which the right password was given in the last month. So
+while it is reached, attempts within the other two are still checked, whether or not there is such an account,
+and all are answered with 429 except the right password from a known address.
+
+The table stores keyed hashes instead of names and addresses.
 """
 
 from __future__ import annotations
@@ -34,61 +40,78 @@ from accounts.models import PasswordAttempts, User
 from lori_assignment.errors import Throttled
 from lori_assignment.observability.client_address import client_address, keyed_hash
 
+# The maximum length of an e-mail address; usernames are shorter.
+MAX_LOGIN_LENGTH = 254
 LOCK_SECONDS = 300
-MAX_PER_ACCOUNT_AND_ADDRESS = 5
+MAX_PER_NAME_AND_ADDRESS = 5
 MAX_PER_ADDRESS = 20
-MAX_PER_ACCOUNT = 100
+MAX_PER_NAME = 50
 KNOWN_ADDRESS_SECONDS = 30 * 24 * 3600
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """An attempt that may proceed; it counts as a failure until `mark_success()` is called."""
+    """An attempt whose password is to be checked; it counts as a failure until `mark_success()` is called."""
 
     keys: Sequence[str]
-    pair: str
+    # Of the row that says that the account's right password was given from this address.
+    known: str
     at: int
+    # Seconds for which the name is locked, except for the right password from a known address.
+    locked_for: int
+
+    def may_succeed(self) -> bool:
+        if not self.locked_for:
+            return True
+        return PasswordAttempts.objects.filter(pk=self.known, known_until__gt=self.at).exists()
 
     def mark_success(self) -> None:
-        known = {key: self.at + KNOWN_ADDRESS_SECONDS if key == self.pair else 0 for key in self.keys}
-        _decrement(self.keys, known)
+        _decrement(self.keys, {self.known: self.at + KNOWN_ADDRESS_SECONDS})
 
 
 def record_attempt(
     request: HttpRequest | None, *, login: str, account: User | None, at: datetime
 ) -> Attempt | None:
-    """Count an attempt on `account`, or on the name `login` if there is no such account.
+    """Count an attempt on the name `login`, which is one of `account` if there is such an account.
 
-    Raises Throttled at a limit; the attempt is then not counted. Returns None if RATE_LIMITS is off.
+    Raises Throttled at a limit of the address; the attempt is then not counted. Returns None if RATE_LIMITS
+    is off.
     """
     if settings.RATE_LIMITS != "on":
         return None
     address = client_address(request) if request else ""
-    name = f"account {account.pk}" if account else f"name {_normalize_login(login)}"
-    pair = keyed_hash("pair", name, address)
+    name = normalize_login(login)
+    of_name = keyed_hash("name", name)
     most = {
-        pair: MAX_PER_ACCOUNT_AND_ADDRESS,
+        keyed_hash("pair", name, address): MAX_PER_NAME_AND_ADDRESS,
         keyed_hash("address", address): MAX_PER_ADDRESS,
-        keyed_hash("account", name): MAX_PER_ACCOUNT,
+        of_name: MAX_PER_NAME,
     }
     now = int(at.timestamp())
-    rows = _increment(most, now)
-    known_here = any(row.key == pair and row.known_until > now for row in rows)
-    refusing = [
-        row for row in rows if row.failures > row.most and not (row.most == MAX_PER_ACCOUNT and known_here)
-    ]
-    if refusing:
+    reached = [row for row in _increment(most, now) if row.failures > row.most]
+    wait = max([1, *(row.ends - now for row in reached)])
+    if any(row.key != of_name for row in reached):
         # A refused attempt is not a failure: repeating it must not lock out other people at the same address.
-        _decrement(list(most), dict.fromkeys(most, 0))
-        raise Throttled(max(1, *(row.ends - now for row in refusing)))
-    return Attempt(keys=list(most), pair=pair, at=now)
+        _decrement(list(most))
+        raise Throttled(wait)
+    return Attempt(
+        keys=list(most), known=_known_key(account, address), at=now, locked_for=wait if reached else 0
+    )
 
 
-def clear_attempts(request: HttpRequest, account: User) -> None:
-    """Reset the counts of `account` after its owner has proved access to the mailbox."""
-    name = f"account {account.pk}"
-    keys = [keyed_hash("pair", name, client_address(request)), keyed_hash("account", name)]
-    PasswordAttempts.objects.filter(pk__in=keys).delete()
+def clear_attempts(request: HttpRequest, account: User, *, at: datetime) -> None:
+    """End the lock of `account` at this address after its owner has proved access to the mailbox.
+
+    The counts of its names from all addresses stay, as those of names without an account do.
+    """
+    address = client_address(request)
+    names = {normalize_login(name) for name in (account.username, account.email)}
+    PasswordAttempts.objects.filter(pk__in=[keyed_hash("pair", name, address) for name in names]).delete()
+    _decrement([], {_known_key(account, address): int(at.timestamp()) + KNOWN_ADDRESS_SECONDS})
+
+
+def _known_key(account: User | None, address: str) -> str:
+    return keyed_hash("known", str(account.pk) if account else "", address)
 
 
 def delete_expired(*, at: datetime) -> int:
@@ -114,8 +137,10 @@ def delete_expired_cache_rows(*, at: datetime) -> int:
         return cursor.rowcount
 
 
-def _normalize_login(login: str) -> str:
-    letters = unicodedata.normalize("NFKD", login.strip().upper())
+def normalize_login(login: str) -> str:
+    """Return one spelling for all names that `find_account` may take for one, and more: without accents."""
+    # Cut, so that a long text costs nothing.
+    letters = unicodedata.normalize("NFKD", login.strip()[: MAX_LOGIN_LENGTH + 1].upper())
     return "".join(letter for letter in letters if not unicodedata.combining(letter)).casefold()
 
 
@@ -136,9 +161,10 @@ def _increment(most: dict[str, int], now: int) -> Iterable[PasswordAttempts]:
     )
 
 
-def _decrement(keys: Iterable[str], known: dict[str, int]) -> None:
+def _decrement(keys: Iterable[str], known: dict[str, int] | None = None) -> None:
+    """Take back a failure for each of `keys`, and keep the times until which addresses are `known`."""
     _upsert(
-        [(key, 0, 0, 0, known[key]) for key in keys],
+        [(key, 0, 0, 0, until) for key, until in (dict.fromkeys(keys, 0) | (known or {})).items()],
         """
         failures = CASE WHEN counted.failures > 0 THEN counted.failures - 1 ELSE 0 END,
         known_until = CASE

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from django.conf import settings
 from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
@@ -13,6 +13,7 @@ from django.db.models import Q
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
+from accounts.password_rules import validate_length
 from lori_assignment.db.word_search import contains_words
 
 USERNAME_TAKEN = _("An account with this username already exists.")
@@ -40,6 +41,17 @@ class AccountManager(UserManager["User"]):
 
     def get_by_natural_key(self, username: str | None) -> User:
         return self.get(username__iexact=username)
+
+    def create_superuser(
+        self, username: str, email: str | None = None, password: str | None = None, **more: Any
+    ) -> User:
+        """Django's command takes any password from its environment, or once its rules were overridden."""
+        if password:
+            try:
+                validate_length(password)
+            except ValidationError as error:
+                raise ValidationError(f"password: {error.message}") from error
+        return super().create_superuser(username, email, password, **more)
 
     @classmethod
     def normalize_email(cls, email: str | None) -> str:

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 from django.conf import settings
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
 
 # Words that suggest themselves in this shop, besides those of its name and host; listed in docs/security.md.
 VOCABULARY = (
@@ -29,24 +30,24 @@ VOCABULARY = (
 )
 # The minimum length of a password: what is left has to be long enough as well.
 MIN_REMAINING_LENGTH = 8
-
-
 MAX_LENGTH = 128
+TOO_LONG = gettext_lazy("This password is too long. It must contain at most 128 characters.")
+
+
+def validate_length(password: str) -> None:
+    """Reject a password of more than MAX_LENGTH characters, which would cost work to compare and hash."""
+    if len(password) > MAX_LENGTH:
+        raise ValidationError(TOO_LONG, code="password_too_long")
 
 
 class MaximumLengthValidator:
-    """Bounds what is hashed, and what the other validators compare."""
+    """Applies `validate_length` to new passwords, also of the administration and of commands."""
 
     def validate(self, password: str, user: object = None) -> None:
-        if len(password) > MAX_LENGTH:
-            raise ValidationError(
-                _("This password is too long. It must contain at most %(limit)d characters.")
-                % {"limit": MAX_LENGTH},
-                code="password_too_long",
-            )
+        validate_length(password)
 
     def get_help_text(self) -> str:
-        return _("Your password must contain at most %(limit)d characters.") % {"limit": MAX_LENGTH}
+        return _("Your password must contain at most 128 characters.")
 
 
 class ShopVocabularyValidator:

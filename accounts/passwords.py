@@ -10,9 +10,10 @@ from allauth.account.utils import url_str_to_user_pk
 from allauth.core import ratelimit
 from django.http import HttpRequest
 
-from accounts.login_throttle import clear_attempts
+from accounts.login_throttle import clear_attempts, normalize_login
 from accounts.mail import send_in_background
 from accounts.models import User
+from lori_assignment import clock
 from lori_assignment.errors import Throttled
 from lori_assignment.observability.security_log import log_event
 
@@ -22,7 +23,7 @@ def send_reset_mail(request: HttpRequest, *, email: str) -> None:
 
     The mail is sent in the background, so the response does not reveal which. Raises Throttled.
     """
-    if not ratelimit.consume(request, action="reset_password", key=email.lower()):
+    if not ratelimit.consume(request, action="reset_password", key=normalize_login(email)):
         raise Throttled(60)
     send_in_background(partial(mail_reset_link, request, email))
 
@@ -47,7 +48,7 @@ def reset_password(request: HttpRequest, *, user: User, password: str) -> None:
     """Set the password and notify the account's address."""
     adapter = get_adapter(request)
     adapter.set_password(user, password)
-    clear_attempts(request, user)
+    clear_attempts(request, user, at=clock.now())
     log_event("password_reset", request, account=user.pk)
     adapter.send_notification_mail("account/email/password_reset", user)
 

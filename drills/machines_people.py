@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from machines_site import Failed, Site, call, expect, new_address, status
 from torture_clients import run_concurrently
 
-from accounts.login_throttle import MAX_PER_ACCOUNT_AND_ADDRESS
+from accounts.login_throttle import MAX_PER_NAME_AND_ADDRESS
 from accounts.models import User
 from benchmarks.people import sign_in_page
 from benchmarks.size import PASSWORD
@@ -176,7 +176,7 @@ def try_password(port: int, user: User, password: str, address: str, **said: str
 
 
 def limits(site: Site) -> str:
-    most, everywhere = MAX_PER_ACCOUNT_AND_ADDRESS, len(site.doors)
+    most, everywhere = MAX_PER_NAME_AND_ADDRESS, len(site.doors)
     user, here, elsewhere = new_account(), new_address(), new_address()
     doors = site.in_turn()
     told = [try_password(next(doors), user, "wrong", here) for _ in range(most)]

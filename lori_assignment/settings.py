@@ -443,7 +443,7 @@ AUTHENTICATION_BACKENDS = ["accounts.backends.PasswordBackend"]
 PASSWORD_HASHERS = [
     "accounts.hashers.OwaspArgon2",
     # For accounts that were imported from another system.
-    "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+    "accounts.hashers.ImportedPBKDF2",
 ]
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_rules.MaximumLengthValidator"},

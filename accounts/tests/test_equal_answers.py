@@ -18,6 +18,7 @@ from django.test import Client, SimpleTestCase, override_settings
 from django.test.utils import CaptureQueriesContext
 from rest_framework.test import APIClient
 
+from accounts import hashers
 from accounts import mail as shops_mail
 from accounts.hashers import OwaspArgon2
 from accounts.models import User
@@ -27,12 +28,12 @@ from lori_assignment import settings as written
 from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
 RESEND = "/api/rest-auth/registration/resend-email/"
-HASHERS = ["accounts.hashers.OwaspArgon2", "django.contrib.auth.hashers.PBKDF2PasswordHasher"]
+HASHERS = written.PASSWORD_HASHERS
 
 
 class HashTest(SignInCase):
     def test_passwords_are_hashed_as_owasp_recommends(self):
-        self.assertEqual(written.PASSWORD_HASHERS[0], HASHERS[0])
+        self.assertEqual(HASHERS[0], "accounts.hashers.OwaspArgon2")
         with override_settings(PASSWORD_HASHERS=HASHERS):
             self.assertTrue(make_password("x").startswith("argon2$argon2id$v=19$m=19456,t=2,p=1$"))
 
@@ -97,6 +98,19 @@ class PasswordWorkTest(SignInCase):
         done = [self.work(partial(sign_in, name)) for name in ("alice", "bob", "carol", "nobody")]
         self.assertEqual({(hashes, statements) for _, hashes, statements in done}, {(1, done[0][2])})
         self.assertEqual(len({answer.context["form"].non_field_errors()[0] for answer, *_ in done}), 1)
+
+    @override_settings(PASSWORD_HASHERS=HASHERS)
+    def test_second_spelling_takes_equal_work(self):
+        for user in (self.alice, self.bob):
+            user.set_password(PASSWORD)
+            user.save()
+        hash_once = hashers.hashing_queue.hash
+        self.sign_in("somebody", WRONG)
+        for password, hashes in ((WRONG, 1), (f"{WRONG} e\u0301", 2)):
+            for name in ("alice", "bob", "carol", "nobody"):
+                with mock.patch.object(hashers.hashing_queue, "hash", side_effect=hash_once) as computed:
+                    self.assertEqual(self.sign_in(name, password).status_code, 401)
+                self.assertEqual(computed.call_count, hashes, (name, password))
 
     def test_without_the_dummy_hash_work_differs(self):
         with mock.patch("accounts.backends.check_password"):

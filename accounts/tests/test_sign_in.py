@@ -9,17 +9,18 @@ from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.contrib.auth.hashers import MD5PasswordHasher
 from django.core.cache import cache
 from django.db import connection, transaction
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.test.utils import CaptureQueriesContext
 from django.urls import reverse
 from django.utils import timezone
 
 from accounts import login_throttle, tokens
-from accounts.models import PasswordAttempts
+from accounts.models import PasswordAttempts, User
 from accounts.tests.case import (
     CHANGE,
     LOGIN,
     NEW,
+    RESET,
     TOKEN,
     USER,
     WRONG,
@@ -115,9 +116,6 @@ class LockTest(SignInCase):
         return {
             "token": lambda word: self.sign_in(password=word),
             "rest-auth": lambda word: self.sign_in(password=word, door=LOGIN),
-            "rest-auth by e-mail": lambda word: self.client.post(
-                LOGIN, {"email": "alice@example.org", "password": word}
-            ),
             "web": lambda word: Client().post(web, {"login": "alice", "password": word}),
             "admin": lambda word: Client().post(
                 Client().get("/admin/", follow=True).redirect_chain[-1][0],
@@ -176,7 +174,14 @@ class LockTest(SignInCase):
 
     def test_spellings_of_a_name_share_one_count(self):
         for spellings in (
-            ("alice", "ALICE", " Alice ", "alice@example.org", "ALICE@Example.org"),
+            ("alice", "ALICE", " Alice ", "álice", "alicE"),
+            (
+                "alice@example.org",
+                "ALICE@Example.org",
+                " alice@example.org",
+                "alice@EXAMPLE.org",
+                "Alice@example.org",
+            ),
             # There is no account of this name.
             ("rene", "René", "RENÉ", "rene\u0301", " rené "),
         ):
@@ -247,13 +252,13 @@ class LockTest(SignInCase):
             self.sign_in()
         self.assertEqual(self.sign_in("bob").status_code, 200)
 
-    def test_known_address_skips_the_account_limit(self):
+    def test_known_address_skips_the_name_limit(self):
         def try_from(address, password):
             body = {"username": "alice", "password": password}
             return self.client.post(TOKEN, body, REMOTE_ADDR=address).status_code
 
         self.assertEqual(try_from("192.0.2.1", PASSWORD), 200)
-        for number in range(login_throttle.MAX_PER_ACCOUNT):
+        for number in range(login_throttle.MAX_PER_NAME):
             self.assertEqual(try_from(f"198.51.100.{number}", WRONG), 401)
         self.assertEqual(try_from("203.0.113.1", PASSWORD), 429)
         self.assertEqual(try_from("192.0.2.1", PASSWORD), 200)
@@ -284,7 +289,7 @@ class LockTest(SignInCase):
         self.guess(1)
         self.sign_in("bob")
         later = timezone.now() + timedelta(days=1)
-        self.assertEqual(login_throttle.delete_expired(at=later), 4)
+        self.assertEqual(login_throttle.delete_expired(at=later), 5)
         # Bob's address stays known for a month.
         self.assertEqual(login_throttle.delete_expired(at=later + timedelta(days=31)), 1)
 
@@ -323,6 +328,152 @@ class LockTest(SignInCase):
         answer = self.client.post(LOGIN, {})
         self.assertEqual(answer.status_code, 429)
         self.assertIn("Retry-After", answer)
+
+
+class NameDisclosureTest(SignInCase):
+    """When a lock begins does not tell which names have an account, or which of them are of one account."""
+
+    PAIRS = (
+        ("alice", "alice@example.org"),
+        ("alice@example.org", "alice"),
+        ("alice", "bob@example.org"),
+        ("alice", "bob"),
+        ("alice", "nobody"),
+        ("nobody", "nobody@example.org"),
+        ("nobody@example.org", "somebody@example.org"),
+    )
+    SPELLINGS = (("álice", "alice"), ("alice", "ALÍCE"), ("nóbody", "nobody"), ("n\uff4fbody", "NOBODY"))
+
+    def setUp(self):
+        cache.clear()
+        self.addresses = (f"198.51.100.{number}" for number in range(250))
+
+    def doors(self):
+        return {
+            "token": lambda login, word, at: self.client.post(
+                TOKEN, {"username": login, "password": word}, REMOTE_ADDR=at
+            ),
+            "rest-auth": lambda login, word, at: self.client.post(
+                LOGIN, {"email" if "@" in login else "username": login, "password": word}, REMOTE_ADDR=at
+            ),
+            "web": lambda login, word, at: Client(REMOTE_ADDR=at).post(
+                reverse("account_login"), {"login": login, "password": word}
+            ),
+        }
+
+    def assert_all_alike(self, pairs, expected, guess):
+        for door, knock in self.doors().items():
+            for first, second in pairs:
+                with self.subTest(door, names=(first, second)), transaction.atomic():
+                    cache.clear()
+                    answer = guess(knock, first, second)
+                    self.assertEqual(answer.status_code == 429, expected)
+                    if expected:
+                        self.assertIn(int(answer["Retry-After"]), range(295, 301))
+                    transaction.set_rollback(True)
+
+    def test_names_of_one_account_count_separately(self):
+        def guess(knock, first, second):
+            here = next(self.addresses)
+            for _ in range(login_throttle.MAX_PER_NAME_AND_ADDRESS):
+                self.assertNotEqual(knock(first, WRONG, here).status_code, 429)
+            self.assertEqual(knock(first, WRONG, here).status_code, 429)
+            return knock(second, WRONG, here)
+
+        self.assert_all_alike(self.PAIRS, False, guess)
+        self.assert_all_alike(self.SPELLINGS, True, guess)
+
+    def fill(self, login):
+        """Reach the limit of `login` from many addresses."""
+        for number in range(login_throttle.MAX_PER_NAME):
+            body = {"username": login, "password": WRONG}
+            answer = self.client.post(TOKEN, body, REMOTE_ADDR=f"203.0.113.{number}")
+            self.assertEqual(answer.status_code, 401)
+
+    def test_limit_from_all_addresses_tells_nothing(self):
+        def guess(knock, first, second):
+            self.fill(first)
+            self.assertEqual(knock(first, WRONG, next(self.addresses)).status_code, 429)
+            return knock(second, WRONG, next(self.addresses))
+
+        self.assert_all_alike([self.PAIRS[0], self.PAIRS[5]], False, guess)
+        self.assert_all_alike([self.SPELLINGS[0], self.SPELLINGS[2]], True, guess)
+
+    def test_known_address_shows_only_with_the_password(self):
+        """Somebody in the same network as a member learns nothing from the exception for it."""
+        home = next(self.addresses)
+        self.assertEqual(self.try_at(home, "alice", PASSWORD), (200, 1))
+        for name in ("alice", "alice@example.org", "nobody"):
+            cache.clear()
+            self.fill(name)
+            self.assertEqual(self.try_at(home, name, WRONG), (429, 1), name)
+            self.assertEqual(self.try_at(next(self.addresses), name, WRONG), (429, 1), name)
+        self.assertEqual(self.try_at(next(self.addresses), "alice", PASSWORD), (429, 1))
+        cache.clear()
+        # An address is known for both names.
+        for name in ("alice", "alice@example.org"):
+            self.assertEqual(self.try_at(home, name, PASSWORD), (200, 1), name)
+
+    def try_at(self, address, login, password):
+        """Return the status and the number of hashes."""
+        encode = MD5PasswordHasher.encode
+        with mock.patch.object(MD5PasswordHasher, "encode", autospec=True, side_effect=encode) as computed:
+            body = {"username": login, "password": password}
+            answer = self.client.post(TOKEN, body, REMOTE_ADDR=address)
+        return answer.status_code, computed.call_count
+
+    def test_locked_name_costs_each_address_five_hashes(self):
+        self.fill("alice")
+        self.fill("nobody")
+        for name, password in (("alice", WRONG), ("alice", PASSWORD), ("nobody", WRONG)):
+            cache.clear()
+            here = next(self.addresses)
+            tried = [self.try_at(here, name, password) for _ in range(7)]
+            self.assertEqual(tried, [(429, 1)] * 5 + [(429, 0)] * 2, name)
+
+    def test_guesses_at_one_account_are_bounded(self):
+        here = next(self.addresses)
+        names = ["alice", "ALICE", "álice", "alice@example.org", "Alice@example.org"]
+        tried = [self.try_at(here, name, WRONG)[1] for name in names * 8]
+        self.assertEqual(sum(tried), 2 * login_throttle.MAX_PER_NAME_AND_ADDRESS)
+
+    def test_deactivated_account_counts_like_no_account(self):
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        tried = [self.sign_in().status_code for _ in range(6)]
+        self.assertEqual(tried, [401] * 5 + [429])
+
+    def test_reset_keeps_the_count_of_all_addresses(self):
+        self.fill("alice")
+        home = next(self.addresses)
+        for _ in range(6):
+            self.assertEqual(self.try_at(home, "alice", PASSWORD)[0], 429)
+        request = RequestFactory(REMOTE_ADDR=home).get("/")
+        login_throttle.clear_attempts(request, self.alice, at=timezone.now())
+        cache.clear()
+        self.assertEqual(self.try_at(next(self.addresses), "alice", WRONG)[0], 429)
+        self.assertEqual(self.try_at(home, "alice", PASSWORD)[0], 200)
+
+    def test_long_names_are_cut(self):
+        """Such a text has 18 characters for each of its own once it is decomposed."""
+        self.assertLess(len(login_throttle.normalize_login("\ufdfa" * 100_000)), 10_000)
+
+    def test_mails_are_limited_alike(self):
+        for path, post in ((RESET, self.client.post), ("/user/password/reset/", Client().post)):
+            for address in ("alice@example.org", "nobody@example.org"):
+                with self.subTest(path, address=address):
+                    cache.clear()
+                    told = [
+                        post(path, {"email": spelling}).status_code
+                        for spelling in [address, address.upper()] * 3
+                    ]
+                    self.assertEqual([status == 429 for status in told], [False] * 5 + [True])
+
+    def test_codes_are_asked_for_after_the_password_only(self):
+        activate_totp(self.alice)
+        answers = [self.sign_in(name, WRONG, otp="123456") for name in ("alice", "nobody") for _ in range(6)]
+        told = [(answer.status_code, answer.json()["code"]) for answer in answers]
+        once = [(401, "authentication_failed")] * 5 + [(429, "throttled")]
+        self.assertEqual(told, once * 2)
 
 
 class SecondFactorTest(SignInCase):

@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.password_rules import MAX_LENGTH
+from accounts.password_rules import MAX_LENGTH, TOO_LONG
 
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiI2ZjMifQ.q0Yx"  # noqa: S105  # A sample for the documentation.
 
@@ -16,7 +16,8 @@ class Password(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         options |= {"write_only": True, "trim_whitespace": False, "max_length": MAX_LENGTH}
-        super().__init__(**options, style={"input_type": "password"})
+        messages = {"max_length": TOO_LONG}
+        super().__init__(**options, error_messages=messages, style={"input_type": "password"})
 
 
 class Code(serializers.CharField):
