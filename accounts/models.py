@@ -159,6 +159,10 @@ class TokenFamily(models.Model):
     user = models.ForeignKey(User, models.CASCADE, related_name="token_families")
     # The jti of the only refresh token that can be used; older ones have been.
     current = models.CharField(max_length=32)
+    # The jti of the token for which a program got the current one; for some seconds it gets that again.
+    previous = models.CharField(max_length=32, blank=True, default="", db_default="")
+    # When the current refresh token was issued; null if a release without this column issued it.
+    renewed_at = models.DateTimeField(null=True)
     # Whether the last pair was issued for a refresh token alone, not to the browser that owns the session.
     renewed_outside_browser = models.BooleanField(default=False, db_column="left_its_browser")
     began_at = models.DateTimeField()

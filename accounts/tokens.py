@@ -5,7 +5,9 @@ and so revokes all of its tokens, including access tokens. The query that reads 
 family, so a request needs no extra query.
 
 Only the family's current refresh token is valid. If an older one is used again, it has been stolen. Since
-owner and thief cannot be distinguished, every token of that login is revoked.
+owner and thief cannot be distinguished, every token of that login is revoked. But a client whose response was
+lost, or that refreshes in two places at once, sends a token twice: for REPEATABLE the same pair is returned
+again, until its refresh token is used. The pair is not stored. It is signed again from the family's row.
 
 `TokenError` is raised for a token that is expired, forged, of the wrong type, already used or revoked, and
 for one whose account was deleted or deactivated or has a new password.
@@ -27,7 +29,6 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken, Token, UntypedToken
-from rest_framework_simplejwt.utils import datetime_from_epoch
 
 from accounts.models import TokenFamily, User
 from accounts.second_factor import has_required_second_factor, must_set_up_second_factor
@@ -40,6 +41,7 @@ __all__ = [
     "Pair",
     "TokenError",
     "delete_expired",
+    "family_of",
     "issue_tokens",
     "new_family",
     "owner_of",
@@ -67,7 +69,10 @@ CLAIMS = {
 }
 # However often its tokens are renewed, a login ends after this time and needs the password again.
 MAX_AGE = timedelta(days=30)
-
+# For how long the token that was just renewed returns the same pair again.
+REPEATABLE = timedelta(seconds=10)
+# The fields that change when a family gets its next pair.
+ADVANCED = ["current", "previous", "renewed_at", "expires_at", "renewed_outside_browser"]
 
 _Token = TypeVar("_Token", bound=Token)
 
@@ -84,15 +89,15 @@ def new_family() -> str:
 def issue_tokens(user: User, *, family: str = "") -> Pair:
     """Issue the first pair of a login, in a new family. `family` is its name; empty for a random one."""
     begun = TokenFamily(pk=family or new_family(), user=user, began_at=clock.now())
-    pair = _next_pair(begun)
+    _advance(begun, previous="", at=begun.began_at)
     begun.save(force_insert=True)
-    return pair
+    return _sign_pair(begun)
 
 
 def renew(refresh: str) -> Pair:
-    """Exchange `refresh` for a new pair. `refresh` stops working, so at most one of several calls succeeds.
+    """Exchange `refresh` for a new pair. Several calls within REPEATABLE get the same one.
 
-    Raises TokenError.
+    Raises TokenError, and revokes the family, if `refresh` was used before that or if the pair has been used.
     """
     token = _read(RefreshToken, refresh)
     family, pair = _rotate(token)
@@ -106,13 +111,15 @@ def renew(refresh: str) -> Pair:
 def _rotate(token: RefreshToken) -> tuple[TokenFamily, Pair | None]:
     """Return the family and its next pair. If `token` was used before, delete the family instead."""
     family = _lock_valid_family(token)
-    if family.current != token[api_settings.JTI_CLAIM]:
+    now = clock.now()
+    if _is_current(token, family):
+        _advance(family, previous=family.current, at=now)
+        family.renewed_outside_browser = True
+        family.save(update_fields=ADVANCED)
+    elif not _is_repeated(token, family, at=now):
         family.delete()
         return family, None
-    pair = _next_pair(family)
-    family.renewed_outside_browser = True
-    family.save(update_fields=["current", "expires_at", "renewed_outside_browser"])
-    return family, pair
+    return family, _sign_pair(family)
 
 
 @atomic_with_retry
@@ -130,10 +137,11 @@ def renew_for_browser(user: User, *, family: str, refresh: str) -> Pair | None:
         found.delete()
         log_event("token_reused", account=user.pk)
         return None
-    pair = _next_pair(found)
+    # No token returns this pair again: the browser needs none, and anyone else has stolen it.
+    _advance(found, previous="", at=clock.now())
     found.renewed_outside_browser = False
-    found.save(update_fields=["current", "expires_at", "renewed_outside_browser"])
-    return pair
+    found.save(update_fields=ADVANCED)
+    return _sign_pair(found)
 
 
 def verify(text: str) -> None:
@@ -150,7 +158,7 @@ def revoke(refresh: str) -> None:
     """Sign out: revoke every token of the login that `refresh` belongs to. Raises TokenError."""
     token = _read(RefreshToken, refresh)
     family = _revoke(token)
-    used = family.current != token[api_settings.JTI_CLAIM]
+    used = not _is_current(token, family)
     log_event("token_reused" if used else "signed_out", account=family.user_id)
     if used:
         raise TokenError(USED)
@@ -217,15 +225,49 @@ def _owner_query(*, with_second_factor: bool) -> CompiledQuery[User]:
     )
 
 
-def _next_pair(family: TokenFamily) -> Pair:
-    """Make a pair whose refresh token becomes the family's current one; the caller saves the family."""
+def family_of(text: str) -> str:
+    """Return the name of the family of a token of either type, without a query; empty if it is not valid."""
+    try:
+        family: str = _read(UntypedToken, text)[FAMILY]
+    except TokenError:
+        return ""
+    return family
+
+
+def _advance(family: TokenFamily, *, previous: str, at: datetime) -> None:
+    """Give the family its next refresh token; the caller saves ADVANCED."""
+    family.previous = previous
+    family.current = secrets.token_hex(16)
+    family.renewed_at = at
+    expiry = min(at + RefreshToken.lifetime, family.began_at + MAX_AGE)
+    family.expires_at = expiry.replace(microsecond=0)
+
+
+def _sign_pair(family: TokenFamily) -> Pair:
+    """Sign the family's current pair. For one row it is always the same."""
     refresh = RefreshToken.for_user(family.user)
+    # Both tokens are issued, and the access token expires, by this time.
+    refresh.current_time = family.renewed_at
+    refresh.set_iat()
+    refresh["exp"] = int(family.expires_at.timestamp())
+    refresh[api_settings.JTI_CLAIM] = family.current
     refresh[FAMILY] = family.pk
     refresh[PASSWORD_CLAIM] = _password_fingerprint(family.user)
-    refresh["exp"] = min(refresh["exp"], int((family.began_at + MAX_AGE).timestamp()))
-    family.current = refresh[api_settings.JTI_CLAIM]
-    family.expires_at = datetime_from_epoch(refresh["exp"])
-    return Pair(access=str(refresh.access_token), refresh=str(refresh))
+    access = refresh.access_token
+    access.set_iat(at_time=family.renewed_at)
+    access[api_settings.JTI_CLAIM] = _keyed_hash("access token", family.current)
+    return Pair(access=str(access), refresh=str(refresh))
+
+
+def _is_current(token: Token, family: TokenFamily) -> bool:
+    return bool(token[api_settings.JTI_CLAIM] == family.current)
+
+
+def _is_repeated(token: Token, family: TokenFamily, *, at: datetime) -> bool:
+    """Return whether the family's current pair was issued for `token`, within REPEATABLE."""
+    if token[api_settings.JTI_CLAIM] != family.previous or family.renewed_at is None:
+        return False
+    return at < family.renewed_at + REPEATABLE
 
 
 def _lock_valid_family(token: RefreshToken) -> TokenFamily:
@@ -250,7 +292,7 @@ def _is_used(refresh: str, family: TokenFamily) -> bool:
         token = _read(RefreshToken, refresh)
     except TokenError:
         return False
-    return token.get(FAMILY) == family.pk and token[api_settings.JTI_CLAIM] != family.current
+    return token.get(FAMILY) == family.pk and not _is_current(token, family)
 
 
 def _password_unchanged(token: Token, user: User) -> bool:
@@ -259,8 +301,12 @@ def _password_unchanged(token: Token, user: User) -> bool:
 
 def _password_fingerprint(user: User) -> str:
     """Return a keyed hash of the password hash. simplejwt's own claim would use MD5."""
+    return _keyed_hash("accounts.tokens", user.password)
+
+
+def _keyed_hash(salt: str, value: str) -> str:
     key = settings.TOKEN_SIGNING_KEY
-    return salted_hmac("accounts.tokens", user.password, secret=key, algorithm="sha256").hexdigest()[:32]
+    return salted_hmac(salt, value, secret=key, algorithm="sha256").hexdigest()[:32]
 
 
 def _read(kind: type[_Token], text: str | bytes) -> _Token:

@@ -560,11 +560,20 @@ REST_FRAMEWORK = {
     "DEFAULT_METADATA_CLASS": None,
     "DEFAULT_PAGINATION_CLASS": "lori_assignment.rest.pagination.VersionedPagination",
     "DEFAULT_FILTER_BACKENDS": ["lori_assignment.rest.filters.LazyFilterBackend"],
-    "DEFAULT_THROTTLE_CLASSES": ["lori_assignment.rest.throttling.AddressRateThrottle"]
+    "DEFAULT_THROTTLE_CLASSES": [
+        "lori_assignment.rest.throttling.AddressRateThrottle",
+        "accounts.api.throttling.FamilyRateThrottle",
+    ]
     if RATE_LIMITS == "on"
     else [],
-    # The scope of dj_rest_auth's views. Our token views share its limit.
-    "DEFAULT_THROTTLE_RATES": {"dj_rest_auth": "60/minute"},
+    "DEFAULT_THROTTLE_RATES": {
+        # By address: dj_rest_auth's views and /api-token-auth/, ...
+        "dj_rest_auth": "60/minute",
+        # ... and the calls that refresh and verify tokens, so that a thousand members can share an address.
+        "tokens": "600/minute",
+        # Refreshing and verifying, by the login from which the token descends.
+        "token_family": "30/minute",
+    },
     "EXCEPTION_HANDLER": "lori_assignment.rest.exception_handler.handle_api_exception",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
 }

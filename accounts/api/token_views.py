@@ -38,7 +38,17 @@ class TokenAuth(PublicAuthAPIView, GenericAPIView[Any]):
         return Response(TokenPair(tokens.issue_tokens(user)).data)
 
 
-class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
+class _TokenAPIView(PublicAuthAPIView, GenericAPIView[Any]):
+    """Has limits of its own, so that many members behind one address can refresh while others sign in."""
+
+    throttle_scope = "tokens"
+    family_throttle_scope = "token_family"
+    # Of the request's body.
+    token_field: str
+
+
+class TokenRefresh(_TokenAPIView):
+    token_field = "refresh"  # noqa: S105  # The name of a field.
     serializer_class = RefreshIn
     refuses_credentials = True
     response_serializer: type[Serializer[Any]] = TokenPair
@@ -46,7 +56,8 @@ class TokenRefresh(PublicAuthAPIView, GenericAPIView[Any]):
     def post(self, request: Request) -> Response:
         """Exchange a refresh token for a new pair of tokens
 
-        The refresh token stops working. Using it again revokes every token of that login.
+        The refresh token stops working. For 10 seconds it returns the same pair again, unless that was used.
+        After that, using it again revokes every token of that login.
         """
         given = self.get_serializer(data=request.data)
         given.is_valid(raise_exception=True)
@@ -61,7 +72,8 @@ class RestAuthTokenRefresh(TokenRefresh):
     response_serializer = RestAuthTokenPair
 
 
-class TokenVerify(PublicAuthAPIView, GenericAPIView[Any]):
+class TokenVerify(_TokenAPIView):
+    token_field = "token"  # noqa: S105  # The name of a field.
     serializer_class = VerifyIn
     refuses_credentials = True
     response_serializer = None

@@ -7,12 +7,18 @@ from unittest import mock
 
 import jwt
 from django.conf import settings
+from django.core.cache import cache
 from django.core.management import call_command
+from django.db import connection
+from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from rest_framework.throttling import ScopedRateThrottle
 from rest_framework_simplejwt.tokens import AccessToken, RefreshToken
 
 from accounts import tokens
+from accounts.api.auth_views import PATHS
 from accounts.api.authentication import JWTHeaderOrCookieAuthentication
+from accounts.api.token_views import TokenRefresh
 from accounts.models import TokenFamily, User
 from accounts.tests.case import CHANGE, LOGOUT, NEW, REFRESH, TOKEN, USER, VERIFY, SignInCase
 from accounts.tokens import TokenError, _password_fingerprint
@@ -39,6 +45,12 @@ class TokensTest(SignInCase):
     def setUp(self):
         self.pair = tokens.issue_tokens(self.alice)
 
+    def renew_later(self, refresh, seconds=10):
+        """Renew `refresh` when the last renewal was so many seconds ago."""
+        later = timezone.now() + timedelta(seconds=seconds)
+        with mock.patch("lori_assignment.clock.now", return_value=later):
+            return tokens.renew(refresh)
+
     def refused(self, refresh=None):
         """Assert that `refresh` can be neither verified nor renewed."""
         with self.assertRaises(TokenError):
@@ -50,7 +62,61 @@ class TokensTest(SignInCase):
         renewed = tokens.renew(self.pair.refresh)
         tokens.verify(renewed.access)
         tokens.verify(renewed.refresh)
+        with self.assertRaises(TokenError):
+            tokens.verify(self.pair.refresh)
+        with self.assertRaises(TokenError):
+            self.renew_later(self.pair.refresh)
+
+    def test_repeated_renewal_returns_the_same_pair(self):
+        renewed = tokens.renew(self.pair.refresh)
+        family = TokenFamily.objects.values().get()
+        for seconds in (0, 9.9):
+            with CaptureQueriesContext(connection) as taken:
+                self.assertEqual(self.renew_later(self.pair.refresh, seconds), renewed)
+            self.assertFalse([query for query in taken if query["sql"].startswith("UPDATE")])
+        self.assertEqual(TokenFamily.objects.values().get(), family)
+        self.assertFalse({*renewed, *self.pair} & set(map(str, family.values())))
+        tokens.renew(renewed.refresh)
+
+    def test_repetition_ends_after_ten_seconds(self):
+        renewed = tokens.renew(self.pair.refresh)
+        with self.assertRaises(TokenError):
+            self.renew_later(self.pair.refresh)
+        self.refused(renewed.refresh)
+        self.assertFalse(TokenFamily.objects.exists())
+
+    def test_repetition_ends_when_the_successor_is_used(self):
+        second = tokens.renew(self.pair.refresh)
+        third = tokens.renew(second.refresh)
+        with self.assertRaises(TokenError):
+            tokens.renew(self.pair.refresh)
+        for text in (*second, *third):
+            with self.assertRaises(TokenError):
+                tokens.verify(text)
+
+    def test_each_renewal_can_be_repeated(self):
+        for _ in range(3):
+            renewed = tokens.renew(self.pair.refresh)
+            self.assertEqual(tokens.renew(self.pair.refresh), renewed)
+            self.pair = renewed
+
+    def test_nothing_is_repeated_after_the_login_ended(self):
+        renewed = tokens.renew(self.pair.refresh)
+        tokens.revoke(renewed.refresh)
         self.refused(self.pair.refresh)
+
+    def test_nothing_is_repeated_after_a_new_password(self):
+        tokens.renew(self.pair.refresh)
+        self.alice.set_password(NEW)
+        self.alice.save()
+        self.refused(self.pair.refresh)
+
+    def test_family_of_the_previous_release_repeats_nothing(self):
+        renewed = tokens.renew(self.pair.refresh)
+        TokenFamily.objects.update(renewed_at=None)
+        with self.assertRaises(TokenError):
+            tokens.renew(self.pair.refresh)
+        self.refused(renewed.refresh)
 
     def test_malformed_token_is_refused(self):
         for text in GARBAGE:
@@ -89,7 +155,8 @@ class TokensTest(SignInCase):
         """The thief cannot be told from the owner, so the whole family ends."""
         renewed = tokens.renew(self.pair.refresh)
         elsewhere = tokens.issue_tokens(self.alice)
-        self.refused(self.pair.refresh)
+        with self.assertRaises(TokenError):
+            self.renew_later(self.pair.refresh)
         for text in (renewed.refresh, renewed.access, self.pair.access):
             with self.assertRaises(TokenError):
                 tokens.verify(text)
@@ -272,7 +339,7 @@ class RevocationTest(SignInCase):
             self.assert_ended(self.elsewhere)
 
     def test_detected_reuse_ends_access(self):
-        tokens.renew(self.pair.refresh)
+        tokens.renew(tokens.renew(self.pair.refresh).refresh)
         self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assert_ended()
 
@@ -295,15 +362,25 @@ class TokenApiTest(SignInCase):
     def setUp(self):
         self.pair = tokens.issue_tokens(self.alice)
 
-    def test_refresh_returns_a_pair_once(self):
+    def test_refresh_returns_a_pair(self):
         answer = self.client.post(REFRESH, {"refresh": self.pair.refresh})
         self.assertEqual((answer.status_code, set(answer.json())), (200, {"token", "refresh"}))
         self.assertEqual(
             self.client_with_token(answer.json()["token"]).get("/api/rest-auth/user/").status_code, 200
         )
 
-        again = self.client.post(REFRESH, {"refresh": self.pair.refresh})
-        self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
+    def test_every_refresh_path_repeats_its_pair(self):
+        paths = [path for path, view in PATHS if issubclass(view, TokenRefresh)]
+        self.assertEqual(len(paths), 2)
+        for path in [f"/{path}{end}" for path in paths for end in ("", "/")]:
+            with self.subTest(path):
+                refresh = tokens.issue_tokens(self.alice).refresh
+                answers = [self.client.post(path, {"refresh": refresh}) for _ in range(2)]
+                self.assertEqual([answer.status_code for answer in answers], [200, 200])
+                self.assertEqual(answers[0].json(), answers[1].json())
+                tokens.renew(answers[0].json()["refresh"])
+                again = self.client.post(path, {"refresh": refresh})
+                self.assertEqual((again.status_code, again.json()["code"]), (401, "token_not_valid"))
 
     def test_rest_auth_refresh_has_its_field_names(self):
         answer = self.client.post("/api/rest-auth/token/refresh/", {"refresh": self.pair.refresh})
@@ -370,3 +447,74 @@ class TokenApiTest(SignInCase):
     def test_logout_requires_the_token(self):
         answer = self.client_with_token(self.pair.access).post(LOGOUT)
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["refresh"]))
+
+
+class TokenBudgetTest(SignInCase):
+    """Refreshing and verifying have limits of their own, by address and by login."""
+
+    PATHS = (
+        (REFRESH, "refresh"),
+        ("/api/rest-auth/token/refresh/", "refresh"),
+        (VERIFY, "token"),
+        ("/api/rest-auth/token/verify/", "token"),
+    )
+
+    def setUp(self):
+        cache.clear()
+        self.addCleanup(cache.clear)
+        self.pair = tokens.issue_tokens(self.alice)
+
+    def verify(self, text, address="192.0.2.1"):
+        return self.client.post(VERIFY, {"token": text}, REMOTE_ADDR=address)
+
+    def assert_throttled(self, answer):
+        self.assertEqual((answer.status_code, answer.json()["code"]), (429, "throttled"))
+        self.assertIn(int(answer["Retry-After"]), range(1, 61))
+
+    def test_rates(self):
+        rates = settings.REST_FRAMEWORK["DEFAULT_THROTTLE_RATES"]
+        self.assertEqual(
+            rates, {"dj_rest_auth": "60/minute", "tokens": "600/minute", "token_family": "30/minute"}
+        )
+
+    def test_login_may_send_thirty_calls_a_minute(self):
+        for number in range(15):
+            for text in self.pair:
+                self.assertEqual(self.verify(text, f"192.0.2.{number}").status_code, 200)
+        for path, field in self.PATHS:
+            for text in self.pair:
+                self.assert_throttled(self.client.post(path, {field: text}))
+        # Refused calls have used nothing, and another login of the same member has its own count.
+        self.assertEqual(self.verify(tokens.issue_tokens(self.alice).access).status_code, 200)
+        cache.clear()
+        self.assertEqual(self.client.post(REFRESH, {"refresh": self.pair.refresh}).status_code, 200)
+
+    def test_invalid_tokens_count_for_no_login(self):
+        claims = jwt.decode(self.pair.access, options={"verify_signature": False})
+        forged = jwt.encode(claims, "x" * 64, algorithm="HS256")
+        for text in (forged, "x", 7, None) * 10:
+            self.assertIn(self.verify(text).status_code, (400, 401))
+        self.assertEqual(self.client.post(VERIFY, [], format="json").status_code, 400)
+        self.assertEqual(self.verify(self.pair.access).status_code, 200)
+
+    def test_form_counts_like_json(self):
+        form = {"token": self.pair.access}
+        told = [self.client.post(VERIFY, form, format="multipart").status_code for _ in range(31)]
+        self.assertEqual(told, [200] * 30 + [429])
+
+    def test_address_limit_is_shared_by_all_paths(self):
+        with mock.patch.dict(ScopedRateThrottle.THROTTLE_RATES, {"tokens": "8/minute"}):
+            for path, field in self.PATHS * 2:
+                self.assertEqual(self.client.post(path, {field: "x"}).status_code, 401)
+            for path, field in self.PATHS:
+                self.assert_throttled(self.client.post(path, {field: "x"}))
+            self.assertEqual(self.verify("x").status_code, 401)
+
+    def test_sign_in_and_token_limits_are_separate(self):
+        for _ in range(60):
+            self.client.post(TOKEN, {})
+        self.assert_throttled(self.client.post(TOKEN, {}))
+        for number in range(61):
+            if number % 30 == 0:
+                self.pair = tokens.issue_tokens(self.alice)
+            self.assertEqual(self.client.post(VERIFY, {"token": self.pair.access}).status_code, 200)

@@ -39,7 +39,11 @@ class WiringTest(SimpleTestCase):
     def test_every_auth_view_is_throttled(self):
         for path, view in auth_views.PATHS:
             if view is not auth_views.UserDetails:
-                self.assertEqual(view.throttle_scope, "dj_rest_auth", path)
+                of_tokens = path.endswith(("token-refresh", "token-verify", "token/refresh", "token/verify"))
+                self.assertEqual(view.throttle_scope, "tokens" if of_tokens else "dj_rest_auth", path)
+                self.assertEqual(
+                    getattr(view, "family_throttle_scope", "") == "token_family", of_tokens, path
+                )
 
     def test_unused_routes_of_dj_rest_auth_are_absent(self):
         """dj-rest-auth's bare `account_confirm_email` answered 500."""
