@@ -23,7 +23,7 @@ from accounts import mail as shops_mail
 from accounts.hashers import OwaspArgon2
 from accounts.models import User
 from accounts.sign_up import reset_email_address
-from accounts.tests.case import LOGIN, RESET, TOKEN, WRONG, SignInCase
+from accounts.tests.case import LOGIN, RESET, TOKEN, WRONG, SignInCase, make_hash_of_nobody
 from lori_assignment import settings as written
 from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
@@ -105,7 +105,7 @@ class PasswordWorkTest(SignInCase):
             user.set_password(PASSWORD)
             user.save()
         hash_once = hashers.hashing_queue.hash
-        self.sign_in("somebody", WRONG)
+        make_hash_of_nobody()
         for password, hashes in ((WRONG, 1), (f"{WRONG} e\u0301", 2)):
             for name in ("alice", "bob", "carol", "nobody"):
                 with mock.patch.object(hashers.hashing_queue, "hash", side_effect=hash_once) as computed:
