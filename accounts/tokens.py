@@ -246,15 +246,16 @@ def _advance(family: TokenFamily, *, previous: str, at: datetime) -> None:
 def _sign_pair(family: TokenFamily) -> Pair:
     """Sign the family's current pair. For one row it is always the same."""
     refresh = RefreshToken.for_user(family.user)
-    # Both tokens are issued, and the access token expires, by this time.
-    refresh.current_time = family.renewed_at
-    refresh.set_iat()
+    # Null only before the first `_advance`. The access token expires five minutes later.
+    issued_at: Any = family.renewed_at
+    refresh.current_time = issued_at
+    refresh.set_iat(at_time=issued_at)
     refresh["exp"] = int(family.expires_at.timestamp())
     refresh[api_settings.JTI_CLAIM] = family.current
     refresh[FAMILY] = family.pk
     refresh[PASSWORD_CLAIM] = _password_fingerprint(family.user)
     access = refresh.access_token
-    access.set_iat(at_time=family.renewed_at)
+    access.set_iat(at_time=issued_at)
     access[api_settings.JTI_CLAIM] = _keyed_hash("access token", family.current)
     return Pair(access=str(access), refresh=str(refresh))
 

@@ -16,7 +16,7 @@ class Password(serializers.CharField):
 
     def __init__(self, **options: Any) -> None:
         options |= {"write_only": True, "trim_whitespace": False, "max_length": MAX_LENGTH}
-        messages = {"max_length": TOO_LONG}
+        messages: dict[str, Any] = {"max_length": TOO_LONG}
         super().__init__(**options, error_messages=messages, style={"input_type": "password"})
 
 
