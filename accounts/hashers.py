@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import unicodedata
 from functools import partial
 
 from django.contrib.auth.hashers import Argon2PasswordHasher, PBKDF2PasswordHasher
 
 from accounts.hashing_queue import hashing_queue
-
-
-def normalize_password(password: str) -> str:
-    return unicodedata.normalize("NFKC", password)
+from accounts.password_rules import normalize_password
 
 
 def spellings(password: str) -> list[str]:

@@ -7,9 +7,11 @@ is weak if other people use it or if it is easy to guess.
 from __future__ import annotations
 
 import re
+import unicodedata
 from urllib.parse import urlsplit
 
 from django.conf import settings
+from django.contrib.auth import password_validation
 from django.core.exceptions import ValidationError
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -50,11 +52,40 @@ class MaximumLengthValidator:
         return _("Your password must contain at most 128 characters.")
 
 
+def normalize_password(password: str) -> str:
+    """Return the spelling that is hashed."""
+    return unicodedata.normalize("NFKC", password)
+
+
+class _NormalizedMixin:
+    """Validates what is hashed, since `ｐａｓｓｗｏｒｄ` would pass; ignores what is too long."""
+
+    def validate(self, password: str, user: object = None) -> None:
+        if len(password) <= MAX_LENGTH:
+            super().validate(normalize_password(password), user)  # type: ignore[misc]  # of the other base
+
+
+class UserAttributeSimilarityValidator(
+    _NormalizedMixin, password_validation.UserAttributeSimilarityValidator
+):
+    pass
+
+
+class MinimumLengthValidator(_NormalizedMixin, password_validation.MinimumLengthValidator):
+    pass
+
+
+class CommonPasswordValidator(_NormalizedMixin, password_validation.CommonPasswordValidator):
+    pass
+
+
 class ShopVocabularyValidator:
     """Requires a password to be long enough without the shop's words."""
 
     def validate(self, password: str, user: object = None) -> None:
-        folded = password.casefold()
+        if len(password) > MAX_LENGTH:
+            return
+        folded = normalize_password(password).casefold()
         left = _vocabulary_pattern().sub("", folded)
         if left != folded and len(left) < MIN_REMAINING_LENGTH:
             raise ValidationError(

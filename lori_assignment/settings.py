@@ -448,11 +448,11 @@ PASSWORD_HASHERS = [
 AUTH_PASSWORD_VALIDATORS = [
     {"NAME": "accounts.password_rules.MaximumLengthValidator"},
     {
-        "NAME": "django.contrib.auth.password_validation.UserAttributeSimilarityValidator",
+        "NAME": "accounts.password_rules.UserAttributeSimilarityValidator",
         "OPTIONS": {"user_attributes": ["username", "email", "name"]},
     },
-    {"NAME": "django.contrib.auth.password_validation.MinimumLengthValidator"},
-    {"NAME": "django.contrib.auth.password_validation.CommonPasswordValidator"},
+    {"NAME": "accounts.password_rules.MinimumLengthValidator"},
+    {"NAME": "accounts.password_rules.CommonPasswordValidator"},
     {"NAME": "accounts.password_rules.ShopVocabularyValidator"},
 ]
 

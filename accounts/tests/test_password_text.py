@@ -10,7 +10,9 @@ from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
 from django.contrib.auth import authenticate
 from django.contrib.auth.hashers import MD5PasswordHasher, PBKDF2PasswordHasher
+from django.contrib.auth.password_validation import validate_password
 from django.core.cache import cache
+from django.core.exceptions import ValidationError
 from django.core.management import CommandError, call_command
 from django.test import Client, override_settings
 from django.urls import reverse
@@ -158,6 +160,30 @@ class LengthTest(DoorsCase):
     def assert_nothing_changed(self):
         self.assertFalse(User.objects.filter(username="zoe").exists())
         self.assertTrue(User.objects.get(pk=self.alice.pk).check_password(PASSWORD))
+
+    def test_rules_apply_to_what_is_hashed(self):
+        wide = "".join(chr(ord(letter) + 0xFEE0) for letter in "iloveyou1alice@books")
+        common, own, shops = (
+            wide[:9],
+            wide[9:14] + "\uff20example.org",
+            "\uff41\uff44\uff4d\uff49\uff4erental1",
+        )
+        # Eight characters as they were typed, and four as they are hashed.
+        short = "e\u0301o\u0308i\u0308a\u030a"
+        for password, code in (
+            (common, "password_too_common"),
+            (own, "password_too_similar"),
+            (shops, "password_of_the_shop"),
+            (short, "password_too_short"),
+        ):
+            with self.subTest(code), self.assertRaises(ValidationError) as caught:
+                validate_password(password, self.alice)
+            self.assertIn(code, [error.code for error in caught.exception.error_list])
+
+    def test_long_password_is_not_compared(self):
+        with self.assertRaises(ValidationError) as caught:
+            validate_password("\ufdfa" * 100_000 + "password", self.alice)
+        self.assertEqual(caught.exception.messages, [TOO_LONG])
 
     def test_128_characters_are_accepted(self):
         for door in ("registration", "change, new", "reset"):
