@@ -17,7 +17,7 @@ from django.utils.translation import gettext_lazy as _
 
 from books import stock
 from books.catalogue import facets
-from books.covers import clean_cover
+from books.covers import FORMATS, clean_cover
 from books.isbn import normalize_isbn
 from books.languages import language_name
 from books.models import ISBN_TAKEN, Book, Copy
@@ -28,6 +28,13 @@ from lori_assignment.money import format_money
 from rentals.availability import with_availability
 from rentals.models import Rental
 from rentals.stock import add_copy, change_copy
+
+
+class CoverField(forms.FileField):
+    """A file that only `clean_cover` opens: forms.ImageField would first open one of any kind and size."""
+
+    def widget_attrs(self, widget: forms.Widget) -> dict[str, Any]:
+        return {**super().widget_attrs(widget), "accept": ",".join(FORMATS)}
 
 
 class BookForm(forms.ModelForm):
@@ -51,6 +58,7 @@ class BookForm(forms.ModelForm):
             "language",
             "cover",
         ]
+        field_classes: ClassVar[dict[str, type[forms.Field]]] = {"cover": CoverField}
 
     def clean_isbn(self) -> str:
         text = self.cleaned_data["isbn"]

@@ -6,47 +6,184 @@ camera, and no file that one program reads as an image and another as a script.
 
 from __future__ import annotations
 
+import re
+import threading
 import uuid
 from io import BytesIO
+from pathlib import PurePath
+from typing import Any
 
 from django.core.exceptions import ValidationError
 from django.core.files.base import ContentFile, File
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
-FORMATS = ("JPEG", "PNG", "WEBP")
+# Formats by the end of the file's name, which browsers and programs go by.
+FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
+SIGNATURES = {
+    "JPEG": re.compile(rb"\xff\xd8\xff"),
+    "PNG": re.compile(rb"\x89PNG\r\n\x1a\n"),
+    # With all of the header that has the size.
+    "WEBP": re.compile(rb"RIFF.{4}WEBPVP8[ LX].{14}", re.DOTALL),
+}
 MAX_BYTES = 5 * 1024 * 1024
-MAX_PIXELS = 20_000_000
+# A photo of a phone with 12 megapixels has up to 4160 x 3120. Decoding WebP takes twice as much memory.
+MAX_PIXELS = {"JPEG": 13_000_000, "PNG": 13_000_000, "WEBP": 6_000_000}
+# The catalogue shows covers 200 pixels wide; a smaller image than this is no more than a blur.
+MIN_SIDE = 50
+# A longer strip would be cut to its middle, or vanish when it is scaled down.
+MAX_RATIO = 10
 # Enough for a full-page view on a dense screen.
 MAX_SIDE = 1600
+# Each scan of a JPEG goes through the whole image again. Common encoders write 1 to 18.
+MAX_SCANS = 32
+# Segments of a JPEG and chunks of a PNG, which Pillow reads in Python. Large files have about a thousand.
+MAX_PARTS = 10_000
 
-TOO_MANY_PIXELS = _("Covers are limited to 20 megapixels.")
+NOT_A_COVER = _(
+    "Upload the cover as a JPEG, PNG or WebP image. Its file name must end in .jpg, .jpeg, .png or .webp "
+    "to match."
+)
+TOO_MANY_PIXELS = _("Covers are limited to %(most)d megapixels in this format.")
+TOO_MANY_PARTS = _("This image is built from too many parts. Save it again as a plain JPEG or PNG image.")
+
+# Decoding takes up to 150 MB, so a process decodes one cover at a time.
+_decoding = threading.Lock()
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
     """Return the image in `upload` as WebP without metadata, upright, no side longer than MAX_SIDE pixels.
 
-    Raises ValidationError when the upload is larger than MAX_BYTES or MAX_PIXELS, or when its content is not
-    one of FORMATS. Both sizes are checked before the pixels are decoded.
+    Raises ValidationError when the upload breaks one of the limits above, is animated, or when its content is
+    not of the format that its name says. All of this is checked before the pixels are decoded. Colours are
+    read as sRGB.
     """
     if upload.size > MAX_BYTES:
         raise ValidationError(_("Covers are limited to 5 MB."))
+    kind = FORMATS.get(PurePath(upload.name or "").suffix.lower())
+    upload.seek(0)
+    content = upload.read()
+    if kind is None or not SIGNATURES[kind].match(content):
+        raise ValidationError(NOT_A_COVER)
     try:
-        with Image.open(upload, formats=FORMATS) as picture:
-            if picture.width * picture.height > MAX_PIXELS:
-                raise ValidationError(TOO_MANY_PIXELS)
-            upright = ImageOps.exif_transpose(picture)
-            upright.thumbnail((MAX_SIDE, MAX_SIDE))
+        _check_parts(kind, content)
+        # Pillow reserves memory for the pixels of a WebP image when it opens it.
+        if kind == "WEBP":
+            _check_size(kind, *_webp_size(content))
+        with _decoding, Image.open(BytesIO(content), formats=[kind]) as picture:
+            _check_size(kind, picture.width, picture.height)
+            # Many phones add a preview to a photo, which Pillow counts as a frame.
+            if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
+                raise ValidationError(_("Covers can't be animated. Upload a single image."))
             kept = BytesIO()
-            # Only the first frame of an animation is saved.
-            mode = "RGBA" if upright.has_transparency_data else "RGB"
-            upright.convert(mode).save(kept, "WEBP", quality=82)
+            _small_and_upright(picture).save(kept, "WEBP", quality=82)
     except ValidationError:
         raise
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
-        raise ValidationError(TOO_MANY_PIXELS) from error
     except Exception as error:
         # Damaged files make the decoders raise all kinds of errors, TypeError and struct.error among them.
-        raise ValidationError(_("Upload the cover as a JPEG, PNG or WebP image.")) from error
+        raise ValidationError(NOT_A_COVER) from error
     # A random name: unique, and independent of the name of the uploaded file.
     return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")
+
+
+def _check_size(kind: str, width: int, height: int) -> None:
+    """Raise ValidationError if an image of this size is too large, too small or too narrow."""
+    if width * height > MAX_PIXELS[kind]:
+        raise ValidationError(TOO_MANY_PIXELS, params={"most": MAX_PIXELS[kind] // 1_000_000})
+    shorter, longer = sorted((width, height))
+    if shorter < MIN_SIDE or longer > MAX_RATIO * shorter:
+        raise ValidationError(
+            _(
+                "Each side of a cover must have at least %(least)d pixels, "
+                "and neither may be more than %(ratio)d times as long as the other."
+            ),
+            params={"least": MIN_SIDE, "ratio": MAX_RATIO},
+        )
+
+
+def _check_parts(kind: str, content: bytes) -> None:
+    """Raise ValidationError if a JPEG or PNG has too many parts to be read in a short time."""
+    if kind == "JPEG":
+        parts, scans = _count_segments(content)
+        if parts > MAX_PARTS or scans > MAX_SCANS:
+            raise ValidationError(TOO_MANY_PARTS)
+        if not scans:
+            raise ValidationError(NOT_A_COVER)
+    elif kind == "PNG" and _count_chunks(content) > MAX_PARTS:
+        raise ValidationError(TOO_MANY_PARTS)
+
+
+# Without fill bytes, the bytes FF of a scan (FF 00), and markers that have no segment.
+_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
+_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
+
+
+def _count_segments(content: bytes) -> tuple[int, int]:
+    """Return the numbers of parts and of scans in a JPEG, without the previews inside of segments.
+
+    Bytes between the segments count as parts, too, until the first scan. Stops soon after a limit is reached.
+    """
+    parts = scans = 0
+    position = len(b"\xff\xd8")
+    while (
+        (found := _JPEG_MARKER.search(content, position))
+        and found[1] != _END_OF_IMAGE
+        and parts <= MAX_PARTS
+        and scans <= MAX_SCANS
+    ):
+        parts += 1 if scans else 1 + found.start() - position
+        scans += found[1] == _START_OF_SCAN
+        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
+    return parts, scans
+
+
+def _count_chunks(content: bytes) -> int:
+    """Return the number of chunks in a PNG up to its end; stops soon after the limit is reached."""
+    chunks, position = 0, len(b"\x89PNG\r\n\x1a\n")
+    while (kind := content[position + 4 : position + 8]) and kind != b"IEND" and chunks <= MAX_PARTS:
+        chunks += 1
+        # Length, type and checksum take four bytes each.
+        position += 12 + int.from_bytes(content[position : position + 4], "big")
+    return chunks
+
+
+def _webp_size(content: bytes) -> tuple[int, int]:
+    """Return the width and height in the header of a WebP file (RFC 9649)."""
+    form, data = content[12:16], content[20:30]
+    if form == b"VP8X":
+        return int.from_bytes(data[4:7], "little") + 1, int.from_bytes(data[7:10], "little") + 1
+    if form == b"VP8L":
+        bits = int.from_bytes(data[1:5], "little")
+        return (bits & 0x3FFF) + 1, (bits >> 14 & 0x3FFF) + 1
+    width, height = (int.from_bytes(data[at : at + 2], "little") & 0x3FFF for at in (6, 8))
+    return width, height
+
+
+def _small_and_upright(picture: Image.Image) -> Image.Image:
+    """Return the image in RGB or RGBA, at most MAX_SIDE wide and high, turned as its metadata say.
+
+    It is scaled down first, so that all other steps take little memory.
+    """
+    # A JPEG is decoded at an eighth to a half of its size where that is enough.
+    picture.draft(None, (MAX_SIDE, MAX_SIDE))
+    small = _with_eight_bits(picture)
+    small.thumbnail((MAX_SIDE, MAX_SIDE))
+    upright = ImageOps.exif_transpose(small)
+    return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
+
+
+def _with_eight_bits(picture: Image.Image) -> Image.Image:
+    """Return the image in a mode whose pixels can be averaged, with eight bits for each colour."""
+    if picture.mode == "I;16":
+        key = picture.info.pop("transparency", None)
+        # Pillow's own conversion makes everything above 255 white.
+        picture = picture.point(_to_eight_bits).convert("L")
+        if key is not None:
+            picture.info["transparency"] = int(_to_eight_bits(key))
+    if picture.mode in ("1", "P") or "transparency" in picture.info:
+        return picture.convert("RGBA" if picture.has_transparency_data else "RGB")
+    return picture
+
+
+def _to_eight_bits(value: Any) -> Any:
+    return value * (1 / 257) + 0.5

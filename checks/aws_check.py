@@ -38,8 +38,8 @@ from PIL import Image
 from books.covers import clean_cover
 from books.models import Book
 picture = BytesIO()
-Image.new("RGB", (30, 40), "red").save(picture, "PNG")
-book = Book(name="Dune", cover=clean_cover(ContentFile(picture.getvalue())))
+Image.new("RGB", (60, 90), "red").save(picture, "PNG")
+book = Book(name="Dune", cover=clean_cover(ContentFile(picture.getvalue(), "dune.png")))
 book.save()
 send_mail("Your book — it is here", "Grüße", settings.DEFAULT_FROM_EMAIL, ["alice@example.org"])
 try:

@@ -14,7 +14,7 @@ RED = (200, 30, 30)
 BLUE = (30, 30, 200)
 
 
-def picture(kind: str = "PNG", size: tuple[int, int] = (40, 60), mode: str = "RGB", **options: Any) -> bytes:
+def picture(kind: str = "PNG", size: tuple[int, int] = (60, 90), mode: str = "RGB", **options: Any) -> bytes:
     kept = BytesIO()
     Image.new("RGB", size, RED).convert(mode).save(kept, kind, **options)
     return kept.getvalue()
@@ -24,12 +24,49 @@ def upload(content: bytes | None = None, name: str = "cover.png") -> SimpleUploa
     return SimpleUploadedFile(name, picture() if content is None else content, "image/png")
 
 
+def chunk(kind: bytes, data: bytes = b"") -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def png(
+    size: tuple[int, int],
+    rows: bytes,
+    *,
+    bits: int = 8,
+    color_type: int = 2,
+    more: bytes = b"",
+    end: bytes = b"",
+) -> bytes:
+    """Return a PNG of these rows, each of which begins with its filter; `more` are chunks before them."""
+    header = struct.pack(">IIBBBBB", *size, bits, color_type, 0, 0, 0)
+    parts = (chunk(b"IHDR", header), more, chunk(b"IDAT", zlib.compress(rows)), end, chunk(b"IEND"))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+
+
 def png_declaring_size(width: int, height: int) -> bytes:
     """Return a PNG of a few bytes that declares this size, with hardly any data."""
+    return png((width, height), b"\0" * 1000)
 
-    def chunk(kind: bytes, data: bytes) -> bytes:
-        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
 
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    parts = (chunk(b"IHDR", header), chunk(b"IDAT", zlib.compress(b"\0" * 1000)), chunk(b"IEND", b""))
-    return b"\x89PNG\r\n\x1a\n" + b"".join(parts)
+def grey_png(value: int, *, more: bytes = b"") -> bytes:
+    """Return a PNG of 60 x 90 pixels of one grey with 16 bits."""
+    return png((60, 90), (b"\0" + struct.pack(">H", value) * 60) * 90, bits=16, color_type=0, more=more)
+
+
+def webp_declaring_size(form: bytes, width: int, height: int) -> bytes:
+    """Return the header of a WebP of this form and size, with hardly any data."""
+    data = {
+        b"VP8 ": b"\x10\0\0\x9d\x01\x2a" + struct.pack("<HH", width, height),
+        b"VP8L": b"\x2f" + struct.pack("<I", (width - 1) | (height - 1) << 14) + b"\0" * 5,
+        b"VP8X": b"\0" * 4 + struct.pack("<I", width - 1)[:3] + struct.pack("<I", height - 1)[:3],
+    }[form]
+    body = b"WEBP" + form + struct.pack("<I", len(data)) + data
+    return b"RIFF" + struct.pack("<I", len(body)) + body
+
+
+def jpeg_with_scans(count: int, size: tuple[int, int] = (60, 90)) -> bytes:
+    """Return a progressive JPEG that repeats its last scan until it has this many."""
+    content = picture("JPEG", size, mode="L", progressive=True)
+    start = content.rindex(b"\xff\xda")
+    return content[:start] + content[start:-2] * (count - content.count(b"\xff\xda") + 1) + content[-2:]

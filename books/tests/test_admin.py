@@ -147,11 +147,17 @@ class BookAdminTest(StockAdminTestCase):
         self.assertTrue(Book.objects.get(name="Persuasion").cover.name.endswith(".webp"))
 
     def test_invalid_cover_is_a_field_error(self) -> None:
-        for content, name in ((picture("GIF"), "a.gif"), (b"text", "a.png")):
-            errors = self.errors(
-                self.send("book_change", self.emma, **self.form(cover=upload(content, name)))
-            )
+        for content, name in ((picture("GIF"), "a.gif"), (b"text", "a.png"), (picture(), "a.svg")):
+            with mock.patch("PIL.ImageFile.ImageFile.verify") as verify:
+                errors = self.errors(
+                    self.send("book_change", self.emma, **self.form(cover=upload(content, name)))
+                )
+            # Nothing opens it before the limits are checked.
+            verify.assert_not_called()
             self.assertEqual(list(errors), ["cover"])
+            self.assertIn("JPEG, PNG or WebP", errors["cover"][0])
+        page = self.counter.get(reverse("admin:books_book_change", args=[self.emma.pk]))
+        self.assertContains(page, 'accept=".jpg,.jpeg,.png,.webp"')
 
     def test_rented_book_cannot_be_deleted(self) -> None:
         self.rent()

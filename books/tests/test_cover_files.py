@@ -101,7 +101,7 @@ class CoverTest(CoverTestCase):
 class CoverNameTest(SimpleTestCase):
     def test_generated_names_are_valid_and_unique(self) -> None:
         with tempfile.NamedTemporaryFile(suffix=".png") as file:
-            Image.new("RGB", (2, 3)).save(file, "PNG")
+            Image.new("RGB", (60, 90)).save(file, "PNG")
             names = {clean_cover(ContentFile(Path(file.name).read_bytes(), "x.png")).name for _ in range(3)}
         self.assertEqual(len(names), 3)
         for name in names:

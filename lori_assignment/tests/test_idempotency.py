@@ -201,7 +201,7 @@ class FingerprintTest(KeyCase):
             kind = f"multipart/form-data; boundary={boundary}"
             return self.post("/api/v3/books/", body, client=client, content_type=kind)
 
-        one, other = picture(), picture(size=(60, 90))
+        one, other = picture(), picture(size=(90, 60))
         self.assertNotEqual(one, other)
         first = send(one, "first")
         self.assertEqual(first.status_code, 201, first.content)
