@@ -12,8 +12,9 @@ from allauth.mfa.models import Authenticator
 from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
-from django.contrib.auth.admin import UserAdmin
+from django.contrib.auth.admin import GroupAdmin, UserAdmin
 from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.forms import ModelForm
 from django.http import HttpRequest
@@ -24,7 +25,6 @@ from accounts.models import SEARCH_FIELDS, User
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import reset_email_address
 from lori_assignment.admin import IndexedListAdmin
-from lori_assignment.db.word_search import contains_words
 from lori_assignment.observability.security_log import log_event
 
 
@@ -44,10 +44,16 @@ class AccountForm(UserChangeForm):
 for _takeover_model in (EmailAddress, SocialAccount, SocialApp, SocialToken, UserSession):
     admin.site.unregister(_takeover_model)
 admin.site.unregister(Authenticator)
+admin.site.unregister(Group)
+
+
+@admin.register(Group)
+class PermissionGroupAdmin(IndexedListAdmin, GroupAdmin):
+    """Django's own pages, with the closed list of filters that all lists have."""
 
 
 @admin.register(Authenticator)
-class SecondFactorAdmin(admin.ModelAdmin):
+class SecondFactorAdmin(IndexedListAdmin):
     """Lets superusers remove a lost second factor, once its owner has come in person."""
 
     list_display = ("user", "type", "created_at", "last_used_at")
@@ -107,11 +113,6 @@ class AccountAdmin(IndexedListAdmin, UserAdmin):
             },
         ),
     )
-
-    def get_search_results(self, request: HttpRequest, queryset: Any, search_term: str) -> Any:
-        if not search_term.strip():
-            return queryset, False
-        return self.limit_to_newest(request, queryset.filter(contains_words(search_term, SEARCH_FIELDS)))
 
     def get_readonly_fields(self, request: HttpRequest, obj: User | None = None) -> tuple[str, ...]:
         """Only superusers may grant permissions; otherwise staff could make themselves superusers."""
