@@ -13,7 +13,7 @@ from allauth.socialaccount.models import SocialAccount, SocialApp, SocialToken
 from allauth.usersessions.models import UserSession
 from django.contrib import admin
 from django.contrib.auth.admin import GroupAdmin, UserAdmin
-from django.contrib.auth.forms import AdminUserCreationForm, UserChangeForm
+from django.contrib.auth.forms import AdminPasswordChangeForm, AdminUserCreationForm, UserChangeForm
 from django.contrib.auth.models import Group
 from django.db.models import QuerySet
 from django.forms import ModelForm
@@ -24,6 +24,7 @@ from django.utils.translation import ngettext
 from accounts.models import SEARCH_FIELDS, User
 from accounts.sessions import sign_out_everywhere
 from accounts.sign_up import reset_email_address
+from accounts.signals import access_revoked
 from lori_assignment.admin import IndexedListAdmin
 from lori_assignment.observability.security_log import log_event
 
@@ -37,6 +38,15 @@ class NewAccountForm(AdminUserCreationForm):
 class AccountForm(UserChangeForm):
     class Meta(UserChangeForm.Meta):
         model = User
+
+
+class AccountPasswordForm(AdminPasswordChangeForm):
+    def save(self, commit: bool = True) -> User:
+        user: User = super().save(commit)
+        if not user.has_usable_password():
+            # `User.save` tells of new passwords only.
+            access_revoked.send(User, user=user)
+        return user
 
 
 # Write access to these models would open any account, including a superuser's. An e-mail address is changed
@@ -81,6 +91,7 @@ class SecondFactorAdmin(IndexedListAdmin):
 class AccountAdmin(IndexedListAdmin, UserAdmin):
     form = AccountForm
     add_form = NewAccountForm
+    change_password_form = AccountPasswordForm
     list_display = ("username", "email", "name", "phone", "is_staff", "is_active")
     actions = ("sign_out",)
     search_fields = SEARCH_FIELDS

@@ -8,12 +8,13 @@ from django.conf import settings
 from django.contrib.auth.models import AbstractUser, AnonymousUser, UserManager
 from django.core.exceptions import ValidationError
 from django.core.validators import RegexValidator
-from django.db import models
+from django.db import models, transaction
 from django.db.models import Q
 from django.db.models.functions import Upper
 from django.utils.translation import gettext_lazy as _
 
 from accounts.password_rules import validate_length
+from accounts.signals import access_revoked
 from lori_assignment.db.word_search import contains_words
 
 USERNAME_TAKEN = _("An account with this username already exists.")
@@ -123,6 +124,18 @@ class User(AbstractUser):
             models.Index(fields=["username"], condition=Q(is_superuser=True), name="account_superusers"),
             models.Index(fields=["username"], condition=Q(is_active=False), name="account_inactive"),
         ]
+
+    def save(self, *args: Any, **options: Any) -> None:
+        """Save the account, and send `access_revoked` if its password is new.
+
+        It is not if the account is new, or if Django only hashed the same password with a better algorithm.
+        """
+        if self._password is None or self._state.adding:
+            super().save(*args, **options)
+            return
+        with transaction.atomic():
+            super().save(*args, **options)
+            access_revoked.send(type(self), user=self)
 
     def change_profile(self, **fields: str) -> None:
         """Save whichever of `name`, `phone` and `address` are given."""

@@ -14,6 +14,7 @@ from django.http import HttpRequest
 
 from accounts import tokens
 from accounts.models import TokenFamily, User
+from accounts.signals import access_revoked
 from accounts.web_tokens import FAMILY
 from lori_assignment import clock
 from lori_assignment.observability.security_log import log_event
@@ -131,5 +132,6 @@ def end_other_sessions(user: User, *, this: str | None, family: str = "") -> Non
 
 
 def sign_out_everywhere(user: User) -> None:
-    """End every session and every token of `user`, including those of API clients."""
+    """End every session and token of `user`, including those of API clients, and their calendar link."""
     end_other_sessions(user, this=None)
+    access_revoked.send(User, user=user)

@@ -127,7 +127,7 @@ class IndexedListAdmin(admin.ModelAdmin):
         return IndexedChangeList
 
     def to_field_allowed(self, request: HttpRequest, to_field: str) -> bool:
-        """Allow the primary key only: no relation refers to another field, and Django crashes on some names."""
+        """Allow the primary key only: no relation refers to another field, and some names crash Django."""
         return to_field == self.opts.pk.name
 
     def response_action(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:  # type: ignore[override]  # the stubs are a version ahead

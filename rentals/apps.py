@@ -7,4 +7,8 @@ class RentalsConfig(AppConfig):
     verbose_name = _("Rentals")
 
     def ready(self) -> None:
+        from accounts.signals import access_revoked
         from rentals import checks  # noqa: F401  # Registers the check.
+        from rentals.calendar_feeds import revoke_with_access
+
+        access_revoked.connect(revoke_with_access, dispatch_uid="calendar link")

@@ -1,9 +1,10 @@
 """Serves a member's due dates to calendar programs, at a secret link.
 
-Anyone with the link sees the due dates, so the secret has 256 bits and can be revoked. It is not stored but
-computed from the feed's random nonce and SECRET_KEY: the page can show it again for another device, and a
-stolen copy of the database opens no feed. A feed is found by the SHA-256 digest of its secret, so links keep
-working after SECRET_KEY changes. The page can no longer show them then; members make a new link instead.
+Anyone with the link sees the due dates, so the secret has 256 bits and can be revoked. A new password revokes
+it. It is not stored but computed from the feed's random nonce and SECRET_KEY: the page can show it again for
+another device, and a stolen copy of the database opens no feed. A feed is found by the SHA-256 digest of its
+secret, so links keep working after SECRET_KEY changes. The page can no longer show them then; members make a
+new link instead.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import base64
 import hashlib
 import secrets
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from django.conf import settings
@@ -46,6 +47,11 @@ def make_feed(*, member: User, at: datetime) -> tuple[CalendarFeed, bool]:
 def revoke_feed(*, member: User) -> None:
     """Make the member's link stop working, if there is one."""
     CalendarFeed.objects.filter(user=member).delete()
+
+
+def revoke_with_access(sender: object, user: User, **_: Any) -> None:
+    """Receive `access_revoked`: who knew the former password may also know the link."""
+    revoke_feed(member=user)
 
 
 def find_feed(secret: str) -> CalendarFeed | None:

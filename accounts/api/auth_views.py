@@ -115,9 +115,16 @@ class PasswordChange(AuthAPIView, stock.PasswordChangeView):
     def post(self, request: Request) -> Response:
         """Change your password
 
-        Every token that was issued before stops working.
+        Every token that was issued before stops working, and so does the calendar link.
         """
-        return super().post(request)
+        super().post(request)
+        return Response(
+            {
+                "detail": _(
+                    "Your password has been changed. Your calendar link, if you had one, no longer works."
+                )
+            }
+        )
 
 
 class PasswordReset(PublicAuthAPIView, stock.PasswordResetView):
@@ -128,8 +135,18 @@ class PasswordReset(PublicAuthAPIView, stock.PasswordResetView):
 
 class PasswordResetConfirm(PublicAuthAPIView, stock.PasswordResetConfirmView):
     def post(self, request: Request) -> Response:
-        """Set a new password with the key from the link"""
-        return super().post(request)
+        """Set a new password with the key from the link
+
+        Every token that was issued before stops working, and so does the calendar link.
+        """
+        super().post(request)
+        return Response(
+            {
+                "detail": _(
+                    "Your new password has been set. Your calendar link, if you had one, no longer works."
+                )
+            }
+        )
 
 
 class VerifyEmail(PublicAuthAPIView, GenericAPIView[Any]):

@@ -4,21 +4,34 @@ from __future__ import annotations
 
 import base64
 from datetime import UTC, datetime, timedelta
+from io import StringIO
 from typing import Any
+from unittest import mock
 
-from django.test import override_settings
+from allauth.account.forms import default_token_generator
+from allauth.account.utils import user_pk_to_url_str
+from django.conf import settings
+from django.contrib.auth.hashers import make_password
+from django.core import mail
+from django.core.management import call_command
+from django.db import transaction
+from django.test import Client, override_settings
+from django.urls import reverse
 from django.utils import timezone
 from icalendar import Calendar
 
 from accounts.models import User
 from books.stock import add_book
-from lori_assignment.testing.cases import CastTestCase
+from lori_assignment.testing.cases import PASSWORD, CastTestCase
 from rentals import calendar_feeds, services
+from rentals.account_closing import close_account
 from rentals.holds import cancel_hold, place_hold
 from rentals.models import CalendarFeed, Rental
 
 NOW = datetime(2026, 11, 24, 13, 0, tzinfo=UTC)
 DAY = timedelta(days=1)
+NEW = "another-chapter-of-it"
+ENDED = "Your calendar link, if you had one, no longer works."
 
 
 class SecretTest(CastTestCase):
@@ -66,6 +79,155 @@ class SecretTest(CastTestCase):
             feed = calendar_feeds.find_feed(secret)
             assert feed is not None
             self.assertIsNone(calendar_feeds.secret_of(feed))
+
+
+class EndTest(CastTestCase):
+    """The link ends with the password and with everything else that opens the account."""
+
+    def setUp(self) -> None:
+        User.objects.filter(pk=self.dan.pk).update(is_superuser=True)
+        feed, _ = calendar_feeds.make_feed(member=self.alice, at=NOW)
+        self.secret = calendar_feeds.secret_of(feed)
+        calendar_feeds.make_feed(member=self.bob, at=NOW)
+
+    def assert_ended(self) -> None:
+        answer = Client().get(reverse("calendar-feed", args=[self.secret]))
+        unknown = Client().get(reverse("calendar-feed", args=["x" * 43]))
+        self.assertEqual((answer.status_code, unknown.status_code), (404, 404))
+        # Only Bob's is left.
+        self.assertEqual(CalendarFeed.objects.get().user, self.bob)
+
+    def assert_lives(self) -> None:
+        self.assertEqual(Client().get(reverse("calendar-feed", args=[self.secret])).status_code, 200)
+
+    def browser(self, user: User) -> Client:
+        client = Client()
+        client.post("/user/login/", {"login": user.username, "password": PASSWORD})
+        return client
+
+    def reset_key(self) -> tuple[str, str]:
+        return user_pk_to_url_str(self.alice), default_token_generator.make_token(self.alice)
+
+    def administer(self, page: str, **form: Any) -> None:
+        address = reverse(f"admin:{page}", args=[] if page.endswith("list") else [self.alice.pk])
+        client = Client()
+        client.force_login(self.dan)
+        self.assertEqual(client.post(address, form).status_code, 302)
+
+    def change_in_administration(self, **changes: Any) -> None:
+        facts = {"username": "alice", "email": self.alice.email, "is_active": "on"}
+        facts |= {"date_joined_0": "2026-01-02", "date_joined_1": "03:04:05"}
+        self.administer("accounts_user_change", **(facts | changes))
+
+    def test_changed_password_ends_it_and_says_so(self) -> None:
+        form = {"oldpassword": PASSWORD, "password1": NEW, "password2": NEW}
+        client = self.browser(self.alice)
+        self.assertContains(client.get("/user/password/change/"), "ends your calendar link")
+        self.assert_lives()
+        answer = client.post("/user/password/change/", form, follow=True)
+        self.assertContains(answer, ENDED)
+        self.assertIn(ENDED, mail.outbox[-1].body)
+        self.assert_ended()
+        self.assertIsNone(client.get("/rentals/").context["feed"])
+
+    def test_refused_change_keeps_it(self) -> None:
+        form = {"oldpassword": "wrong-one-of-them", "password1": NEW, "password2": NEW}
+        self.browser(self.alice).post("/user/password/change/", form)
+        self.assert_lives()
+
+    def test_reset_password_ends_it_and_says_so(self) -> None:
+        client = Client()
+        address = f"/user/password/reset/key/{'-'.join(self.reset_key())}/"
+        page = client.get(address, follow=True).request["PATH_INFO"]
+        self.assertContains(client.post(page, {"password1": NEW, "password2": NEW}, follow=True), ENDED)
+        self.assertIn(ENDED, mail.outbox[-1].body)
+        self.assert_ended()
+
+    def test_first_password_ends_it_and_says_so(self) -> None:
+        client = Client()
+        self.alice.set_unusable_password()
+        self.alice.save()
+        client.force_login(self.alice, backend=settings.AUTHENTICATION_BACKENDS[0])
+        self.assert_lives()
+        answer = client.post("/user/password/set/", {"password1": NEW, "password2": NEW}, follow=True)
+        self.assertContains(answer, ENDED)
+        self.assertIn(ENDED, mail.outbox[-1].body)
+        self.assert_ended()
+
+    def test_api_ends_it_and_says_so(self) -> None:
+        body = {"old_password": PASSWORD, "new_password1": NEW, "new_password2": NEW}
+        answer = self.api(self.alice).post("/api/rest-auth/password/change/", body)
+        self.assertEqual((answer.status_code, ENDED in answer.json()["detail"]), (200, True))
+        self.assertIn(ENDED, mail.outbox[-1].body)
+        self.assert_ended()
+
+    def test_api_reset_ends_it_and_says_so(self) -> None:
+        uid, token = self.reset_key()
+        body = {"uid": uid, "token": token, "new_password1": NEW, "new_password2": NEW}
+        answer = self.api().post("/api/rest-auth/password/reset/confirm/", body)
+        self.assertEqual((answer.status_code, ENDED in answer.json()["detail"]), (200, True))
+        self.assert_ended()
+
+    def test_password_from_staff_ends_it(self) -> None:
+        form = {"usable_password": "true", "password1": NEW, "password2": NEW}
+        self.administer("auth_user_password_change", **form)
+        self.assert_ended()
+
+    def test_disabled_password_ends_it(self) -> None:
+        form = {"usable_password": "false", "unset-password": "on"}
+        self.administer("auth_user_password_change", **form)
+        self.assert_ended()
+
+    def test_command_ends_it(self) -> None:
+        with mock.patch("getpass.getpass", return_value=NEW):
+            call_command("changepassword", "alice", stdout=StringIO())
+        self.assert_ended()
+
+    def test_deactivation_ends_it_for_good(self) -> None:
+        self.change_in_administration(is_active="")
+        self.change_in_administration(is_active="on")
+        self.assertTrue(User.objects.get(pk=self.alice.pk).is_active)
+        self.assert_ended()
+
+    def test_signing_out_everywhere_ends_it(self) -> None:
+        self.administer("accounts_user_changelist", action="sign_out", _selected_action=self.alice.pk)
+        self.assert_ended()
+
+    def test_changed_rights_end_it(self) -> None:
+        self.change_in_administration(is_staff="on")
+        self.assert_ended()
+
+    def test_closing_the_account_ends_it(self) -> None:
+        close_account(member=self.alice, at=NOW)
+        self.assert_ended()
+
+    def test_other_changes_keep_it(self) -> None:
+        client = self.browser(self.alice)
+        self.alice.change_profile(name="Alice")
+        self.change_in_administration(phone="555-0101")
+        # Hashing the same password again is no new password.
+        old = "django.contrib.auth.hashers.PBKDF2PasswordHasher"
+        with override_settings(PASSWORD_HASHERS=[*settings.PASSWORD_HASHERS, old]):
+            former = make_password(PASSWORD, hasher="pbkdf2_sha256")
+            User.objects.filter(pk=self.alice.pk).update(password=former)
+            client = self.browser(self.alice)
+        self.assertFalse(User.objects.get(pk=self.alice.pk).password.startswith("pbkdf2"))
+        self.assertContains(client.get("/user/sessions/"), 'href="/rentals/#calendar"')
+        self.assertEqual(client.post("/user/sessions/end/").status_code, 302)
+        client.post("/user/logout/")
+        self.assert_lives()
+
+    def test_failed_change_keeps_both(self) -> None:
+        former = self.alice.password
+        with (
+            mock.patch.object(calendar_feeds, "revoke_feed", side_effect=OSError),
+            self.assertRaises(OSError),
+            transaction.atomic(),
+        ):
+            self.alice.set_password(NEW)
+            self.alice.save()
+        self.assertEqual(User.objects.get(pk=self.alice.pk).password, former)
+        self.assert_lives()
 
 
 @override_settings(SITE_URL="https://shop.example:8443")
