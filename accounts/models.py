@@ -130,7 +130,7 @@ class User(AbstractUser):
 
         It is not if the account is new, or if Django only hashed the same password with a better algorithm.
         """
-        if self._password is None or self._state.adding:
+        if self._password is None or self._state.adding:  # type: ignore[attr-defined]  # the stubs leave it out
             super().save(*args, **options)
             return
         with transaction.atomic():

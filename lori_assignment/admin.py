@@ -96,7 +96,7 @@ class IndexedChangeList(ChangeList):
 
     def get_ordering_field(self, field_name: Any) -> Any:
         """Return None for a column that is not in `sortable_by`: Django only leaves the link away."""
-        return super().get_ordering_field(field_name) if field_name in self.sortable_by else None
+        return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
         self._by_itself = list(self.model_admin.get_ordering(request))

@@ -57,6 +57,13 @@ def cleaned(content: bytes) -> Image.Image:
     return Image.open(BytesIO(clean_cover(named(content)).read()))
 
 
+def color(image: Image.Image, at: tuple[int, int] = (10, 10)) -> tuple[int, ...]:
+    """Return the pixel of an image in colour."""
+    pixel = image.getpixel(at)
+    assert isinstance(pixel, tuple)
+    return pixel
+
+
 def sentence(content: bytes, name: str | None = None) -> str:
     """Return the message of the ValidationError for `content`; fails if it is accepted."""
     try:
@@ -106,7 +113,7 @@ class CleanCoverTest(TestCase):
         photo = BytesIO()
         preview = Image.new("RGB", (60, 90), BLUE)
         Image.new("RGB", (60, 90), RED).save(photo, "MPO", save_all=True, append_images=[preview])
-        red, _, blue = cleaned(photo.getvalue()).getpixel((10, 10))
+        red, _, blue = color(cleaned(photo.getvalue()))
         self.assertGreater(red, blue)
 
     def test_transparency_is_kept(self) -> None:
@@ -117,7 +124,7 @@ class CleanCoverTest(TestCase):
         rgb = picture("PNG", transparency=RED)
         grey = grey_png(30000, more=chunk(b"tRNS", struct.pack(">H", 30000)))
         for content in (glass.getvalue(), palette.getvalue(), rgb, grey):
-            self.assertEqual(cleaned(content).convert("RGBA").getpixel((5, 5))[3], 0)
+            self.assertEqual(color(cleaned(content).convert("RGBA"))[3], 0)
         self.assertEqual(cleaned(picture("PNG")).mode, "RGB")
 
     def test_other_colour_modes_become_rgb(self) -> None:
@@ -128,7 +135,7 @@ class CleanCoverTest(TestCase):
     def test_16_bit_colors_keep_their_brightness(self) -> None:
         for value in (0, 255, 256, 30000, 65535):
             with self.subTest(value=value):
-                pixel = cleaned(grey_png(value)).convert("RGB").getpixel((30, 45))
+                pixel = color(cleaned(grey_png(value)).convert("RGB"))
                 for channel in pixel:
                     self.assertAlmostEqual(channel, value / 257, delta=2)
         for color_type, pixel, mode in (
@@ -138,7 +145,7 @@ class CleanCoverTest(TestCase):
             row = b"\0" + struct.pack(f">{len(pixel)}H", *pixel) * 60
             kept = cleaned(png((60, 90), row * 90, bits=16, color_type=color_type))
             self.assertEqual(kept.mode, mode)
-            for found, right in zip(kept.getpixel((30, 45)), pixel, strict=True):
+            for found, right in zip(color(kept), pixel, strict=True):
                 self.assertAlmostEqual(found, right / 257, delta=4)
 
     def test_file_size_is_limited(self) -> None:
