@@ -25,7 +25,7 @@ class BookIn(serializers.ModelSerializer[Book]):
         required=False,
         allow_null=True,
         write_only=True,
-        help_text="JPEG, PNG or WebP, uploaded as a multipart form; null removes it.",
+        help_text="JPEG, PNG or WebP, named to match, uploaded as a multipart form; null removes it.",
     )
     copies = number_of_copies()
 

@@ -38,7 +38,7 @@ class BookIn(serializers.ModelSerializer[Book]):
         required=False,
         allow_null=True,
         write_only=True,
-        help_text="JPEG, PNG or WebP, uploaded as a multipart form; null removes it.",
+        help_text="JPEG, PNG or WebP, named to match, uploaded as a multipart form; null removes it.",
     )
     isbn = IsbnField(required=False, help_text="ISBN-10 or ISBN-13, with or without hyphens, or empty.")
     published = PlainInteger(
