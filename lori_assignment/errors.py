@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from django.conf import settings
+from django.core.exceptions import RequestDataTooBig, TooManyFieldsSent
 from django.utils.functional import Promise
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext, gettext_lazy
+
+KIB = 1024
+MIB = 1024 * KIB
 
 
 class Refusal(Exception):
@@ -50,3 +55,24 @@ class Busy(Throttled):
     """The server is busy with other requests. The client exceeded no limit and may retry in `seconds`."""
 
     message = gettext_lazy("The shop is busy at the moment.")
+
+
+class BodyTooLarge(RequestDataTooBig):
+    """The body of a request has more than `most` bytes; the answer is 413."""
+
+    def __init__(self, most: int) -> None:
+        self.most = most
+        super().__init__(f"The request body has more than {most} bytes.")
+
+
+def describe_limit(error: Exception) -> str | None:
+    """Say what is allowed where a body was too large or had too many fields; None for any other error."""
+    if isinstance(error, TooManyFieldsSent):
+        most = settings.DATA_UPLOAD_MAX_NUMBER_FIELDS
+        return gettext("The request has too many fields. The limit is %(most)d.") % {"most": most}
+    if not isinstance(error, RequestDataTooBig):
+        return None
+    # Django's own error has no limit: the text of a form with files, read to the limit of other bodies.
+    most = error.most if isinstance(error, BodyTooLarge) else settings.DATA_UPLOAD_MAX_MEMORY_SIZE
+    size = f"{most // MIB} MiB" if most >= MIB else f"{most // KIB} KiB"
+    return gettext("The request body is too large. The limit is %(size)s.") % {"size": size}

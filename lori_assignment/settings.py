@@ -303,8 +303,10 @@ CACHES = {
 
 # ---------------------------------------------------------------- request bodies
 
-# For JSON and forms without files; `lori_assignment.http.request_limits` has the limit for uploads.
+# For JSON, and for the text in a form with a file; `lori_assignment.http.request_limits` has those of forms.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# Of a form or a query. The longest form has a hundred selected rows; each part of a form takes some time.
+DATA_UPLOAD_MAX_NUMBER_FIELDS = 250
 
 # ---------------------------------------------------------------- files
 

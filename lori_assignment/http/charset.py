@@ -11,6 +11,8 @@ import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
+from django.http import QueryDict
+
 from lori_assignment.http.problem_details import format_error
 from lori_assignment.http.security_headers import HEADERS
 
@@ -34,6 +36,15 @@ def is_utf8(content_type: str) -> bool:
     """Whether no other charset is named, and no parameter has another encoding (`name*=…`)."""
     charsets = re.findall(r"""charset\s*=\s*["']?([^"';\s]*)""", content_type, re.IGNORECASE)
     return all(charset.lower() in ("utf-8", "utf8") for charset in charsets) and "*=" not in content_type
+
+
+def has_lost_letters(form: QueryDict) -> bool:
+    """Whether Django has put a replacement character into the names or values of `form`.
+
+    It does so for invalid UTF-8. A client that really sends the character is refused too: it stands for a
+    lost letter and belongs in no name. To decode the form a second time would cost as much as the first.
+    """
+    return any("\N{REPLACEMENT CHARACTER}" in text for name, texts in form.lists() for text in (name, *texts))
 
 
 def refuse_other_charsets(application: Application) -> Application:

@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.views import defaults
 
 from lori_assignment.db.errors import CODE, DETAIL, Unavailable, classify_error, log_unavailable
-from lori_assignment.errors import Busy, Throttled
+from lori_assignment.errors import Busy, Throttled, describe_limit
 from lori_assignment.http.member_pages import referring_page, unsecret_post_data
 from lori_assignment.http.problem_details import format_error
 from lori_assignment.observability import security_log
@@ -44,13 +44,14 @@ def _log_event(event: str, request: HttpRequest) -> None:
 
 
 def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
+    said = describe_limit(exception)
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
-            return _json(request, 413, "too_large", _("The request body is too large."))
-        return render(request, "413.html", status=413)
+            return _json(request, 413, "too_large", said)
+        return render(request, "413.html", {"limit": said}, status=413)
     if _is_api(request):
-        return _json(request, 400, "bad_request", _("The request is malformed."))
-    return defaults.bad_request(request, exception)
+        return _json(request, 400, "bad_request", said or _("The request is malformed."))
+    return render(request, "400.html", {"limit": said}, status=400)
 
 
 def permission_denied(request: HttpRequest, exception: Exception) -> HttpResponse:

@@ -25,12 +25,16 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from lori_assignment.db.errors import CODE, DETAIL, Unavailable, classify_error, log_unavailable
-from lori_assignment.errors import Refusal
+from lori_assignment.errors import Refusal, describe_limit
 from lori_assignment.http.problem_details import format_error
 from lori_assignment.observability import security_log
-from lori_assignment.rest.parsers import TooLarge
 
 LOGGED_STATUSES = {status.HTTP_403_FORBIDDEN: "refused", status.HTTP_429_TOO_MANY_REQUESTS: "throttled"}
+
+
+class TooLarge(exceptions.APIException):
+    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
+    default_code = "too_large"
 
 
 def handle_api_exception(error: Exception, context: dict[str, Any]) -> Response | None:
@@ -59,10 +63,10 @@ def _build_response(error: Exception, context: dict[str, Any]) -> Response | Non
     if fault := classify_error(error):
         return _unavailable(fault, context["request"])
     if isinstance(error, RequestDataTooBig):
-        error = TooLarge(_("The request body is too large."))
+        error = TooLarge(describe_limit(error))
     elif isinstance(error, SuspiciousOperation):
         # Too many fields or files in a form, or a file name that contains a path.
-        error = exceptions.ParseError(_("The request body can't be read."))
+        error = exceptions.ParseError(describe_limit(error) or _("The request body can't be read."))
     elif isinstance(error, (Http404, ObjectDoesNotExist)):
         # ObjectDoesNotExist: the object was deleted before the view could lock it.
         error = exceptions.NotFound()

@@ -6,23 +6,20 @@ import json
 import math
 from collections.abc import Mapping
 from typing import IO, Any
-from urllib.parse import unquote_to_bytes
 
 from django.conf import settings
 from django.http import QueryDict
 from django.utils.translation import gettext as _
-from rest_framework import status
-from rest_framework.exceptions import APIException, ParseError
+from rest_framework.exceptions import ParseError
 from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, MultiPartParser
 
+from lori_assignment.errors import BodyTooLarge
+from lori_assignment.http.charset import has_lost_letters
+from lori_assignment.http.request_limits import MAX_FORM_BYTES
+
 MAX_DEPTH = 64
-# Django's own limit on the fields of a form. No call needs a tenth; each wrong value adds to the response.
+# No call needs a tenth; each wrong value adds to the response.
 MAX_VALUES = 1000
-
-
-class TooLarge(APIException):
-    status_code = status.HTTP_413_REQUEST_ENTITY_TOO_LARGE
-    default_code = "too_large"
 
 
 class StrictJSONParser(BaseParser):
@@ -40,11 +37,7 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        # RequestLimitsMiddleware has checked the declared size; this is for a body that declares none.
-        most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-        body = stream.read(most + 1)
-        if len(body) > most:
-            raise TooLarge(_("The request body is too large."))
+        body = _read(stream, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
         try:
             data = json.loads(
                 body.decode("utf-8"),
@@ -58,6 +51,14 @@ class StrictJSONParser(BaseParser):
             raise ParseError(_("The request body is not valid JSON: %(why)s") % {"why": error}) from None
         _check_limits(data)
         return data
+
+
+def _read(stream: IO[bytes], most: int) -> bytes:
+    """Read a body of at most `most` bytes. RequestLimitsMiddleware has only checked the declared size."""
+    body = stream.read(most + 1)
+    if len(body) > most:
+        raise BodyTooLarge(most)
+    return body
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -120,12 +121,13 @@ class StrictFormParser(FormParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = stream.read()
+        body = _read(stream, MAX_FORM_BYTES)
         try:
-            unquote_to_bytes(body).decode()
+            fields = QueryDict(body.decode())
         except UnicodeDecodeError:
             raise ParseError(_("The form isn't encoded in UTF-8.")) from None
-        fields = QueryDict(body)
+        if has_lost_letters(fields):
+            raise ParseError(_("The form isn't encoded in UTF-8."))
         _refuse_duplicate_fields(fields)
         return fields
 
@@ -140,10 +142,7 @@ class StrictMultiPartParser(MultiPartParser):
         parser_context: Mapping[str, Any] | None = None,
     ) -> DataAndFiles[Any, Any]:
         parsed = super().parse(stream, media_type, parser_context)
-        texts = [text for name, values in parsed.data.lists() for text in (name, *values)]
-        # Django has decoded the parts and put this character for invalid UTF-8. A client that really sends
-        # it is refused too: it stands for a lost letter and belongs in no name.
-        if any("\N{REPLACEMENT CHARACTER}" in text for text in texts):
+        if has_lost_letters(parsed.data):
             raise ParseError(_("The form isn't encoded in UTF-8."))
         _refuse_duplicate_fields(parsed.data)
         _refuse_duplicate_fields(parsed.files)

@@ -260,7 +260,7 @@ class FormTest(HostileTestCase):
         self.assertIn("name", read_by_route["/user/profile/"])
 
     def test_overlong_login_is_unknown(self) -> None:
-        # SQLite cannot search for a text of 50,000 characters.
+        # SQLite cannot search for a text of 50,000 characters. Each login is sent in one of two fields.
         for login in ("x" * 70_000, "x" * 70_000 + "@example.org"):
             for path in ("/user/login/", "/user/password/reset/"):
                 with self.subTest(path=path, login=login[-12:]):

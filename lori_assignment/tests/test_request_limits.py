@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from io import BytesIO
 from typing import Any
 from unittest import mock
 from urllib.parse import quote
@@ -14,11 +15,14 @@ from django.utils import timezone
 from books.models import Book
 from books.stock import add_book
 from books.tests.pictures import picture
+from lori_assignment.errors import BodyTooLarge
+from lori_assignment.rest.parsers import StrictFormParser, StrictJSONParser
 from lori_assignment.testing.cases import CastTestCase
 from rentals.models import PriceList
 from rentals.services import rent_book
 
-MIB = 1024 * 1024
+KIB = 1024
+MIB = 1024 * KIB
 JSON = "application/json"
 FORM = "application/x-www-form-urlencoded"
 PARTS = "multipart/form-data; boundary=x"
@@ -47,17 +51,62 @@ class AdmissionCase(CastTestCase):
 
 
 class SizeTest(AdmissionCase):
-    def test_json_and_forms_are_limited_to_1_mib(self) -> None:
-        for body, kind in (
-            (b'{"name": "%s"}', JSON),
-            (b"name=%s", FORM),
-            (b"%s", "text/plain"),
+    def test_bodies_are_limited_by_type(self) -> None:
+        for body, kind, most, said in (
+            (b'{"name": "%s"}', JSON, MIB, "1 MiB"),
+            (b"name=%s", FORM, 64 * KIB, "64 KiB"),
+            (b"%s", "text/plain", MIB, "1 MiB"),
         ):
-            over, just = body % (b"x" * (MIB + 1)), body % (b"x" * (MIB - len(body) + 2))
-            self.assertEqual(len(just), MIB)
+            over, just = body % (b"%" * (most + 1)), body % (b"%" * (most - len(body) + 2))
+            self.assertEqual(len(just), most)
             with self.subTest(kind=kind):
-                self.assert_refused(self.send(over, kind), 413, "too_large")
+                answer = self.send(over, kind)
+                self.assert_refused(answer, 413, "too_large")
+                self.assertIn(f"The limit is {said}.", answer.json()["detail"])
                 self.assertIn(self.send(just, kind).status_code, (400, 415))
+
+    def test_only_the_catalogue_takes_uploads(self) -> None:
+        body = whole(part(b"name", b"Emma"), part(b"image", b"x" * 64 * KIB, filename=b"a.png"))
+        desk = self.api(self.carol)
+        self.client.force_login(self.dan)
+        for sender, paths, statuses in (
+            (desk, [BOOKS, "/api/v1/books", "/api/v2/books/"], [400]),
+            (self.client, ["/admin/books/book/add/", "/user/logout/"], [200, 413]),
+            (desk, ["/api/v3/payments/", "/api-token-auth/", "/api/v3/bookstores"], [413]),
+        ):
+            for path in paths:
+                with self.subTest(path=path):
+                    answer = sender.generic("POST", path, body, content_type=PARTS)
+                    self.assertIn(answer.status_code, statuses, answer.content[:300])
+                    if answer.status_code == 413:
+                        self.assertContains(answer, "The limit is 64 KiB.", status_code=413)
+
+    def test_body_without_a_length_is_limited_too(self) -> None:
+        for parser, most in ((StrictJSONParser, MIB), (StrictFormParser, 64 * KIB)):
+            with self.assertRaises(BodyTooLarge) as caught:
+                parser().parse(BytesIO(b"%" * (most + 1)))
+            self.assertEqual(caught.exception.most, most)
+
+    def test_too_many_fields_are_refused_before_decoding(self) -> None:
+        """Also those of a query, at each place that reads a form."""
+        self.client.force_login(self.alice)
+        many = b"&".join(b"a%d=%%41" % number for number in range(251))
+        parts = whole(*(part(b"a%d" % number, b"A") for number in range(252)))
+        decoded = AssertionError("The form was decoded.")
+        for send in (
+            lambda: self.send(many, FORM),
+            lambda: self.client.generic("POST", "/user/profile/", many, content_type=FORM),
+            lambda: self.client.get(f"/home?{many.decode()}"),
+            lambda: self.client.get(f"{BOOKS}?{many.decode()}"),
+            lambda: self.send(parts, PARTS),
+            lambda: self.client.generic("POST", "/user/profile/", parts, content_type=PARTS),
+        ):
+            with mock.patch("urllib.parse.unquote", side_effect=decoded):
+                answer = send()
+            said = "The request has too many fields. The limit is 250."
+            self.assertContains(answer, said, status_code=400)
+        few = many.rpartition(b"&")[0] + b"&"
+        self.assertEqual(self.client.generic("POST", "/user/profile/", few[:-1], content_type=FORM).status_code, 302)
 
     def test_upload_is_limited_to_6_mib(self) -> None:
         image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 6 * MIB, filename=b"a.png"))
@@ -90,6 +139,7 @@ class SizeTest(AdmissionCase):
         self.client.force_login(self.alice)
         answer = self.client.generic("POST", "/user/profile/", b"name=" + b"x" * MIB, content_type=FORM)
         self.assertContains(answer, "That's too large to send", status_code=413)
+        self.assertContains(answer, "The limit is 64 KiB.", status_code=413)
 
     def test_chunked_body_is_411(self) -> None:
         now = timezone.now()
