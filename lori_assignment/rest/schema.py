@@ -404,9 +404,9 @@ class DocumentGenerator(OpenAPISchemaGenerator):
         ]
 
 
-# Documents by type, language and site. Building one takes a quarter of a second.
-_documents: dict[tuple[str, str | None, str | None, str], bytes] = {}
-MAX_DOCUMENTS = 64
+# Documents by type and language, and not by Host, which may have any port. Building one takes a quarter of a
+# second, and the YAML three.
+_documents: dict[tuple[str, str | None], bytes] = {}
 
 
 @cache
@@ -429,12 +429,10 @@ def _document_view() -> Any:
             if not isinstance(renderer, OpenAPIRenderer | SwaggerJSONRenderer | SwaggerYAMLRenderer):
                 # The page, which loads the document.
                 return cast(HttpResponseBase, super().get(request, version, format))
-            key = (renderer.media_type, get_language(), request.scheme, request.get_host())
+            key = (renderer.media_type, get_language())
             body = _documents.get(key)
             if body is None:
                 body = renderer.render(super().get(request, version, format).data, renderer.media_type, {})
-                if len(_documents) >= MAX_DOCUMENTS:
-                    _documents.clear()
                 _documents[key] = body
             # Weak, because it is compressed.
             etag = f'W/"{hashlib.sha256(body).hexdigest()[:32]}"'

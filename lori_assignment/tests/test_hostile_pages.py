@@ -260,11 +260,11 @@ class FormTest(HostileTestCase):
         self.assertIn("name", read_by_route["/user/profile/"])
 
     def test_overlong_login_is_unknown(self) -> None:
-        # SQLite cannot search for a text of 50,000 characters. Each login is sent in one of two fields.
-        for login in ("x" * 70_000, "x" * 70_000 + "@example.org"):
-            for path in ("/user/login/", "/user/password/reset/"):
+        # SQLite cannot search for a text of 50,000 characters.
+        for login in ("x" * 60_000, "x" * 60_000 + "@example.org"):
+            for path, field in (("/user/login/", "login"), ("/user/password/reset/", "email")):
                 with self.subTest(path=path, login=login[-12:]):
-                    form = {"login": login, "email": login, "password": "x"}
+                    form = {field: login, "password": "x"}
                     self.assertEqual(self.ask(None, path, form).status_code, 200)
 
     def test_invalid_book_id_is_a_field_error(self) -> None:
