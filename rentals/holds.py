@@ -71,7 +71,8 @@ def place_hold(*, member: User, book: Book, at: datetime) -> Hold:
             )
         )
     if Hold.objects.filter(user=member, placed_at__gt=clock.add_days(at, -1)).count() >= MAX_HOLDS_A_DAY:
-        reasons.append(errors.HoldLimit(gettext("The limit of holds in 24 hours has been reached.")))
+        said = gettext("The limit is %(limit)d holds in 24 hours. Wait a day to place another.")
+        reasons.append(errors.HoldLimit(said % {"limit": MAX_HOLDS_A_DAY}))
     refuse(reasons)
     return Hold.objects.create(user=member, book=book, placed_at=at)
 

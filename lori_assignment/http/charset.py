@@ -53,10 +53,17 @@ def refuse_other_charsets(application: Application) -> Application:
     def guarded(environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
         if is_utf8(environ.get("CONTENT_TYPE", "")):
             return application(environ, start_response)
-        told, kind = format_error(_ERROR, status=400, accept=environ.get("HTTP_ACCEPT", ""))
-        body = json.dumps(told).encode()
-        headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
-        start_response("400 Bad Request", [*headers, *ERROR_HEADERS.items()])
-        return [body]
+        return refuse(_ERROR, environ, start_response)
 
     return guarded
+
+
+def refuse(
+    error: dict[str, Any], environ: dict[str, Any], start_response: Callable[..., Any]
+) -> Iterable[bytes]:
+    """Answer 400 without Django. The access log has a line for it."""
+    told, kind = format_error(error, status=400, accept=environ.get("HTTP_ACCEPT", ""))
+    body = json.dumps(told).encode()
+    headers = [("Content-Type", kind), ("Content-Length", str(len(body))), ("Vary", "Accept")]
+    start_response("400 Bad Request", [*headers, *ERROR_HEADERS.items()])
+    return [] if environ.get("REQUEST_METHOD") == "HEAD" else [body]

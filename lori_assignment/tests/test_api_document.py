@@ -87,7 +87,9 @@ class DocumentViewTest(TestCase):
         """A Host may have any port, and a client could have the document built as often as there are ports."""
         hosts = [{"SERVER_NAME": "localhost", "SERVER_PORT": port} for port in ("80", "81", "443")]
         for path in self.paths:
-            answers = {self.client.get(path, **host, secure=host["SERVER_PORT"] == "443").content for host in hosts}
+            answers = {
+                self.client.get(path, **host, secure=host["SERVER_PORT"] == "443").content for host in hosts
+            }
             self.assertEqual(len(answers), 1)
         self.assertEqual(len(schema._documents), 3)
 

@@ -449,6 +449,15 @@ class FramingTest(NginxTestCase):
                 self.assertRegex(answer, b"^HTTP/1.1 (400|411|501) ")
         self.assertEqual(self.asked(), [])
 
+    def test_host_is_needed_from_http_1_1_on(self) -> None:
+        """A health check by HTTP/1.0 has no Host; gunicorn gets one that no shop has."""
+        answer = self.send(b"GET /api/ HTTP/1.1\r\nConnection: close\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 400 "), answer)
+        self.assertEqual(self.asked(), [])
+        answer = self.send(b"GET /healthz HTTP/1.0\r\n\r\n")
+        self.assertTrue(answer.startswith(b"HTTP/1.1 200 "), answer)
+        self.assertEqual(json.loads(answer.partition(b"\r\n\r\n")[2])["Host"], "_")
+
     def test_expect_100_continue_is_answered(self) -> None:
         client = self.connect()
         head = b"POST /api/ HTTP/1.1\r\nHost: shop\r\nExpect: 100-continue\r\nContent-Length: 4\r\n\r\n"

@@ -106,7 +106,9 @@ class SizeTest(AdmissionCase):
             said = "The request has too many fields. The limit is 250."
             self.assertContains(answer, said, status_code=400)
         few = many.rpartition(b"&")[0] + b"&"
-        self.assertEqual(self.client.generic("POST", "/user/profile/", few[:-1], content_type=FORM).status_code, 302)
+        self.assertEqual(
+            self.client.generic("POST", "/user/profile/", few[:-1], content_type=FORM).status_code, 302
+        )
 
     def test_upload_is_limited_to_6_mib(self) -> None:
         image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 6 * MIB, filename=b"a.png"))

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from datetime import timedelta
 from typing import Any
+from unittest import mock
 
 from django.utils import timezone
 
 from books.models import Book, Copy
 from books.stock import add_book
 from lori_assignment.testing.cases import CastTestCase
+from rentals import holds
 from rentals.holds import expire_holds
 from rentals.models import Hold, Policy, Rental
 from rentals.services import rent_book
@@ -78,6 +80,18 @@ class HoldPlacementTest(HoldTestCase):
         self.assertEqual(
             [reason["code"] for reason in answer.json()["reasons"]], ["already_rented", "hold_limit"]
         )
+
+    def test_holds_of_a_day_are_bounded_at_each_door(self) -> None:
+        with mock.patch.object(holds, "MAX_HOLDS_A_DAY", 1):
+            held = self.hold()
+            self.assertEqual(self.api(self.alice).delete(f"{HOLDS}{held['id']}/").status_code, 204)
+            for answer in (self.join(), self.join(self.carol, user=self.alice.pk)):
+                self.assertEqual((answer.status_code, answer.json()["code"]), (409, "hold_limit"))
+                self.assertIn("The limit is 1 holds in 24 hours.", answer.json()["detail"])
+            self.client.force_login(self.alice)
+            page = self.client.post(f"/books/{self.book.pk}/queue/", follow=True)
+            self.assertContains(page, "The limit is 1 holds in 24 hours.")
+        self.assertEqual(Hold.objects.count(), 1)
 
     def test_available_book_cannot_be_held(self) -> None:
         other = add_book(name="Persuasion", kind=3)

@@ -130,7 +130,7 @@ class HoldPlacementTest(QueueTestCase):
         with mock.patch.object(holds, "MAX_HOLDS_A_DAY", 2):
             for _ in range(2):
                 self.cancel(self.place(self.alice, at=MONDAY + HOUR), at=MONDAY + HOUR)
-            with self.assertRaisesMessage(HoldLimit, "The limit of holds in 24 hours"):
+            with self.assertRaisesMessage(HoldLimit, "The limit is 2 holds in 24 hours."):
                 self.place(self.alice, at=MONDAY + HOUR + DAY - SECOND)
             self.place(self.alice, at=MONDAY + HOUR + DAY)
 

@@ -211,6 +211,11 @@ class QueueRaceTest(RaceTestCase):
         calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
         self.assertEqual(self.outcomes(*calls), {"done": 2, "hold_limit": 3})
 
+    def test_holds_of_a_day_hold_across_books(self) -> None:
+        calls = [lambda book=book: self.place(self.alice, book) for book in self.out_with_bob(5)]
+        with mock.patch.object(holds, "MAX_HOLDS_A_DAY", 2):
+            self.assertEqual(self.outcomes(*calls), {"done": 2, "hold_limit": 3})
+
     @has_row_locks
     def test_without_member_lock_the_limit_fails(self) -> None:
         Policy.objects.update(max_holds=2)
