@@ -56,6 +56,7 @@ $(STATIC): $(VENV)/ready .env $(wildcard static/*)
 	@touch $@
 
 run: $(VENV)/ready .env $(STATIC) ## Set up and serve the shop with demo data on port 8000 (PORT=...)
+	@PORT="$(PORT)" $(BIN)/python -m lori_assignment.server.environment
 	@$(BIN)/python -c 'import socket; s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", $(PORT)))' 2>/dev/null || \
 	    { echo "Port $(PORT) is in use. Choose another with make run PORT=..."; exit 1; }
 	@PATH="$(CURDIR)/$(BIN):$$PATH" ./entrypoint.sh migrate

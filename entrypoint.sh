@@ -9,6 +9,7 @@ case "${1:-serve}" in
         # By default the first such block raises glibc's thresholds, and workers keep all that follow.
         export MALLOC_MMAP_THRESHOLD_=262144 MALLOC_TRIM_THRESHOLD_=131072 MALLOC_ARENA_MAX=1
         shift $(($# > 0))
+        python -m lori_assignment.server.environment
         exec gunicorn --config lori_assignment/server/gunicorn_conf.py "$@" lori_assignment.wsgi
         ;;
     migrate)

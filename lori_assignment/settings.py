@@ -21,6 +21,8 @@ from csp.constants import NONE, SELF
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.translation import gettext_lazy as _
 
+from lori_assignment.server.environment import read_environment
+
 BASE_DIR = Path(__file__).resolve().parent.parent
 
 env = environ.Env()
@@ -44,9 +46,34 @@ def _address(name: str, read: Callable[..., dict[str, Any]], default: str) -> di
     return found
 
 
+def _is_origin(text: str) -> bool:
+    """Whether `text` is a scheme and a host, and perhaps a port, such as https://shop.example."""
+    try:
+        port = urlsplit(text).port
+    except ValueError:
+        return False
+    return port != 0 and re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]+)?", text) is not None
+
+
+def _folder(path: str | Path, name: str) -> None:
+    """Create the folder that a variable names. Raises ImproperlyConfigured."""
+    try:
+        Path(path).mkdir(parents=True, exist_ok=True)
+    except (OSError, ValueError):
+        raise ImproperlyConfigured(f"{name} must be in a folder that exists or can be created.") from None
+
+
+# gunicorn's own, which it has read already. A command refuses them too, and not only the server after it.
+try:
+    read_environment()
+except ValueError as _problem:
+    raise ImproperlyConfigured(str(_problem)) from None
+
 # ---------------------------------------------------------------- required in production
 
-DEBUG = env.bool("DEBUG", default=False)
+_debug = env.str("DEBUG", default="off").lower()
+_demand(_debug in {"on", "off", "true", "false", "1", "0", "yes", "no"}, "DEBUG must be on or off.")
+DEBUG = _debug in {"on", "true", "1", "yes"}
 
 # A secret in AWS Secrets Manager supplies the variables that are not set.
 SECRET_ARN = re.compile(r"arn:aws[a-z-]*:secretsmanager:[a-z0-9-]+:[0-9]{12}:secret:[\w/+=.@!-]+", re.ASCII)
@@ -96,7 +123,7 @@ _demand(
 # The public URL of the shop. Its scheme decides whether cookies and links require https.
 SITE_URL = env.str("SITE_URL", default="http://localhost:8000" if DEBUG else "").rstrip("/")
 _demand(
-    re.fullmatch(r"https?://([\w.-]+|\[[0-9a-fA-F:]+\])(:[0-9]{1,5})?", SITE_URL) is not None,
+    _is_origin(SITE_URL),
     "SITE_URL is not set to the shop's address, such as https://shop.example.",
 )
 _site = urlsplit(SITE_URL)
@@ -105,13 +132,26 @@ _demand(
     DEBUG or _site.scheme == "https" or SITE_IS_LOCAL,
     "SITE_URL must use https, or passwords and tokens are sent unencrypted.",
 )
+_demand(
+    SITE_IS_LOCAL or not DEBUG,
+    "DEBUG must be off where SITE_URL is public, or error pages show settings and data to anybody.",
+)
 
 ALLOWED_HOSTS = env.list("ALLOWED_HOSTS", default=["localhost", "127.0.0.1"] if DEBUG else [])
 _demand(bool(ALLOWED_HOSTS), "ALLOWED_HOSTS is not set. List the shop's host names.")
 _demand(
     DEBUG or "*" not in ALLOWED_HOSTS, "ALLOWED_HOSTS must list host names; * would accept any Host header."
 )
+_demand(
+    all(_host == "*" or _is_origin(f"http://{_host}") for _host in ALLOWED_HOSTS)
+    and not re.search(r":[0-9]+(,|$)", ",".join(ALLOWED_HOSTS)),
+    "ALLOWED_HOSTS must list host names without scheme, port and path, such as shop.example.",
+)
 CSRF_TRUSTED_ORIGINS = env.list("CSRF_TRUSTED_ORIGINS", default=[SITE_URL])
+_demand(
+    all(_is_origin(_origin.replace("://*.", "://", 1)) for _origin in CSRF_TRUSTED_ORIGINS),
+    "CSRF_TRUSTED_ORIGINS must list addresses such as https://shop.example.",
+)
 
 TIME_ZONE = env.str("TIME_ZONE", default="UTC")
 _demand(
@@ -260,8 +300,9 @@ if _database["ENGINE"] == "django.db.backends.sqlite3":
     _database["TEST"] = {"NAME": env.str("SQLITE_TEST_FILE", default=str(BASE_DIR / "var" / "test.sqlite3"))}
     if _database["NAME"] != ":memory:":
         _database["NAME"] = str(BASE_DIR / _database["NAME"])
-    for _file in (_database["NAME"], _database["TEST"]["NAME"]):
-        Path(_file).parent.mkdir(parents=True, exist_ok=True)
+    _folder(Path(_database["NAME"]).parent, "DATABASE_URL")
+    _folder(Path(_database["TEST"]["NAME"]).parent, "SQLITE_TEST_FILE")
+    _database["ENGINE"] = "lori_assignment.db.backends.sqlite"
 else:
     _database["ENGINE"] = "lori_assignment.db.backends.postgresql"
     _database["CONN_MAX_AGE"] = 600
@@ -312,13 +353,22 @@ DATA_UPLOAD_MAX_NUMBER_FIELDS = 250
 
 STATIC_URL = "/static/"
 STATIC_ROOT = Path(env.str("STATIC_ROOT", default=str(BASE_DIR / "var" / "static")))
-STATIC_ROOT.mkdir(parents=True, exist_ok=True)
+# collectstatic empties it.
+_demand(
+    STATIC_ROOT.resolve() not in {BASE_DIR, *BASE_DIR.parents}, "STATIC_ROOT must be a folder of its own."
+)
+_folder(STATIC_ROOT, "STATIC_ROOT")
 STATICFILES_DIRS = [BASE_DIR / "static"]
 # With DEBUG, and in tests, files are served from their source folders. In production `collectstatic`
 # compresses each and names it after its content, so that a browser can cache it for ever.
 WHITENOISE_USE_FINDERS = DEBUG
 WHITENOISE_KEEP_ONLY_HASHED_FILES = True
 MEDIA_URL = env.str("MEDIA_URL", default="/media/")
+_demand(
+    (_media := re.fullmatch(r"([^/]+//[^/]+)?/([\w.~-]+/)*", MEDIA_URL)) is not None
+    and (_media[1] is None or _is_origin(_media[1])),
+    "MEDIA_URL must be a path such as /media/ or an address such as https://covers.example/.",
+)
 MEDIA_ROOT = env.path("MEDIA_ROOT", default=str(BASE_DIR / "var" / "media"))
 # If set, covers are stored in the bucket and not in MEDIA_ROOT; the shop still serves them at MEDIA_URL.
 MEDIA_BUCKET = env.str("MEDIA_BUCKET", default="")
@@ -387,6 +437,10 @@ AWS_SES_AUTO_THROTTLE = None
 # would otherwise reveal who has an account.
 MAIL_IN_BACKGROUND = True
 DEFAULT_FROM_EMAIL = env.str("DEFAULT_FROM_EMAIL", default=f"Lori Books <no-reply@{_site.hostname}>")
+_demand(
+    re.fullmatch(r"([^\r\n<>]*<)?[^\s@<>]+@[^\s@<>]+>?", DEFAULT_FROM_EMAIL) is not None,
+    "DEFAULT_FROM_EMAIL must be an e-mail address, such as Lori Books <desk@shop.example>.",
+)
 
 # ---------------------------------------------------------------- transport security
 
@@ -632,14 +686,15 @@ LOGGING: dict[str, Any] = {
         "with_request_id": {
             "()": "django_guid.log_filters.CorrelationId",
             "correlation_id_field": "request_id",
-        }
+        },
+        "client_errors": {"()": "lori_assignment.observability.logs.ClientErrorFilter"},
     },
     "handlers": {
         "log": {
             "class": "logging.StreamHandler",
             "stream": "ext://sys.stdout" if LOG_FORMAT == "json" else "ext://sys.stderr",
             "formatter": LOG_FORMAT,
-            "filters": ["with_request_id"],
+            "filters": ["with_request_id", "client_errors"],
         }
     },
     "root": {"handlers": ["log"], "level": LOG_LEVEL},

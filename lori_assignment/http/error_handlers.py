@@ -10,7 +10,7 @@ import sys
 from urllib.parse import urlsplit
 
 from django.core.exceptions import RequestDataTooBig
-from django.http import HttpRequest, HttpResponse, JsonResponse
+from django.http import HttpRequest, HttpResponse, JsonResponse, UnreadablePostError
 from django.shortcuts import render
 from django.template import loader
 from django.utils.cache import patch_vary_headers
@@ -92,9 +92,13 @@ def too_many_requests(request: HttpRequest, refusal: Throttled | None = None) ->
 
 
 def server_error(request: HttpRequest) -> HttpResponse:
-    """Answer 500 or 503. Called while the uncaught exception is being handled."""
-    if fault := classify_error(sys.exc_info()[1]):
+    """Answer 500, 503, or 400. Called while the uncaught exception is being handled."""
+    error = sys.exc_info()[1]
+    if fault := classify_error(error):
         return _service_unavailable(request, fault)
+    if isinstance(error, UnreadablePostError):
+        # The client went away, or stopped, before it had sent its body.
+        return bad_request(request, error)
     if _is_api(request):
         return _json(request, 500, "error", _("Something went wrong on our side."))
     return defaults.server_error(request)

@@ -32,7 +32,9 @@ SECRET_PARTS = re.compile(r"(/rentals/calendar/|/user/password/reset/key/|/user/
 TOKENS = re.compile(r"(?<![\w-])eyJ[\w-]{8,}\.[\w.-]+")
 _WORD = r"[^\s@<>(){}\[\]\"',;:=/?&]"
 ADDRESSES = re.compile(rf"(?<!{_WORD}){_WORD}+(@|%40)[\w-]+(\.[\w-]+)+")
-# In gunicorn's message about an invalid request.
+# How gunicorn's message about a malformed request begins.
+INVALID_REQUEST = "Invalid request"
+# In that message.
 CLIENT_ADDRESS = re.compile(r"( from ip=)\S+")
 QUOTED_ROWS = re.compile(r"((?:DETAIL|CONTEXT|LINE \d+):)[^\n]*")
 
@@ -52,6 +54,25 @@ def redact(text: str) -> str:
     text = CLIENT_ADDRESS.sub(r"\1…", text)
     text = QUOTED_ROWS.sub(r"\1 …", text)
     return ADDRESSES.sub("…@…", TOKENS.sub("…", text))
+
+
+class ClientErrorFilter(logging.Filter):
+    """Makes one line of a response that is the client's fault: a warning without a traceback.
+
+    Django logs some of them as errors, with a traceback. Those of `django.security` also quote what the
+    client sent, such as its Host header; they are named by their kind instead.
+    """
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if 400 <= getattr(record, "status_code", 0) < 500:
+            record.exc_info = record.exc_text = None
+            if record.name.startswith("django.security."):
+                path = getattr(getattr(record, "request", None), "path", "")
+                record.msg, record.args = "%s: %s", (record.name.rpartition(".")[2], path)
+            if record.levelno > logging.WARNING:
+                record.levelno, record.levelname = logging.WARNING, "WARNING"
+                return logging.getLogger().isEnabledFor(logging.WARNING)
+        return True
 
 
 class LineFormatter(logging.Formatter):
@@ -119,6 +140,20 @@ class GunicornLogger(Logger):
                 handler.filters = [CorrelationId("request_id")]
                 if self.as_json and type(handler) is logging.StreamHandler:
                     handler.setStream(sys.stdout)
+
+    def warning(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        if msg.startswith(INVALID_REQUEST):
+            # What follows is the client's address, and the line that could not be read.
+            msg, args = f"{INVALID_REQUEST} (%s)", (type(sys.exception()).__name__,)
+        super().warning(msg, *args, **kwargs)
+
+    def exception(self, msg: str, *args: Any, **kwargs: Any) -> None:
+        error = sys.exception()
+        if isinstance(error, (ConnectionError, TimeoutError)):
+            # The client's network, not an error of the shop.
+            self.error_log.warning("A connection ended (%s)", type(error).__name__)
+        else:
+            super().exception(msg, *args, **kwargs)
 
     def access(self, resp: Any, req: Any, environ: dict[str, Any], request_time: timedelta) -> None:
         # Not PATH_INFO, which Django replaces with what it has decoded.

@@ -15,7 +15,7 @@ from django.core.exceptions import (
     RequestDataTooBig,
     SuspiciousOperation,
 )
-from django.http import Http404
+from django.http import Http404, UnreadablePostError
 from django.utils.cache import patch_vary_headers
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -64,8 +64,8 @@ def _build_response(error: Exception, context: dict[str, Any]) -> Response | Non
         return _unavailable(fault, context["request"])
     if isinstance(error, RequestDataTooBig):
         error = TooLarge(describe_limit(error))
-    elif isinstance(error, SuspiciousOperation):
-        # Too many fields or files in a form, or a file name that contains a path.
+    elif isinstance(error, (SuspiciousOperation, UnreadablePostError)):
+        # Too many fields or files in a form, a file name that contains a path, or an incomplete body.
         error = exceptions.ParseError(describe_limit(error) or _("The request body can't be read."))
     elif isinstance(error, (Http404, ObjectDoesNotExist)):
         # ObjectDoesNotExist: the object was deleted before the view could lock it.

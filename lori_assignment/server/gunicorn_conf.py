@@ -4,24 +4,22 @@ import gc
 import os
 import resource
 import signal
+import socket
 import stat
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from lori_assignment.server.environment import read_environment
 
-def read_number(name: str, default: int) -> int:
-    """Return the whole number from 1 in an environment variable; exits with a message on anything else."""
-    given = os.environ.get(name, str(default))
-    if not (given.isascii() and given.isdecimal() and int(given) > 0):
-        sys.exit(f"Lori Books cannot start: {name} must be a whole number from 1, not {given!r}.")
-    return int(given)
+try:
+    _given = read_environment()
+except ValueError as problem:
+    sys.exit(f"Lori Books cannot start: {problem}")
 
-
-# A container has to accept connections from outside; `make run` binds 127.0.0.1.
-bind = f"{os.environ.get('BIND', '0.0.0.0')}:{read_number('PORT', 8000)}"  # noqa: S104  # nosec B104  # as said
-workers = read_number("WEB_CONCURRENCY", 2)
+bind = f"{_given.bind}:{_given.port}"
+workers = _given.workers
 # A request that waits for the database occupies one thread and not a whole worker. So would a slow client,
 # which nginx prevents (deploy/nginx.conf).
 worker_class = "gthread"
@@ -44,7 +42,7 @@ keepalive = 75
 # Workers show by a file that they are alive. It is in memory, so that a slow disk does not make them seem
 # dead and a read-only root file system is enough.
 _memory = "/dev/shm"  # noqa: S108  # nosec B108  # As said.
-worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else tempfile.gettempdir()
+worker_tmp_dir = _memory if os.access(_memory, os.W_OK) else _given.temporary_folder
 # max_requests is not set: no memory leak is known, and every new worker starts cold.
 # Enough for a search with a long cursor.
 limit_request_line = 8190
@@ -53,6 +51,23 @@ accesslog = "-"
 logger_class = "lori_assignment.observability.logs.GunicornLogger"
 # gunicorn would create a control socket in the user's home folder.
 control_socket_disable = True
+
+
+def on_starting(server: Any) -> None:
+    check_addresses(server.cfg.address)
+
+
+def check_addresses(addresses: list[Any]) -> None:
+    """Exit with a message if the server cannot listen at an address. Workers would try again for ever."""
+    for host, port in (address for address in addresses if isinstance(address, tuple)):
+        try:
+            with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as listener:
+                # As gunicorn binds it, so that another server may end while this one starts.
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                listener.bind((host, port))
+        except OSError as error:
+            sys.exit(f"Lori Books cannot start: it cannot listen at {host}, port {port} ({error.strerror}).")
 
 
 def when_ready(server: Any) -> None:
@@ -99,22 +114,29 @@ def post_worker_init(worker: Any) -> None:
 def prepare_metrics_folder(port: str) -> None:
     """Create an empty folder for the metrics of the workers at `port`, and set PROMETHEUS_MULTIPROC_DIR.
 
-    Called before anything imports prometheus_client, which reads the variable on import. Raises RuntimeError
-    if the folder belongs to another user.
+    Called before anything imports prometheus_client, which reads the variable on import. Exits with a message
+    if the folder cannot be created or belongs to another user.
     """
     name = os.environ.get("PROMETHEUS_MULTIPROC_DIR")
-    folder = Path(name or Path(tempfile.gettempdir()) / f"lori-metrics-{port}")
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    found = folder.lstat()
-    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
-        raise RuntimeError(f"The metrics folder {folder} belongs to another user.")
-    for left in folder.glob("*.db"):
-        left.unlink()
+    folder = Path(name or Path(_given.temporary_folder) / f"lori-metrics-{port}")
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        found = folder.lstat()
+        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+            sys.exit(f"Lori Books cannot start: the metrics folder {folder} belongs to another user.")
+        for left in folder.glob("*.db"):
+            left.unlink()
+    except OSError as error:
+        sys.exit(
+            f"Lori Books cannot start: the metrics folder {str(folder)!r} cannot be used ({error.strerror})."
+        )
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(folder)
 
 
 # gunicorn loads this file under that name, before the application.
 if __name__ == "__config__":
+    # Workers use this folder also if it is full when they look for one.
+    tempfile.tempdir = _given.temporary_folder
     prepare_metrics_folder(bind.rpartition(":")[2])
     # Each connection is an open file, and a worker accepts 1,000 of them. The usual limit of 1,024 leaves too
     # few for the rest, and a worker that cannot open another file exits.

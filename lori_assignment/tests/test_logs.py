@@ -8,8 +8,8 @@ import logging
 import os
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import timedelta
 from smtplib import SMTPRecipientsRefused
 from types import SimpleNamespace
@@ -19,14 +19,25 @@ from urllib.parse import quote
 
 from django.conf import settings
 from django.db import IntegrityError
-from django.test import Client
+from django.test import Client, override_settings
 from django.test import TestCase as DatabaseTestCase
+from django.utils.module_loading import import_string
 from django_guid import clear_guid
 from django_guid.context import guid
 from django_guid.log_filters import CorrelationId
 from gunicorn.config import Config
+from gunicorn.http.errors import ParseException
+from gunicorn.http.parser import RequestParser
+from gunicorn.workers.base import Worker
 
-from lori_assignment.observability.logs import GunicornLogger, JSONFormatter, LineFormatter, redact
+from lori_assignment.http import request_limits
+from lori_assignment.observability.logs import (
+    ClientErrorFilter,
+    GunicornLogger,
+    JSONFormatter,
+    LineFormatter,
+    redact,
+)
 from lori_assignment.server import gunicorn_conf
 from lori_assignment.testing.cases import PASSWORD, create_users
 
@@ -224,6 +235,51 @@ class GunicornLogTest(TestCase):
         for kept in (SECRET, "much", "Moss", "203.0.113.9", "Some browser", "her+book"):
             self.assertNotIn(kept, out.getvalue())
 
+    def test_malformed_request_is_one_warning(self) -> None:
+        for form in FORMS:
+            for name, raw in (
+                ("InvalidHeader", b"GET / HTTP/1.1\r\nwanted\r\n\r\n"),
+                ("InvalidHeaderName", b"GET / HTTP/1.1\r\nwan ted: 1\r\n\r\n"),
+                ("InvalidHTTPVersion", b"GET / wanted HTTP/1.1\r\n\r\n"),
+                ("InvalidRequestLine", b"wanted\r\n\r\n"),
+            ):
+                with self.subTest(form=form, name=name):
+                    log, out, err = self.log(form)
+                    worker = SimpleNamespace(log=log, cfg=log.cfg)
+                    try:
+                        next(RequestParser(log.cfg, iter([raw]), ("203.0.113.9", 4711)))
+                    except ParseException as error:
+                        Worker.handle_error(worker, None, mock.Mock(), ("203.0.113.9", 4711), error)
+                    lines = (out.getvalue() + err.getvalue()).splitlines()
+                    self.assertEqual(len(lines), 1, lines)
+                    self.assertIn(f"Invalid request ({name})", lines[0])
+                    self.assertIn("WARNING", lines[0])
+                    self.assertNotRegex(lines[0], "want?|203.0.113.9")
+
+    def test_lost_connection_is_one_warning(self) -> None:
+        for error in (TimeoutError(110, "Connection timed out"), ConnectionAbortedError(103, "aborted")):
+            log, _, err = self.log("line")
+            try:
+                raise error
+            except OSError:
+                log.exception("Socket error processing request.")
+            self.assertEqual(len(err.getvalue().splitlines()), 1)
+            self.assertIn(f"[WARNING] [None] A connection ended ({type(error).__name__})", err.getvalue())
+
+    def test_other_error_has_its_traceback(self) -> None:
+        log, _, err = self.log("line")
+        try:
+            raise OSError(5, "Input/output error")
+        except OSError:
+            log.exception("Socket error processing request.")
+        self.assertIn("[ERROR] [None] Socket error processing request.", err.getvalue())
+        self.assertIn("Traceback", err.getvalue())
+
+    def test_other_warning_is_unchanged(self) -> None:
+        log, _, err = self.log("line")
+        log.warning("Worker (pid:%s) was sent %s!", 7, "SIGBUS")
+        self.assertIn("Worker (pid:7) was sent SIGBUS!", err.getvalue())
+
     def test_path_and_agent_stay_on_one_line(self) -> None:
         forged = FormatterTest.FORGED
         self.agent = forged
@@ -255,7 +311,9 @@ class GunicornLogTest(TestCase):
 class DjangoLogTest(DatabaseTestCase):
     def test_missing_path_is_logged_redacted(self) -> None:
         handler = settings.LOGGING["handlers"]["log"]
-        self.assertEqual((handler["formatter"], handler["filters"]), ("line", ["with_request_id"]))
+        self.assertEqual(
+            (handler["formatter"], handler["filters"]), ("line", ["with_request_id", "client_errors"])
+        )
         self.assertEqual(FORMS["line"]["()"], f"{LineFormatter.__module__}.LineFormatter")
         self.assertEqual(FORMS["json"]["()"], f"{JSONFormatter.__module__}.JSONFormatter")
         for formatter in (LineFormatter(), JSONFormatter()):
@@ -267,6 +325,67 @@ class DjangoLogTest(DatabaseTestCase):
                 Client().get(f"/rentals/calendar/{SECRET}.ics")
             self.assertIn("Not Found: /rentals/calendar/", stream.getvalue())
             self.assertNotIn(SECRET, stream.getvalue())
+
+    def test_refused_request_is_one_warning(self) -> None:
+        """Django logs these as errors, or with a traceback, and quotes what was sent."""
+        form = {"content_type": "multipart/form-data"}
+        parts = "multipart/form-data; boundary=x"
+        gone = mock.patch("django.core.handlers.wsgi.LimitedStream.read", side_effect=OSError("wanted"))
+        large = mock.patch.object(request_limits, "MAX_UPLOAD_BYTES", 10)
+        many = override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=1)
+        for status, said, fault, call in (
+            (
+                400,
+                "DisallowedHost: /home",
+                nullcontext(),
+                lambda: self.client.get("/home", HTTP_HOST="wanted"),
+            ),
+            (413, "RequestDataTooBig: /user/login/", large, lambda: self.sent("/user/login/", **form)),
+            (413, "RequestDataTooBig: /api/v3/books/", large, lambda: self.sent("/api/v3/books/", **form)),
+            (400, "Bad Request: /user/login/", gone, lambda: self.sent(content_type=parts)),
+            (400, "Bad Request: /api-token-auth/", gone, lambda: self.sent("/api-token-auth/")),
+            (400, "TooManyFieldsSent: /user/login/", many, lambda: self.sent("/user/login/")),
+            (400, "(Unable to parse request body): /user/login/", nullcontext(), lambda: self.sent(**form)),
+        ):
+            with self.subTest(said=said, status=status), fault:
+                records = self.records(call, status=status)
+                self.assertEqual(len(records), 1, records)
+                self.assertIn(said, records[0])
+                self.assertIn(" WARNING django.", records[0])
+                self.assertNotIn("wanted", records[0])
+
+    def sent(
+        self, path: str = "/user/login/", content_type: str = "application/x-www-form-urlencoded"
+    ) -> Any:
+        return self.client.generic("POST", path, b"login=wanted&password=wanted", content_type=content_type)
+
+    def records(self, call: Callable[[], Any], *, status: int) -> list[str]:
+        """Return the lines that the shop's own handler logs, except those of the security log."""
+        self.client.raise_request_exception = False
+        stream = io.StringIO()
+        handler = logging.StreamHandler(stream)
+        handler.setFormatter(LineFormatter(FORMS["line"]["format"], style="{"))
+        for name in settings.LOGGING["handlers"]["log"]["filters"]:
+            facts = dict(settings.LOGGING["filters"][name])
+            handler.addFilter(import_string(facts.pop("()"))(**facts))
+        with self.told(handler), self.told(handler, "django.security"):
+            self.assertEqual(call().status_code, status)
+        return stream.getvalue().splitlines()
+
+    def test_demoted_error_keeps_to_the_level(self) -> None:
+        record = logging.makeLogRecord(
+            {"name": "django.security.X", "levelno": logging.ERROR, "status_code": 400}
+        )
+        root = logging.getLogger()
+        self.addCleanup(root.setLevel, root.level)
+        root.setLevel(logging.ERROR)
+        self.assertFalse(ClientErrorFilter().filter(record))
+
+    def test_error_of_the_shop_keeps_its_traceback(self) -> None:
+        facts = {"name": "django.request", "levelno": logging.ERROR, "status_code": 500, **failure("bug")}
+        record = logging.makeLogRecord(facts)
+        self.assertTrue(ClientErrorFilter().filter(record))
+        self.assertEqual((record.levelno, record.exc_info), (logging.ERROR, facts["exc_info"]))
 
     def test_member_actions_log_no_personal_data(self) -> None:
         """Check the log while a member signs up, mistypes a password, signs in and meets errors."""

@@ -182,7 +182,7 @@ class MultiprocessTest(TestCase):
     def test_default_folder_is_private(self) -> None:
         with (
             mock.patch.dict(os.environ),
-            mock.patch.object(tempfile, "tempdir", str(self.folder.parent)),
+            mock.patch.object(gunicorn_conf, "_given", mock.Mock(temporary_folder=self.folder.parent)),
         ):
             del os.environ[FOLDER]
             prepare_metrics_folder("8123")
@@ -193,7 +193,7 @@ class MultiprocessTest(TestCase):
     def test_foreign_folder_is_refused(self) -> None:
         (self.folder.parent / "elsewhere").mkdir()
         self.folder.symlink_to(self.folder.parent / "elsewhere")
-        with self.assertRaisesRegex(RuntimeError, "belongs to another user"):
+        with self.assertRaisesRegex(SystemExit, "belongs to another user"):
             prepare_metrics_folder("8000")
 
     def test_a_worker_that_has_ended_is_marked_dead(self) -> None:

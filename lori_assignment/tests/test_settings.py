@@ -129,12 +129,54 @@ class ProductionTest(TestCase):
             ("STAFF_SECOND_FACTOR", "perhaps"),
             ("LOG_LEVEL", "loud"),
             ("LOG_FORMAT", "xml"),
+            ("WEB_CONCURRENCY", "x"),
+            ("PORT", "99999"),
+            ("BIND", "shop"),
+            ("TMPDIR", "/nowhere"),
+            ("DEBUG", "maybe"),
+            ("DEBUG", "on"),
+            ("SITE_URL", "https://shop.example:99999"),
+            ("SITE_URL", "https://shop.example:0"),
+            ("SITE_URL", "https://[:::]"),
+            ("ALLOWED_HOSTS", "https://shop.example"),
+            ("ALLOWED_HOSTS", "shop.example:8000"),
+            ("ALLOWED_HOSTS", "shop.example:8000,shop.example"),
+            ("CSRF_TRUSTED_ORIGINS", "shop.example"),
+            ("CSRF_TRUSTED_ORIGINS", "https://shop.example/"),
+            ("DATABASE_URL", "postgres://lori@127.0.0.1:99999/lori"),
+            ("DATABASE_URL", "sqlite:////dev/null/shop.sqlite3"),
+            ("STATIC_ROOT", ""),
+            ("STATIC_ROOT", "/dev/null/static"),
+            ("MEDIA_URL", "/media"),
+            ("MEDIA_URL", "ftp://shop.example/"),
+            ("MEDIA_URL", "https://shop.example:99999/"),
+            ("DEFAULT_FROM_EMAIL", "the desk"),
+            ("DEFAULT_FROM_EMAIL", "desk@shop.example\nBcc: all@shop.example"),
         ]
         for name, value in cases:
             with self.subTest(name=name, value=value):
                 stopped = start(**{name: value})
                 self.assertEqual(stopped.returncode, 1)
                 self.assertRegex(stopped.stderr, rf"\Acannot start: {name} .*[.]\n\Z")
+
+    def test_usual_variables_are_accepted(self) -> None:
+        for given in (
+            {"SITE_URL": "https://[2001:db8::1]:8443"},
+            {"ALLOWED_HOSTS": ".shop.example,10.0.0.1,[::1]"},
+            {"CSRF_TRUSTED_ORIGINS": "https://shop.example,https://*.shop.example:8443"},
+            {"MEDIA_URL": "https://covers.example/a/b/"},
+            {"MEDIA_URL": "/"},
+            {"DEFAULT_FROM_EMAIL": "Lori Books <desk@shop.example>"},
+            {"DEFAULT_FROM_EMAIL": "desk@shop.example"},
+            {"DEBUG": "1", "SITE_URL": "http://127.0.0.1:8000"},
+        ):
+            with self.subTest(given=given):
+                started = start(**given)
+                self.assertEqual((started.returncode, started.stderr), (0, ""))
+
+    def test_sqlite_file_is_private(self) -> None:
+        engine = start("DATABASES['default']['ENGINE']", DATABASE_URL="sqlite:///var/none.sqlite3").stdout
+        self.assertEqual(engine, "'lori_assignment.db.backends.sqlite'\n")
 
     def test_token_key_is_derived_from_the_secret_key(self) -> None:
         show = "SIMPLE_JWT['SIGNING_KEY']"
@@ -165,7 +207,7 @@ class ProductionTest(TestCase):
     def test_disabled_rate_limits_are_reported(self) -> None:
         setup = "DEBUG and __import__('django').setup()"
         for limits, said in (("on", ""), ("off", "RATE_LIMITS is off")):
-            started = start(setup, RATE_LIMITS=limits, DEBUG="on")
+            started = start(setup, RATE_LIMITS=limits, DEBUG="on", SITE_URL="http://localhost:8000")
             self.assertEqual(started.returncode, 0)
             self.assertEqual("RATE_LIMITS is off" in started.stderr, bool(said))
 
