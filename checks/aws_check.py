@@ -240,7 +240,7 @@ def main(moto: str) -> None:
         )
         stack.callback(lambda: server.poll() is None and stop(server))
         wait_for(shop.port, server)
-        good = {"database": "ok", "migrations": "ok"}
+        good = {"database": "ok", "migrations": "ok", "temporary_files": "ok"}
         check(shop.ready() == (200, good), "The shop is ready, by a pod's address and over http.")
         check(shop.get(CATALOGUE)[0] == 200, "The catalogue answers.")
 

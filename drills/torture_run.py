@@ -3,13 +3,19 @@
 # ruff: noqa: INP001, T201, S311  # A script, not part of a package; prints its results; not security.
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import os
 import random
+import signal
+import socket
 import sys
 import threading
 import time
 import uuid
 from collections import Counter, defaultdict
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
@@ -26,7 +32,7 @@ from django.db import connection  # noqa: E402
 from rest_framework_simplejwt.tokens import AccessToken  # noqa: E402
 from torture_clients import Book, Client, Load, run_concurrently  # noqa: E402
 from torture_rolling import rolling_restart  # noqa: E402
-from torture_server import Database, Failed, Server  # noqa: E402
+from torture_server import Database, Failed, Server, fill_disk  # noqa: E402
 
 from accounts.models import User  # noqa: E402
 from accounts.tokens import issue_tokens  # noqa: E402
@@ -41,6 +47,18 @@ MEMBERS = 16
 AT_ONCE = 50
 COPIES = 50
 HEALED_WITHIN = 5.0
+# Reads and their status. For each, a worker starts series of metrics.
+READS = {
+    "/": 200,
+    "/home": 200,
+    "/books/1/": 200,
+    "/api/v3/books/": 200,
+    "/api/v3/books/1": 200,
+    "/user/login/": 200,
+    "/rentals/": 302,
+    "/no/such/page": 404,
+    "/api/v3/book_rentals/": 401,
+}
 
 began = time.monotonic()
 
@@ -75,7 +93,8 @@ class Torture:
         self.probed = add_book(name="Probed", kind=Kind.REGULAR, copies=1)
         self.told = Book()
         self.database = Database()
-        self.server = Server()
+        self.temporary = Path(os.environ["TORTURE"]) / "tmp"
+        self.server = Server(temporary=self.temporary)
         self.probe = Client(self.server.port, probing)
         self.desk = Client(self.server.port, self.staff)
         self.load = Load(
@@ -197,6 +216,85 @@ class Torture:
         self.database.empty_disk()
         say(f"disk full, {self.told.counts['503 unavailable'] - refused} requests refused: {self.heals()}")
 
+    def fill_temporary_folder(self) -> None:
+        """Take all room, then all files, of the folder for temporary files, and start workers meanwhile."""
+        ballast = [self.temporary / "ballast"]
+        fill_disk(ballast[0])
+        self.reads_while_full("of room")
+        self.kill_worker()
+        self.reads_while_full("of room, with a new worker")
+        demand((status := self.upload()) == 503, f"an upload was answered {status}")
+        try:
+            while True:
+                ballast.append(self.temporary / f"ballast-{len(ballast)}")
+                ballast[-1].touch(exist_ok=False)
+        except OSError:
+            pass
+        # One worker more, for whose heartbeat there is no file.
+        self.server.process.send_signal(signal.SIGTTIN)
+        self.wait_until(
+            lambda: b"A worker could not be started" in self.server.log.read_bytes(), "no worker was missed"
+        )
+        self.kill_worker()
+        self.reads_while_full("of files")
+        for path in ballast:
+            path.unlink(missing_ok=True)
+        self.wait_until(lambda: len(self.server.workers()) == 3, "the missing worker was not started")
+        self.server.process.send_signal(signal.SIGTTOU)
+        self.wait_until(lambda: len(self.server.workers()) == 2, "the worker that is not needed did not end")
+        healed = self.heals()
+        demand((status := self.upload()) == 400, f"an upload was answered {status} when there was room again")
+        demand(b"SIGBUS" not in self.server.log.read_bytes(), "a worker was ended by its metrics")
+        say(f"temporary folder full: {healed}")
+
+    def kill_worker(self) -> None:
+        workers = self.server.workers()
+        os.kill(workers[0], signal.SIGKILL)
+        self.wait_until(
+            lambda: len(set(self.server.workers()) - {workers[0]}) >= len(workers),
+            "a killed worker was not replaced",
+        )
+
+    def wait_until(self, condition: Callable[[], bool], sentence: str) -> None:
+        until = time.monotonic() + HEALED_WITHIN
+        while not condition():
+            demand(self.server.process.poll() is None, "the server has ended")
+            demand(time.monotonic() < until, sentence)
+            time.sleep(0.05)
+
+    def upload(self) -> int:
+        """Send a form with a file that is too large to be kept in memory; return the status."""
+        file = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%b\r\n--x--\r\n'
+        head = (
+            "POST /api/v3/book_rentals/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Authorization: JWT {self.probe.token}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+        )
+        body = file % bytes(3 << 20)
+        with socket.create_connection(("127.0.0.1", self.server.port), timeout=HEALED_WITHIN) as sender:
+            # The server need not read all of it before it answers.
+            with contextlib.suppress(ConnectionError):
+                sender.sendall(f"{head}Content-Length: {len(body)}\r\n\r\n".encode() + body)
+            answer = http.client.HTTPResponse(sender)
+            answer.begin()
+            return self._told(answer.status, dict(answer.getheaders()), json.load(answer))
+
+    def reads_while_full(self, what: str) -> None:
+        """Check that /readyz gives the reason, that all workers answer reads, and that writes go on."""
+        _, answer = self.server.wait_for("/readyz", 503, seconds=HEALED_WITHIN)
+        demand(answer["checks"]["temporary_files"] == "full", f"/readyz says {answer} without {what[3:]}")
+        self.is_alive()
+        written = self.told.acknowledged
+        for _ in range(2):
+            for path, status in READS.items():
+                answer = self.server.ask(path)
+                demand(
+                    answer and answer[0] == status,
+                    f"{path} is {answer and answer[0]} while the temporary folder is out {what}",
+                )
+        self.wait_until(
+            lambda: self.told.acknowledged > written, f"no writes while the temporary folder is out {what}"
+        )
+
     def forbid_writing(self) -> None:
         self.database.read_only(on=True)
         self.refuses_writes("read_only")
@@ -273,6 +371,7 @@ class Torture:
         self.stop_database()
         self.end_connections()
         self.fill_disk()
+        self.fill_temporary_folder()
         self.forbid_writing()
         self.hold_lock()
         while self.told.acknowledged < WRITES and not self.told.wrong:

@@ -28,15 +28,32 @@ def free_port() -> int:
         return int(listener.getsockname()[1])
 
 
+def fill_disk(ballast: Path) -> None:
+    """Write to the file `ballast` until its disk is full."""
+    with ballast.open("wb", buffering=0) as file:
+        for size in (1 << 20, 1 << 12):
+            try:
+                while True:
+                    file.write(b"\0" * size)
+            except OSError:
+                continue
+
+
 class Server:
     """gunicorn, started by entrypoint.sh; ready when the constructor returns, unless `ready` is false."""
 
-    def __init__(self, *, workers: int = 2, arguments: str = "", ready: bool = True) -> None:
+    def __init__(
+        self, *, workers: int = 2, arguments: str = "", ready: bool = True, temporary: Path | None = None
+    ) -> None:
         self.port = free_port()
         self.log = Path(os.environ["TORTURE"]) / f"server-{self.port}.log"
         facts = {"PORT": str(self.port), "WEB_CONCURRENCY": str(workers), "GUNICORN_CMD_ARGS": arguments}
         # Errors of the database are logged as warnings.
         facts["LOG_LEVEL"] = "WARNING"
+        if temporary:
+            # Also for the heartbeat of workers, as where there is no /dev/shm.
+            facts["TMPDIR"] = str(temporary)
+            facts["GUNICORN_CMD_ARGS"] = f"{arguments} --worker-tmp-dir={temporary}"
         with self.log.open("wb") as log:
             self.process = subprocess.Popen(
                 [ROOT / "entrypoint.sh", "serve"], env=os.environ | facts, stdout=log, stderr=log
@@ -125,13 +142,7 @@ class Database:
         return int(ended[0][0])
 
     def fill_disk(self) -> None:
-        with self.ballast.open("wb", buffering=0) as file:
-            for size in (1 << 20, 1 << 12):
-                try:
-                    while True:
-                        file.write(b"\0" * size)
-                except OSError:
-                    continue
+        fill_disk(self.ballast)
 
     def empty_disk(self) -> None:
         self.ballast.unlink(missing_ok=True)

@@ -1,4 +1,4 @@
-"""Classifies database errors: transient (503, retryable) or a bug (500).
+"""Classifies errors of the database and of full disks: transient (503, retryable) or a bug (500).
 
 A transient error is neither a bug nor the client's fault, and a later request succeeds. It is answered 503
 with `Retry-After`, by `lori_assignment.rest.exception_handler` in the API's views and by
@@ -7,6 +7,7 @@ with `Retry-After`, by `lori_assignment.rest.exception_handler` in the API's vie
 
 from __future__ import annotations
 
+import errno
 import logging
 import sqlite3
 from dataclasses import dataclass
@@ -45,6 +46,9 @@ SQLITE_UNAVAILABLE = {
     sqlite3.SQLITE_READONLY,
 }
 
+# What the system says when a file cannot grow: the disk, or the quota of the user, is full.
+NO_SPACE = {errno.ENOSPC, errno.EDQUOT}
+
 
 @dataclass(frozen=True, slots=True)
 class Unavailable:
@@ -52,10 +56,13 @@ class Unavailable:
 
     name: str
     retry_after: int
+    kind: str = "Database"
 
 
 def classify_error(error: BaseException | None) -> Unavailable | None:
     """Return the transient error behind `error`; None for a bug."""
+    if isinstance(error, OSError) and error.errno in NO_SPACE:
+        return Unavailable(errno.errorcode[error.errno], RETRY_LATER, "File")
     if not isinstance(error, Error):
         return None
     if isinstance(error.__cause__, sqlite3.Error):
@@ -94,6 +101,6 @@ def log_unavailable(fault: Unavailable, *, method: str | None, path: str) -> Non
 
     Otherwise a connection to a server that has become a standby would be kept, and could never write.
     """
-    logger.warning("Database error (%s): %s %s", fault.name, method, path)
+    logger.warning("%s error (%s): %s %s", fault.kind, fault.name, method, path)
     if fault.retry_after == RETRY_LATER and not connection.in_atomic_block:
         connection.close()

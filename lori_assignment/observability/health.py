@@ -1,8 +1,8 @@
 """Liveness and readiness checks for the cluster and the load balancer.
 
 `/healthz` answers as long as the process does and checks nothing else. `/readyz` checks that the database
-can be reached, accepts writes and has every migration that this code knows. If not, the response names the
-check that fails, and no more than that.
+can be reached, accepts writes and has every migration that this code knows, and that the folder for temporary
+files has room. If not, the response names the check that fails, and no more than that.
 
 The load balancer and the cluster address a pod by its IP over plain http, so `MonitoringMiddleware` answers
 before the Host is checked. ALLOWED_HOSTS stays strict for everything else.
@@ -12,14 +12,18 @@ from __future__ import annotations
 
 import functools
 import logging
+import tempfile
 import threading
 import time
 from collections.abc import Callable
 
+from django.conf import settings
 from django.db import Error, connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.migrations.executor import MigrationExecutor
 from django.http import HttpRequest, HttpResponse, JsonResponse
+
+from lori_assignment.db.errors import NO_SPACE
 
 logger = logging.getLogger(__name__)
 
@@ -27,10 +31,13 @@ logger = logging.getLogger(__name__)
 CACHE_SECONDS = 1.0
 # A database that does not respond within this time counts as unavailable.
 TIMEOUT_SECONDS = 2.0
+# A folder for temporary files that cannot take this much counts as full.
+TEMPORARY_BYTES = 64 * 1024
 
-OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
+OK, FAILED, FULL, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
     "ok",
     "failed",
+    "full",
     "timeout",
     "read_only",
     "unapplied",
@@ -40,13 +47,13 @@ OK, FAILED, TIMEOUT, READ_ONLY, UNAPPLIED, UNKNOWN = (
 READ_ONLY_QUERIES = {"postgresql": "SHOW transaction_read_only"}
 
 
-class DatabaseCheck:
+class Check:
     """One run of the checks, and its result so far."""
 
     def __init__(self, started_at: float) -> None:
         self.started_at = started_at
         self.finished = threading.Event()
-        self.checks = {"database": TIMEOUT, "migrations": UNKNOWN}
+        self.checks = {"database": UNKNOWN, "migrations": UNKNOWN, "temporary_files": TIMEOUT}
         self.reason = "no answer"
 
 
@@ -67,7 +74,7 @@ class Readiness:
         self._timeout = timeout
         self._max_age = max_age
         self._lock = threading.Lock()
-        self._check: DatabaseCheck | None = None
+        self._check: Check | None = None
         self._connection: BaseDatabaseWrapper | None = None
         self._told: dict[str, str] = {}
         # Once all migrations are applied they stay so, and their files are not read again.
@@ -83,7 +90,10 @@ class Readiness:
         if news:  # One line for each change, however frequent the requests.
             level = logging.INFO if is_ready(checks) else logging.WARNING
             logger.log(
-                level, "Database %s, migrations %s%s", *checks.values(), f": {reason}" if reason else "."
+                level,
+                "Database %s, migrations %s, temporary files %s%s",
+                *checks.values(),
+                f": {reason}" if reason else ".",
             )
         return checks
 
@@ -94,21 +104,25 @@ class Readiness:
         if self._connection is not None:
             self._connection.close()
 
-    def _current(self) -> DatabaseCheck:
+    def _current(self) -> Check:
         with self._lock:
             now, check = time.monotonic(), self._check
             if check is None or (check.finished.is_set() and now - check.started_at >= self._max_age):
-                check = self._check = DatabaseCheck(now)
+                check = self._check = Check(now)
                 threading.Thread(target=self._run, args=(check,), daemon=True).start()
             return check
 
-    def _run(self, check: DatabaseCheck) -> None:
+    def _run(self, check: Check) -> None:
         try:
+            state, problem = check_temporary_files()
+            check.checks = {"database": TIMEOUT, "migrations": UNKNOWN, "temporary_files": state}
             self._query(check)
+            if problem:
+                check.reason = f"{check.reason}; {problem}" if check.reason else problem
         finally:
             check.finished.set()
 
-    def _query(self, check: DatabaseCheck) -> None:
+    def _query(self, check: Check) -> None:
         if self._connection is None:
             self._connection = self._connect()
             # Each run has a new thread; they use the connection one after the other.
@@ -127,16 +141,28 @@ class Readiness:
                 # also has newer ones, with which this code works.
                 self._migrated = not executor.migration_plan(executor.loader.graph.leaf_nodes())
         except Error as error:
-            check.checks = {"database": FAILED, "migrations": UNKNOWN}
+            check.checks = check.checks | {"database": FAILED}
             check.reason = str(error).strip() or type(error).__name__
             self._connection.close()
         else:
             state = READ_ONLY if is_read_only else OK
-            check.checks = {"database": state, "migrations": OK if self._migrated else UNAPPLIED}
+            migrations = OK if self._migrated else UNAPPLIED
+            check.checks = check.checks | {"database": state, "migrations": migrations}
             check.reason = "the database is read-only" if is_read_only else ""
             if is_read_only:
                 # The server was demoted to a standby; the next connection may reach the new primary.
                 self._connection.close()
+
+
+def check_temporary_files() -> tuple[str, str]:
+    """Return the state of the folder that uploads and PDFs need, and what is wrong with it."""
+    try:
+        with tempfile.TemporaryFile(dir=settings.FILE_UPLOAD_TEMP_DIR) as file:
+            file.write(bytes(TEMPORARY_BYTES))
+            file.flush()
+    except OSError as error:
+        return FULL if error.errno in NO_SPACE else FAILED, str(error.strerror)
+    return OK, ""
 
 
 def is_ready(checks: dict[str, str]) -> bool:

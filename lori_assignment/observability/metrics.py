@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import secrets
+import struct
+import threading
 import time
 from collections.abc import Callable
 from functools import lru_cache
+from pathlib import Path
 
 from django.conf import settings
 from django.contrib.admindocs.views import simplify_regex
@@ -39,6 +42,12 @@ SECONDS = Histogram(
     buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10),
 )
 
+# What the series of one new combination of labels take at most, in the file of each kind of metric.
+SERIES_BYTES = 16 * 1024
+_KINDS = ("counter", "histogram")
+_started: set[tuple[str, str, int]] = set()
+_starting = threading.Lock()
+
 _shape = lru_cache(maxsize=1024)(simplify_regex)
 
 
@@ -61,10 +70,51 @@ class MonitoringMiddleware:
         response = self.get_response(request)
         took = time.perf_counter() - begun
         method = request.method if request.method in METHODS else "other"
-        route = route_of(request)
-        REQUESTS.labels(method, route, response.status_code).inc()
-        SECONDS.labels(method, route).observe(took)
+        count_request(method, route_of(request), response.status_code, took)
         return response
+
+
+def count_request(method: str, route: str, status: int, seconds: float) -> None:
+    """Count a request, unless it would start a series for which there is no room."""
+    with _starting:
+        is_new = (method, route, status) not in _started
+        if is_new and not _reserve():
+            return
+        requests, times = REQUESTS.labels(method, route, status), SECONDS.labels(method, route)
+        _started.add((method, route, status))
+    requests.inc()
+    times.observe(seconds)
+
+
+def _reserve() -> bool:
+    """Return whether the files that this worker shares its metrics by have room for new series.
+
+    prometheus_client maps the files into memory, and the kernel ends a process (SIGBUS) that writes to a
+    mapped page for which the disk has no room. A page that has been written once keeps its room.
+    """
+    if "PROMETHEUS_MULTIPROC_DIR" not in os.environ:
+        return True
+    try:
+        for kind in _KINDS:
+            _make_room(Path(os.environ["PROMETHEUS_MULTIPROC_DIR"]) / f"{kind}_{os.getpid()}.db")
+    except OSError:
+        return False
+    return True
+
+
+def _make_room(path: Path) -> None:
+    """Write zeros after the used part of a file, whose length is its first number. Raises OSError."""
+    with path.open("r+b" if path.exists() else "w+b") as file:
+        (used,) = struct.unpack("i", file.read(4) or bytes(4))
+        file.seek(used)
+        try:
+            file.write(bytes(SERIES_BYTES))
+            file.flush()
+        except OSError:
+            if not used:
+                # `/metrics` could not read a file without a first number.
+                path.unlink()
+            raise
 
 
 def route_of(request: HttpRequest) -> str:

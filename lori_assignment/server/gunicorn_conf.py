@@ -55,6 +55,24 @@ control_socket_disable = True
 
 def on_starting(server: Any) -> None:
     check_addresses(server.cfg.address)
+    keep_master(server)
+
+
+def keep_master(server: Any) -> None:
+    """Let the master go on when a worker cannot be started, and try again a second later.
+
+    A worker needs a file for its heartbeat, and a process. If it cannot get one, gunicorn's master would
+    end, and the workers that still serve with it.
+    """
+    spawn_worker = server.spawn_worker
+
+    def spawn_if_possible() -> None:
+        try:
+            spawn_worker()
+        except (OSError, RuntimeError) as problem:
+            server.log.error("A worker could not be started: %s", problem)
+
+    server.spawn_worker = spawn_if_possible
 
 
 def check_addresses(addresses: list[Any]) -> None:

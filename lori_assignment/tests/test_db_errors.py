@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sqlite3
 import subprocess
@@ -83,6 +84,13 @@ class ClassificationTest(TestCase):
         ):
             fault = classify_error(error)
             self.assertEqual(fault and fault.retry_after, RETRY_LATER)
+
+    def test_full_disk_is_unavailable(self) -> None:
+        for number in (errno.ENOSPC, errno.EDQUOT):
+            fault = classify_error(OSError(number, "full"))
+            self.assertEqual(fault and (fault.kind, fault.retry_after), ("File", RETRY_LATER))
+        self.assertIsNone(classify_error(OSError(errno.ENOENT, "missing")))
+        self.assertIsNone(classify_error(OSError("the bucket can't be used")))
 
     def test_sqlite_codes_have_a_retry_time(self) -> None:
         for code, seconds in (

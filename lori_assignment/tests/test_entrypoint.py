@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import SimpleNamespace
 from unittest import TestCase, mock
 
 from django.conf import settings
@@ -104,6 +105,20 @@ class RefusedStartTest(SimpleTestCase):
 
 class MasterTest(SimpleTestCase):
     """gunicorn's master, without its processes."""
+
+    def test_it_goes_on_without_a_worker(self) -> None:
+        spawn = mock.Mock(side_effect=[OSError(28, "No space left on device"), RuntimeError("no folder"), 7])
+        server = SimpleNamespace(spawn_worker=spawn, log=mock.Mock(), cfg=SimpleNamespace(address=[]))
+        gunicorn_conf.on_starting(server)
+        for _ in range(3):
+            server.spawn_worker()
+        self.assertEqual((spawn.call_count, server.log.error.call_count), (3, 2))
+
+    def test_other_errors_end_it(self) -> None:
+        server = SimpleNamespace(spawn_worker=mock.Mock(side_effect=ZeroDivisionError))
+        gunicorn_conf.keep_master(server)
+        with self.assertRaises(ZeroDivisionError):
+            server.spawn_worker()
 
     def test_address_that_is_taken_is_named(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import socket
 import threading
 import time
+from pathlib import Path
 from typing import Any
 from unittest import mock, skipUnless
 
@@ -21,6 +22,8 @@ from lori_assignment.observability.health import Readiness
 HEALTH = "lori_assignment.observability.metrics.MonitoringMiddleware"
 # The load balancer sends plain http, with the pod's address as the Host.
 BY_ADDRESS = {"headers": {"host": "10.0.47.11:8000"}, "secure": False}
+
+GOOD = {"database": "ok", "migrations": "ok", "temporary_files": "ok"}
 
 in_production = override_settings(
     DEBUG=False, ALLOWED_HOSTS=["shop.example"], SECURE_SSL_REDIRECT=True, SECURE_PROXY_SSL_HEADER=None
@@ -100,19 +103,41 @@ class ReadinessTest(TransactionTestCase):
 
     def test_migrated_database_is_ready(self) -> None:
         self.use(asked())
-        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+        self.assertEqual(self.ask(), (200, GOOD))
         self.assertEqual(self.client.get("/readyz/", **BY_ADDRESS).status_code, 200)
         with override_settings(MIDDLEWARE=behind_host_check()):
             self.assertNotEqual(Client().get("/readyz", **BY_ADDRESS).status_code, 200)
+
+    def test_full_temporary_folder_is_not_ready(self) -> None:
+        self.use(asked())
+        # Writing to this device fails as it does on a full disk.
+        device = Path("/dev/full").open("wb")  # noqa: SIM115  # The check closes it.
+        full = mock.patch("tempfile.TemporaryFile", return_value=device)
+        with full, self.assertLogs("lori_assignment.observability.health", "WARNING") as told:
+            self.assertEqual(self.ask(), (503, GOOD | {"temporary_files": "full"}))
+        self.assertIn("temporary files full: No space left on device", told.output[0])
+        self.assertEqual(self.ask(), (200, GOOD))
+
+    def test_missing_temporary_folder_is_not_ready(self) -> None:
+        self.use(asked())
+        with override_settings(FILE_UPLOAD_TEMP_DIR="/nowhere"):
+            self.assertEqual(self.ask(), (503, GOOD | {"temporary_files": "failed"}))
+
+    def test_all_that_is_wrong_is_logged(self) -> None:
+        self.use(Readiness(lambda: postgresql_at(1)))
+        missing = override_settings(FILE_UPLOAD_TEMP_DIR="/nowhere")
+        with missing, self.assertLogs("lori_assignment.observability.health", "WARNING") as told:
+            self.assertEqual(self.ask()[0], 503)
+        self.assertRegex(told.output[0], "(?s)refused.*; No such file or directory")
 
     def test_unapplied_migration_is_not_ready(self) -> None:
         applied = MigrationRecorder(connection).migration_qs.filter(app="rentals").latest("pk")
         applied.delete()
         self.addCleanup(applied.save)
         self.use(asked())
-        self.assertEqual(self.ask(), (503, {"database": "ok", "migrations": "unapplied"}))
+        self.assertEqual(self.ask(), (503, GOOD | {"migrations": "unapplied"}))
         applied.save()
-        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+        self.assertEqual(self.ask(), (200, GOOD))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite has no such state.")
     def test_read_only_database_is_not_ready(self) -> None:
@@ -124,11 +149,11 @@ class ReadinessTest(TransactionTestCase):
             cursor.execute(f'ALTER DATABASE "{name}" SET default_transaction_read_only TO on')
         try:
             health.readiness.close()
-            self.assertEqual(self.ask(), (503, {"database": "read_only", "migrations": "ok"}))
+            self.assertEqual(self.ask(), (503, GOOD | {"database": "read_only"}))
         finally:
             with connection.cursor() as cursor:
                 cursor.execute(f'ALTER DATABASE "{name}" RESET default_transaction_read_only')
-        self.assertEqual(self.ask(), (200, {"database": "ok", "migrations": "ok"}))
+        self.assertEqual(self.ask(), (200, GOOD))
 
     @skipUnless(connection.vendor == "postgresql", "SQLite counts no connections.")
     def test_check_uses_its_own_connection(self) -> None:
@@ -192,7 +217,7 @@ class ReadinessTest(TransactionTestCase):
             ):
                 answer = self.client.get("/readyz", **BY_ADDRESS)
         self.assertEqual(answer.status_code, 503)
-        self.assertEqual(answer.json()["checks"], {"database": "failed", "migrations": "unknown"})
+        self.assertEqual(answer.json()["checks"], GOOD | {"database": "failed", "migrations": "unknown"})
         self.assertNotIn("127.0.0.1", answer.text)
         self.assertIn("127.0.0.1", told.output[0])
 
@@ -207,8 +232,9 @@ class ReadinessTest(TransactionTestCase):
                 asker.start()
             for asker in askers:
                 asker.join()
-            self.assertEqual(outcomes, [{"database": "timeout", "migrations": "unknown"}] * 8)
+            waiting = GOOD | {"database": "timeout", "migrations": "unknown"}
+            self.assertEqual(outcomes, [waiting] * 8)
             # A request during the timeout gets the result at once.
-            self.assertEqual(self.ask(), (503, {"database": "timeout", "migrations": "unknown"}))
+            self.assertEqual(self.ask(), (503, waiting))
             self.assertLess(time.monotonic() - begun, 2)
             self.assertEqual(threading.active_count(), threads + 1)

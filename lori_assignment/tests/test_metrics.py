@@ -196,6 +196,53 @@ class MultiprocessTest(TestCase):
         with self.assertRaisesRegex(SystemExit, "belongs to another user"):
             prepare_metrics_folder("8000")
 
+    def test_request_is_not_counted_while_there_is_no_room(self) -> None:
+        """Writing to /dev/full fails as it does on a full disk."""
+        prepare_metrics_folder("8000")
+        code = (
+            "from pathlib import Path\n"
+            f"folder = Path({str(self.folder)!r})\n"
+            "files = [folder / f'{kind}_{os.getpid()}.db' for kind in metrics._KINDS]\n"
+            "for file in files: file.symlink_to('/dev/full')\n"
+            "metrics.count_request('GET', '/full', 200, 0.1)\n"
+            "print(*map(os.path.lexists, files))\n"
+            "for file in files: file.unlink(missing_ok=True)\n"
+            "metrics.count_request('GET', '/room', 200, 0.1)\n"
+        )
+        _, said = self.run_code(code)
+        # A file without content would be an error when the metrics are read.
+        self.assertEqual(said.split()[0], "False")
+        reported = self.counted()
+        self.assertNotIn("/full", reported)
+        self.assertIn('http_requests_total{method="GET",route="/room",status="200"} 1.0', reported)
+
+    def test_request_is_not_counted_without_the_folder(self) -> None:
+        code = "metrics.count_request('GET', '/', 200, 0.1); print(os.path.exists(os.environ[FOLDER]))"
+        self.assertEqual(self.run_code(code.replace("FOLDER", repr(FOLDER)))[1], "False\n")
+
+    def test_series_fit_into_the_room_that_was_made(self) -> None:
+        """Otherwise the kernel would end a worker whose disk is full."""
+        prepare_metrics_folder("8000")
+        code = """
+import struct
+from pathlib import Path
+from django.urls import get_resolver
+longest = "/" + "x" * 300 + "/"
+def used(kind):
+    file = Path(os.environ["FOLDER"], f"{kind}_{os.getpid()}.db")
+    return struct.unpack("i", file.read_bytes()[:4])[0] if file.exists() else 0
+for number in range(60):
+    before = {kind: used(kind) for kind in metrics._KINDS}
+    metrics.count_request("OPTIONS", f"{longest}{number}", 200, 0.1)
+    for kind in metrics._KINDS:
+        assert 0 < used(kind) - before[kind] < metrics.SERIES_BYTES, (kind, used(kind), before)
+        file = Path(os.environ["FOLDER"], f"{kind}_{os.getpid()}.db")
+        assert file.stat().st_size >= used(kind)
+metrics.count_request("OPTIONS", f"{longest}59", 200, 0.1)
+"""
+        self.run_code(code.replace("FOLDER", FOLDER).replace("from django.urls import get_resolver\n", ""))
+        self.assertIn(" 2.0\n", self.counted())
+
     def test_a_worker_that_has_ended_is_marked_dead(self) -> None:
         with mock.patch("prometheus_client.multiprocess.mark_process_dead") as mark_process_dead:
             gunicorn_conf.child_exit(None, mock.Mock(pid=77))

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -97,7 +99,7 @@ class DocumentSpec:
         """Write the PDF.
 
         Raises StatementTooLong if it takes too much processor time, Busy if it takes too long or the program
-        is killed, and CalledProcessError if the program fails.
+        is killed, OSError if there is no room for its files, and CalledProcessError if the program fails.
         """
         # The program writes fonts to this folder, which is deleted even if the program is killed.
         with TemporaryDirectory() as folder:
@@ -129,6 +131,8 @@ class DocumentSpec:
                     # By its own alarm, or by the system for lack of memory.
                     logger.warning("The program that writes a PDF was killed.")
                     raise Busy(PAUSE) from None
+                if error.returncode == os.EX_TEMPFAIL:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), folder) from None
                 # Shown in the log.
                 error.add_note(error.stderr.decode())
                 raise

@@ -13,17 +13,18 @@ takes seconds for a whole variable font, and would shape text at a different wei
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import resource
 import signal
 import sys
+import tempfile
 import unicodedata
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from functools import cache
 from importlib.resources import files
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 if __name__ == "__main__":
@@ -310,7 +311,7 @@ STEPS: dict[str, Callable[..., Any]] = {
 
 def write_pdf(spec: Mapping[str, Any]) -> bytes:
     """Return the PDF. Each of `spec["steps"]` has a name in STEPS and arguments."""
-    with TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         pdf = PdfDocument(spec, Path(folder))
         for name, arguments in pdf.spec["steps"]:
             STEPS[name](pdf, **arguments)
@@ -322,4 +323,11 @@ if __name__ == "__main__":
     cpu_seconds = int(sys.argv[2])
     # The kernel sends SIGXCPU, and a second later SIGKILL.
     resource.setrlimit(resource.RLIMIT_CPU, (cpu_seconds, cpu_seconds + 1))
-    sys.stdout.buffer.write(write_pdf(json.load(sys.stdin)))
+    # Not another folder while this one is full.
+    tempfile.tempdir = os.environ.get("TMPDIR")
+    try:
+        sys.stdout.buffer.write(write_pdf(json.load(sys.stdin)))
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            sys.exit(os.EX_TEMPFAIL)
+        raise

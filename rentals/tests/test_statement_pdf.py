@@ -212,6 +212,24 @@ class WriterTest(StatementTestCase):
             document.as_pdf()
         self.assertIn("KeyError: 'no such step'", raised.exception.__notes__[0])
 
+    def test_full_temporary_folder_is_503(self) -> None:
+        self.client.force_login(self.alice)
+        self.client.raise_request_exception = False
+        program = (
+            "import errno, runpy, sys; from pathlib import Path\n"
+            "def write_bytes(*_): raise OSError(errno.ENOSPC, 'No space left on device')\n"
+            "Path.write_bytes = write_bytes; sys.argv = ['', '120', '120']\n"
+            "runpy.run_module('rentals.statements.pdf_writer', run_name='__main__')"
+        )
+        with (
+            mock.patch.object(pdf, "PAUSE", 0),
+            mock.patch("subprocess.run", running(program)),
+            self.assertLogs("lori_assignment.db.errors", "WARNING") as told,
+        ):
+            response = self.client.get("/balance/statements/2026-11.pdf")
+        self.assertEqual((response.status_code, response["Retry-After"]), (503, "5"))
+        self.assertIn("File error (ENOSPC): GET /balance/statements/2026-11.pdf", told.output[0])
+
     def test_slow_program_is_busy(self) -> None:
         self.client.force_login(self.alice)
         with (
