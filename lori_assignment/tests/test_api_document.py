@@ -84,7 +84,7 @@ class DocumentViewTest(TestCase):
             )
 
     def test_document_is_the_same_for_each_host(self) -> None:
-        """A Host may have any port, and a client could have the document built as often as there are ports."""
+        """A Host may have any port, and each could have the document built once more."""
         hosts = [{"SERVER_NAME": "localhost", "SERVER_PORT": port} for port in ("80", "81", "443")]
         for path in self.paths:
             answers = {
