@@ -346,7 +346,7 @@ CACHES = {
 
 # For JSON, and for the text in a form with a file; `lori_assignment.http.request_limits` has those of forms.
 DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
-# Of a form or a query. The longest form has a hundred selected rows; each part of a form takes some time.
+# Of a form or a query. The longest form names the permissions of a group.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 250
 
 # ---------------------------------------------------------------- files

@@ -47,7 +47,7 @@ def bad_request(request: HttpRequest, exception: Exception) -> HttpResponse:
     said = describe_limit(exception)
     if isinstance(exception, RequestDataTooBig):
         if _is_api(request):
-            return _json(request, 413, "too_large", said)
+            return _json(request, 413, "too_large", str(said))
         return render(request, "413.html", {"limit": said}, status=413)
     if _is_api(request):
         return _json(request, 400, "bad_request", said or _("The request is malformed."))

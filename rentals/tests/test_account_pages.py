@@ -11,6 +11,7 @@ from django.test import tag
 from rentals import ledger, services
 from rentals.models import LedgerEntry
 from rentals.tests.test_statements import DAY, NOW, StatementTestCase
+from rentals.views import account
 
 
 @tag("any_database")
@@ -106,6 +107,17 @@ class StatementPageTest(AccountTestCase):
         before = self.client.get("/balance/statements/2026-10/")
         self.assertContains(before, "1 day at $1.50: $1.50")
         self.assertContains(before, 'rel="next" href="/balance/statements/2026-11/"')
+
+    def test_long_month_is_cut_and_says_so(self) -> None:
+        self.pay("0.50", NOW - DAY, note="The last coins")
+        address = "/balance/statements/2026-11/"
+        self.assertNotContains(self.client.get(address), "shown here")
+        with mock.patch.object(account, "MAX_ENTRIES", 1):
+            page = self.client.get(address)
+        self.assertContains(page, "1 later transaction of this month isn't shown here", html=False)
+        self.assertContains(page, "The rest on Friday")
+        self.assertNotContains(page, "The last coins")
+        self.assertContains(page, "-$2.50")
 
     def test_statement_downloads_as_pdf_and_csv(self) -> None:
         pdf = self.client.get("/balance/statements/2026-11.pdf")

@@ -56,11 +56,12 @@ class HoldAdminTest(ShopAdminTestCase):
         self.assertContains(page, '<td class="field-status">ready</td>', html=True)
 
     def test_changelist_query_count_is_constant(self) -> None:
-        for found in ([self.mine], [self.other, self.mine]):
+        for found in ([self.other, self.mine], [self.mine]):
+            Hold.objects.exclude(pk__in=[hold.pk for hold in found]).delete()
             # On PostgreSQL one more query estimates how many books the search finds.
             with self.assertNumQueries(11 + (connection.vendor == "postgresql")):
                 # All holds are for this book.
-                self.assertEqual(self.listed(q="emma", id__lte=found[0].pk), found)
+                self.assertEqual(self.listed(q="emma"), found)
 
     def test_cancel_page_passes_the_copy_on(self) -> None:
         self.give_back()

@@ -73,6 +73,22 @@ class LongListTest(ListTestCase):
             with mock.patch.object(admin, "MAX_SELECTED", len(copies)):
                 self.assertContains(self.counter.post(address, everything), "Cannot delete copies")
 
+    def test_action_changes_at_most_a_page_of_rows(self) -> None:
+        copies = [copy.pk for copy in Copy.objects.all()]
+        chosen = {"action": "delete_selected", "_selected_action": copies}
+        with mock.patch.object(admin, "MAX_SELECTED", len(copies) - 1):
+            self.counter.post(reverse("admin:books_copy_changelist"), chosen | {"post": "yes"})
+        self.assertEqual(Copy.objects.count(), len(copies))
+
+    def test_long_search_is_refused(self) -> None:
+        for name in ("rentals_rental", "accounts_user", "books_book", "rentals_pricelist"):
+            address = reverse(f"admin:{name}_changelist")
+            with self.subTest(name=name):
+                self.assertEqual(self.counter.get(address, {"q": "a " * 100}).status_code, 200)
+                refused = self.counter.get(address, {"q": "a " * 100 + "b"})
+                self.assertRedirects(refused, address, fetch_redirect_response=False)
+                self.assertEqual(self.told(refused), ["Search for at most 200 characters."])
+
     def test_count_query_is_limited(self) -> None:
         with CaptureQueriesContext(connection) as asked:
             self.listed("rental")

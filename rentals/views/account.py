@@ -30,6 +30,8 @@ from rentals.statements.wording import (
 from rentals.views import MemberRequest
 
 PAGE = 25
+# A month has far fewer. Each takes a millisecond to show.
+MAX_ENTRIES = 100
 # Earlier months are linked from the statement of the last of these, one by one.
 MONTHS = 12
 
@@ -102,7 +104,8 @@ def statement(request: MemberRequest, month: Month) -> HttpResponse:
     charged, credited = found.totals()
     facts = {
         "statement": found,
-        "entries": [_describe(entry) for entry in found.entries()],
+        "entries": [_describe(entry) for entry in found.entries()[:MAX_ENTRIES]],
+        "left_out": found.last - found.after - MAX_ENTRIES,
         "charged": charged,
         "credited": -credited,
         "in_words": posted_in_words(found.closing),
