@@ -64,7 +64,7 @@ MAX_LISTED = 5000
 # The keys of the rows that a search finds go into the next query, so their number is limited.
 MAX_FOUND = 1000
 # Rows of a list: each takes up to two milliseconds to show, and five times as much to delete.
-PAGE = 50
+PAGE = 25
 # Characters of a search, as in the catalogue.
 MAX_SEARCH_LENGTH = 200
 # Rows that an action changes at once.

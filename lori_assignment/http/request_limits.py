@@ -17,7 +17,7 @@ URLENCODED, MULTIPART = "application/x-www-form-urlencoded", "multipart/form-dat
 # The only addresses that take a file. Its form has room for a cover of the maximum size and the other fields.
 UPLOADS = re.compile(r"/(api/v[123]/books|admin/books/book)(/|\Z)")
 MAX_UPLOAD_BYTES = 6 * MIB
-# A tenth of this is enough for the longest form of a page, or for fifty selected rows; the rest is for the
+# A tenth of this is enough for the longest form of a page, or for all rows of a list; the rest is for the
 # description of a book. Decoding takes up to a microsecond for each byte.
 MAX_FORM_BYTES = 64 * KIB
 # For pages and their forms. The API's views check their own methods.
