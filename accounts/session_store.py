@@ -14,8 +14,10 @@ elsewhere (`accounts.forms.OneTimeChallengeMixin`).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
 from math import ceil
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from django.contrib.auth import SESSION_KEY
@@ -65,14 +67,16 @@ def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) ->
 
 
 class SessionStore(DjangosStore):
-    def __init__(self, session_key: str | None = None) -> None:
-        super().__init__(session_key)
-        # When each value of a visitor was set, as Unix time. Saving the others must not extend it.
-        self._set_at: dict[str, int] = {}
+    # When each value of a visitor was set, as Unix time. Saving the others must not extend it.
+    _set_at: Mapping[str, int] = MappingProxyType({})
 
     def __setitem__(self, key: str, value: Any) -> None:
+        was_modified = self.modified
         super().__setitem__(key, value)
-        self._set_at[key] = _unix_now()
+        self._set_at = {**self._set_at, key: _unix_now()}
+        if SESSION_KEY not in self and key not in KEPT_FOR_VISITORS:
+            # It will not be kept, so it is no reason to set a cookie.
+            self.modified = was_modified
 
     def load(self) -> dict[str, Any]:
         if _is_signed(self.session_key):
@@ -81,6 +85,10 @@ class SessionStore(DjangosStore):
         if found is None:
             return {}
         data: dict[str, Any] = self.decode(found.session_data)
+        if SESSION_KEY not in data:
+            # A visitor's, from before visitors had no rows. Without a key the cookie is deleted.
+            self._session_key = None
+            return {}
         if _BEGAN_AT in data:
             end = _end_of_all(data)
             end_if_unused = min(clock.now() + _limits(data).unused, end)
@@ -122,11 +130,6 @@ class SessionStore(DjangosStore):
     def delete(self, session_key: str | None = None) -> None:
         if not _is_signed(session_key or self.session_key):
             super().delete(session_key)
-
-    def is_empty(self) -> bool:
-        """Return whether there is nothing to keep, so that the cookie is deleted. Loads nothing."""
-        data: dict[str, Any] = getattr(self, "_session_cache", {SESSION_KEY: ""})
-        return super().is_empty() or not data.keys() & {SESSION_KEY, *KEPT_FOR_VISITORS}
 
     def get_expiry_date(self, **about: Any) -> datetime:
         data = dict(self.items())

@@ -24,7 +24,7 @@ OTHERS = {
     "POST /api/rest-auth/registration": {*ACCOUNT, "accounts_tokenfamily"},
     "POST /user/confirm-email/<address-key>/": ACCOUNT,
     "POST /api/rest-auth/registration/verify-email": ACCOUNT,
-    "POST /api/rest-auth/password/reset/confirm": ACCOUNT,
+    "POST /api/rest-auth/password/reset/confirm": {*ACCOUNT, "rentals_calendarfeed"},
 }
 
 
