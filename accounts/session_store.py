@@ -113,6 +113,9 @@ class SessionStore(DjangosStore):
     def save(self, must_create: bool = False) -> None:
         data = self._get_session(no_load=must_create)  # type: ignore[attr-defined]  # Django's own
         if SESSION_KEY in data:
+            if _is_signed(self.session_key):
+                # The row gets a key of its own, which the visitor does not know.
+                self._session_key = None
             super().save(must_create)
         else:
             now = _unix_now()

@@ -331,7 +331,7 @@ class DjangoLogTest(DatabaseTestCase):
         form = {"content_type": "multipart/form-data"}
         parts = "multipart/form-data; boundary=x"
         gone = mock.patch("django.core.handlers.wsgi.LimitedStream.read", side_effect=OSError("wanted"))
-        large = mock.patch.object(request_limits, "MAX_UPLOAD_BYTES", 10)
+        large = mock.patch.multiple(request_limits, MAX_FORM_BYTES=10, MAX_UPLOAD_BYTES=10)
         many = override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=1)
         for status, said, fault, call in (
             (
@@ -340,8 +340,8 @@ class DjangoLogTest(DatabaseTestCase):
                 nullcontext(),
                 lambda: self.client.get("/home", HTTP_HOST="wanted"),
             ),
-            (413, "RequestDataTooBig: /user/login/", large, lambda: self.sent("/user/login/", **form)),
-            (413, "RequestDataTooBig: /api/v3/books/", large, lambda: self.sent("/api/v3/books/", **form)),
+            (413, "BodyTooLarge: /user/login/", large, lambda: self.sent("/user/login/", **form)),
+            (413, "BodyTooLarge: /api/v3/books/", large, lambda: self.sent("/api/v3/books/", **form)),
             (400, "Bad Request: /user/login/", gone, lambda: self.sent(content_type=parts)),
             (400, "Bad Request: /api-token-auth/", gone, lambda: self.sent("/api-token-auth/")),
             (400, "TooManyFieldsSent: /user/login/", many, lambda: self.sent("/user/login/")),

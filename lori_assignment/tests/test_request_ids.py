@@ -30,7 +30,8 @@ urlpatterns = [path("logged/", logged)]
 def asked(path: str = "/healthz", **environ: Any) -> tuple[str, list[str]]:
     """Return the status and every X-Request-ID of the response."""
     told: list[Any] = []
-    facts = {**RequestFactory().get(path).environ, "wsgi.input": io.BytesIO(), **environ}
+    host = {"HTTP_HOST": "testserver"}
+    facts = {**RequestFactory().get(path).environ, **host, "wsgi.input": io.BytesIO(), **environ}
     body = wsgi.application(facts, lambda *answer: told.append(answer))
     b"".join(body)
     (status, headers, *_), *_ = told
