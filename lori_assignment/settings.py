@@ -344,8 +344,10 @@ CACHES = {
 
 # ---------------------------------------------------------------- request bodies
 
-# For JSON, and for the text in a form with a file; `lori_assignment.http.request_limits` has those of forms.
-DATA_UPLOAD_MAX_MEMORY_SIZE = 1024 * 1024
+# A tenth of this is enough for the longest form of a page, or for all rows of a list; the rest is for the
+# description of a book. Decoding takes up to a microsecond for each byte. The limit of uploads is in
+# `lori_assignment.http.request_limits`.
+DATA_UPLOAD_MAX_MEMORY_SIZE = 64 * 1024
 # Of a form or a query. The longest form names the permissions of a group.
 DATA_UPLOAD_MAX_NUMBER_FIELDS = 250
 

@@ -15,7 +15,6 @@ from rest_framework.parsers import BaseParser, DataAndFiles, FormParser, MultiPa
 
 from lori_assignment.errors import BodyTooLarge
 from lori_assignment.http.charset import has_lost_letters
-from lori_assignment.http.request_limits import MAX_FORM_BYTES
 
 MAX_DEPTH = 64
 # No call needs a tenth; each wrong value adds to the response.
@@ -23,7 +22,7 @@ MAX_VALUES = 1000
 
 
 class StrictJSONParser(BaseParser):
-    """Parses JSON in UTF-8, of at most 1 MiB, MAX_VALUES values and MAX_DEPTH levels.
+    """Parses JSON in UTF-8, of at most 64 KiB, MAX_VALUES values and MAX_DEPTH levels.
 
     Duplicate keys and infinite numbers are refused. REST framework's own parser keeps the last of two equal
     keys, reads 1e400 as infinity and ends in a RecursionError on ten thousand brackets.
@@ -37,7 +36,7 @@ class StrictJSONParser(BaseParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = _read(stream, settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
+        body = _read(stream)
         try:
             data = json.loads(
                 body.decode("utf-8"),
@@ -53,8 +52,9 @@ class StrictJSONParser(BaseParser):
         return data
 
 
-def _read(stream: IO[bytes], most: int) -> bytes:
-    """Read a body of at most `most` bytes. RequestLimitsMiddleware has only checked the declared size."""
+def _read(stream: IO[bytes]) -> bytes:
+    """Read a body without files. RequestLimitsMiddleware has only checked the declared size."""
+    most = settings.DATA_UPLOAD_MAX_MEMORY_SIZE
     body = stream.read(most + 1)
     if len(body) > most:
         raise BodyTooLarge(most)
@@ -121,7 +121,7 @@ class StrictFormParser(FormParser):
         media_type: str | None = None,
         parser_context: Mapping[str, Any] | None = None,
     ) -> Any:
-        body = _read(stream, MAX_FORM_BYTES)
+        body = _read(stream)
         try:
             fields = QueryDict(body.decode())
         except UnicodeDecodeError:

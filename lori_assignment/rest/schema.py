@@ -134,8 +134,8 @@ ERRORS = {
         "length_required",
     ),
     "413": _plain(
-        "The body is larger than 1 MiB, a form larger than 64 KiB, or 6 MiB for a book with a cover.",
-        "The request body is too large. The limit is 1 MiB.",
+        "The body is larger than 64 KiB, or 6 MiB for the form of a book with a cover.",
+        "The request body is too large. The limit is 64 KiB.",
         "too_large",
     ),
     "415": _plain(

@@ -36,10 +36,9 @@ from accounts.models import User
 from books.models import Book, Copy
 from books.search import MAX_TEXT_LENGTH
 from lori_assignment.admin import PAGE
-from lori_assignment.errors import MIB
-from lori_assignment.http.request_limits import MAX_FORM_BYTES
 from lori_assignment.rest import schema
 from lori_assignment.rest.parsers import MAX_VALUES
+from lori_assignment.settings import DATA_UPLOAD_MAX_MEMORY_SIZE as MAX_BODY_BYTES
 from lori_assignment.settings import DATA_UPLOAD_MAX_NUMBER_FIELDS as MAX_FIELDS
 from lori_assignment.tests.roles import (
     ADMINISTERED,
@@ -59,6 +58,8 @@ from rentals.models import Hold, LedgerEntry, Rate, Rental
 # Seconds of the processor, of the best of five requests after the first, which may fill a cache.
 SIGNED_OUT, SIGNED_IN = 0.1, 0.25
 TRIES = 6
+# Seconds of the processor that the computation in `slowness` takes on two quiet cores.
+REFERENCE = 0.011
 # More rows than the longest page of a list.
 NUMBER = 600
 # Rentals of one member.
@@ -230,7 +231,7 @@ class CostTestCase(RoleTestCase):
                 answer = send()
             self.assertLess(answer.status_code, 500, name)
             costs.append(self.asker.took)
-            if costs[-1] <= bound:
+            if costs[-1] <= bound or costs[-1] <= bound * slowness():
                 return answer
         self.too_slow.append(f"{name} as {role}: {min(costs) * 1000:.0f} ms")
         return answer
@@ -263,7 +264,8 @@ class AddressCostTest(CostTestCase):
     def test_expensive_address_is_reported(self) -> None:
         """Shows that the others can fail."""
         hashed = mock.patch("rentals.views.account.months_of", lambda *facts, **more: burn(SIGNED_IN))
-        with hashed, mock.patch(f"{__name__}.TRIES", 1):
+        quiet = mock.patch(f"{__name__}.slowness", return_value=1)
+        with hashed, quiet, mock.patch(f"{__name__}.TRIES", 1):
             self.get("/balance", "self")
         self.assertRegex(self.too_slow[0], r"^GET /balance\? as self: [0-9]+ ms$")
 
@@ -364,7 +366,7 @@ class BodyCostTest(CostTestCase):
 
     def bodies(self, names: list[str], *, with_json: bool) -> Iterator[tuple[str, bytes, str]]:
         """Yield the most expensive bodies that are let in, of fields that the address knows."""
-        most = MAX_FORM_BYTES // len(names) - 30
+        most = MAX_BODY_BYTES // len(names) - 30
         yield "percent signs", "&".join(f"{name}={'%' * most}" for name in names).encode(), FORM
         fields = [f"{names[0]}-{number}" for number in range(MAX_FIELDS - len(names))]
         parts = [
@@ -372,9 +374,10 @@ class BodyCostTest(CostTestCase):
         ]
         yield "many parts", f"{''.join(parts)}--x--\r\n".encode(), "multipart/form-data; boundary=x"
         if with_json:
-            texts = {name: "x" * (MIB // len(names) - 30) for name in names}
+            texts = {name: "x" * (MAX_BODY_BYTES // len(names) - 30) for name in names}
             yield "long texts", json.dumps(texts).encode(), JSON
             values: list[Any] = [{}] * ((MAX_VALUES - 1) // len(names) - 1)
+            yield "many nested values", b"[%s{}]" % (b"{}," * (MAX_BODY_BYTES // 3 - 2)), JSON
             yield "many values", json.dumps(dict.fromkeys(names, values)).encode(), JSON
 
 
@@ -451,6 +454,19 @@ class ExceptionCostTest(CostTestCase):
             answer = self.measure(f"{action} of {model}", "superuser", send, bound=1)
             self.assertEqual(answer.status_code, 302)
         self.assert_cheap()
+
+
+def slowness() -> float:
+    """Return how many times slower than on two quiet cores Python runs now, from 1 to 3.
+
+    Other tests run beside these, and slow a processor down that they share.
+    """
+    times = []
+    for _ in range(3):
+        begun = time.process_time()
+        sorted({f"row {number}": str(number).rjust(8) for number in range(20_000)}.values())
+        times.append(time.process_time() - begun)
+    return min(3.0, max(1.0, min(times) / REFERENCE))
 
 
 def burn(seconds: float) -> list[Any]:

@@ -331,7 +331,7 @@ class DjangoLogTest(DatabaseTestCase):
         form = {"content_type": "multipart/form-data"}
         parts = "multipart/form-data; boundary=x"
         gone = mock.patch("django.core.handlers.wsgi.LimitedStream.read", side_effect=OSError("wanted"))
-        large = mock.patch.multiple(request_limits, MAX_FORM_BYTES=10, MAX_UPLOAD_BYTES=10)
+        large = mock.patch.object(request_limits, "max_body_bytes", lambda *facts: 10)
         many = override_settings(DATA_UPLOAD_MAX_NUMBER_FIELDS=1)
         for status, said, fault, call in (
             (

@@ -52,17 +52,14 @@ class AdmissionCase(CastTestCase):
 
 class SizeTest(AdmissionCase):
     def test_bodies_are_limited_by_type(self) -> None:
-        for body, kind, most, said in (
-            (b'{"name": "%s"}', JSON, MIB, "1 MiB"),
-            (b"name=%s", FORM, 64 * KIB, "64 KiB"),
-            (b"%s", "text/plain", MIB, "1 MiB"),
-        ):
+        most = 64 * KIB
+        for body, kind in ((b'{"name": "%s"}', JSON), (b"name=%s", FORM), (b"%s", "text/plain")):
             over, just = body % (b"%" * (most + 1)), body % (b"%" * (most - len(body) + 2))
             self.assertEqual(len(just), most)
             with self.subTest(kind=kind):
                 answer = self.send(over, kind)
                 self.assert_refused(answer, 413, "too_large")
-                self.assertIn(f"The limit is {said}.", answer.json()["detail"])
+                self.assertIn("The limit is 64 KiB.", answer.json()["detail"])
                 self.assertIn(self.send(just, kind).status_code, (400, 415))
 
     def test_only_the_catalogue_takes_uploads(self) -> None:
@@ -82,10 +79,10 @@ class SizeTest(AdmissionCase):
                         self.assertContains(answer, "The limit is 64 KiB.", status_code=413)
 
     def test_body_without_a_length_is_limited_too(self) -> None:
-        for parser, most in ((StrictJSONParser, MIB), (StrictFormParser, 64 * KIB)):
+        for parser in (StrictJSONParser, StrictFormParser):
             with self.assertRaises(BodyTooLarge) as caught:
-                parser().parse(BytesIO(b"%" * (most + 1)))
-            self.assertEqual(caught.exception.most, most)
+                parser().parse(BytesIO(b"%" * (64 * KIB + 1)))
+            self.assertEqual(caught.exception.most, 64 * KIB)
 
     def test_too_many_fields_are_refused_before_decoding(self) -> None:
         """Also those of a query, at each place that reads a form."""
@@ -113,11 +110,29 @@ class SizeTest(AdmissionCase):
     def test_upload_is_limited_to_6_mib(self) -> None:
         image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 6 * MIB, filename=b"a.png"))
         self.assert_refused(self.send(image, PARTS), 413, "too_large")
-        text = whole(part(b"name", b"Emma"), part(b"description", b"x" * MIB))
+        text = whole(part(b"name", b"Emma"), part(b"description", b"x" * 64 * KIB))
         self.assert_refused(self.send(text, PARTS), 413, "too_large")
         large = picture(size=(1000, 1000)) + b"\x00" * 5_000_000
         good = whole(part(b"name", b"Emma"), part(b"image", large, filename=b"a.png"))
         self.assertEqual(self.send(good, PARTS).status_code, 201)
+
+    def test_upload_of_a_visitor_is_not_decoded(self) -> None:
+        """Django's CSRF check would decode it before anybody looks who sends it."""
+        image = whole(part(b"name", b"Emma"), part(b"image", b"x" * 5 * MIB, filename=b"a.png"))
+        for sender in (self.client, self.by_session(self.alice)):
+            for path in ("/admin/books/book/add/", "/admin/books/book/1/change/"):
+                with mock.patch(
+                    "django.http.request.HttpRequest._load_post_and_files", side_effect=AssertionError
+                ):
+                    answer = sender.generic("POST", path, image, content_type=PARTS)
+                self.assertRedirects(answer, f"/user/login/?next={path}", fetch_redirect_response=False)
+        answer = self.client.generic("POST", BOOKS, image, content_type=PARTS)
+        self.assert_refused(answer, 401)
+
+    def by_session(self, user: Any) -> Client:
+        client = Client(enforce_csrf_checks=True)
+        client.force_login(user)
+        return client
 
     def test_oversized_body_is_not_parsed(self) -> None:
         read = mock.patch("django.core.handlers.wsgi.WSGIRequest.read", side_effect=AssertionError)
@@ -135,7 +150,7 @@ class SizeTest(AdmissionCase):
             ("/api/rest-auth/login/", "POST"),
         ):
             with self.subTest(path=path):
-                self.assert_refused(self.send(b"x" * (MIB + 1), JSON, path, method), 413, "too_large")
+                self.assert_refused(self.send(b"x" * (64 * KIB + 1), JSON, path, method), 413, "too_large")
 
     def test_oversized_form_gets_an_error_page(self) -> None:
         self.client.force_login(self.alice)
@@ -220,13 +235,13 @@ class AmbiguousBodyTest(AdmissionCase):
         self.assertEqual(Book.objects.count(), 0)
 
     def test_too_many_values_are_400(self) -> None:
-        keys = {f"key{number}": 1 for number in range(20_000)}
+        keys = {f"key{number}": 1 for number in range(2_000)}
         before = PriceList.objects.count()
         for path, body in (
             (BOOKS, {"name": "Emma", **keys}),
             (BOOKS, {"name": "Emma", "more": keys}),
             (BOOKS, {"name": "Emma", "more": [{"a": 1, "b": 2}] * 500}),
-            ("/api/v3/price_lists/", {"name": "Other", "rates": [1] * 20_000}),
+            ("/api/v3/price_lists/", {"name": "Other", "rates": [1] * 2_000}),
             ("/api-token-auth/", {"username": "alice", "password": "x", **keys}),
         ):
             with self.subTest(path=path):
