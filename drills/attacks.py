@@ -30,7 +30,7 @@ from benchmarks.nginx import balance
 from benchmarks.processes import Server, all_stopped, free_port
 from books.models import Book
 
-ATTACKERS = 4
+ATTACKERS = 2
 FORM = "application/x-www-form-urlencoded"
 
 

@@ -8,6 +8,7 @@ the response. Errors follow from the permissions, the path and the method.
 from __future__ import annotations
 
 import hashlib
+import inspect
 import re
 from functools import cache
 from typing import Any, cast
@@ -219,7 +220,7 @@ class OperationDocs(SwaggerAutoSchema):
         return part[0] if self.path.startswith("/api/v") else None
 
     def get_summary_and_description(self) -> tuple[str, str]:
-        lines = (getattr(self.view, self.action).__doc__ or "").strip().partition("\n")
+        lines = (inspect.getdoc(getattr(self.view, self.action)) or "").partition("\n")
         return lines[0], lines[2].strip()
 
     def get_tags(self, operation_keys: Any = None) -> list[str]:

@@ -121,6 +121,7 @@ class DocumentTest(Document, TestCase):
         for path, method, operation in self.operations():
             with self.subTest(path=path, method=method):
                 self.assertRegex(operation["summary"], r"\A[A-Z].{5,80}\Z")
+                self.assertNotRegex(operation["description"], r"\n +")
                 self.assertNotIn(operation["operationId"], seen)
                 seen.add(operation["operationId"])
                 self.assertEqual(len(operation["tags"]), 1)
