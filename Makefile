@@ -111,7 +111,7 @@ bench-compare: $(VENV)/ready ## Compare two results (A=... B=..., files of var/b
 torture: $(VENV)/ready ## Inject faults under load (needs root; a minute; KILLS=... WRITES=... RENTALS=...)
 	@drills/torture
 
-slow-clients: $(VENV)/ready ## Test that slow clients do not delay others (needs nginx; two minutes)
+slow-clients: $(VENV)/ready ## Test that slow clients and attackers do not delay others (needs nginx; three minutes)
 	@drills/slow-clients
 
 machines: $(VENV)/ready ## Test consistency across several instances (needs nginx; a minute)
