@@ -54,10 +54,12 @@ WITH_A_SECOND_FACTOR = [
     "/user/2fa/recovery-codes/generate/",
     "/user/2fa/reauthenticate/",
 ]
-# Touch targets that are not high enough; a checkbox can be pressed by its label.
+# Touch targets that are not high enough; a checkbox can be pressed by its label, and links within a sentence
+# are exempt.
 TOO_SMALL = """
   () => [...document.querySelectorAll("main a, main button, main input, main select, main textarea")]
     .filter((one) => one.type !== "hidden" && one.type !== "checkbox" && one.checkVisibility())
+    .filter((one) => !one.matches("p a:not(.button, .way)"))
     .filter((one) => one.getBoundingClientRect().height < 44)
     .map((one) => one.outerHTML)
 """
