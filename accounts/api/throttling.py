@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from rest_framework.throttling import ScopedRateThrottle
-
 from accounts import tokens
+from lori_assignment.rest.throttling import CountingThrottle
 
 
-class FamilyRateThrottle(ScopedRateThrottle):
+class FamilyRateThrottle(CountingThrottle):
     """Counts calls of views with `family_throttle_scope`, for each family of tokens.
 
     A token that is not valid belongs to none, so nobody can use up the calls of another login.

@@ -15,11 +15,12 @@ from django.core import mail
 from django.core.cache import cache
 from django.db import connection
 from rest_framework.test import APIClient
+from rest_framework.throttling import ScopedRateThrottle
 
 from accounts import backends, login_throttle, sign_up, tokens, web_tokens
 from accounts.hashing_queue import HashingQueue
 from accounts.models import PasswordAttempts, TokenFamily, User
-from accounts.tests.case import REGISTER, TOKEN, WRONG, make_hash_of_nobody
+from accounts.tests.case import REGISTER, TOKEN, VERIFY, WRONG, make_hash_of_nobody
 from accounts.tests.test_web_tokens import BrowserClient
 from lori_assignment.testing.cases import PASSWORD, RaceTestCase
 
@@ -120,6 +121,21 @@ class RacesTest(RaceTestCase):
 
         with mock.patch.object(login_throttle, "_increment", look_and_write):
             self.assertEqual(self.guess_at_once(), ({401: THREADS}, THREADS))
+
+    def verify_at_once(self, text):
+        def verify():
+            client = APIClient()
+            # A connection for each of 100 calls would be more than PostgreSQL has.
+            return [client.post(VERIFY, {"token": text}).status_code for _ in range(100 // 20)]
+
+        return Counter(status for told in self.run_concurrently(*[verify] * 20) for status in told)
+
+    def test_concurrent_calls_of_an_address_are_counted(self):
+        with mock.patch.dict(ScopedRateThrottle.THROTTLE_RATES, {"tokens": "60/minute"}):
+            self.assertEqual(self.verify_at_once("x"), {401: 60, 429: 40})
+
+    def test_concurrent_calls_of_a_login_are_counted(self):
+        self.assertEqual(self.verify_at_once(tokens.issue_tokens(self.alice).access), {200: 30, 429: 70})
 
     def test_concurrent_registrations_are_unique(self):
         """The constraint decides when no check before the save sees the other registrations."""

@@ -510,6 +510,23 @@ class TokenBudgetTest(SignInCase):
                 self.assert_throttled(self.client.post(path, {field: "x"}))
             self.assertEqual(self.verify("x").status_code, 401)
 
+    def test_period_begins_with_the_first_call_and_ends(self):
+        with mock.patch.dict(ScopedRateThrottle.THROTTLE_RATES, {"tokens": "2/minute"}):
+            for second, status, wait in (
+                (0.5, 401, None),
+                (20, 401, None),
+                (20.75, 429, "40"),
+                (60.25, 429, "1"),
+                (60.5, 401, None),
+            ):
+                with (
+                    self.subTest(second),
+                    mock.patch.object(ScopedRateThrottle, "timer", lambda _self, at=second: 1_000_000 + at),
+                    self.assertNumQueries(1),
+                ):
+                    answer = self.verify("x")
+                self.assertEqual((answer.status_code, answer.get("Retry-After")), (status, wait))
+
     def test_sign_in_and_token_limits_are_separate(self):
         for _ in range(60):
             self.client.post(TOKEN, {})

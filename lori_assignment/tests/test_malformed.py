@@ -17,10 +17,10 @@ from django.utils import timezone
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from rest_framework.test import APIClient
-from rest_framework.throttling import ScopedRateThrottle
 
 from books.stock import add_book
 from lori_assignment import api_urls
+from lori_assignment.rest.throttling import CountingThrottle
 from lori_assignment.testing.cases import CastTestCase
 from lori_assignment.testing.coverage import coverage_paused
 from rentals.holds import place_hold
@@ -107,7 +107,7 @@ class MalformedTestCase(CastTestCase):
         # After a while the rate limits would answer 429 and hide the errors. These are functions, since
         # mocks would keep thousands of requests in memory.
         for limit in (
-            mock.patch.object(ScopedRateThrottle, "allow_request", lambda *facts: True),
+            mock.patch.object(CountingThrottle, "allow_request", lambda *facts: True),
             mock.patch("allauth.core.ratelimit.consume", lambda *facts, **more: True),
             mock.patch.object(conf.settings, "RATE_LIMITS", "off"),
         ):
