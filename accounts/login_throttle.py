@@ -1,9 +1,10 @@
 """Throttles password attempts at every entry point that takes a password.
 
-Failures are counted in a database table that all workers share. One statement counts an attempt before the
+Failures are counted in a database table that all workers share. Two statements count an attempt before the
 password is hashed, and another takes the count back if the password was right; allauth's rate limits would
 need 54 statements on the cache table. Because an attempt counts before its result is known, concurrent
-attempts gain nothing over successive ones.
+attempts gain nothing over successive ones. The address is counted first and by itself, so that an attempt
+that its limit refuses leaves no rows for a new name.
 
 Every count is of what was typed, spelled in one way that does not depend on which accounts exist. Otherwise
 the attempt at which a limit is reached would tell whether a name has an account, or which name and e-mail
@@ -82,20 +83,21 @@ def record_attempt(
     address = client_address(request) if request else ""
     name = normalize_login(login)
     of_name = keyed_hash("name", name)
-    most = {
-        keyed_hash("pair", name, address): MAX_PER_NAME_AND_ADDRESS,
-        keyed_hash("address", address): MAX_PER_ADDRESS,
-        of_name: MAX_PER_NAME,
-    }
+    counted: list[str] = []
     now = int(at.timestamp())
-    reached = [row for row in _increment(most, now) if row.failures > row.most]
-    wait = max([1, *(row.ends - now for row in reached)])
-    if any(row.key != of_name for row in reached):
-        # A refused attempt is not a failure: repeating it must not lock out other people at the same address.
-        _decrement(list(most))
-        raise Throttled(wait)
+    for most in (
+        {keyed_hash("address", address): MAX_PER_ADDRESS},
+        {keyed_hash("pair", name, address): MAX_PER_NAME_AND_ADDRESS, of_name: MAX_PER_NAME},
+    ):
+        counted += most
+        reached = [row for row in _increment(most, now) if row.failures > row.most]
+        wait = max([1, *(row.ends - now for row in reached)])
+        if any(row.key != of_name for row in reached):
+            # A refused attempt is not a failure: repeating it must not lock out others at the same address.
+            _decrement(counted)
+            raise Throttled(wait)
     return Attempt(
-        keys=list(most), known=_known_key(account, address), at=now, locked_for=wait if reached else 0
+        keys=counted, known=_known_key(account, address), at=now, locked_for=wait if reached else 0
     )
 
 

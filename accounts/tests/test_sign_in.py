@@ -246,6 +246,14 @@ class LockTest(SignInCase):
         self.assertEqual(self.sign_in("m20", WRONG).status_code, 429)
         self.assertEqual(self.sign_in("bob").status_code, 429)
 
+    def test_refused_attempts_leave_no_rows(self):
+        for number in range(login_throttle.MAX_PER_ADDRESS):
+            self.sign_in(f"m{number}", WRONG)
+        rows = PasswordAttempts.objects.count()
+        for number in range(5):
+            self.assertEqual(self.sign_in(f"new{number}", WRONG).status_code, 429)
+        self.assertEqual(PasswordAttempts.objects.count(), rows)
+
     def test_locked_attempts_lock_no_other_account(self):
         self.guess(5)
         for _ in range(30):
@@ -272,8 +280,8 @@ class LockTest(SignInCase):
             clock.return_value = now + timedelta(seconds=591)
             self.assertEqual(self.sign_in().status_code, 200)
 
-    def test_attempt_takes_one_or_two_statements(self):
-        for password, statements in ((WRONG, 1), (PASSWORD, 2)):
+    def test_attempt_takes_two_or_three_statements(self):
+        for password, statements in ((WRONG, 2), (PASSWORD, 3)):
             with CaptureQueriesContext(connection) as taken:
                 self.sign_in(password=password)
             counted = [query for query in taken if "passwordattempts" in query["sql"]]
