@@ -28,9 +28,22 @@ class ClientAddressTest(SimpleTestCase):
             ("2001:db8:0:1::7", "2001:db8:0:1::"),
             ("[2001:db8:0:1:ffff::9]:40312", "2001:db8:0:1::"),
             ("[2001:db8:0:1::8]", "2001:db8:0:1::"),
+            ("203.0.113.7 :80", "203.0.113.7"),
+            ("[ 2001:db8:0:1::8 ] : 80", "2001:db8:0:1::"),
+            ("2001:db8:0:1::8%" + "x" * 5000, "2001:db8:0:1::"),
+            ("2002:cb00:7107:1::8", "2002:cb00:7107::"),
+            ("2002:cb00:7107:ffff::9", "2002:cb00:7107::"),
+            ("::1", "::"),
         ):
             with self.subTest(told):
                 self.assertEqual(self.seen(told), address)
+
+    @override_settings(TRUSTED_PROXIES=1)
+    def test_entry_that_is_no_address_is_the_connection(self) -> None:
+        for told in ("", "unknown1", "_hidden:80", "1.2.3", "1.2.3.4:x", "[x]:1", "x" * 5000):
+            with self.subTest(told):
+                self.assertEqual(self.seen(f"198.51.100.1, {told}"), "10.0.0.1")
+        self.assertEqual(self.seen("unknown1", peer=""), "")
 
     @override_settings(TRUSTED_PROXIES=1)
     def test_throttle_of_the_api_counts_ipv6_networks(self) -> None:
