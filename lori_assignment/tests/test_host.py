@@ -1,4 +1,4 @@
-"""An HTTP/1.1 request without Host is refused before Django reads it."""
+"""A request above HTTP/1.0 without Host is refused before Django reads it."""
 
 from __future__ import annotations
 
@@ -35,6 +35,11 @@ class HostTest(SimpleTestCase):
         status, headers, body = self.ask("/", SERVER_PROTOCOL="HTTP/1.1", REQUEST_METHOD="HEAD")
         self.assertEqual((status, body), ("400", b""))
         self.assertGreater(int(headers["Content-Length"]), 0)
+
+    def test_other_versions_need_a_host(self) -> None:
+        for version in ("HTTP/1.2", "HTTP/1.9", "HTTP/2.0", ""):
+            with self.subTest(version):
+                self.assertEqual(self.ask("/robots.txt", SERVER_PROTOCOL=version)[0], "400")
 
     def test_http_1_0_and_a_host_are_answered(self) -> None:
         for more in (
