@@ -1,6 +1,7 @@
 """Configures gunicorn for `entrypoint.sh serve` and `make run`."""
 
 import gc
+import ipaddress
 import os
 import resource
 import signal
@@ -54,8 +55,36 @@ control_socket_disable = True
 
 
 def on_starting(server: Any) -> None:
+    check_debug(server.cfg.address)
     check_addresses(server.cfg.address)
     keep_master(server)
+
+
+def check_debug(addresses: list[Any]) -> None:
+    """Exit with a message if other machines could see Django's error pages for development.
+
+    Checked here and not in the settings, since gunicorn's arguments can name another address than BIND.
+    """
+    # Not imported at the top: see prepare_metrics_folder.
+    from django.apps import apps
+    from django.conf import settings
+
+    # The benchmarks serve applications without Django by this configuration.
+    if not apps.ready or not settings.DEBUG:
+        return
+    for host, _port in (address for address in addresses if isinstance(address, tuple)):
+        if not is_loopback(host):
+            sys.exit(
+                f"Lori Books cannot start: DEBUG must be off where the server listens at {host} and not at "
+                "127.0.0.1, or error pages show settings and data to anybody."
+            )
+
+
+def is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 def keep_master(server: Any) -> None:

@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from unittest import TestCase, mock
 
 from django.conf import settings
-from django.test import SimpleTestCase, tag
+from django.test import SimpleTestCase, override_settings, tag
 
 from lori_assignment.server import gunicorn_conf
 from lori_assignment.server.environment import ServerEnvironment, read_environment
@@ -94,6 +94,14 @@ class RefusedStartTest(SimpleTestCase):
             with self.subTest(words=words):
                 self.assert_refused(sentence, *words, SITE_URL="http://shop.example")
 
+    def test_debug_for_other_machines(self) -> None:
+        """By default the server listens at all addresses."""
+        self.assert_refused(
+            "DEBUG must be off where the server listens at 0.0.0.0 and not at 127.0.0.1, or error pages show "
+            "settings and data to anybody.",
+            *("./entrypoint.sh", "serve", "--log-level=warning"),
+        )
+
     def test_metrics_folder(self) -> None:
         with tempfile.NamedTemporaryFile() as file:
             self.assert_refused(
@@ -119,6 +127,17 @@ class MasterTest(SimpleTestCase):
         gunicorn_conf.keep_master(server)
         with self.assertRaises(ZeroDivisionError):
             server.spawn_worker()
+
+    @override_settings(DEBUG=True)
+    def test_debug_is_for_this_machine(self) -> None:
+        gunicorn_conf.check_debug(
+            [(host, 80) for host in ("127.0.0.1", "::1", "localhost")] + ["/run/socket"]
+        )
+        for host in ("0.0.0.0", "10.0.0.1", "::", "shop.example"):  # noqa: S104
+            with self.subTest(host), self.assertRaises(SystemExit):
+                gunicorn_conf.check_debug([("127.0.0.1", 80), (host, 80)])
+        with override_settings(DEBUG=False):
+            gunicorn_conf.check_debug([("0.0.0.0", 80)])  # noqa: S104
 
     def test_address_that_is_taken_is_named(self) -> None:
         with socket.create_server(("127.0.0.1", 0)) as taken:
