@@ -101,6 +101,10 @@ class AccountAdapter(DefaultAccountAdapter):
             )
             return False
 
+    def get_login_stages(self) -> list[str]:
+        ours = {"allauth.mfa.stages.AuthenticateStage": "accounts.login_stages.SecondFactorStage"}
+        return [ours.get(stage, stage) for stage in super().get_login_stages()]
+
     def post_login(self, request: HttpRequest, user: User, **kwargs: Any) -> HttpResponse:
         """Apply the account's language to a browser in which none was chosen, and keep an unsent form."""
         response = super().post_login(request, user, **kwargs)

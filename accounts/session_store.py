@@ -9,7 +9,7 @@ A visitor has no row, since anyone could fill the table. What allauth keeps for 
 the session cookie itself, signed, and each value is valid for ten minutes after it was set. Other values of a
 visitor are not kept: browsers accept 4 KB. Such a cookie can be read by its owner and sent again after it was
 used: nothing in it may be secret from the visitor, and what may be used only once must be remembered
-elsewhere (`accounts.forms.OneTimeChallengeMixin`).
+elsewhere (`accounts.forms.OneTimeChallengeMixin`, `accounts.login_stages`).
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from unittest import mock
 from allauth.account import app_settings as allauth
 from allauth.account.forms import default_token_generator
 from allauth.account.utils import user_pk_to_url_str
+from allauth.mfa.recovery_codes.internal.auth import RecoveryCodes
 from django.contrib.sessions.backends.db import SessionStore as StockStore
 from django.contrib.sessions.models import Session
 from django.test import Client, override_settings
@@ -202,6 +203,58 @@ class VisitorSessionTest(CastTestCase):
         self.assertEqual(self.finish(again, now).status_code, 200)
         self.assertEqual(again.get(PROFILE).status_code, 302)
 
+    def test_changed_password_ends_the_pending_sign_in(self):
+        codes = recovery_codes(self.alice)
+        code, passkey = self.begin(), self.begin()
+        key = SoftwarePasskey(self.alice)
+        credential = key.sign(challenge_of(passkey.get(SECOND_FACTOR)))
+        app, now = self.begin(), int(self.start.timestamp())
+        self.alice.set_password(NEW)
+        self.alice.save()
+        for client, answer in (
+            (app, self.finish(app, now)),
+            (code, code.post(SECOND_FACTOR, {"code": codes[0]})),
+            (passkey, passkey.post(SECOND_FACTOR, {"credential": credential})),
+        ):
+            self.assertEqual(answer.headers["Location"], "/user/login/")
+            self.assertEqual(client.get(PROFILE).status_code, 302)
+        self.assertEqual(Session.objects.count(), 0)
+
+    def test_pending_sign_in_is_completed_once(self):
+        codes, key = recovery_codes(self.alice), SoftwarePasskey(self.alice)
+        client, now = self.begin(), int(self.start.timestamp())
+        pending = client.cookies["sessionid"].value
+        self.assertEqual(self.finish(client, now).headers["Location"], "/")
+
+        def replay(send):
+            again = Client()
+            again.cookies["sessionid"] = pending
+            self.assertEqual(send(again).headers["Location"], "/user/login/")
+            self.assertEqual(again.get(PROFILE).status_code, 302)
+
+        replay(lambda again: self.finish(again, now + 30))
+        replay(lambda again: again.post(SECOND_FACTOR, {"code": codes[0]}))
+        replay(
+            lambda again: again.post(
+                SECOND_FACTOR, {"credential": key.sign(challenge_of(again.get(SECOND_FACTOR)))}
+            )
+        )
+        self.assertEqual(Session.objects.count(), 1)
+        # Another one can be completed.
+        self.assertEqual(self.finish(self.begin(), now + 60).headers["Location"], "/")
+
+    def test_deactivation_ends_the_pending_sign_in(self):
+        client = self.begin()
+        User.objects.filter(pk=self.alice.pk).update(is_active=False)
+        answer = self.finish(client, int(self.start.timestamp()))
+        self.assertEqual(answer.headers["Location"], "/user/login/")
+        self.assertEqual(Session.objects.count(), 0)
+
+    def test_wrong_code_does_not_end_the_pending_sign_in(self):
+        client = self.begin()
+        self.assertEqual(client.post(SECOND_FACTOR, {"code": "wrong"}).status_code, 200)
+        self.assertEqual(self.finish(client, int(self.start.timestamp())).headers["Location"], "/")
+
     def test_reset_link_ends_with_its_use_and_after_ten_minutes(self):
         link = reset_link(self.alice)
         client = Client()
@@ -278,6 +331,10 @@ class PasskeyReplayTest(CastTestCase):
         session.save()
         answer = client.post(page, {"credential": credential, "next": "/rentals/"})
         self.assertEqual(answer.headers["Location"], "/user/login/")
+
+
+def recovery_codes(user: User) -> list[str]:
+    return RecoveryCodes.activate(user).get_unused_codes()
 
 
 def challenge_of(page) -> str:
