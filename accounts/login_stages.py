@@ -25,7 +25,7 @@ class SecondFactorStage(AuthenticateStage):
         return response, goes_on
 
     def exit(self) -> HttpResponse:
-        """Go on after the right second factor, or start again if the password or the account changed meanwhile."""
+        """Go on after the right second factor, or start again if the account has changed meanwhile."""
         if self._is_valid():
             return super().exit()
         return self.abort()

@@ -180,6 +180,27 @@ class LengthTest(DoorsCase):
                 validate_password(password, self.alice)
             self.assertIn(code, [error.code for error in caught.exception.error_list])
 
+    def test_short_or_invisible_password_is_refused(self):
+        # The first has 18 characters as it is hashed.
+        for password in ("\ufdfa", "\ufb03" * 7, " " * 12, "\u200b" * 12, "\u3000\u00a0\t\u2060" * 3):
+            with self.subTest(ascii(password)), self.assertRaises(ValidationError) as caught:
+                validate_password(password, self.alice)
+            self.assertIn("password_too_short", [error.code for error in caught.exception.error_list])
+        for password in ("\ufb03" * 8, "\U0001fae9" * 8, "     q z"):
+            with self.subTest(ascii(password)):
+                validate_password(password, self.alice)
+
+    def test_characters_are_counted_as_they_are_hashed(self):
+        """The last has 384, and the one before it is too long to be normalized."""
+        for password in ("e\u0301" * 129, "e\u0301\u0302\u0303\u0304" * 103, "\ufb03" * 128):
+            for doors in (self.pages, self.calls):
+                for door, (field, send) in doors().items():
+                    with self.subTest(door, length=len(password)):
+                        answer = send(password)
+                        errors = answer.errors if doors == self.pages else answer.json()
+                        self.assertEqual(errors[field], [TOO_LONG])
+        self.assert_nothing_changed()
+
     def test_long_password_is_not_compared(self):
         with self.assertRaises(ValidationError) as caught:
             validate_password("\ufdfa" * 100_000 + "password", self.alice)
@@ -247,6 +268,13 @@ class SpellingTest(DoorsCase):
             for door in (TOKEN, LOGIN):
                 self.assertEqual(self.sign_in(password=typed, door=door).status_code, 200)
             self.assertEqual(self.sign_in(password=typed[:-1]).status_code, 401)
+
+    def test_128_characters_open_in_either_spelling(self):
+        self.keep("\u00e9" * 128)
+        typed = "e\u0301" * 128
+        self.assertEqual(self.sign_in(password=typed).status_code, 200)
+        answer = Client().post("/user/login/", {"login": "alice", "password": typed})
+        self.assertEqual(answer.status_code, 302)
 
     def test_every_page_keeps_one_spelling(self):
         for door in ("sign-up", "change, new", "reset", "administration, new", "administration, existing"):

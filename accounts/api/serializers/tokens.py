@@ -6,7 +6,7 @@ from typing import Any
 
 from rest_framework import serializers
 
-from accounts.password_rules import MAX_LENGTH, TOO_LONG
+from accounts.password_rules import MAX_RAW_LENGTH, validate_length
 
 EXAMPLE_TOKEN = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJqdGkiOiI2ZjMifQ.q0Yx"  # noqa: S105  # A sample for the documentation.
 
@@ -15,9 +15,11 @@ class Password(serializers.CharField):
     """Keeps leading and trailing spaces, as the pages do."""
 
     def __init__(self, **options: Any) -> None:
-        options |= {"write_only": True, "trim_whitespace": False, "max_length": MAX_LENGTH}
-        messages: dict[str, Any] = {"max_length": TOO_LONG}
-        super().__init__(**options, error_messages=messages, style={"input_type": "password"})
+        options |= {"write_only": True, "trim_whitespace": False, "validators": [validate_length]}
+        super().__init__(**options, style={"input_type": "password"})
+
+    class Meta:
+        swagger_schema_fields = {"maxLength": MAX_RAW_LENGTH}
 
 
 class Code(serializers.CharField):
