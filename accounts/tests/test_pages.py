@@ -187,19 +187,51 @@ class ProfileTest(PagesCase):
         self.client.post(PROFILE, {"name": "A", "is_staff": "on", "username": "x", "email": "x@example.org"})
         self.assertEqual(User.objects.values().get(pk=self.alice.pk), before | {"name": "A"})
 
-    def test_input_returns_after_signing_in_again(self):
-        stranger = Client()
-        answer = stranger.post(PROFILE, {"name": "Alice Hill", "phone": "555"})
+    def send_as(self, member, browser):
+        """Send the form of `member`'s page in another browser, and return the answer."""
+        page = Client()
+        page.force_login(member)
+        [owner] = re.findall(r'name="form_owner" value="([^"]*)"', page.get(PROFILE).content.decode())
+        return browser.post(PROFILE, {"name": "Alice Hill", "phone": "555", "form_owner": owner})
+
+    def sign_in_with_form(self, page, browser, name):
         [(next_page, unsent)] = re.findall(
             r'name="next" value="([^"]*)">\s*<input type="hidden" name="unsent" value="([^"]*)">\s*<div',
-            answer.content.decode(),
+            page.content.decode(),
         )
-        given = {"login": "alice", "password": PASSWORD, "next": next_page, "unsent": unsent}
-        self.assertEqual(stranger.post("/user/login/", given).headers["Location"], PROFILE)
+        given = {"login": name, "password": PASSWORD, "next": next_page, "unsent": unsent}
+        self.assertEqual(browser.post("/user/login/", given).headers["Location"], PROFILE)
+
+    def test_input_returns_after_signing_in_again(self):
+        stranger = Client()
+        answer = self.send_as(self.alice, stranger)
+        self.assertContains(answer, "Sign in, and what you typed will be there.")
+        self.assertNotContains(stranger.get("/user/login/"), "what you typed")
+        self.sign_in_with_form(answer, stranger, "alice")
         form = stranger.get(PROFILE).context["form"]
         self.assertEqual((form["name"].value(), form["phone"].value()), ("Alice Hill", "555"))
         self.alice.refresh_from_db()
         self.assertEqual(self.alice.name, "Alice Moss")
+
+    def test_input_does_not_return_to_another_member(self):
+        stranger = Client()
+        self.sign_in_with_form(self.send_as(self.alice, stranger), stranger, "bob")
+        page = stranger.get(PROFILE)
+        self.assertEqual(page.context["form"]["name"].value(), self.bob.name)
+        self.assertNotContains(page, "Alice Hill")
+
+    def test_form_of_another_member_is_not_saved(self):
+        """`Send again` offers it after somebody else has signed in, in another tab."""
+        browser = Client()
+        browser.force_login(self.bob)
+        answer = self.send_as(self.alice, browser)
+        self.assertRedirects(answer, PROFILE, fetch_redirect_response=False)
+        page = browser.get(PROFILE)
+        self.assertContains(page, "Nothing has been changed")
+        self.assertEqual(page.context["form"]["name"].value(), self.bob.name)
+        self.assertEqual(User.objects.get(pk=self.bob.pk).name, self.bob.name)
+        self.send_as(self.bob, browser)
+        self.assertEqual(User.objects.get(pk=self.bob.pk).name, "Alice Hill")
 
 
 class LanguageTest(PagesCase):

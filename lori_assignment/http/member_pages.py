@@ -9,9 +9,11 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from django.contrib import messages
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.views import redirect_to_login
 from django.core import signing
 from django.http import HttpRequest, HttpResponse, HttpResponseBase, QueryDict
+from django.shortcuts import redirect
 from django.urls import resolve
 from django.utils.http import escape_leading_slashes, url_has_allowed_host_and_scheme
 from django.utils.translation import gettext as _
@@ -27,6 +29,8 @@ MAX_AGE = 15 * 60
 MAX_UNSENT_LENGTH = 5_000
 # The name of the hidden field that carries an unsent form through the sign-in.
 UNSENT = "unsent"
+# The name of the hidden field that says for which member a form was made.
+FORM_OWNER = "form_owner"
 # Not shown again: the first is useless later, the others are secrets.
 SECRET_FIELDS = ("csrfmiddlewaretoken", "password", "otp", "code")
 
@@ -50,12 +54,19 @@ def member_form(view: View) -> View:
     """Like `member_page`, for a form; if it is sent after the session has ended, `unsent_form` returns it.
 
     What a visitor typed is not stored. It travels through the pages of the sign-in in a signed hidden field
-    (`{% unsent_field %}`), and is kept in the session that then begins.
+    (`{% unsent_field %}`), and is kept in the session that then begins. The form has `{% form_owner %}`: what
+    it contains goes to that member only, even if another one has signed in meanwhile.
     """
     page = member_page(view)
 
     @wraps(view)
     def opened(request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
+        if request.user.is_authenticated and _form_owner(request) not in (None, request.user.pk):
+            messages.warning(
+                request,
+                _("Your session ended or changed after you opened this page. Nothing has been changed."),
+            )
+            return redirect(request.path)
         answer = page(request, *args, **kwargs)
         if request.method != "POST" or request.user.is_authenticated or not answer.has_header("Location"):
             return answer
@@ -97,13 +108,31 @@ def unsecret_post_data(request: HttpRequest) -> dict[str, list[str]]:
     }
 
 
+def sign_form_owner(user: AbstractBaseUser) -> str:
+    """Return the value of the hidden field by which a form says for which member its page was made."""
+    return signing.dumps(user.pk, salt=FORM_OWNER)
+
+
+def _form_owner(request: HttpRequest) -> int | None:
+    """Return the id of the member for whom the submitted form was made; None if it does not say."""
+    try:
+        owner: int = signing.loads(request.POST.get(FORM_OWNER, ""), salt=FORM_OWNER)
+    except signing.BadSignature:
+        return None
+    return owner
+
+
 def _sign_unsent(request: HttpRequest) -> str:
-    """Return what was submitted as a signed text; empty if there is nothing, or too much."""
+    """Return what was submitted as a signed text; empty if it is nothing, too much, or nobody's."""
+    owner = _form_owner(request)
+    if owner is None:
+        return ""
     typed = unsecret_post_data(request)
+    del typed[FORM_OWNER]
     length = sum(len(name) + len(text) for name, values in typed.items() for text in values)
     if not 0 < length <= MAX_UNSENT_LENGTH:
         return ""
-    unsent = {"path": request.path, "at": clock.now().timestamp(), "typed": typed}
+    unsent = {"owner": owner, "path": request.path, "at": clock.now().timestamp(), "typed": typed}
     return signing.dumps(unsent, salt=UNSENT, compress=True)
 
 
@@ -136,12 +165,16 @@ def carry_unsent(request: HttpRequest, answer: HttpResponseBase) -> HttpResponse
 
 
 def keep_unsent(request: HttpRequest) -> None:
-    """Keep an unsent form, which came through the sign-in, in the session that has just begun."""
+    """Keep an unsent form, which came through the sign-in, in the session that has just begun.
+
+    It is dropped if somebody else has signed in.
+    """
     try:
         unsent = signing.loads(request.POST.get(UNSENT, ""), salt=UNSENT, max_age=MAX_AGE)
     except signing.BadSignature:
         return
-    request.session[UNSENT] = unsent
+    if unsent.get("owner") == request.user.pk:
+        request.session[UNSENT] = unsent
 
 
 def unsent_form(request: HttpRequest) -> QueryDict | None:

@@ -21,7 +21,7 @@ from django.utils.safestring import SafeString, mark_safe
 from django.utils.translation import get_language, to_locale
 from lucide.templatetags.lucide import lucide
 
-from lori_assignment.http.member_pages import UNSENT, carried_unsent
+from lori_assignment.http.member_pages import FORM_OWNER, UNSENT, carried_unsent, sign_form_owner
 from lori_assignment.money import format_money
 
 register = template.Library()
@@ -40,6 +40,13 @@ def unsent_field(context: Context) -> SafeString:
     if not unsent:
         return SafeString()
     return format_html('<input type="hidden" name="{}" value="{}">', UNSENT, unsent)
+
+
+@register.simple_tag(takes_context=True)
+def form_owner(context: Context) -> SafeString:
+    """Return the hidden field that says for which member a form was made (`member_form`)."""
+    owner = sign_form_owner(context["request"].user)
+    return format_html('<input type="hidden" name="{}" value="{}">', FORM_OWNER, owner)
 
 
 @register.simple_tag

@@ -19,7 +19,7 @@ from django.utils import timezone
 from accounts.tests.case import activate_totp, frozen_clock, totp_code
 from accounts.tests.passkeys import SoftwarePasskey
 from lori_assignment import urls
-from lori_assignment.http.member_pages import member_form, unsent_form
+from lori_assignment.http.member_pages import FORM_OWNER, member_form, sign_form_owner, unsent_form
 from lori_assignment.testing.cases import PASSWORD, CastTestCase
 
 
@@ -118,7 +118,7 @@ class ExpiredSessionTest(CastTestCase):
     """A form that was sent after its session had ended."""
 
     def send(self, **typed: str) -> Any:
-        return self.client.post("/note/", typed)
+        return self.client.post("/note/", {FORM_OWNER: sign_form_owner(self.alice), **typed})
 
     def sign_in(self, page: HttpResponse, **more: str) -> Any:
         """Send the form of a sign-in page with its hidden fields."""
@@ -134,6 +134,11 @@ class ExpiredSessionTest(CastTestCase):
         self.assertRedirects(self.sign_in(page), "/note/", fetch_redirect_response=False)
         self.assertContains(self.client.get("/note/"), "GET {'note': 'Ring twice'}")
         self.assertContains(self.client.get("/note/"), "GET None")
+
+    def test_form_that_names_no_member_is_dropped(self) -> None:
+        for owner in ("", str(self.alice.pk), sign_form_owner(self.alice) + "x"):
+            answer = self.send(note="Ring twice", **{FORM_OWNER: owner})
+            self.assertRedirects(answer, "/user/login/?next=/note/")
 
     def test_form_survives_a_wrong_password_and_a_failed_passkey(self) -> None:
         page = self.sign_in(self.send(note="Ring twice"), password="wrong")
