@@ -11,10 +11,23 @@ from unittest import mock
 from django.conf import settings
 from django.core import mail
 from django.test import Client
+from django.urls import reverse
 
 from accounts import tokens
+from accounts.models import User
 from accounts.sign_up import open_account
-from accounts.tests.case import CHANGE, CONFIRM, LOGOUT, NEW, REFRESH, RESET, WRONG, SignInCase, activate_totp
+from accounts.tests.case import (
+    CHANGE,
+    CONFIRM,
+    LOGOUT,
+    NEW,
+    REFRESH,
+    REGISTER,
+    RESET,
+    WRONG,
+    SignInCase,
+    activate_totp,
+)
 from lori_assignment.observability.logs import JSONFormatter
 from lori_assignment.observability.security_log import EVENTS, log_event
 from lori_assignment.testing.cases import PASSWORD
@@ -119,6 +132,29 @@ class SecurityLogTest(SignInCase):
         now = eve["user"].date_joined
         closed = self.told(lambda: close_account(member=eve["user"], at=now))
         self.assertEqual(closed, [("account_closed", eve["user"].pk)])
+
+    def test_every_line_has_the_client(self):
+        new = {"username": "eve", "email": "eve@example.org", "password1": NEW, "password2": NEW}
+        self.told(self.page("/user/signup/", **new))
+        eve = User.objects.get(username="eve")
+        pair = tokens.issue_tokens(eve)
+        tokens.renew(tokens.renew(pair.refresh).refresh)
+        self.browser.force_login(eve)
+        self.browser.post("/user/reauthenticate/", {"password": NEW})
+        for act, event in (
+            (
+                lambda: self.client.post(REGISTER, new | {"username": "zoe", "email": "zoe@example.org"}),
+                "account_opened",
+            ),
+            (lambda: self.client.post(REFRESH, {"refresh": pair.refresh}), "token_reused"),
+            (self.page("/user/sessions/end/"), "sessions_ended"),
+            (self.page(reverse("close-account")), "account_closed"),
+        ):
+            first = self.lines
+            with self.subTest(event):
+                self.assertIn(event, [name for name, _account in self.told(act)])
+            for line in first + self.lines:
+                self.assertRegex(line, "client=[0-9a-f]{12}")
 
     def test_log_contains_no_personal_data_or_secret(self):
         with self.assertLogs("security") as log:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from typing import Any
 
+from allauth.core import context
 from django.http import HttpRequest
 
 from lori_assignment.observability.client_address import hash_client_address
@@ -46,9 +47,13 @@ _WARNING_EVENTS = {"token_reused", "sign_in_locked"}
 def log_event(
     event: str, request: HttpRequest | None = None, *, account: int | None = None, **more: Any
 ) -> None:
-    """Log one of EVENTS. `more` has words and numbers of ours, never user input."""
+    """Log one of EVENTS. `more` has words and numbers of ours, never user input.
+
+    Without `request` the client is that of the request being served, if there is one.
+    """
     if event not in EVENTS:
         raise ValueError(event)
+    request = request or context.request
     told = {
         "event": event,
         "account": account,
