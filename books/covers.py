@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 import threading
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from io import BytesIO
 from pathlib import PurePath
 from typing import Any
@@ -18,6 +20,15 @@ from django.core.files.base import ContentFile, File
 from django.utils.translation import gettext_lazy as _
 from PIL import Image, ImageOps
 
+from books.image_files import (
+    ORIENTATION,
+    TooManyParts,
+    jpeg_essentials,
+    png_essentials,
+    webp_essentials,
+)
+from lori_assignment.errors import Busy
+
 # Formats by the end of the file's name, which browsers and programs go by.
 FORMATS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".webp": "WEBP"}
 SIGNATURES = {
@@ -26,20 +37,18 @@ SIGNATURES = {
     # With all of the header that has the size.
     "WEBP": re.compile(rb"RIFF.{4}WEBPVP8[ LX].{14}", re.DOTALL),
 }
+ESSENTIALS = {"JPEG": jpeg_essentials, "PNG": png_essentials, "WEBP": webp_essentials}
 MAX_BYTES = 5 * 1024 * 1024
 # A photo of a phone with 12 megapixels has up to 4160 x 3120. Decoding WebP takes twice as much memory.
 MAX_PIXELS = {"JPEG": 13_000_000, "PNG": 13_000_000, "WEBP": 6_000_000}
+# A colour that stands for transparent takes more memory: Pillow makes a second image with transparency.
+MAX_PIXELS_WITH_KEY = 6_000_000
 # The catalogue shows covers 200 pixels wide; a smaller image than this is no more than a blur.
 MIN_SIDE = 50
 # A longer strip would be cut to its middle, or vanish when it is scaled down.
 MAX_RATIO = 10
 # Enough for a full-page view on a dense screen.
 MAX_SIDE = 1600
-# Each scan of a JPEG goes through the whole image again. Common encoders write 1 to 18.
-MAX_SCANS = 32
-# Segments of a JPEG and chunks of a PNG, which Pillow reads in Python. Large files have about a thousand.
-MAX_PARTS = 10_000
-
 NOT_A_COVER = _(
     "Upload the cover as a JPEG, PNG or WebP image. Its file name must end in .jpg, .jpeg, .png or .webp "
     "to match."
@@ -47,8 +56,25 @@ NOT_A_COVER = _(
 TOO_MANY_PIXELS = _("Covers are limited to %(most)d megapixels in this format.")
 TOO_MANY_PARTS = _("This image is built from too many parts. Save it again as a plain JPEG or PNG image.")
 
-# Decoding takes up to 150 MB, so a process decodes one cover at a time.
+# Decoding takes up to 150 MB, so a process decodes one cover at a time, and one waits. More that wait would
+# hold all threads of the server.
+MAX_WAITING = 1
+# Seconds, in which most covers are decoded.
+RETRY_AFTER = 1
 _decoding = threading.Lock()
+_places = threading.BoundedSemaphore(1 + MAX_WAITING)
+
+
+@contextmanager
+def _turn() -> Iterator[None]:
+    """Wait until no other cover is decoded. Raises Busy if another one waits already."""
+    if not _places.acquire(blocking=False):
+        raise Busy(RETRY_AFTER)
+    try:
+        with _decoding:
+            yield
+    finally:
+        _places.release()
 
 
 def clean_cover(upload: File) -> ContentFile[bytes]:
@@ -56,7 +82,7 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
 
     Raises ValidationError when the upload breaks one of the limits above, is animated, or when its content is
     not of the format that its name says. All of this is checked before the pixels are decoded. Colours are
-    read as sRGB.
+    read as sRGB. Raises Busy while one cover is decoded and another one waits.
     """
     if upload.size > MAX_BYTES:
         raise ValidationError(_("Covers are limited to 5 MB."))
@@ -66,30 +92,44 @@ def clean_cover(upload: File) -> ContentFile[bytes]:
     if kind is None or not SIGNATURES[kind].match(content):
         raise ValidationError(NOT_A_COVER)
     try:
-        _check_parts(kind, content)
-        # Pillow reserves memory for the pixels of a WebP image when it opens it.
-        if kind == "WEBP":
-            _check_size(kind, *_webp_size(content))
-        with _decoding, Image.open(BytesIO(content), formats=[kind]) as picture:
-            _check_size(kind, picture.width, picture.height)
-            # Many phones add a preview to a photo, which Pillow counts as a frame.
-            if kind != "JPEG" and getattr(picture, "n_frames", 1) > 1:
-                raise ValidationError(_("Covers can't be animated. Upload a single image."))
-            kept = BytesIO()
-            _small_and_upright(picture).save(kept, "WEBP", quality=82)
-    except ValidationError:
+        with _turn():
+            kept = _decode(kind, content)
+    except (ValidationError, Busy):
         raise
+    except TooManyParts as error:
+        raise ValidationError(TOO_MANY_PARTS) from error
     except Exception as error:
         # Damaged files make the decoders raise all kinds of errors, TypeError and struct.error among them.
         raise ValidationError(NOT_A_COVER) from error
     # A random name: unique, and independent of the name of the uploaded file.
-    return ContentFile(kept.getvalue(), name=f"{uuid.uuid4().hex}.webp")
+    return ContentFile(kept, name=f"{uuid.uuid4().hex}.webp")
+
+
+def _decode(kind: str, content: bytes) -> bytes:
+    """Return the image as WebP. Raises ValidationError, TooManyParts and what decoders raise."""
+    image = ESSENTIALS[kind](content)
+    # Pillow reserves memory for the pixels of a WebP image when it opens it.
+    if kind == "WEBP":
+        _check_size(kind, *_webp_size(content))
+    with Image.open(BytesIO(image.content), formats=[kind]) as picture:
+        _check_size(kind, picture.width, picture.height)
+        if picture.mode in ("RGB", "I;16") and "transparency" in picture.info:
+            _check_pixels(picture.width * picture.height, most=MAX_PIXELS_WITH_KEY)
+        if image.is_animated or getattr(picture, "n_frames", 1) > 1:
+            raise ValidationError(_("Covers can't be animated. Upload a single image."))
+        kept = BytesIO()
+        _small_and_upright(picture, image.orientation).save(kept, "WEBP", quality=82)
+    return kept.getvalue()
+
+
+def _check_pixels(pixels: int, *, most: int) -> None:
+    if pixels > most:
+        raise ValidationError(TOO_MANY_PIXELS, params={"most": most // 1_000_000})
 
 
 def _check_size(kind: str, width: int, height: int) -> None:
     """Raise ValidationError if an image of this size is too large, too small or too narrow."""
-    if width * height > MAX_PIXELS[kind]:
-        raise ValidationError(TOO_MANY_PIXELS, params={"most": MAX_PIXELS[kind] // 1_000_000})
+    _check_pixels(width * height, most=MAX_PIXELS[kind])
     shorter, longer = sorted((width, height))
     if shorter < MIN_SIDE or longer > MAX_RATIO * shorter:
         raise ValidationError(
@@ -99,52 +139,6 @@ def _check_size(kind: str, width: int, height: int) -> None:
             ),
             params={"least": MIN_SIDE, "ratio": MAX_RATIO},
         )
-
-
-def _check_parts(kind: str, content: bytes) -> None:
-    """Raise ValidationError if a JPEG or PNG has too many parts to be read in a short time."""
-    if kind == "JPEG":
-        parts, scans = _count_segments(content)
-        if parts > MAX_PARTS or scans > MAX_SCANS:
-            raise ValidationError(TOO_MANY_PARTS)
-        if not scans:
-            raise ValidationError(NOT_A_COVER)
-    elif kind == "PNG" and _count_chunks(content) > MAX_PARTS:
-        raise ValidationError(TOO_MANY_PARTS)
-
-
-# Without fill bytes, the bytes FF of a scan (FF 00), and markers that have no segment.
-_JPEG_MARKER = re.compile(rb"\xff([^\x00\x01\xd0-\xd8\xff])")
-_START_OF_SCAN, _END_OF_IMAGE = b"\xda", b"\xd9"
-
-
-def _count_segments(content: bytes) -> tuple[int, int]:
-    """Return the numbers of parts and of scans in a JPEG, without the previews inside of segments.
-
-    Bytes between the segments count as parts, too, until the first scan. Stops soon after a limit is reached.
-    """
-    parts = scans = 0
-    position = len(b"\xff\xd8")
-    while (
-        (found := _JPEG_MARKER.search(content, position))
-        and found[1] != _END_OF_IMAGE
-        and parts <= MAX_PARTS
-        and scans <= MAX_SCANS
-    ):
-        parts += 1 if scans else 1 + found.start() - position
-        scans += found[1] == _START_OF_SCAN
-        position = found.end() + int.from_bytes(content[found.end() : found.end() + 2], "big")
-    return parts, scans
-
-
-def _count_chunks(content: bytes) -> int:
-    """Return the number of chunks in a PNG up to its end; stops soon after the limit is reached."""
-    chunks, position = 0, len(b"\x89PNG\r\n\x1a\n")
-    while (kind := content[position + 4 : position + 8]) and kind != b"IEND" and chunks <= MAX_PARTS:
-        chunks += 1
-        # Length, type and checksum take four bytes each.
-        position += 12 + int.from_bytes(content[position : position + 4], "big")
-    return chunks
 
 
 def _webp_size(content: bytes) -> tuple[int, int]:
@@ -159,8 +153,8 @@ def _webp_size(content: bytes) -> tuple[int, int]:
     return width, height
 
 
-def _small_and_upright(picture: Image.Image) -> Image.Image:
-    """Return the image in RGB or RGBA, at most MAX_SIDE wide and high, turned as its metadata say.
+def _small_and_upright(picture: Image.Image, orientation: int) -> Image.Image:
+    """Return the image in RGB or RGBA, at most MAX_SIDE wide and high, turned as `orientation` says.
 
     It is scaled down first, so that all other steps take little memory.
     """
@@ -168,6 +162,7 @@ def _small_and_upright(picture: Image.Image) -> Image.Image:
     picture.draft(None, (MAX_SIDE, MAX_SIDE))
     small = _with_eight_bits(picture)
     small.thumbnail((MAX_SIDE, MAX_SIDE))
+    small.getexif()[ORIENTATION] = orientation
     upright = ImageOps.exif_transpose(small)
     return upright.convert("RGBA" if upright.has_transparency_data else "RGB")
 

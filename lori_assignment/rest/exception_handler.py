@@ -25,7 +25,7 @@ from rest_framework.response import Response
 from rest_framework.views import exception_handler, set_rollback
 
 from lori_assignment.db.errors import CODE, DETAIL, Unavailable, classify_error, log_unavailable
-from lori_assignment.errors import Refusal, describe_limit
+from lori_assignment.errors import Refusal, Throttled, describe_limit
 from lori_assignment.http.problem_details import format_error
 from lori_assignment.observability import security_log
 
@@ -70,6 +70,8 @@ def _build_response(error: Exception, context: dict[str, Any]) -> Response | Non
     elif isinstance(error, (Http404, ObjectDoesNotExist)):
         # ObjectDoesNotExist: the object was deleted before the view could lock it.
         error = exceptions.NotFound()
+    elif isinstance(error, Throttled):
+        error = exceptions.Throttled(wait=error.seconds, detail=str(error.message))
     elif isinstance(error, PermissionDenied):
         error = exceptions.PermissionDenied()
     answer = exception_handler(error, context)
