@@ -110,7 +110,7 @@ def _decode(kind: str, content: bytes) -> bytes:
     image = ESSENTIALS[kind](content)
     # Pillow reserves memory for the pixels of a WebP image when it opens it.
     if kind == "WEBP":
-        _check_size(kind, *_webp_size(content))
+        _check_size(kind, *_webp_size(image.content))
     with Image.open(BytesIO(image.content), formats=[kind]) as picture:
         _check_size(kind, picture.width, picture.height)
         if picture.mode in ("RGB", "I;16") and "transparency" in picture.info:

@@ -26,7 +26,7 @@ class TooManyParts(Exception):
 
 
 class Essentials(NamedTuple):
-    """An image file without metadata, and what the metadata say of its orientation, from 1 to 8."""
+    """An image file without metadata, and what the metadata say of its orientation."""
 
     content: bytes
     orientation: int = 1
@@ -143,7 +143,7 @@ def _chunks(
 
 
 def _orientation(exif: bytes) -> int:
-    """Return the orientation in metadata (TIFF 6.0), from 1 to 8; 1 if they have none.
+    """Return the orientation in metadata (TIFF 6.0); 1 if they have none.
 
     Pillow makes an object of each value of a tag, however many a file has, and warns about them in the log.
     """
@@ -159,6 +159,6 @@ def _orientation(exif: bytes) -> int:
     number = min(number, (len(exif) - start - 2) // 12)
     entries = exif[start + 2 : start + 2 + 12 * number]
     for tag, kind, count, value in struct.iter_unpack(f"{order}HHIHxx", entries):
-        if (tag, kind, count) == (ORIENTATION, _SHORT, 1) and 1 <= value <= 8:
+        if (tag, kind, count) == (ORIENTATION, _SHORT, 1):
             return int(value)
     return 1

@@ -34,6 +34,8 @@ SERIALIZERS: dict[str, ModuleType] = {"v1": v1_v2, "v2": v1_v2, "v3": v3}
 
 class BookViewSet(ResourceViewSet[Book]):
     tag = "books"
+    # While other covers are decoded.
+    may_be_busy = True
     has_etags = lists_have_etags = True
     queryset = Book.objects.order_by("id")
     filterset_class = BookFilter

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import tempfile
+import threading
 from typing import Any
 from unittest import mock
 
@@ -11,7 +12,7 @@ from django.test import Client, override_settings
 from django.urls import reverse
 from django.utils import timezone
 
-from books import stock
+from books import covers, stock
 from books.admin import BookForm, NewCopyForm
 from books.models import Book, Copy
 from books.stock import add_book, change_book
@@ -158,6 +159,15 @@ class BookAdminTest(StockAdminTestCase):
             self.assertIn("JPEG, PNG or WebP", errors["cover"][0])
         page = self.counter.get(reverse("admin:books_book_change", args=[self.emma.pk]))
         self.assertContains(page, 'accept=".jpg,.jpeg,.png,.webp"')
+
+    def test_busy_decoder_is_a_page_to_try_again(self) -> None:
+        with mock.patch.object(covers, "_places", threading.BoundedSemaphore(1)) as places:
+            places.acquire()
+            for what, row in (("book_change", self.emma), ("book_add", None)):
+                answer = self.send(what, row, **self.form(name="Persuasion", copies=1, cover=upload()))
+                self.assertContains(answer, "The shop is busy at the moment.", status_code=429)
+                self.assertEqual(answer["Retry-After"], "1")
+        self.assertFalse(Book.objects.filter(name="Persuasion").exists())
 
     def test_rented_book_cannot_be_deleted(self) -> None:
         self.rent()

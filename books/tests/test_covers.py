@@ -43,6 +43,8 @@ from books.tests.pictures import (
     webp_declaring_size,
     webp_with,
 )
+from lori_assignment.errors import Busy
+from lori_assignment.server import gunicorn_conf
 from lori_assignment.testing.cases import CastTestCase, RaceTestCase
 
 ISBN = "9780141439587"
@@ -179,6 +181,10 @@ class CleanCoverTest(TestCase):
         for kind, mode in (("JPEG", "CMYK"), ("JPEG", "L"), ("PNG", "1"), ("PNG", "P"), ("PNG", "LA")):
             with self.subTest(mode=mode):
                 self.assertIn(cleaned(picture(kind, mode=mode)).mode, ("RGB", "RGBA"))
+        # What a JPEG says of its colours is kept.
+        for content in (picture("JPEG", mode="CMYK"), picture("JPEG", keep_rgb=True)):
+            for found, right in zip(color(cleaned(content)), RED, strict=True):
+                self.assertAlmostEqual(found, right, delta=8)
 
     def test_16_bit_colors_keep_their_brightness(self) -> None:
         for value in (0, 255, 256, 30000, 65535):
@@ -485,6 +491,85 @@ class CoverApiTest(CoverCase):
         answer = self.api(self.carol).patch(f"/api/v3/books/{self.book.pk}/", {"image": "cover.png"})
         self.assertEqual((answer.status_code, list(answer.json())), (400, ["image"]))
         self.assertEqual(self.files(), [])
+
+    def test_busy_decoder_is_429_in_every_version(self) -> None:
+        with mock.patch.object(covers, "_places", threading.BoundedSemaphore(1)) as places:
+            places.acquire()
+            for version in ("v1", "v2", "v3"):
+                with self.subTest(version=version), self.assertLogs("security", "INFO"):
+                    answer = self.send(picture(), version)
+                    self.assertEqual((answer.status_code, answer["Retry-After"]), (429, "1"))
+                    self.assertEqual(answer.json()["code"], "throttled")
+                    self.assertIn("The shop is busy at the moment.", answer.json()["detail"])
+            places.release()
+            self.assertEqual(self.files(), [])
+            self.assertEqual(self.send(picture()).status_code, 200)
+
+    def test_busy_decoder_does_not_use_up_an_idempotency_key(self) -> None:
+        body = {"name": "Persuasion"}
+        sent = {"format": "multipart", "headers": {"Idempotency-Key": "one"}}
+        with mock.patch.object(covers, "_places", threading.BoundedSemaphore(1)) as places:
+            places.acquire()
+            answer = self.api(self.carol).post("/api/v3/books/", {**body, "image": upload()}, **sent)
+            self.assertEqual(answer.status_code, 429)
+            self.assertFalse(Book.objects.filter(**body).exists())
+            places.release()
+            answer = self.api(self.carol).post("/api/v3/books/", {**body, "image": upload()}, **sent)
+        self.assertEqual(answer.status_code, 201)
+
+
+class DecodingTest(TestCase):
+    def setUp(self) -> None:
+        self.begun, self.go_on = threading.Semaphore(0), threading.Event()
+        self.addCleanup(self.go_on.set)
+        self.decode = covers._decode
+        self.enterContext(mock.patch.object(covers, "_decode", self.slowly))
+        self.at_work = self.most = 0
+        self.done: list[Any] = []
+
+    def slowly(self, *given: Any) -> bytes:
+        self.at_work += 1
+        self.most = max(self.most, self.at_work)
+        self.begun.release()
+        self.go_on.wait(timeout=10)
+        self.at_work -= 1
+        return self.decode(*given)
+
+    def clean(self) -> None:
+        self.done.append(clean_cover(upload()))
+
+    def test_one_is_decoded_one_waits_and_others_are_busy(self) -> None:
+        taken = threading.Semaphore(0)
+
+        class Places(threading.BoundedSemaphore):
+            def acquire(self, *given: Any, **options: Any) -> bool:
+                has_place = super().acquire(*given, **options)
+                taken.release()
+                return has_place
+
+        self.enterContext(mock.patch.object(covers, "_places", Places(1 + covers.MAX_WAITING)))
+        threads = [threading.Thread(target=self.clean) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in threads:
+            self.assertTrue(taken.acquire(timeout=10))
+        self.assertTrue(self.begun.acquire(timeout=10))
+        with self.assertRaises(Busy) as told:
+            clean_cover(upload())
+        self.assertEqual(told.exception.seconds, covers.RETRY_AFTER)
+        self.go_on.set()
+        for thread in threads:
+            thread.join(timeout=10)
+        self.assertEqual((len(self.done), self.most), (2, 1))
+
+    def test_a_refused_cover_gives_its_place_back(self) -> None:
+        self.go_on.set()
+        for _ in range(5):
+            self.assertIn("as a JPEG, PNG or WebP", sentence(picture()[:60]))
+        self.clean()
+
+    def test_worker_has_spare_threads(self) -> None:
+        self.assertGreaterEqual(gunicorn_conf.threads, 1 + covers.MAX_WAITING + 2)
 
 
 class CoverFileTest(CoverCase):

@@ -323,7 +323,9 @@ class OperationDocs(SwaggerAutoSchema):
             statuses.append("412")
         if self.is_idempotent:
             statuses.append("422")
-        if getattr(self.view, "throttle_scope", None):
+        if getattr(self.view, "throttle_scope", None) or (
+            has_body and getattr(self.view, "may_be_busy", False)
+        ):
             statuses.append("429")
         return [*statuses, "503"]
 

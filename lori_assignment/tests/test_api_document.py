@@ -202,6 +202,14 @@ class DocumentTest(Document, TestCase):
 
 
 class ResponseSchemaTest(Document, CastTestCase):
+    def test_uploading_a_cover_may_be_refused_for_a_while(self) -> None:
+        for version in ("v1", "v2", "v3"):
+            books, book = (self.document["paths"][f"/api/{version}/books/{end}"] for end in ("", "{id}/"))
+            for operation in (books["post"], book["put"], book["patch"]):
+                self.assertIn("429", operation["responses"])
+            for operation in (books["get"], book["get"], book["delete"]):
+                self.assertNotIn("429", operation["responses"])
+
     def test_real_responses_fit_their_schemas(self) -> None:
         book = add_book(name="Emma", author="Jane Austen", kind=3, copies=2)
         desk = self.api(self.carol)
