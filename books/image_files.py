@@ -83,6 +83,7 @@ _EXIF = b"Exif\0\0"
 def png_essentials(content: bytes) -> Essentials:
     """Return the pixels, palette and transparency of a PNG. Raises TooManyParts and ValueError."""
     kept, exif, is_animated = [b"\x89PNG\r\n\x1a\n"], b"", False
+    needed = _PNG_CHUNKS
     for number, (kind, start, end) in enumerate(_chunks(content, 8, "big")):
         if (number == 0) != (kind == b"IHDR"):
             raise ValueError("A PNG has one header, at its start.")
@@ -90,15 +91,19 @@ def png_essentials(content: bytes) -> Essentials:
             is_animated |= int.from_bytes(content[start : start + 4], "big") > 1
         elif kind == b"eXIf":
             exif = exif or content[start : min(end, start + MAX_EXIF)]
-        elif kind in _PNG_CHUNKS:
+        elif kind in needed:
             # With length and type before the data, and the checksum behind them.
             kept.append(content[start - 8 : end + 4])
-        if kind == b"IEND":
+        if kind == b"IDAT":
+            # A transparent colour behind it would be found only after the size was checked.
+            needed = _PNG_PIXELS
+        elif kind == b"IEND":
             break
     return Essentials(b"".join(kept), _orientation(exif), is_animated)
 
 
-_PNG_CHUNKS = frozenset({b"IHDR", b"PLTE", b"tRNS", b"IDAT", b"IEND"})
+_PNG_PIXELS = frozenset({b"IDAT", b"IEND"})
+_PNG_CHUNKS = _PNG_PIXELS | {b"IHDR", b"PLTE", b"tRNS"}
 
 
 def webp_essentials(content: bytes) -> Essentials:

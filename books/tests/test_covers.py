@@ -305,6 +305,8 @@ class CleanCoverTest(TestCase):
             with mock.patch("PIL.Image.Image.load") as load:
                 self.assertIn("limited to 6 megapixels", sentence(content))
             load.assert_not_called()
+            late = png((60, 90), b"\0" * 40_000, bits=bits, color_type=color_type, end=clear)
+            self.assertEqual(cleaned(late).mode, "RGB")
 
     def test_parts_of_a_file_are_limited(self) -> None:
         jpeg = picture("JPEG")
