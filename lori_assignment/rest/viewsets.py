@@ -40,6 +40,8 @@ class ResourceViewSet(GenericViewSet[_Model]):
     has_etags = False
     # Whether a list is, by `list_response`.
     lists_have_etags = False
+    # Only calls that sign in or take tokens are limited by their number.
+    throttle_classes: list[Any] = []
 
     def check_permissions(self, request: Request) -> None:
         if (request.method or "").lower() not in self.action_map:
