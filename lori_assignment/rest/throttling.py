@@ -6,7 +6,7 @@ not see each other and all pass.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Any
 
 from django.conf import settings
@@ -51,7 +51,7 @@ class AddressRateThrottle(CountingThrottle):
 
 def count_call(key: str, *, at: float, seconds: int) -> tuple[int, float]:
     """Count a call at Unix time `at`; return the calls of its period, and when that ends."""
-    now = datetime.fromtimestamp(at, UTC)
+    now, end = (datetime.fromtimestamp(time, UTC) for time in (at, at + seconds))
     held: dict[str, Any] = settings.CACHES["default"]
     table = connection.ops.quote_name(held["LOCATION"])
     adapt = connection.ops.adapt_datetimefield_value
@@ -64,7 +64,7 @@ def count_call(key: str, *, at: float, seconds: int) -> tuple[int, float]:
             "ELSE CAST(CAST(counted.value AS integer) + 1 AS text) END, "
             f"expires = CASE WHEN {ended} THEN excluded.expires ELSE counted.expires END "
             "RETURNING value, expires",
-            {"key": key, "now": adapt(now), "ends": adapt(now + timedelta(seconds=seconds))},
+            {"key": key, "now": adapt(now), "ends": adapt(end)},
         )
         calls, ends = cursor.fetchone()
     column = Expression(output_field=DateTimeField())
