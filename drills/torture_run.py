@@ -266,8 +266,8 @@ class Torture:
         """Send a form with a file that is too large to be kept in memory; return the status."""
         file = b'--x\r\nContent-Disposition: form-data; name="f"; filename="f"\r\n\r\n%b\r\n--x--\r\n'
         head = (
-            "POST /api/v3/book_rentals/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
-            f"Authorization: JWT {self.probe.token}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
+            "POST /api/v3/books/ HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n"
+            f"Authorization: JWT {self.staff}\r\nContent-Type: multipart/form-data; boundary=x\r\n"
         )
         body = file % bytes(3 << 20)
         with socket.create_connection(("127.0.0.1", self.server.port), timeout=HEALED_WITHIN) as sender:
