@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 
 from django.conf import settings
 from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import BadRequest
 from django.http import HttpRequest, HttpResponse, HttpResponseNotAllowed, UnreadablePostError
 
-from lori_assignment.errors import MIB, BodyTooLarge, Throttled
+from lori_assignment.errors import KIB, MIB, BodyTooLarge, Throttled
 from lori_assignment.http.charset import has_lost_letters
 from lori_assignment.http.error_handlers import https_required, length_required, too_many_requests
 
@@ -39,6 +40,7 @@ class RequestLimitsMiddleware:
             return length_required(request)
         _refuse_too_large(request)
         if not is_api and _is_upload_of_visitor(request):
+            _discard_body(request)
             return redirect_to_login(request.get_full_path())
         if not is_api and request.content_type == URLENCODED:
             # The API's own parser checks this.
@@ -65,11 +67,20 @@ def _is_upload_of_visitor(request: HttpRequest) -> bool:
 
 
 def _refuse_too_large(request: HttpRequest) -> None:
-    """Raise BodyTooLarge if Content-Length exceeds the limit; the server reads no more than that."""
+    """Raise BodyTooLarge if Content-Length exceeds the limit."""
     sent = request.META.get("CONTENT_LENGTH") or "0"
     most = max_body_bytes(request.content_type or "", request.path)
     if sent.isdecimal() and int(sent) > most:
+        _discard_body(request)
         raise BodyTooLarge(most)
+
+
+def _discard_body(request: HttpRequest) -> None:
+    """Read what nginx lets through: it answers 502 if the connection is closed while it still sends."""
+    left = min(int(request.META["CONTENT_LENGTH"]), MAX_UPLOAD_BYTES)
+    with suppress(OSError):
+        while left and (part := request.META["wsgi.input"].read(min(left, 64 * KIB))):
+            left -= len(part)
 
 
 def _refuse_other_than_utf8(request: HttpRequest) -> None:
