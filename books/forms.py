@@ -16,7 +16,7 @@ from django.utils.translation import gettext as _
 from books.catalogue import ORDERS, YEARS_A_DECADE, Facets
 from books.languages import language_names
 from books.models import Kind
-from books.search import MAX_TEXT_LENGTH
+from lori_assignment.db.word_search import MAX_LENGTH
 
 KINDS = {kind.name.lower(): kind for kind in Kind}
 # The order of arrival has a readable name, because it appears in URLs.
@@ -68,7 +68,7 @@ class CatalogueForm(forms.Form):
     """
 
     search = forms.CharField(
-        label=gettext_lazy("Title, author or ISBN"), required=False, max_length=MAX_TEXT_LENGTH
+        label=gettext_lazy("Title, author or ISBN"), required=False, max_length=MAX_LENGTH
     )
     kind = forms.ChoiceField(label=gettext_lazy("Category"), required=False, widget=OptionsSelect)
     language = forms.ChoiceField(label=gettext_lazy("Language"), required=False, widget=OptionsSelect)

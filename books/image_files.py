@@ -1,7 +1,7 @@
 """Takes out of an image file what decoding needs, and its orientation, before Pillow reads it.
 
 Pillow parses metadata in Python, unpacks profiles and joins segments, so a small file could hold a thread for
-long. Decoders also look for images where others see none. So the files are made anew from known parts.
+long. Decoders also look for images where others see none. So each file is rebuilt from known parts.
 """
 
 from __future__ import annotations

@@ -25,10 +25,8 @@ from books.isbn import normalize_isbn
 from books.models import Book
 from books.search_terms import fold_search_terms
 from books.spelling import correct_spelling
-from lori_assignment.db.word_search import MAX_WORDS
+from lori_assignment.db.word_search import MAX_LENGTH, MAX_WORDS
 
-# Longer texts are cut; no title is longer.
-MAX_TEXT_LENGTH = 200
 # A text that matches more books than this is too vague to list everything related to them.
 MAX_MATCHES = 100
 # Up to this many results are ranked; ranking more would mean reading them all before the first is known.
@@ -62,7 +60,7 @@ def find(books: QuerySet[Book], text: str) -> SearchResult:
     Takes one query on SQLite. On PostgreSQL it takes two, the first an EXPLAIN, and up to three more when no
     book has the words.
     """
-    text = text[:MAX_TEXT_LENGTH]
+    text = text[:MAX_LENGTH]
     if isbn := normalize_isbn(text):
         return _ranked(books, Q(isbn=isbn), [])
     words = fold_search_terms(text).split(" ")[:MAX_WORDS]

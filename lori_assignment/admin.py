@@ -20,7 +20,7 @@ from django.http import HttpRequest, HttpResponse, HttpResponseRedirect
 from django.utils.translation import gettext as _
 
 from lori_assignment.db.transactions import atomic_with_retry
-from lori_assignment.db.word_search import contains_words
+from lori_assignment.db.word_search import MAX_LENGTH, contains_words
 from lori_assignment.errors import Refusal
 
 
@@ -65,8 +65,6 @@ MAX_LISTED = 5000
 MAX_FOUND = 1000
 # Rows of a list: each takes up to two milliseconds to show, and five times as much to delete.
 PAGE = 25
-# Characters of a search, as in the catalogue.
-MAX_SEARCH_LENGTH = 200
 # Rows that an action changes at once.
 MAX_SELECTED = PAGE
 # Rows that a page lists which would be deleted with others, or are in the way. A member may have thousands.
@@ -91,9 +89,9 @@ class CappedPaginator(Paginator):
 
 
 def related_rows(model: type[Model], keys: Any) -> list[tuple[QuerySet[Any], bool]]:
-    """Return the rows that would be deleted with those of `model`, and those that protect one of them.
+    """Return the rows that would be deleted with those of `model`, or that prevent it.
 
-    The latter have True.
+    Each queryset comes with whether its rows prevent the deletion.
     """
     found: list[tuple[QuerySet[Any], bool]] = []
     for relation in model._meta.get_fields(include_hidden=True):  # noqa: SLF001  # as documented
@@ -124,7 +122,7 @@ class IndexedChangeList(ChangeList):
         return filters
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        """Return None for a column that is not in `sortable_by`: Django only leaves the link away."""
+        """Return None for a column that is not in `sortable_by`: Django only hides its link."""
         return super().get_ordering_field(field_name) if field_name in (self.sortable_by or ()) else None
 
     def get_ordering(self, request: HttpRequest, queryset: QuerySet[Any]) -> list[Any]:
@@ -151,15 +149,17 @@ class IndexedListAdmin(admin.ModelAdmin):
     paginator = CappedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
+    # Its link selects all pages, but an action changes no more rows than one page has.
+    actions_selection_counter = False
     sortable_by: ClassVar[tuple[str, ...]] = ()
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         # Each filter and heading links to the same search.
-        if len(request.GET.get(SEARCH_VAR, "")) > MAX_SEARCH_LENGTH:
+        if len(request.GET.get(SEARCH_VAR, "")) > MAX_LENGTH:
             said = _("Search for at most %(most)d characters.")
-            messages.error(request, said % {"most": MAX_SEARCH_LENGTH})
+            messages.error(request, said % {"most": MAX_LENGTH})
             return HttpResponseRedirect(request.path)
         return super().changelist_view(request, extra_context)
 
@@ -196,7 +196,7 @@ class IndexedListAdmin(admin.ModelAdmin):
             counts[rows.model] += rows.count()
         if counts.total() <= MAX_RELATED:
             return super().get_deleted_objects(objs, request)
-        counts = +counts
+        counts = Counter({model: number for model, number in counts.items() if number})
         named = {model: str(model._meta.verbose_name_plural) for model in counts}  # noqa: SLF001  # as documented
         in_the_way = {rows.model for rows, is_protected in related if is_protected}
         forbidden = {

@@ -1,4 +1,4 @@
-"""The condition of a search by words; the catalogue has its own, in `books.search`."""
+"""The limits of a search, and its condition by words; the catalogue has its own, in `books.search`."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from django.db.models import Q
 
 # More words narrow no search, but each is a condition on every row.
 MAX_WORDS = 12
+# Characters of a search; no title is longer.
+MAX_LENGTH = 200
 
 
 def contains_words(text: str, fields: Sequence[str]) -> Q:

@@ -59,25 +59,28 @@ def max_body_bytes(content_type: str, path: str) -> int:
     return int(settings.DATA_UPLOAD_MAX_MEMORY_SIZE)
 
 
+def _sent_bytes(request: HttpRequest) -> int:
+    """Return the declared length of the body; 0 if there is none."""
+    sent = request.META.get("CONTENT_LENGTH") or "0"
+    return int(sent) if sent.isdecimal() else 0
+
+
 def _is_upload_of_visitor(request: HttpRequest) -> bool:
     """Whether it is larger than other bodies, and not sent by staff: the CSRF check would decode it first."""
-    sent = request.META.get("CONTENT_LENGTH") or "0"
-    is_large = sent.isdecimal() and int(sent) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE
-    return is_large and not request.user.is_staff
+    return _sent_bytes(request) > settings.DATA_UPLOAD_MAX_MEMORY_SIZE and not request.user.is_staff
 
 
 def _refuse_too_large(request: HttpRequest) -> None:
     """Raise BodyTooLarge if Content-Length exceeds the limit."""
-    sent = request.META.get("CONTENT_LENGTH") or "0"
     most = max_body_bytes(request.content_type or "", request.path)
-    if sent.isdecimal() and int(sent) > most:
+    if _sent_bytes(request) > most:
         _discard_body(request)
         raise BodyTooLarge(most)
 
 
 def _discard_body(request: HttpRequest) -> None:
     """Read what nginx lets through: it answers 502 if the connection is closed while it still sends."""
-    left = min(int(request.META["CONTENT_LENGTH"]), MAX_UPLOAD_BYTES)
+    left = min(_sent_bytes(request), MAX_UPLOAD_BYTES)
     with suppress(OSError):
         while left and (part := request.META["wsgi.input"].read(min(left, 64 * KIB))):
             left -= len(part)

@@ -34,8 +34,8 @@ from django.http import HttpResponse
 from accounts.hashers import OwaspArgon2
 from accounts.models import User
 from books.models import Book, Copy
-from books.search import MAX_TEXT_LENGTH
 from lori_assignment.admin import PAGE
+from lori_assignment.db.word_search import MAX_LENGTH
 from lori_assignment.rest import schema
 from lori_assignment.rest.parsers import MAX_VALUES
 from lori_assignment.settings import DATA_UPLOAD_MAX_MEMORY_SIZE as MAX_BODY_BYTES
@@ -152,7 +152,7 @@ def fill(world: World) -> None:
 
 # Legal values of each parameter of the API's lists. All at once take the last of each.
 PARAMETERS: dict[str, list[str]] = {
-    "search": [TITLE[:MAX_TEXT_LENGTH], WORDS],
+    "search": [TITLE[:MAX_LENGTH], WORDS],
     "book_type": ["1"],
     "language": ["en"],
     "decade": ["1980"],

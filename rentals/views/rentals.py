@@ -16,7 +16,7 @@ from django.views.decorators.http import require_POST, require_safe
 
 from lori_assignment import clock
 from lori_assignment.db.keyset_pagination import UnknownCursor, paginate
-from lori_assignment.db.word_search import contains_words
+from lori_assignment.db.word_search import MAX_LENGTH, contains_words
 from lori_assignment.errors import Refusal
 from lori_assignment.http.member_pages import member_page, show_refusal
 from rentals.calendar_feeds import find_feed, make_feed, render_ical, revoke_feed, secret_of
@@ -79,7 +79,7 @@ def renew(request: MemberRequest, ref: int) -> HttpResponse:
 @member_page
 def history(request: MemberRequest) -> HttpResponse:
     """List returned rentals, the latest first, filtered by words of the title or the author."""
-    search = " ".join(request.GET.get("search", "")[:200].replace("\x00", "").split())
+    search = " ".join(request.GET.get("search", "")[:MAX_LENGTH].replace("\x00", "").split())
     rentals = Rental.objects.returned().filter(user=request.user)
     if search:
         rentals = rentals.filter(contains_words(search, ["copy__book__name", "copy__book__author"]))
