@@ -16,7 +16,6 @@ from allauth.mfa.totp import forms as totp
 from allauth.mfa.webauthn import forms as webauthn
 from django import forms
 from django.conf import settings
-from django.core.cache import cache
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest
 from django.utils.translation import gettext_lazy as _
@@ -26,7 +25,7 @@ from accounts.mail import send_in_background
 from accounts.models import EMAIL_TAKEN, User
 from accounts.password_rules import validate_length
 from accounts.passwords import mail_reset_link
-from accounts.session_store import OF_VISITORS
+from accounts.session_store import use_once
 from accounts.sign_in import WRONG_PASSWORD
 from accounts.sign_up import change_email, is_email_taken, open_account
 from lori_assignment.errors import Throttled
@@ -222,8 +221,7 @@ class OneTimeChallengeMixin:
         found: Authenticator = super().clean_credential()  # type: ignore[misc]  # defined by allauth's form
         # From what the passkey has signed, not from the text, which can be written in several ways.
         challenge = AuthenticationResponse.from_dict(given).response.client_data.challenge
-        name = f"used-challenge:{hashlib.sha256(challenge).hexdigest()}"
-        if not cache.add(name, 1, timeout=OF_VISITORS.in_all.total_seconds()):
+        if not use_once(f"challenge:{hashlib.sha256(challenge).hexdigest()}"):
             raise get_second_factor_adapter().validation_error("incorrect_code")
         return found
 

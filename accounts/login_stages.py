@@ -9,11 +9,10 @@ import secrets
 from typing import Any
 
 from allauth.mfa.stages import AuthenticateStage
-from django.core.cache import cache
 from django.http import HttpResponse
 from django.utils.crypto import constant_time_compare
 
-from accounts.session_store import OF_VISITORS
+from accounts.session_store import use_once
 
 
 class SecondFactorStage(AuthenticateStage):
@@ -36,5 +35,4 @@ class SecondFactorStage(AuthenticateStage):
         same_password = constant_time_compare(given.get("password", ""), user.get_session_auth_hash())
         if not (user.is_active and same_password):
             return False
-        name = f"completed-sign-in:{given['id']}"
-        return bool(cache.add(name, 1, timeout=OF_VISITORS.in_all.total_seconds()))
+        return use_once(f"sign-in:{given['id']}")

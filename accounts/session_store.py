@@ -8,8 +8,7 @@ sign-in.
 A visitor has no row, since anyone could fill the table. What allauth keeps for a sign-in in progress is in
 the session cookie itself, signed, and each value is valid for ten minutes after it was set. Other values of a
 visitor are not kept: browsers accept 4 KB. Such a cookie can be read by its owner and sent again after it was
-used: nothing in it may be secret from the visitor, and what may be used only once must be remembered
-elsewhere (`accounts.forms.OneTimeChallengeMixin`, `accounts.login_stages`).
+used: nothing in it may be secret from the visitor, and `use_once` remembers what may be used only once.
 """
 
 from __future__ import annotations
@@ -24,6 +23,7 @@ from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.backends.db import SessionStore as DjangosStore
 from django.core import signing
+from django.core.cache import cache
 
 from lori_assignment import clock
 
@@ -64,6 +64,11 @@ def mark_session_start(session: SessionBase, *, is_staff: bool, at: datetime) ->
     """Record the sign-in, from which the limits of `session` are counted."""
     session[_BEGAN_AT] = int(at.timestamp())
     session[_IS_STAFF] = is_staff
+
+
+def use_once(name: str) -> bool:
+    """Return whether `name` is used for the first time within the time that a visitor's cookie is valid."""
+    return bool(cache.add(f"used-once:{name}", 1, timeout=OF_VISITORS.in_all.total_seconds()))
 
 
 class SessionStore(DjangosStore):

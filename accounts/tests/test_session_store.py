@@ -300,7 +300,7 @@ class PasskeyReplayTest(CastTestCase):
         """Shows that the test above can fail."""
         client, credential = self.begin()
         cookie = client.cookies["sessionid"].value
-        with mock.patch("accounts.forms.cache"):
+        with mock.patch("accounts.forms.use_once", return_value=True):
             for client in (Client(), Client()):
                 client.cookies["sessionid"] = cookie
                 client.post(PASSKEY, {"credential": credential})
